@@ -1,0 +1,183 @@
+//! Time, passed in: [`Clock`], [`SystemClock`] and [`Timestamp`]. Imports nothing of the crate.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+/// Where the crate reads the time.
+pub trait Clock: fmt::Debug + Send + Sync + 'static {
+    /// Time since an arbitrary fixed moment; never goes back while the process runs.
+    fn monotonic(&self) -> Duration;
+
+    /// The time of day.
+    fn wall(&self) -> Timestamp;
+}
+
+impl<C: Clock + ?Sized> Clock for Arc<C> {
+    fn monotonic(&self) -> Duration {
+        (**self).monotonic()
+    }
+
+    fn wall(&self) -> Timestamp {
+        (**self).wall()
+    }
+}
+
+/// The operating system's clocks.
+#[derive(Clone, Debug)]
+pub struct SystemClock {
+    origin: Instant,
+}
+
+impl SystemClock {
+    /// A clock whose monotonic time starts now.
+    #[expect(clippy::disallowed_methods, reason = "the one place that reads the system's clock")]
+    pub fn new() -> Self {
+        Self { origin: Instant::now() }
+    }
+}
+
+impl Default for SystemClock {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Clock for SystemClock {
+    fn monotonic(&self) -> Duration {
+        self.origin.elapsed()
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "the one place that reads the system's clock")]
+    fn wall(&self) -> Timestamp {
+        // A clock set before 1970 reads as 1970: every snapshot taken by it then expires at once when it is set right.
+        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        Timestamp::from_millis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+    }
+}
+
+/// A moment, in milliseconds since 1970-01-01T00:00:00Z. Displays as RFC 3339.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp(u64);
+
+impl Timestamp {
+    /// The moment this many milliseconds after 1970-01-01T00:00:00Z.
+    pub const fn from_millis(millis: u64) -> Self {
+        Self(millis)
+    }
+
+    /// Milliseconds since 1970-01-01T00:00:00Z.
+    pub const fn as_millis(self) -> u64 {
+        self.0
+    }
+
+    /// This moment, so much later; the last representable one if that is past the end.
+    #[must_use]
+    pub fn plus(self, duration: Duration) -> Self {
+        Self(self.0.saturating_add(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)))
+    }
+
+    /// The time from `earlier` to this moment; zero if `earlier` is later.
+    pub fn since(self, earlier: Self) -> Duration {
+        Duration::from_millis(self.0.saturating_sub(earlier.0))
+    }
+}
+
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (days, millis) = (self.0 / 86_400_000, self.0 % 86_400_000);
+        let (year, month, day) = civil_from_days(days);
+        let (seconds, millis) = (millis / 1000, millis % 1000);
+        let (h, m, s) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+        write!(f, "{year:04}-{month:02}-{day:02}T{h:02}:{m:02}:{s:02}.{millis:03}Z")
+    }
+}
+
+/// The proleptic Gregorian date of a number of days after 1970-01-01, counted in 400-year cycles from a March 1st.
+fn civil_from_days(days: u64) -> (u64, u64, u64) {
+    let z = days + 719_468; // days from 0000-03-01 to 1970-01-01
+    let (era, doe) = (z / 146_097, z % 146_097);
+    let yoe = (doe - doe / 1460 + doe / 36_524 - doe / 146_096) / 365;
+    let doy = doe - (365 * yoe + yoe / 4 - yoe / 100);
+    let mp = (5 * doy + 2) / 153;
+    let day = doy - (153 * mp + 2) / 5 + 1;
+    let month = if mp < 10 { mp + 3 } else { mp - 9 };
+    (yoe + era * 400 + u64::from(month <= 2), month, day)
+}
+
+/// When a snapshot of keys was asked for: before the read was sent, on both clocks.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Stamp {
+    monotonic: Duration,
+    wall: Timestamp,
+}
+
+impl Stamp {
+    pub(crate) fn now(clock: &dyn Clock) -> Self {
+        Self { monotonic: clock.monotonic(), wall: clock.wall() }
+    }
+
+    /// Whether the snapshot is older than `max_age`, by the greater of both clocks (a suspended machine stops the
+    /// monotonic one on some systems), or the wall clock went back by more than [`WALL_SLACK`] since.
+    pub(crate) fn expired(&self, clock: &dyn Clock, max_age: Duration) -> bool {
+        let wall = clock.wall();
+        clock.monotonic().saturating_sub(self.monotonic) > max_age
+            || wall.since(self.wall) > max_age
+            || self.wall.since(wall) > WALL_SLACK
+    }
+
+    /// How long ago, by the monotonic clock.
+    pub(crate) fn elapsed(&self, clock: &dyn Clock) -> Duration {
+        clock.monotonic().saturating_sub(self.monotonic)
+    }
+}
+
+/// Corrections by a time daemon stay below this; a clock set back by more is not to be trusted with an age.
+const WALL_SLACK: Duration = Duration::from_secs(2);
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+
+    #[derive(Debug)]
+    struct Fake(Mutex<(u64, u64)>);
+
+    impl Clock for Fake {
+        fn monotonic(&self) -> Duration {
+            Duration::from_secs(self.0.lock().unwrap().0)
+        }
+
+        fn wall(&self) -> Timestamp {
+            Timestamp::from_millis(self.0.lock().unwrap().1 * 1000)
+        }
+    }
+
+    #[test]
+    fn a_snapshot_expires_by_the_greater_of_both_clocks() {
+        let max_age = Duration::from_secs(60);
+        for (monotonic, wall, expired) in
+            [(160, 1060, false), (161, 1000, true), (100, 1061, true), (100, 998, false), (100, 997, true)]
+        {
+            let clock = Fake(Mutex::new((100, 1000)));
+            let stamp = Stamp::now(&clock);
+            *clock.0.lock().unwrap() = (monotonic, wall);
+            assert_eq!(stamp.expired(&clock, max_age), expired, "{monotonic} {wall}");
+        }
+    }
+
+    #[test]
+    fn timestamps_display_as_rfc_3339() {
+        for (millis, text) in [
+            (0, "1970-01-01T00:00:00.000Z"),
+            (951_782_400_000, "2000-02-29T00:00:00.000Z"),
+            (1_709_251_199_999, "2024-02-29T23:59:59.999Z"),
+            (4_107_542_400_000, "2100-03-01T00:00:00.000Z"),
+            (253_402_300_799_000, "9999-12-31T23:59:59.000Z"),
+        ] {
+            assert_eq!(Timestamp::from_millis(millis).to_string(), text);
+        }
+        let _ = Timestamp::from_millis(u64::MAX).to_string();
+    }
+}

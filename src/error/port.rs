@@ -1,0 +1,263 @@
+//! The errors that ports give: a kind that says who is to blame, and the adapter's own error as source.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::sync::Arc;
+
+use super::Retry;
+
+/// What the kinds of a port's errors have in common.
+pub trait PortErrorKind: fmt::Debug + Copy + Eq + Send + Sync + 'static {
+    /// Whether a call that failed in this way may succeed later.
+    fn retry(self) -> Retry;
+
+    /// What it means, in words for the operator.
+    fn describe(self) -> &'static str;
+}
+
+/// A port's error: its kind, what to do about it where there is something to add, and the source.
+#[derive(Clone)]
+pub struct PortError<K> {
+    kind: K,
+    hint: Option<Cow<'static, str>>,
+    source: Option<Arc<dyn std::error::Error + Send + Sync>>,
+}
+
+/// A [`MasterKeyProvider`](crate::provider::MasterKeyProvider)'s error.
+pub type ProviderError = PortError<ProviderErrorKind>;
+/// A [`KeyStore`](crate::store::KeyStore)'s error.
+pub type StoreError = PortError<StoreErrorKind>;
+/// An [`ErasureJournal`](crate::journal::ErasureJournal)'s error.
+pub type JournalError = PortError<JournalErrorKind>;
+
+impl<K: PortErrorKind> PortError<K> {
+    /// An error of this kind.
+    pub fn new(kind: K) -> Self {
+        Self { kind, hint: None, source: None }
+    }
+
+    /// Adds what the operator needs to know or do. No key, id or value belongs here.
+    #[must_use]
+    pub fn with_hint(mut self, hint: impl Into<Cow<'static, str>>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// Adds the adapter's own error.
+    #[must_use]
+    pub fn with_source(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        self.source = Some(Arc::from(source.into()));
+        self
+    }
+
+    /// Who is to blame.
+    pub fn kind(&self) -> K {
+        self.kind
+    }
+
+    /// Whether the same call may succeed later.
+    pub fn retry(&self) -> Retry {
+        self.kind.retry()
+    }
+
+    pub(super) fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.source.as_ref().map(|s| s.as_ref() as _)
+    }
+}
+
+impl<K: PortErrorKind> fmt::Display for PortError<K> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.kind.describe())?;
+        match &self.hint {
+            Some(hint) => write!(f, ": {hint}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl<K: PortErrorKind> fmt::Debug for PortError<K> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PortError")
+            .field("kind", &self.kind)
+            .field("hint", &self.hint)
+            .field("source", &self.source)
+            .finish()
+    }
+}
+
+impl<K: PortErrorKind> std::error::Error for PortError<K> {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Self::source(self)
+    }
+}
+
+/// What can go wrong at a master key provider.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ProviderErrorKind {
+    /// The provider has no such master key.
+    UnknownKey,
+    /// The master key existed and was destroyed: nothing wrapped under it opens again.
+    KeyDestroyed,
+    /// The wrapped key was made for another context, under another key, or was changed.
+    Authentication,
+    /// The provider refuses this caller.
+    Denied,
+    /// The provider could not be reached, or answered that it is busy.
+    Unavailable,
+    /// What the provider keeps, or answered, is damaged.
+    Corrupt,
+    /// The provider is set up wrongly, or was called wrongly.
+    Misconfigured,
+}
+
+impl PortErrorKind for ProviderErrorKind {
+    fn retry(self) -> Retry {
+        match self {
+            Self::Unavailable => Retry::Later,
+            _ => Retry::Never,
+        }
+    }
+
+    fn describe(self) -> &'static str {
+        match self {
+            Self::UnknownKey => "no such master key",
+            Self::KeyDestroyed => "the master key was destroyed",
+            Self::Authentication => "the wrapped key does not open under this master key and context",
+            Self::Denied => "access to the master key was denied",
+            Self::Unavailable => "not available",
+            Self::Corrupt => "damaged",
+            Self::Misconfigured => "not set up as it must be",
+        }
+    }
+}
+
+impl ProviderError {
+    /// The provider could not be reached: try later.
+    pub fn unavailable(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self::new(ProviderErrorKind::Unavailable).with_source(source)
+    }
+
+    /// What the provider keeps is damaged; `what` says how.
+    pub fn corrupt(what: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(ProviderErrorKind::Corrupt).with_hint(what)
+    }
+
+    /// The provider is set up wrongly; `what` says what to change.
+    pub fn misconfigured(what: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(ProviderErrorKind::Misconfigured).with_hint(what)
+    }
+}
+
+/// What can go wrong at a key store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum StoreErrorKind {
+    /// The slot is not what the writer expected: somebody else changed it. Nothing was written.
+    Conflict,
+    /// The slot's epoch is below the store's floor. Nothing was written.
+    BelowFloor,
+    /// The store could not be reached. A write that was under way may or may not have landed.
+    Unavailable,
+    /// What the store keeps is damaged.
+    Corrupt,
+    /// The store was made by a later version of this crate: upgrade.
+    NewerSchema,
+    /// The store is set up wrongly, or was called wrongly.
+    Misconfigured,
+}
+
+impl PortErrorKind for StoreErrorKind {
+    fn retry(self) -> Retry {
+        match self {
+            Self::Conflict | Self::BelowFloor => Retry::Now,
+            Self::Unavailable => Retry::Later,
+            _ => Retry::Never,
+        }
+    }
+
+    fn describe(self) -> &'static str {
+        match self {
+            Self::Conflict => "somebody else changed the slot",
+            Self::BelowFloor => "the slot's epoch is below the floor",
+            Self::Unavailable => "not available",
+            Self::Corrupt => "damaged",
+            Self::NewerSchema => "made by a later version of fieldseal",
+            Self::Misconfigured => "not set up as it must be",
+        }
+    }
+}
+
+impl StoreError {
+    /// The slot is not what the writer expected. Nothing was written.
+    pub fn conflict() -> Self {
+        Self::new(StoreErrorKind::Conflict)
+    }
+
+    /// The slot's epoch is below the store's floor. Nothing was written.
+    pub fn below_floor() -> Self {
+        Self::new(StoreErrorKind::BelowFloor)
+    }
+
+    /// The store could not be reached; a write that was under way may have landed.
+    pub fn unavailable(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self::new(StoreErrorKind::Unavailable).with_source(source)
+    }
+
+    /// What the store keeps is damaged; `what` says how.
+    pub fn corrupt(what: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(StoreErrorKind::Corrupt).with_hint(what)
+    }
+
+    /// The store is set up wrongly; `what` says what to change.
+    pub fn misconfigured(what: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(StoreErrorKind::Misconfigured).with_hint(what)
+    }
+}
+
+/// What can go wrong at a journal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum JournalErrorKind {
+    /// The journal's head is not what the writer expected: somebody else appended. Nothing was written.
+    Conflict,
+    /// The journal could not be reached. An append that was under way may or may not have landed.
+    Unavailable,
+    /// The journal is damaged.
+    Corrupt,
+}
+
+impl PortErrorKind for JournalErrorKind {
+    fn retry(self) -> Retry {
+        match self {
+            Self::Conflict => Retry::Now,
+            Self::Unavailable => Retry::Later,
+            Self::Corrupt => Retry::Never,
+        }
+    }
+
+    fn describe(self) -> &'static str {
+        match self {
+            Self::Conflict => "somebody else appended to the journal",
+            Self::Unavailable => "not available",
+            Self::Corrupt => "damaged",
+        }
+    }
+}
+
+impl JournalError {
+    /// The head is not what the writer expected. Nothing was written.
+    pub fn conflict() -> Self {
+        Self::new(JournalErrorKind::Conflict)
+    }
+
+    /// The journal could not be reached; an append that was under way may have landed.
+    pub fn unavailable(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self::new(JournalErrorKind::Unavailable).with_source(source)
+    }
+
+    /// The journal is damaged; `what` says how and where.
+    pub fn corrupt(what: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(JournalErrorKind::Corrupt).with_hint(what)
+    }
+}

@@ -1,0 +1,18 @@
+//! Keys, and the slots that hold them: versioned bytes, no I/O. `docs/format.md`, sections 2, 9 and 10.
+//!
+//! Imports `error`, `id`, `clock`, `bytes`, `crypto` and `envelope`.
+
+mod material;
+pub(crate) mod ring;
+mod root;
+pub(crate) mod slot;
+mod wrapped;
+
+pub use material::KeyMaterial;
+pub(crate) use material::UsableKey;
+pub(crate) use root::RootKey;
+pub use slot::{Epoch, Revision, SlotId, SlotState, StoredSlot, Tag};
+pub(crate) use wrapped::{
+    DataKeyPlace, WRAPPED_LEN, unwrap_data_key, unwrap_in_envelope, wrap_data_key, wrap_in_envelope,
+};
+pub use wrapped::{MasterKeyId, WrapContext, WrapRole, WrappedKey};

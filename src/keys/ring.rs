@@ -1,0 +1,127 @@
+//! [`KeyRing`]: one subject's unwrapped data keys.
+
+use crate::clock::Timestamp;
+use crate::envelope::KeyId;
+use crate::error::{Error, Result};
+use crate::id::{Purpose, TenantId};
+use crate::keys::slot::{KeyVersion, PurposeSlot, SubjectSlot};
+use crate::keys::{DataKeyPlace, Tag, UsableKey, unwrap_data_key};
+
+/// The data keys of every purpose that the subject has or had.
+#[derive(Debug)]
+pub(crate) struct KeyRing {
+    purposes: Box<[PurposeKeys]>,
+}
+
+#[derive(Debug)]
+struct PurposeKeys {
+    name: Purpose,
+    /// When its last destroyed line was destroyed.
+    erased_at: Option<Timestamp>,
+    destroyed: Box<[KeyId]>,
+    /// By version, in ascending order.
+    keys: Box<[DataKey]>,
+}
+
+#[derive(Debug)]
+struct DataKey {
+    seal_from: Option<Timestamp>,
+    key: UsableKey,
+}
+
+impl KeyRing {
+    /// Unwraps every key of a slot. `known` shares the names of purposes that the caller keeps anyway.
+    pub(crate) fn unwrap(
+        slot: &SubjectSlot,
+        tenant: &TenantId,
+        tag: &Tag,
+        known: &[Purpose],
+        kek: Option<&UsableKey>,
+    ) -> Result<Self> {
+        let share = |name: &Purpose| known.iter().find(|k| *k == name).unwrap_or(name).clone();
+        let unwrap = |purpose: &PurposeSlot, version: &KeyVersion| {
+            let place =
+                DataKeyPlace { tenant, tag, purpose: &purpose.name, line: purpose.line, version: version.number };
+            let kek = kek.ok_or(Error::Bug("a slot with keys and no epoch"))?;
+            Ok(DataKey {
+                seal_from: version.seal_from,
+                key: unwrap_data_key(kek, &place, &version.key_id, &version.wrapped)?,
+            })
+        };
+        let purposes = slot
+            .purposes
+            .iter()
+            .map(|purpose| {
+                Ok(PurposeKeys {
+                    name: share(&purpose.name),
+                    erased_at: purpose.erased_at,
+                    destroyed: purpose.destroyed.as_slice().into(),
+                    keys: purpose.versions.iter().map(|v| unwrap(purpose, v)).collect::<Result<_>>()?,
+                })
+            })
+            .collect::<Result<_>>()?;
+        Ok(Self { purposes })
+    }
+
+    /// The key to seal under now: the newest version whose time has come, else the oldest.
+    pub(crate) fn current(&self, purpose: &str, now: Timestamp) -> Result<&UsableKey> {
+        let purpose = self.live(purpose)?;
+        let come = |k: &&DataKey| k.seal_from.is_some_and(|from| from <= now);
+        let key = purpose.keys.iter().rev().find(come).or(purpose.keys.first());
+        Ok(&key.ok_or(Error::Bug("a live purpose without a key"))?.key)
+    }
+
+    /// The key that an envelope names.
+    pub(crate) fn named(&self, purpose: &str, id: &KeyId) -> Result<&UsableKey, NotHeld> {
+        let is = |k: &&DataKey| k.key.id().is(id);
+        if let Some(key) = self.purpose(purpose).and_then(|p| p.keys.iter().find(is)) {
+            return Ok(&key.key);
+        }
+        if let Some(at) = self.purposes.iter().find(|p| p.destroyed.contains(id)).and_then(|p| p.erased_at) {
+            return Err(NotHeld::Destroyed { at });
+        }
+        if self.purposes.iter().any(|p| p.keys.iter().any(|k| is(&k))) {
+            return Err(NotHeld::OtherPurpose);
+        }
+        // No key of an erased purpose will ever come by a refresh; one that is unknown may.
+        match self.purpose(purpose) {
+            None => Err(NotHeld::NoPurpose),
+            Some(p) => match p.erased() {
+                Some(at) => Err(NotHeld::Destroyed { at }),
+                None => Err(NotHeld::Unknown),
+            },
+        }
+    }
+
+    fn live(&self, name: &str) -> Result<&PurposeKeys> {
+        let purpose = self.purpose(name).ok_or(Error::PurposeUnknown)?;
+        match purpose.erased() {
+            Some(at) => Err(Error::PurposeErased { at }),
+            None => Ok(purpose),
+        }
+    }
+
+    fn purpose(&self, name: &str) -> Option<&PurposeKeys> {
+        self.purposes.iter().find(|p| p.name.as_str() == name)
+    }
+}
+
+impl PurposeKeys {
+    /// When it was erased; none while it has a key.
+    fn erased(&self) -> Option<Timestamp> {
+        self.erased_at.filter(|_| self.keys.is_empty())
+    }
+}
+
+/// Why no key of the purpose has an id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NotHeld {
+    /// It is among the destroyed, or the whole purpose was erased.
+    Destroyed { at: Timestamp },
+    /// It is a key of another purpose: the envelope was moved.
+    OtherPurpose,
+    /// The subject has no keys for the purpose.
+    NoPurpose,
+    /// It may be newer than these keys.
+    Unknown,
+}

@@ -1,0 +1,194 @@
+//! A subject's slot: every purpose, line and version of its data keys; or what is left of them.
+
+use super::{Body, Columns, Epoch, SlotId, SlotState, StoredSlot, millis, moment};
+use crate::bytes::{Damaged, Reader, Writer};
+use crate::clock::Timestamp;
+use crate::envelope::KeyId;
+use crate::error::{Error, Result};
+use crate::id::{Id, Purpose, TenantId};
+use crate::keys::{RootKey, Tag, WRAPPED_LEN};
+
+/// The most purposes of a tenant.
+pub(crate) const MAX_PURPOSES: usize = 16;
+/// The most versions of one purpose's key.
+pub(crate) const MAX_VERSIONS: usize = 64;
+/// The most destroyed keys that a purpose remembers.
+const MAX_DESTROYED: usize = 512;
+
+/// What is known of a subject.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct SubjectSlot {
+    /// The epoch whose wrapping key every key in the slot is wrapped under; none where there is no key.
+    pub(crate) epoch: Option<Epoch>,
+    /// When the retention period ends.
+    pub(crate) retain_until: Option<Timestamp>,
+    /// When a scheduled erasure destroys the keys. Until then they can't be read, but kept.
+    pub(crate) erase_at: Option<Timestamp>,
+    /// A copy of what the journal says: a hold stands.
+    pub(crate) held: bool,
+    /// By name, in ascending order.
+    pub(crate) purposes: Vec<PurposeSlot>,
+}
+
+/// One line of data keys, and what was destroyed before it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct PurposeSlot {
+    pub(crate) name: Purpose,
+    /// The line it is at: the live one, or the last one destroyed.
+    pub(crate) line: u32,
+    /// The epoch in which that line was made.
+    pub(crate) line_epoch: Epoch,
+    /// When the last of its lines that was destroyed was destroyed.
+    pub(crate) erased_at: Option<Timestamp>,
+    /// The ids of the keys that were destroyed, of this line and the ones before.
+    pub(crate) destroyed: Vec<KeyId>,
+    /// By number, in ascending order; none where the line is destroyed.
+    pub(crate) versions: Vec<KeyVersion>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct KeyVersion {
+    pub(crate) number: u32,
+    pub(crate) created_at: Timestamp,
+    /// From when on it may be sealed under; none while that isn't known (see rotation).
+    pub(crate) seal_from: Option<Timestamp>,
+    pub(crate) key_id: KeyId,
+    pub(crate) wrapped: [u8; WRAPPED_LEN],
+}
+
+impl SubjectSlot {
+    pub(crate) fn open(stored: &StoredSlot, root: &RootKey) -> Result<Self> {
+        super::open(stored, root)
+    }
+
+    pub(crate) fn seal(&self, tenant: &TenantId, tag: Tag, root: &RootKey) -> Result<StoredSlot> {
+        if self.purposes.len() > MAX_PURPOSES {
+            return Err(Error::invalid("a subject has at most 16 purposes"));
+        }
+        if self.purposes.iter().any(|p| p.versions.len() > MAX_VERSIONS) {
+            return Err(Error::invalid("a purpose has at most 64 key versions: retire some that nothing uses"));
+        }
+        if !self.is_canonical() {
+            return Err(Error::Bug("a subject's slot out of order"));
+        }
+        super::seal(SlotId::Subject(tenant.clone(), tag), self, root)
+    }
+
+    pub(crate) fn purpose(&self, name: &Purpose) -> Option<&PurposeSlot> {
+        self.purposes.iter().find(|p| p.name == *name)
+    }
+
+    /// When the last purpose was erased; none while one lives.
+    pub(crate) fn erased_at(&self) -> Option<Timestamp> {
+        if self.purposes.iter().any(PurposeSlot::is_live) {
+            return None;
+        }
+        self.purposes.iter().filter_map(|p| p.erased_at).max()
+    }
+
+    fn state(&self) -> SlotState {
+        match (self.epoch, self.erase_at) {
+            (None, _) => SlotState::Erased,
+            (Some(_), Some(_)) => SlotState::Scheduled,
+            (Some(_), None) => SlotState::Live,
+        }
+    }
+
+    /// What makes the encoding the only one, and the slot sound: order, and keys exactly where there is an epoch.
+    fn is_canonical(&self) -> bool {
+        let sound = |p: &PurposeSlot| {
+            p.line > 0
+                && p.versions.is_sorted_by(|a, b| a.number < b.number)
+                && p.versions.iter().all(|v| v.number > 0)
+                && (p.is_live() || p.erased_at.is_some())
+                && (p.destroyed.is_empty() || p.erased_at.is_some())
+        };
+        !self.purposes.is_empty()
+            && self.purposes.is_sorted_by(|a, b| a.name < b.name)
+            && self.purposes.iter().all(sound)
+            && self.epoch.is_some() == self.purposes.iter().any(PurposeSlot::is_live)
+    }
+}
+
+impl Body for SubjectSlot {
+    fn columns(&self) -> Columns {
+        let due = [self.retain_until, self.erase_at].into_iter().flatten().min();
+        Columns { state: self.state(), epoch: self.epoch, due }
+    }
+
+    fn write(&self, w: &mut Writer) {
+        w.u32(self.epoch.map_or(0, Epoch::get)).u64(millis(self.retain_until)).u64(millis(self.erase_at));
+        w.u8(u8::from(self.held));
+        w.u8(count(self.purposes.len()));
+        for purpose in &self.purposes {
+            w.bytes(purpose.name.as_str().as_bytes()).u32(purpose.line).u32(purpose.line_epoch.get());
+            w.u64(millis(purpose.erased_at));
+            w.u16(u16::try_from(purpose.destroyed.len()).unwrap_or(u16::MAX));
+            purpose.destroyed.iter().for_each(|id| drop(w.put(id.as_bytes())));
+            w.u8(count(purpose.versions.len()));
+            for version in &purpose.versions {
+                w.u32(version.number).u64(version.created_at.as_millis()).u64(millis(version.seal_from));
+                w.put(version.key_id.as_bytes()).put(&version.wrapped);
+            }
+        }
+    }
+
+    fn read(r: &mut Reader<'_>) -> Result<Self, Damaged> {
+        let slot = Self {
+            epoch: Epoch::new(r.u32()?),
+            retain_until: moment(r.u64()?),
+            erase_at: moment(r.u64()?),
+            held: match r.u8()? {
+                0 => false,
+                1 => true,
+                _ => return Err(Damaged),
+            },
+            purposes: (0..at_most(r.u8()?.into(), MAX_PURPOSES)?)
+                .map(|_| PurposeSlot::read(r))
+                .collect::<Result<_, _>>()?,
+        };
+        if slot.is_canonical() { Ok(slot) } else { Err(Damaged) }
+    }
+}
+
+impl PurposeSlot {
+    pub(crate) fn is_live(&self) -> bool {
+        !self.versions.is_empty()
+    }
+
+    fn read(r: &mut Reader<'_>) -> Result<Self, Damaged> {
+        Ok(Self {
+            name: Purpose::new(r.text(Id::MAX_LEN)?).map_err(|_| Damaged)?,
+            line: r.u32()?,
+            line_epoch: Epoch::new(r.u32()?).ok_or(Damaged)?,
+            erased_at: moment(r.u64()?),
+            destroyed: (0..at_most(r.u16()?.into(), MAX_DESTROYED)?)
+                .map(|_| r.array().map(KeyId::from_bytes))
+                .collect::<Result<_, _>>()?,
+            versions: (0..at_most(r.u8()?.into(), MAX_VERSIONS)?)
+                .map(|_| KeyVersion::read(r))
+                .collect::<Result<_, _>>()?,
+        })
+    }
+}
+
+impl KeyVersion {
+    fn read(r: &mut Reader<'_>) -> Result<Self, Damaged> {
+        Ok(Self {
+            number: r.u32()?,
+            created_at: Timestamp::from_millis(r.u64()?),
+            seal_from: moment(r.u64()?),
+            key_id: KeyId::from_bytes(r.array()?),
+            wrapped: r.array()?,
+        })
+    }
+}
+
+fn at_most(n: usize, max: usize) -> Result<usize, Damaged> {
+    if n <= max { Ok(n) } else { Err(Damaged) }
+}
+
+/// Checked by [`SubjectSlot::seal`] to fit.
+fn count(n: usize) -> u8 {
+    u8::try_from(n).unwrap_or(u8::MAX)
+}

@@ -1,0 +1,83 @@
+//! A tenant's slot: its root, its wrapping key of each epoch, its index keys; each wrapped by the provider.
+
+use super::{Body, Columns, Epoch, Revision, SlotId, SlotState, StoredSlot, WrappedRoot};
+use crate::bytes::{Damaged, Reader, Writer};
+use crate::error::{Error, Result};
+use crate::id::TenantId;
+use crate::keys::RootKey;
+
+/// The most epochs, and the most index epochs, that a tenant's slot holds keys of at one time.
+const MAX_KEYS: usize = 64;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct TenantSlot {
+    pub(crate) root: WrappedRoot,
+    /// Each under the master key of its own epoch; by epoch, in ascending order.
+    pub(crate) epoch_keys: Vec<WrappedRoot>,
+    /// By index epoch, in ascending order.
+    pub(crate) index_keys: Vec<WrappedIndexKey>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct WrappedIndexKey {
+    pub(crate) index_epoch: u32,
+    pub(crate) key: WrappedRoot,
+}
+
+impl TenantSlot {
+    /// Reads the root out of a slot before its MAC can be checked: the root is what the MAC is checked with. What the
+    /// provider unwraps is bound to the tenant, so a foreign slot stops there.
+    pub(crate) fn root_of(stored: &StoredSlot) -> Result<WrappedRoot> {
+        let (body, _) = stored.as_bytes().split_last_chunk::<{ Revision::LEN }>().ok_or(Error::Bug("no MAC"))?;
+        Ok(super::parse::<Self>(body)?.root)
+    }
+
+    pub(crate) fn open(stored: &StoredSlot, root: &RootKey) -> Result<Self> {
+        super::open(stored, root)
+    }
+
+    pub(crate) fn seal(&self, tenant: &TenantId, root: &RootKey) -> Result<StoredSlot> {
+        if !self.is_canonical() {
+            return Err(Error::Bug("a tenant's slot out of order"));
+        }
+        super::seal(SlotId::Tenant(tenant.clone()), self, root)
+    }
+
+    fn is_canonical(&self) -> bool {
+        !self.epoch_keys.is_empty()
+            && self.epoch_keys.len() <= MAX_KEYS
+            && self.epoch_keys.is_sorted_by(|a, b| a.epoch < b.epoch)
+            && self.index_keys.len() <= MAX_KEYS
+            && self.index_keys.is_sorted_by(|a, b| a.index_epoch < b.index_epoch)
+    }
+}
+
+impl Body for TenantSlot {
+    /// The keys of old epochs stay until those are retired, so they don't count: the root and the index keys do.
+    fn columns(&self) -> Columns {
+        let epoch = self.index_keys.iter().map(|k| k.key.epoch).fold(self.root.epoch, Epoch::min);
+        Columns { state: SlotState::Live, epoch: Some(epoch), due: None }
+    }
+
+    fn write(&self, w: &mut Writer) {
+        self.root.write(w);
+        w.u8(u8::try_from(self.epoch_keys.len()).unwrap_or(u8::MAX));
+        self.epoch_keys.iter().for_each(|key| key.write(w));
+        w.u8(u8::try_from(self.index_keys.len()).unwrap_or(u8::MAX));
+        for index in &self.index_keys {
+            w.u32(index.index_epoch);
+            index.key.write(w);
+        }
+    }
+
+    fn read(r: &mut Reader<'_>) -> Result<Self, Damaged> {
+        let slot = Self {
+            root: WrappedRoot::read(r)?,
+            epoch_keys: (0..r.u8()?).map(|_| WrappedRoot::read(r)).collect::<Result<_, _>>()?,
+            index_keys: (0..r.u8()?)
+                .map(|_| Ok(WrappedIndexKey { index_epoch: r.u32()?, key: WrappedRoot::read(r)? }))
+                .collect::<Result<_, Damaged>>()?,
+        };
+        if slot.is_canonical() { Ok(slot) } else { Err(Damaged) }
+    }
+}

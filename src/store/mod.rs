@@ -1,0 +1,231 @@
+//! Key stores: the port [`KeyStore`], a compare-and-swap map from slot id to bytes, and its adapters.
+//!
+//! Imports `error`, `id`, `clock` and `keys`; knows no other port.
+
+mod memory;
+#[cfg(feature = "store-sqlite")]
+mod sqlite;
+
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+pub use crate::error::{StoreError, StoreErrorKind};
+pub use crate::keys::{Epoch, Revision, SlotId, SlotState, StoredSlot, Tag};
+pub use memory::MemoryStore;
+#[cfg(feature = "store-sqlite")]
+pub use sqlite::SqliteStore;
+
+use crate::clock::Timestamp;
+use crate::id::TenantId;
+
+/// Keeps slots: small records (300 bytes to 256 KiB) that change by compare-and-swap only.
+///
+/// Strongly consistent: a `load` or `scan` that begins after a `put` returned sees it, from any process. Every method may
+/// be called concurrently. An implementation passes [`store_suite!`](crate::store_suite) (feature `test-util`).
+#[async_trait]
+pub trait KeyStore: Debug + Send + Sync + 'static {
+    /// Reads slots: one answer an id, in the order asked. Ids may repeat.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store can't be reached or holds what is no slot.
+    ///
+    /// # Cancel safety
+    /// Reads only.
+    async fn load(&self, ids: &[SlotId]) -> Result<Vec<Option<StoredSlot>>, StoreError>;
+
+    /// Writes a slot if what the store has is what the writer `expected`, and the slot's epoch (where it has one) is not
+    /// below the floor. Both are checked in one step with the write.
+    ///
+    /// # Errors
+    /// [`StoreError`] of kind `Conflict` or `BelowFloor`: nothing was written. `Unavailable`: it may have been.
+    ///
+    /// # Cancel safety
+    /// A call that is dropped may have written.
+    async fn put(&self, slot: &StoredSlot, expected: Expected) -> Result<(), StoreError>;
+
+    /// Reads slots page by page, in the order of their ids.
+    ///
+    /// # Errors
+    /// Those of [`load`](Self::load).
+    ///
+    /// # Cancel safety
+    /// Reads only.
+    async fn scan(&self, scan: &Scan) -> Result<ScanPage, StoreError>;
+
+    /// Raises the floor to `epoch`; a lower one leaves it. Once it returns, no `put` of a slot with a lower epoch can
+    /// land, also none that was under way.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store can't be reached: it may have been raised.
+    ///
+    /// # Cancel safety
+    /// A call that is dropped may have raised it.
+    async fn raise_floor(&self, epoch: Epoch) -> Result<(), StoreError>;
+
+    /// Physically drops what was overwritten or deleted, as far as the engine can, and says what may remain.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store can't be reached.
+    ///
+    /// # Cancel safety
+    /// May be called again.
+    async fn scrub(&self) -> Result<Residue, StoreError>;
+}
+
+/// What a writer expects to find in the place of the slot that it puts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "a compare-and-swap has these two cases")]
+pub enum Expected {
+    /// No slot.
+    Absent,
+    /// The slot of this revision.
+    Revision(Revision),
+}
+
+/// Which slots to read, and how many.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Scan {
+    filter: Filter,
+    tenant: Option<TenantId>,
+    after: Option<SlotId>,
+    limit: usize,
+}
+
+/// What a scan looks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Filter {
+    /// Every slot.
+    All,
+    /// Slots that hold a key of a lower epoch than this.
+    EpochBelow(Epoch),
+    /// Slots for which something is due before this moment.
+    DueBefore(Timestamp),
+}
+
+impl Scan {
+    /// The most slots of a page.
+    pub const MAX_LIMIT: usize = 1000;
+
+    /// The first 100 slots that the filter finds, over all tenants and the vault's.
+    pub fn new(filter: Filter) -> Self {
+        Self { filter, tenant: None, after: None, limit: 100 }
+    }
+
+    /// One tenant's slots only.
+    #[must_use]
+    pub fn tenant(mut self, tenant: TenantId) -> Self {
+        self.tenant = Some(tenant);
+        self
+    }
+
+    /// Goes on behind this id: the last page's [`ScanPage::next`].
+    #[must_use]
+    pub fn after(mut self, id: SlotId) -> Self {
+        self.after = Some(id);
+        self
+    }
+
+    /// At most so many slots a page; 1 to [`Scan::MAX_LIMIT`].
+    #[must_use]
+    pub fn limit(mut self, limit: usize) -> Self {
+        self.limit = limit.clamp(1, Self::MAX_LIMIT);
+        self
+    }
+
+    /// What is looked for.
+    pub fn filter(&self) -> Filter {
+        self.filter
+    }
+
+    /// The tenant it is restricted to.
+    pub fn only_tenant(&self) -> Option<&TenantId> {
+        self.tenant.as_ref()
+    }
+
+    /// Where it goes on.
+    pub fn cursor(&self) -> Option<&SlotId> {
+        self.after.as_ref()
+    }
+
+    /// The size of a page.
+    pub fn page_size(&self) -> usize {
+        self.limit
+    }
+}
+
+/// A page of slots.
+#[derive(Clone, Debug)]
+#[expect(clippy::exhaustive_structs, reason = "made by every adapter")]
+pub struct ScanPage {
+    /// The slots, in the order of their ids.
+    pub slots: Vec<StoredSlot>,
+    /// Where the next page begins; none where this is the last.
+    pub next: Option<SlotId>,
+}
+
+/// What of the overwritten bytes may still be there after a scrub.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Residue {
+    items: Vec<ResidueItem>,
+}
+
+/// One place where overwritten bytes may remain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "made by every adapter")]
+pub struct ResidueItem {
+    /// Where: `write-ahead log`, `backups`.
+    pub place: &'static str,
+    /// What ends it: `the next checkpoint without a reader`, `the backups' own retention`.
+    pub ends_by: &'static str,
+}
+
+impl Residue {
+    /// Nothing remains that the store knows of.
+    pub fn none() -> Self {
+        Self::default()
+    }
+
+    /// Adds a place.
+    #[must_use]
+    pub fn and(mut self, place: &'static str, ends_by: &'static str) -> Self {
+        self.items.push(ResidueItem { place, ends_by });
+        self
+    }
+
+    /// The places.
+    pub fn items(&self) -> &[ResidueItem] {
+        &self.items
+    }
+}
+
+macro_rules! forward {
+    ($($pointer:ident)*) => {$(
+        #[async_trait]
+        #[deny(clippy::missing_trait_methods)]
+        impl<S: KeyStore + ?Sized> KeyStore for $pointer<S> {
+            async fn load(&self, ids: &[SlotId]) -> Result<Vec<Option<StoredSlot>>, StoreError> {
+                (**self).load(ids).await
+            }
+
+            async fn put(&self, slot: &StoredSlot, expected: Expected) -> Result<(), StoreError> {
+                (**self).put(slot, expected).await
+            }
+
+            async fn scan(&self, scan: &Scan) -> Result<ScanPage, StoreError> {
+                (**self).scan(scan).await
+            }
+
+            async fn raise_floor(&self, epoch: Epoch) -> Result<(), StoreError> {
+                (**self).raise_floor(epoch).await
+            }
+
+            async fn scrub(&self) -> Result<Residue, StoreError> {
+                (**self).scrub().await
+            }
+        }
+    )*};
+}
+forward!(Arc Box);

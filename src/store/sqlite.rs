@@ -1,0 +1,5 @@
+//! `SqliteStore`: slots in SQLite, through sqlx.
+
+/// Slots in SQLite.
+#[derive(Debug)]
+pub struct SqliteStore {}

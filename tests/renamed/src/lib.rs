@@ -1,0 +1,1 @@
+//! Compiles what the derive macro emits where the dependency has another name.
