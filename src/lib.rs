@@ -10,9 +10,18 @@ pub mod id;
 pub mod journal;
 mod keys;
 pub mod provider;
+pub mod record;
 pub mod store;
+mod subject;
+#[cfg(any(test, feature = "test-util"))]
+#[cfg_attr(docsrs, doc(cfg(feature = "test-util")))]
+pub mod testing;
+pub mod value;
 
 pub use crypto::Suite;
 pub use envelope::FieldContext;
 pub use error::{Error, Result, Retry};
 pub use id::{HasSubject, SubjectId, TenantId};
+pub use record::{Column, Field, Place, Record};
+pub use subject::SubjectKeys;
+pub use value::{Plain, Plaintext, Sealed};

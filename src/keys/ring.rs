@@ -63,6 +63,23 @@ impl KeyRing {
         Ok(Self { purposes })
     }
 
+    /// A ring of given keys, one line a purpose, for tests: `None` is an erased purpose.
+    #[cfg(any(test, feature = "test-util"))]
+    pub(crate) fn of(purposes: Vec<(Purpose, Option<Vec<crate::keys::KeyMaterial>>)>) -> Self {
+        let epoch = Timestamp::from_millis(1);
+        let purpose = |(name, keys): (Purpose, Option<Vec<crate::keys::KeyMaterial>>)| PurposeKeys {
+            name,
+            erased_at: keys.is_none().then_some(epoch),
+            destroyed: Box::default(),
+            keys: keys
+                .unwrap_or_default()
+                .iter()
+                .map(|key| DataKey { seal_from: Some(epoch), key: UsableKey::derive(key) })
+                .collect(),
+        };
+        Self { purposes: purposes.into_iter().map(purpose).collect() }
+    }
+
     /// The key to seal under now: the newest version whose time has come, else the oldest.
     pub(crate) fn current(&self, purpose: &str, now: Timestamp) -> Result<&UsableKey> {
         let purpose = self.live(purpose)?;

@@ -1,0 +1,69 @@
+//! [`Column`]: the types that a sealed field of a record can have.
+
+use super::FieldSpec;
+use crate::error::{Error, Result};
+use crate::subject::{Opener, Sealer};
+use crate::value::plaintext::frame_of;
+use crate::value::{Decoder, Plain, Plaintext, Sealed};
+
+/// A type that a sealed field can have: [`Sealed<T>`], `Option` of a column for one that may be NULL, and
+/// `sqlx::types::Text<Sealed<T>>` for a column of text.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a sealed column",
+    note = "make the field a `Sealed<T>` (or `Option<Sealed<T>>`), or say `#[record(clear)]` to leave it in the clear"
+)]
+pub trait Column: sealed::Sealed + Sized {
+    /// The column's type in the plaintext twin.
+    type Plain;
+
+    #[doc(hidden)]
+    fn seal_with(plain: Self::Plain, sealer: &mut Sealer<'_>, spec: &FieldSpec) -> Result<Self>;
+    #[doc(hidden)]
+    fn open_with(&self, opener: &mut Opener<'_>, spec: &FieldSpec) -> Result<Self::Plain>;
+}
+
+/// A column that can be NULL.
+#[diagnostic::on_unimplemented(
+    message = "a field of another purpose than its record must be an `Option`",
+    note = "once that purpose is erased, the field reads as `None`: make it `Option<{Self}>`"
+)]
+pub trait OptionalColumn: Column {}
+
+impl<T: Plaintext> Column for Sealed<T> {
+    type Plain = Plain<T>;
+
+    fn seal_with(plain: Plain<T>, sealer: &mut Sealer<'_>, spec: &FieldSpec) -> Result<Self> {
+        let frame = frame_of(plain.expose(), spec.pad())?;
+        sealer.seal(spec.purpose(), spec.name(), frame).map(Self::trusted)
+    }
+
+    fn open_with(&self, opener: &mut Opener<'_>, spec: &FieldSpec) -> Result<Plain<T>> {
+        let frame = opener.open(spec.purpose(), spec.name(), self.as_bytes())?;
+        T::decode(Decoder::new(frame)?).map(Plain::new)
+    }
+}
+
+impl<C: Column> Column for Option<C> {
+    type Plain = Option<C::Plain>;
+
+    fn seal_with(plain: Self::Plain, sealer: &mut Sealer<'_>, spec: &FieldSpec) -> Result<Self> {
+        plain.map(|plain| C::seal_with(plain, sealer, spec)).transpose()
+    }
+
+    fn open_with(&self, opener: &mut Opener<'_>, spec: &FieldSpec) -> Result<Self::Plain> {
+        match self.as_ref().map(|column| column.open_with(opener, spec)).transpose() {
+            Err(Error::PurposeErased { .. }) if spec.is_of_other_purpose() => Ok(None),
+            opened => opened,
+        }
+    }
+}
+
+impl<C: Column> OptionalColumn for Option<C> {}
+
+/// How a column is sealed is this crate's business: a foreign one could leave its value in the clear.
+pub(crate) mod sealed {
+    pub trait Sealed {}
+
+    impl<T> Sealed for crate::value::Sealed<T> {}
+    impl<C: Sealed> Sealed for Option<C> {}
+}

@@ -1,0 +1,182 @@
+//! The typed layer: [`Record`], [`Field`], [`Column`], [`Place`], and sealing typed values with [`SubjectKeys`].
+//!
+//! Imports everything below it (`value`, `subject`, `envelope`, `id`, `error`); knows no port and no vault.
+
+mod column;
+mod field;
+mod place;
+
+pub use column::{Column, OptionalColumn};
+pub use field::{Field, FieldSpec};
+pub use place::Place;
+
+use crate::crypto::mac;
+use crate::envelope::FieldContext;
+use crate::error::{Error, Result};
+use crate::id::{Id, RecordIds};
+use crate::subject::{Opener, Sealer, SubjectKeys};
+use crate::value::{Decoder, Plain, Plaintext, Sealed, plaintext::frame_of};
+
+/// A row as it is stored: its personal fields sealed. Derived with `#[derive(Record)]`.
+///
+/// The macro also makes the row's plaintext twin ([`Record::Plain`]), a [`Field`] constant for each sealed field
+/// (`Customer::EMAIL`), and [`HasSubject`](crate::HasSubject) for both where a field is marked `#[record(subject)]`.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a record",
+    note = "derive it: `#[derive(fieldseal::Record)]` with `#[record(schema = \"..\")]`"
+)]
+pub trait Record: Sized {
+    /// The plaintext twin: the same fields, each sealed one a [`Plain`].
+    type Plain;
+    /// What names a record of this type: the type of its id, a tuple of several, or `()` if it is unbound.
+    type Id: RecordIds;
+    /// The name of the record type in every context. It outlives renames of the struct.
+    const SCHEMA: &'static str;
+    /// The purposes of its fields, without repeats.
+    const PURPOSES: &'static [&'static str];
+
+    /// Seals a whole record, with one draw of randomness.
+    ///
+    /// # Errors
+    /// [`Error::WrongSubject`] if the record is another subject's than the keys; [`Error::InvalidInput`] if an id is a
+    /// placeholder or a value can't be encoded; [`Error::KeysExpired`], [`Error::PurposeUnknown`],
+    /// [`Error::PurposeErased`].
+    fn seal(plain: Self::Plain, keys: &SubjectKeys) -> Result<Self>;
+
+    /// Opens a whole record. To read one field, [`SubjectKeys::open`] exposes less.
+    ///
+    /// # Errors
+    /// [`Error::WrongSubject`]; [`Error::Authentication`] if a value belongs elsewhere or was changed;
+    /// [`Error::KeyNotHeld`] if one was sealed under a newer key: refresh the keys; [`Error::Malformed`],
+    /// [`Error::UnknownFormat`], [`Error::KeysExpired`], [`Error::PurposeUnknown`], [`Error::PurposeErased`].
+    fn open(&self, keys: &SubjectKeys) -> Result<Self::Plain>;
+
+    /// Calls `each` with the ids of this record, in the order of the declaration.
+    #[doc(hidden)]
+    fn each_id(&self, each: &mut dyn FnMut(Id<'_>) -> Result<()>) -> Result<()>;
+
+    /// The subject that this record says it is about.
+    #[doc(hidden)]
+    fn owner(&self) -> Result<Option<Id<'_>>>;
+}
+
+impl SubjectKeys {
+    /// Seals a value that is no field of a [`Record`].
+    ///
+    /// # Errors
+    /// Those of [`SubjectKeys::seal_bytes`], and [`Error::InvalidInput`] if the value can't be encoded.
+    pub fn seal_value<T: Plaintext>(&self, value: &Plain<T>, context: &FieldContext<'_>) -> Result<Sealed<T>> {
+        let frame = frame_of(value.expose(), 0)?;
+        let mut sealer = Sealer::new(self, context.schema(), context)?;
+        sealer.seal(context.purpose_name(), context.field(), frame).map(Sealed::trusted)
+    }
+
+    /// Opens a value that [`seal_value`](Self::seal_value) sealed for the same context.
+    ///
+    /// # Errors
+    /// Those of [`SubjectKeys::open_bytes`], and [`Error::Malformed`] if it is a value of another type.
+    pub fn open_value<T: Plaintext>(&self, sealed: &Sealed<T>, context: &FieldContext<'_>) -> Result<Plain<T>> {
+        let mut opener = Opener::new(self, context.schema(), context)?;
+        let frame = opener.open(context.purpose_name(), context.field(), sealed.as_bytes())?;
+        T::decode(Decoder::new(frame)?).map(Plain::new)
+    }
+
+    /// Opens one field of a row.
+    ///
+    /// # Errors
+    /// Those of [`Record::open`].
+    pub fn open<R: Record, C: Column>(&self, row: &R, field: Field<R, C>) -> Result<C::Plain> {
+        check_owner(row.owner()?, self)?;
+        field.of(row).open_with(&mut Opener::new(self, R::SCHEMA, &IdsOf(row))?, field.spec())
+    }
+
+    /// Replaces one field of a row by a new value, sealed with a nonce of its own.
+    ///
+    /// # Errors
+    /// Those of [`Record::seal`]; the row is then as it was.
+    pub fn change<R: Record, C: Column>(
+        &self,
+        row: &mut R,
+        field: Field<R, C>,
+        plain: impl Into<C::Plain>,
+    ) -> Result<()> {
+        check_owner(row.owner()?, self)?;
+        let column = C::seal_with(plain.into(), &mut Sealer::new(self, R::SCHEMA, &IdsOf(&*row))?, field.spec())?;
+        *field.of_mut(row) = column;
+        Ok(())
+    }
+
+    /// The record of this id, without a row in hand: for a `SELECT` or `UPDATE` of single columns.
+    ///
+    /// # Errors
+    /// [`Error::KeysExpired`]; [`Error::InvalidInput`] if the id is a placeholder.
+    pub fn place<'k, R: Record>(&'k self, id: &'k R::Id) -> Result<Place<'k, R>> {
+        Place::new(self, id)
+    }
+}
+
+/// A row must be of the keys' subject: sealed under another's keys it would be lost with that one's erasure.
+pub(crate) fn check_owner(owner: Option<Id<'_>>, keys: &SubjectKeys) -> Result<()> {
+    let of_keys = keys.subject().as_str().as_bytes();
+    match owner {
+        Some(owner) if !mac::equal(owner.as_str().as_bytes(), of_keys) => Err(Error::WrongSubject),
+        _ => Ok(()),
+    }
+}
+
+/// A row as the ids that it is bound to.
+struct IdsOf<'a, R>(&'a R);
+
+impl<R: Record> RecordIds for IdsOf<'_, R> {
+    fn each_id(&self, each: &mut dyn FnMut(Id<'_>) -> Result<()>) -> Result<()> {
+        self.0.each_id(each)
+    }
+}
+
+/// What the derive macro's output calls. Not part of the public API: its version is the macro's.
+#[doc(hidden)]
+pub mod private {
+    use super::{Opener, Sealer, check_owner};
+    use crate::id::{Id, RecordIds, ToId};
+    use crate::record::{Column, Field, Record};
+    use crate::{Result, SubjectKeys};
+
+    /// Seals the fields of one record.
+    #[derive(Debug)]
+    pub struct RecordSealer<'k>(Sealer<'k>);
+
+    impl<'k> RecordSealer<'k> {
+        pub fn new<R: Record>(
+            keys: &'k SubjectKeys,
+            owner: Option<Id<'_>>,
+            ids: &(impl RecordIds + ?Sized),
+        ) -> Result<Self> {
+            check_owner(owner, keys)?;
+            Sealer::new(keys, R::SCHEMA, ids).map(Self)
+        }
+
+        pub fn seal<R, C: Column>(&mut self, field: Field<R, C>, plain: C::Plain) -> Result<C> {
+            C::seal_with(plain, &mut self.0, field.spec())
+        }
+    }
+
+    /// Opens the fields of one record.
+    #[derive(Debug)]
+    pub struct RecordOpener<'k>(Opener<'k>);
+
+    impl<'k> RecordOpener<'k> {
+        pub fn new<R: Record>(keys: &'k SubjectKeys, row: &R) -> Result<Self> {
+            check_owner(row.owner()?, keys)?;
+            Opener::new(keys, R::SCHEMA, &super::IdsOf(row)).map(Self)
+        }
+
+        pub fn open<R, C: Column>(&mut self, field: Field<R, C>, row: &R) -> Result<C::Plain> {
+            field.of(row).open_with(&mut self.0, field.spec())
+        }
+    }
+
+    /// The text of one id.
+    pub fn id_of<T: ToId + ?Sized>(id: &T) -> Result<Id<'_>> {
+        id.to_id()
+    }
+}

@@ -1,0 +1,120 @@
+//! [`SubjectKeys`]: one subject's keys in memory, and sealing and opening with them, on bytes. Sync, no I/O.
+//!
+//! Imports `error`, `id`, `clock`, `crypto`, `envelope` and `keys`. The typed layer stands on [`Sealer`] and [`Opener`].
+
+mod opener;
+mod sealer;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use opener::Opener;
+pub use sealer::Sealer;
+use zeroize::Zeroizing;
+
+use crate::clock::{Clock, Stamp};
+use crate::crypto::Suite;
+use crate::envelope::FieldContext;
+use crate::envelope::frame::{self, Frame};
+use crate::error::{Error, Result};
+use crate::id::{HasSubject, SubjectId, TenantId};
+use crate::keys::ring::KeyRing;
+
+/// One subject's data keys, unwrapped, for at most `max_age`.
+///
+/// Cloning shares them. They are wiped when the last clone, the cache's included, is gone. Every call checks their age.
+///
+/// # Security
+/// Whoever holds these can open all that the subject has under their purposes: keep them no longer than the request.
+#[derive(Clone)]
+pub struct SubjectKeys(Arc<Inner>);
+
+struct Inner {
+    policy: Arc<Policy>,
+    subject: SubjectId,
+    loaded: Stamp,
+    /// Read past the cache because an envelope named a key that was not held: no newer keys are to be expected.
+    refreshed: bool,
+    ring: KeyRing,
+}
+
+/// What all subject keys of a tenant have in common.
+#[derive(Debug)]
+pub(crate) struct Policy {
+    pub(crate) tenant: TenantId,
+    pub(crate) suite: Suite,
+    pub(crate) max_age: Duration,
+    pub(crate) clock: Arc<dyn Clock>,
+}
+
+impl SubjectKeys {
+    pub(crate) fn new(policy: Arc<Policy>, subject: SubjectId, ring: KeyRing, loaded: Stamp, refreshed: bool) -> Self {
+        Self(Arc::new(Inner { policy, subject, loaded, refreshed, ring }))
+    }
+
+    /// Whose keys they are.
+    pub fn subject(&self) -> &SubjectId {
+        &self.0.subject
+    }
+
+    /// Seals bytes: an envelope of 66 bytes more than `value`. It draws a nonce of its own.
+    ///
+    /// # Errors
+    /// [`Error::KeysExpired`], [`Error::PurposeUnknown`], [`Error::PurposeErased`]; [`Error::InvalidInput`] if the value is
+    /// longer than 16 MiB.
+    pub fn seal_bytes(&self, value: &[u8], context: &FieldContext<'_>) -> Result<Vec<u8>> {
+        let mut frame = Frame::new(value.len(), 0)?;
+        frame.put(value)?;
+        Sealer::new(self, context.schema(), context)?.seal(context.purpose_name(), context.field(), frame)
+    }
+
+    /// Opens an envelope that [`seal_bytes`](Self::seal_bytes) made for the same context; `None` where none was sealed.
+    ///
+    /// # Errors
+    /// [`Error::Authentication`] for another context, key or a changed byte; [`Error::KeyNotHeld`] for a key that may be
+    /// newer than these; [`Error::Malformed`] and [`Error::UnknownFormat`] for what is no envelope; [`Error::KeysExpired`],
+    /// [`Error::PurposeUnknown`], [`Error::PurposeErased`].
+    pub fn open_bytes(&self, envelope: &[u8], context: &FieldContext<'_>) -> Result<Option<Zeroizing<Vec<u8>>>> {
+        let mut opener = Opener::new(self, context.schema(), context)?;
+        let frame = opener.open(context.purpose_name(), context.field(), envelope)?;
+        let value = frame::value_len(frame.as_slice())?;
+        Ok(value.map(|len| {
+            frame.truncate(len);
+            Zeroizing::new(frame.take())
+        }))
+    }
+
+    /// Whether the keys are past `max_age`.
+    pub(crate) fn expired(&self) -> bool {
+        self.0.loaded.expired(&self.0.policy.clock, self.0.policy.max_age)
+    }
+
+    pub(crate) fn loaded(&self) -> &Stamp {
+        &self.0.loaded
+    }
+
+    pub(crate) fn tenant(&self) -> &TenantId {
+        &self.0.policy.tenant
+    }
+
+    fn ring(&self) -> Result<&KeyRing> {
+        if self.expired() { Err(Error::KeysExpired) } else { Ok(&self.0.ring) }
+    }
+}
+
+impl HasSubject for SubjectKeys {
+    fn subject(&self) -> Result<SubjectId> {
+        Ok(self.0.subject.clone())
+    }
+}
+
+/// Opaque: neither keys nor the subject show.
+impl fmt::Debug for SubjectKeys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SubjectKeys(..)")
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -1,0 +1,72 @@
+//! [`Opener`]: opens the fields of one record; fields that were sealed together cost one derivation.
+
+use std::borrow::Cow;
+
+use super::SubjectKeys;
+use crate::crypto;
+use crate::crypto::aead::Cipher;
+use crate::crypto::buf::WipingBuf;
+use crate::envelope::KeyId;
+use crate::envelope::context::FieldAad;
+use crate::envelope::header::Envelope;
+use crate::envelope::wire;
+use crate::error::{Error, Result};
+use crate::id::RecordIds;
+use crate::keys::UsableKey;
+use crate::keys::ring::NotHeld;
+
+/// Lives in one opening call, or one [`Place`](crate::record::Place).
+#[derive(Debug)]
+#[expect(unnameable_types, reason = "it stands in hidden methods of a sealed trait")]
+pub struct Opener<'k> {
+    keys: &'k SubjectKeys,
+    aad: FieldAad<'k>,
+    /// The last one derived, and of which key.
+    cipher: Option<(KeyId, Cipher)>,
+    frame: WipingBuf,
+}
+
+impl<'k> Opener<'k> {
+    pub(crate) fn new(
+        keys: &'k SubjectKeys,
+        schema: impl Into<Cow<'k, str>>,
+        ids: &(impl RecordIds + ?Sized),
+    ) -> Result<Self> {
+        let (tenant, subject) = (keys.0.policy.tenant.as_str(), keys.0.subject.as_str());
+        keys.ring()?;
+        Ok(Self { keys, aad: FieldAad::new(tenant, subject, schema, ids)?, cipher: None, frame: WipingBuf::default() })
+    }
+
+    /// The opened frame. It is wiped when the next one is opened, unless it is taken.
+    pub(crate) fn open(&mut self, purpose: &str, field: &str, envelope: &[u8]) -> Result<&mut WipingBuf> {
+        let envelope = Envelope::parse(envelope)?;
+        let key = self.key(purpose, &envelope.key_id)?;
+        let fits =
+            |(id, cipher): &(KeyId, Cipher)| *id == envelope.key_id && cipher.covers(envelope.suite, envelope.nonce);
+        if !self.cipher.as_ref().is_some_and(fits) {
+            let cipher = Cipher::new(envelope.suite, key.cipher_key(envelope.suite), envelope.nonce);
+            self.cipher = Some((envelope.key_id, cipher));
+        }
+        let (_, cipher) = self.cipher.as_ref().ok_or(Error::Bug("a cipher that was just made"))?;
+        let aad = self.aad.of(envelope.suite, &envelope.key_id, purpose, field)?;
+        wire::open(cipher, &envelope, aad, &mut self.frame)?;
+        Ok(&mut self.frame)
+    }
+
+    fn key(&self, purpose: &str, id: &KeyId) -> Result<&'k UsableKey> {
+        self.keys.0.ring.named(purpose, id).map_err(|why| match why {
+            NotHeld::Destroyed { at } => Error::PurposeErased { at },
+            NotHeld::OtherPurpose => Error::Authentication,
+            NotHeld::NoPurpose => Error::PurposeUnknown,
+            NotHeld::Unknown if self.keys.0.refreshed => Error::Authentication,
+            NotHeld::Unknown => Error::KeyNotHeld,
+        })
+    }
+}
+
+impl Drop for Opener<'_> {
+    fn drop(&mut self) {
+        self.cipher = None;
+        crypto::wipe_stack();
+    }
+}

@@ -1,0 +1,93 @@
+//! [`Sealed<T>`]: the envelope of a `T`.
+
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::marker::PhantomData;
+use std::str::FromStr;
+
+use crate::envelope::header::Envelope;
+use crate::envelope::text;
+use crate::error::Error;
+
+/// A value of type `T`, sealed: bytes that open in one place only. What the database, its backups and logs see.
+///
+/// `Display` and `FromStr` are the text form (`fs1.` and base64url). Equality is that of the bytes: sealing one value twice
+/// gives two that differ.
+pub struct Sealed<T> {
+    envelope: Vec<u8>,
+    value: PhantomData<fn() -> T>,
+}
+
+impl<T> Sealed<T> {
+    /// An envelope read back. Its header is checked now; whether it opens is known when it is opened.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`] if the bytes are no envelope, [`Error::UnknownFormat`] if they may be one of a later version.
+    pub fn from_bytes(envelope: impl Into<Vec<u8>>) -> Result<Self, Error> {
+        let envelope = envelope.into();
+        Envelope::parse(&envelope)?;
+        Ok(Self { envelope, value: PhantomData })
+    }
+
+    /// The envelope: 66 bytes more than the value, and the padding.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.envelope
+    }
+
+    /// The envelope.
+    pub fn into_bytes(self) -> Vec<u8> {
+        self.envelope
+    }
+
+    /// What a sealer made.
+    pub(crate) fn trusted(envelope: Vec<u8>) -> Self {
+        Self { envelope, value: PhantomData }
+    }
+}
+
+impl<T> fmt::Display for Sealed<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&text::encode(&self.envelope))
+    }
+}
+
+impl<T> FromStr for Sealed<T> {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        Self::from_bytes(text::decode(text)?)
+    }
+}
+
+/// The length alone: an envelope in a log would join the rows of a person.
+impl<T> fmt::Debug for Sealed<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Sealed({} bytes)", self.envelope.len())
+    }
+}
+
+impl<T> Clone for Sealed<T> {
+    fn clone(&self) -> Self {
+        Self::trusted(self.envelope.clone())
+    }
+}
+
+impl<T> PartialEq for Sealed<T> {
+    fn eq(&self, other: &Self) -> bool {
+        self.envelope == other.envelope
+    }
+}
+
+impl<T> Eq for Sealed<T> {}
+
+impl<T> Hash for Sealed<T> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.envelope.hash(state);
+    }
+}
+
+impl<T> AsRef<[u8]> for Sealed<T> {
+    fn as_ref(&self) -> &[u8] {
+        &self.envelope
+    }
+}
