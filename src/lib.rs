@@ -17,6 +17,7 @@ mod subject;
 #[cfg_attr(docsrs, doc(cfg(feature = "test-util")))]
 pub mod testing;
 pub mod value;
+pub mod vault;
 
 pub use crypto::Suite;
 pub use envelope::FieldContext;
@@ -25,3 +26,4 @@ pub use id::{HasSubject, SubjectId, TenantId};
 pub use record::{Column, Field, Place, Record};
 pub use subject::SubjectKeys;
 pub use value::{Plain, Plaintext, Sealed};
+pub use vault::{Tenant, Vault};

@@ -13,6 +13,6 @@ pub(crate) use material::UsableKey;
 pub(crate) use root::RootKey;
 pub use slot::{Epoch, Revision, SlotId, SlotState, StoredSlot, Tag};
 pub(crate) use wrapped::{
-    DataKeyPlace, WRAPPED_LEN, unwrap_data_key, unwrap_in_envelope, wrap_data_key, wrap_in_envelope,
+    DataKeyPlace, WRAPPED_LEN, rewrap_data_key, unwrap_data_key, unwrap_in_envelope, wrap_data_key, wrap_in_envelope,
 };
 pub use wrapped::{MasterKeyId, WrapContext, WrapRole, WrappedKey};

@@ -110,6 +110,11 @@ impl KeyRing {
         }
     }
 
+    /// Whether the subject has or had keys for the purpose.
+    pub(crate) fn knows(&self, purpose: &Purpose) -> bool {
+        self.purpose(purpose.as_str()).is_some()
+    }
+
     fn live(&self, name: &str) -> Result<&PurposeKeys> {
         let purpose = self.purpose(name).ok_or(Error::PurposeUnknown)?;
         match purpose.erased() {

@@ -230,6 +230,22 @@ pub(crate) fn unwrap_data_key(
     if key.id().is(key_id) { Ok(key) } else { Err(Error::Authentication) }
 }
 
+/// A data key under another epoch key: the same key, whose id is checked on the way.
+pub(crate) fn rewrap_data_key(
+    from: &UsableKey,
+    to: &UsableKey,
+    suite: Suite,
+    place: &DataKeyPlace<'_>,
+    key_id: &KeyId,
+    wrapped: &[u8],
+) -> Result<[u8; WRAPPED_LEN]> {
+    let key = unwrap_in_envelope(from, &place.context(key_id), wrapped)?;
+    if !key.id().is(key_id) {
+        return Err(Error::Authentication);
+    }
+    wrap_data_key(to, suite, place, &key, key_id)
+}
+
 /// A key in an envelope under another key, bound to a context.
 pub(crate) fn wrap_in_envelope(
     kek: &UsableKey,

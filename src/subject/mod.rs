@@ -18,7 +18,7 @@ use crate::crypto::Suite;
 use crate::envelope::FieldContext;
 use crate::envelope::frame::{self, Frame};
 use crate::error::{Error, Result};
-use crate::id::{HasSubject, SubjectId, TenantId};
+use crate::id::{HasSubject, Purpose, SubjectId, TenantId};
 use crate::keys::ring::KeyRing;
 
 /// One subject's data keys, unwrapped, for at most `max_age`.
@@ -28,14 +28,18 @@ use crate::keys::ring::KeyRing;
 /// # Security
 /// Whoever holds these can open all that the subject has under their purposes: keep them no longer than the request.
 #[derive(Clone)]
-pub struct SubjectKeys(Arc<Inner>);
+pub struct SubjectKeys {
+    inner: Arc<Inner>,
+    /// Read past the cache after an envelope named a key that was not held: an id that these don't hold is nobody's.
+    refreshed: bool,
+}
 
 struct Inner {
     policy: Arc<Policy>,
     subject: SubjectId,
     loaded: Stamp,
-    /// Read past the cache because an envelope named a key that was not held: no newer keys are to be expected.
-    refreshed: bool,
+    /// Loaded by a refresh, which is rate-limited.
+    by_refresh: bool,
     ring: KeyRing,
 }
 
@@ -49,13 +53,18 @@ pub(crate) struct Policy {
 }
 
 impl SubjectKeys {
-    pub(crate) fn new(policy: Arc<Policy>, subject: SubjectId, ring: KeyRing, loaded: Stamp, refreshed: bool) -> Self {
-        Self(Arc::new(Inner { policy, subject, loaded, refreshed, ring }))
+    pub(crate) fn new(policy: Arc<Policy>, subject: SubjectId, ring: KeyRing, loaded: Stamp, by_refresh: bool) -> Self {
+        Self { inner: Arc::new(Inner { policy, subject, loaded, by_refresh, ring }), refreshed: false }
+    }
+
+    /// The same keys, known to be read after some envelope named a key that older ones did not hold.
+    pub(crate) fn into_refreshed(self) -> Self {
+        Self { refreshed: true, ..self }
     }
 
     /// Whose keys they are.
     pub fn subject(&self) -> &SubjectId {
-        &self.0.subject
+        &self.inner.subject
     }
 
     /// Seals bytes: an envelope of 66 bytes more than `value`. It draws a nonce of its own.
@@ -87,25 +96,36 @@ impl SubjectKeys {
 
     /// Whether the keys are past `max_age`.
     pub(crate) fn expired(&self) -> bool {
-        self.0.loaded.expired(&self.0.policy.clock, self.0.policy.max_age)
+        self.inner.loaded.expired(&self.inner.policy.clock, self.inner.policy.max_age)
     }
 
-    pub(crate) fn loaded(&self) -> &Stamp {
-        &self.0.loaded
+    pub(crate) fn belong_to(&self, tenant: &TenantId, subject: &SubjectId) -> bool {
+        self.inner.policy.tenant == *tenant && self.inner.subject == *subject
     }
 
-    pub(crate) fn tenant(&self) -> &TenantId {
-        &self.0.policy.tenant
+    /// Whether these are the very same keys, from one read.
+    pub(crate) fn are(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.inner, &other.inner)
+    }
+
+    /// How long ago a refresh read them; none if an ordinary load did.
+    pub(crate) fn refreshed_ago(&self) -> Option<Duration> {
+        self.inner.by_refresh.then(|| self.inner.loaded.elapsed(&self.inner.policy.clock))
+    }
+
+    /// Whether each of these purposes has a key or was erased: whether enrolling would add nothing.
+    pub(crate) fn know_all(&self, purposes: &[Purpose]) -> bool {
+        purposes.iter().all(|purpose| self.inner.ring.knows(purpose))
     }
 
     fn ring(&self) -> Result<&KeyRing> {
-        if self.expired() { Err(Error::KeysExpired) } else { Ok(&self.0.ring) }
+        if self.expired() { Err(Error::KeysExpired) } else { Ok(&self.inner.ring) }
     }
 }
 
 impl HasSubject for SubjectKeys {
     fn subject(&self) -> Result<SubjectId> {
-        Ok(self.0.subject.clone())
+        Ok(self.inner.subject.clone())
     }
 }
 

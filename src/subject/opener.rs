@@ -32,7 +32,7 @@ impl<'k> Opener<'k> {
         schema: impl Into<Cow<'k, str>>,
         ids: &(impl RecordIds + ?Sized),
     ) -> Result<Self> {
-        let (tenant, subject) = (keys.0.policy.tenant.as_str(), keys.0.subject.as_str());
+        let (tenant, subject) = (keys.inner.policy.tenant.as_str(), keys.inner.subject.as_str());
         keys.ring()?;
         Ok(Self { keys, aad: FieldAad::new(tenant, subject, schema, ids)?, cipher: None, frame: WipingBuf::default() })
     }
@@ -54,11 +54,11 @@ impl<'k> Opener<'k> {
     }
 
     fn key(&self, purpose: &str, id: &KeyId) -> Result<&'k UsableKey> {
-        self.keys.0.ring.named(purpose, id).map_err(|why| match why {
+        self.keys.inner.ring.named(purpose, id).map_err(|why| match why {
             NotHeld::Destroyed { at } => Error::PurposeErased { at },
             NotHeld::OtherPurpose => Error::Authentication,
             NotHeld::NoPurpose => Error::PurposeUnknown,
-            NotHeld::Unknown if self.keys.0.refreshed => Error::Authentication,
+            NotHeld::Unknown if self.keys.refreshed => Error::Authentication,
             NotHeld::Unknown => Error::KeyNotHeld,
         })
     }

@@ -34,19 +34,19 @@ impl<'k> Sealer<'k> {
         schema: impl Into<Cow<'k, str>>,
         ids: &(impl RecordIds + ?Sized),
     ) -> Result<Self> {
-        let policy = &keys.0.policy;
+        let policy = &keys.inner.policy;
         Ok(Self {
             keys,
             ring: keys.ring()?,
             now: policy.clock.wall(),
-            aad: FieldAad::new(policy.tenant.as_str(), keys.0.subject.as_str(), schema, ids)?,
+            aad: FieldAad::new(policy.tenant.as_str(), keys.inner.subject.as_str(), schema, ids)?,
             next_nonce: rng::nonce()?,
             ciphers: Vec::with_capacity(1),
         })
     }
 
     pub(crate) fn seal(&mut self, purpose: &str, field: &str, frame: Frame) -> Result<Vec<u8>> {
-        let suite = self.keys.0.policy.suite;
+        let suite = self.keys.inner.policy.suite;
         let key = self.ring.current(purpose, self.now)?;
         let nonce = self.next_nonce;
         count_up(&mut self.next_nonce);

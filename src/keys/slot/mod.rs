@@ -9,7 +9,7 @@ mod vault;
 use std::fmt;
 use std::num::NonZeroU32;
 
-pub(crate) use subject::{KeyVersion, PurposeSlot, SubjectSlot};
+pub(crate) use subject::{KeyVersion, MAX_PURPOSES, PurposeSlot, SubjectSlot};
 pub(crate) use tenant::{TenantSlot, WrappedIndexKey};
 pub(crate) use vault::{EpochRecord, EpochState, VaultSlot};
 

@@ -1,0 +1,157 @@
+//! [`VaultBuilder`]: what a vault is made of; and building one on a new or existing key store.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use super::cache::{CacheLimits, KeyCache};
+use super::{Vault, VaultInner, root};
+use crate::clock::{Clock, SystemClock};
+use crate::crypto::Suite;
+use crate::error::{Error, Result};
+use crate::id::Purpose;
+use crate::journal::ErasureJournal;
+use crate::keys::slot::MAX_PURPOSES;
+use crate::provider::MasterKeyProvider;
+use crate::store::KeyStore;
+
+/// Settings of a [`Vault`]. The journal (or that there is none) is said before it can be built.
+#[must_use]
+pub struct VaultBuilder<Step> {
+    settings: Settings,
+    step: Step,
+}
+
+/// The builder was not told of a journal yet.
+#[derive(Debug)]
+#[expect(clippy::exhaustive_structs, reason = "a step of the builder")]
+pub struct WantsJournal;
+
+/// The builder can build.
+#[derive(Debug)]
+pub struct Ready(Option<Arc<dyn ErasureJournal>>);
+
+struct Settings {
+    provider: Arc<dyn MasterKeyProvider>,
+    store: Arc<dyn KeyStore>,
+    clock: Arc<dyn Clock>,
+    suite: Suite,
+    max_age: Option<Duration>,
+    purposes: Result<Vec<Purpose>>,
+    limits: CacheLimits,
+}
+
+impl VaultBuilder<WantsJournal> {
+    pub(super) fn new(provider: Arc<dyn MasterKeyProvider>, store: Arc<dyn KeyStore>) -> Self {
+        let settings = Settings {
+            provider,
+            store,
+            clock: Arc::new(SystemClock::new()),
+            suite: Suite::default(),
+            max_age: None,
+            purposes: Ok(Vec::new()),
+            limits: CacheLimits::default(),
+        };
+        Self { settings, step: WantsJournal }
+    }
+
+    /// Enters erasures in this journal. The key store is bound to it for good: another, or none, is refused later.
+    pub fn journal(self, journal: impl ErasureJournal) -> VaultBuilder<Ready> {
+        VaultBuilder { settings: self.settings, step: Ready(Some(Arc::new(journal))) }
+    }
+
+    /// Keeps no journal: a restored backup of the key store would bring erased keys back, so `erase` is refused. A journal
+    /// can be added later, once.
+    pub fn without_journal(self) -> VaultBuilder<Ready> {
+        VaultBuilder { settings: self.settings, step: Ready(None) }
+    }
+}
+
+impl<Step> VaultBuilder<Step> {
+    /// Purposes that enrolled subjects get keys for, beside `default`: at most 15.
+    pub fn purposes<P: AsRef<str>>(mut self, purposes: impl IntoIterator<Item = P>) -> Self {
+        self.settings.purposes = purposes.into_iter().map(Purpose::new).collect();
+        self
+    }
+
+    /// How long keys that were read may be used: 1 second to 1 day. A key store is created with this value, 5 minutes
+    /// if nothing is said; later vaults may ask for less.
+    pub fn max_age(mut self, max_age: Duration) -> Self {
+        self.settings.max_age = Some(max_age);
+        self
+    }
+
+    /// Bounds the cache of subject keys.
+    pub fn cache(mut self, limits: CacheLimits) -> Self {
+        self.settings.limits = limits;
+        self
+    }
+
+    /// What new values are sealed, and new keys wrapped, with. Every suite is opened whatever this says.
+    pub fn suite(mut self, suite: Suite) -> Self {
+        self.settings.suite = suite;
+        self
+    }
+
+    /// Where the time comes from; the system's clocks if nothing is said.
+    pub fn clock(mut self, clock: impl Clock) -> Self {
+        self.settings.clock = Arc::new(clock);
+        self
+    }
+}
+
+impl VaultBuilder<Ready> {
+    /// Opens the key store, or creates what an empty one needs: one provider call.
+    ///
+    /// # Errors
+    /// [`Error::WrongJournal`] if the store is bound to another journal than this one; [`Error::MaxAgeTooLong`];
+    /// [`Error::JournalTruncated`] or [`Error::StoreBehindJournal`] if one of the two was restored from a backup;
+    /// [`Error::InvalidInput`] for a setting out of bounds; those of the ports.
+    ///
+    /// # Cancel safety
+    /// Can be called again with the same settings.
+    pub async fn build(self) -> Result<Vault> {
+        let Settings { provider, store, clock, suite, max_age, purposes, limits } = self.settings;
+        let mut purposes = purposes?;
+        purposes.push(Purpose::new(Purpose::DEFAULT)?);
+        purposes.sort();
+        purposes.dedup();
+        if purposes.len() > MAX_PURPOSES {
+            return Err(Error::invalid("a vault has at most 16 purposes, `default` included"));
+        }
+        let asked = max_age.map(checked_max_age).transpose()?;
+        let journal = self.step.0;
+        let (root, slot) = root::open_or_create(&*provider, &*store, journal.as_deref(), &clock, asked).await?;
+        if asked.is_some_and(|asked| asked > slot.max_age) {
+            return Err(Error::MaxAgeTooLong { limit: slot.max_age });
+        }
+        Ok(Vault(Arc::new(VaultInner {
+            provider,
+            store,
+            journal,
+            clock,
+            suite,
+            max_age: asked.unwrap_or(slot.max_age),
+            purposes: purposes.into(),
+            root,
+            cache: KeyCache::new(limits),
+            tenants: Mutex::new(HashMap::new()),
+        })))
+    }
+}
+
+impl<Step> fmt::Debug for VaultBuilder<Step> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("VaultBuilder").finish_non_exhaustive()
+    }
+}
+
+/// 1 second to 1 day, in whole milliseconds: it is kept so.
+pub(super) fn checked_max_age(max_age: Duration) -> Result<Duration> {
+    if max_age < Duration::from_secs(1) || max_age > Duration::from_secs(24 * 3600) {
+        return Err(Error::invalid("max_age is between 1 second and 1 day"));
+    }
+    let millis = u64::try_from(max_age.as_millis()).unwrap_or(u64::MAX);
+    Ok(Duration::from_millis(millis))
+}

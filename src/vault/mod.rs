@@ -1,0 +1,178 @@
+//! [`Vault`] and [`Tenant`]: join the ports into keys of subjects.
+//!
+//! Imports `subject` and below, and the three ports without their adapters; knows no typed layer.
+
+mod builder;
+mod cache;
+mod enrol;
+mod page;
+mod root;
+mod state;
+mod tenant;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+pub use builder::{Ready, VaultBuilder, WantsJournal};
+pub use cache::{CacheLimits, CacheStats};
+pub use enrol::Enrolment;
+pub use page::KeyPage;
+pub use tenant::Tenant;
+
+use crate::clock::{Clock, Stamp};
+use crate::crypto::Suite;
+use crate::error::{Error, Result, StoreErrorKind};
+use crate::id::{Purpose, TenantId};
+use crate::journal::{ErasureJournal, JournalEntry, JournalEvent};
+use crate::keys::RootKey;
+use crate::provider::MasterKeyProvider;
+use crate::store::{Expected, KeyStore};
+use crate::subject::Policy;
+
+/// A key store, its master keys and its journal: what an application has one of. `Clone` shares it.
+///
+/// [`Vault::tenant`] gives the part that handlers need.
+#[derive(Clone)]
+pub struct Vault(pub(crate) Arc<VaultInner>);
+
+pub(crate) struct VaultInner {
+    provider: Arc<dyn MasterKeyProvider>,
+    store: Arc<dyn KeyStore>,
+    journal: Option<Arc<dyn ErasureJournal>>,
+    clock: Arc<dyn Clock>,
+    suite: Suite,
+    max_age: Duration,
+    /// In ascending order, `default` among them.
+    purposes: Box<[Purpose]>,
+    /// Made once for the store; a later read must find the same.
+    root: RootKey,
+    cache: cache::KeyCache,
+    tenants: Mutex<HashMap<TenantId, Arc<state::TenantPart>>>,
+}
+
+impl Vault {
+    /// Starts a vault on a master key provider and a key store. What comes next is the journal: erasures are entered there,
+    /// so that a restored backup of the store can't undo them.
+    ///
+    /// ```
+    /// use fieldseal::journal::MemoryJournal;
+    /// use fieldseal::provider::LocalKeyring;
+    /// use fieldseal::store::MemoryStore;
+    /// use fieldseal::Vault;
+    ///
+    /// # async fn example() -> fieldseal::Result<()> {
+    /// let vault = Vault::builder(LocalKeyring::ephemeral()?, MemoryStore::new())
+    ///     .journal(MemoryJournal::new()?)
+    ///     .purposes(["billing"])
+    ///     .build()
+    ///     .await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn builder(provider: impl MasterKeyProvider, store: impl KeyStore) -> VaultBuilder<WantsJournal> {
+        VaultBuilder::new(Arc::new(provider), Arc::new(store))
+    }
+
+    /// A tenant: an isolation boundary with wrapping keys of its own, made when its first subject is enrolled.
+    pub fn tenant(&self, id: &TenantId) -> Tenant {
+        Tenant::new(self.clone(), self.0.tenant_part(id))
+    }
+
+    /// The tenant of an application that has only one.
+    pub fn default_tenant(&self) -> Tenant {
+        self.tenant(&TenantId::default_tenant())
+    }
+
+    /// How long a snapshot of keys may be used in this process: the bound within which an erasure or rotation by another
+    /// process takes effect here.
+    pub fn max_age(&self) -> Duration {
+        self.0.max_age
+    }
+
+    /// Raises the key store's `max_age`: vaults that are built from now on may ask for as much. This one keeps its own.
+    ///
+    /// It is entered in the journal first, because receipts of erasures count on it.
+    ///
+    /// # Errors
+    /// [`Error::InvalidInput`] if it would fall, or is above a day; those of the ports.
+    ///
+    /// # Cancel safety
+    /// A call that is dropped may have raised it.
+    pub async fn set_max_age(&self, max_age: Duration) -> Result<()> {
+        let max_age = builder::checked_max_age(max_age)?;
+        for _ in 0..ATTEMPTS {
+            let (stored, mut slot) = root::reload(&self.0).await?;
+            if max_age <= slot.max_age {
+                return if max_age == slot.max_age {
+                    Ok(())
+                } else {
+                    Err(Error::invalid("max_age can only be raised"))
+                };
+            }
+            let millis = u64::try_from(max_age.as_millis()).unwrap_or(u64::MAX);
+            self.0.append(|at| JournalEntry::store_wide(at, JournalEvent::MaxAgeRaised { millis })).await?;
+            slot.max_age = max_age;
+            match self.0.store.put(&slot.seal(&self.0.root)?, Expected::Revision(stored.revision())).await {
+                Err(e) if e.kind() == StoreErrorKind::Conflict => continue,
+                put => return Ok(put?),
+            }
+        }
+        Err(Error::Conflict)
+    }
+
+    /// What the cache of subject keys did so far.
+    pub fn cache_stats(&self) -> CacheStats {
+        self.0.cache.stats()
+    }
+}
+
+impl VaultInner {
+    fn now(&self) -> Stamp {
+        Stamp::now(&self.clock)
+    }
+
+    /// Appends an entry to the journal, whatever others append meanwhile; nothing without a journal.
+    async fn append(&self, entry: impl Fn(crate::clock::Timestamp) -> JournalEntry) -> Result<()> {
+        let Some(journal) = &self.journal else { return Ok(()) };
+        append(&**journal, &entry(self.clock.wall())).await
+    }
+
+    fn tenant_part(&self, id: &TenantId) -> Arc<state::TenantPart> {
+        let mut tenants = self.tenants.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(part) = tenants.get(id) {
+            return part.clone();
+        }
+        // Tenants that nobody holds and whose keys are past their age go when a new one comes.
+        tenants.retain(|_, part| Arc::strong_count(part) > 1 || part.is_warm());
+        let policy = Policy { tenant: id.clone(), suite: self.suite, max_age: self.max_age, clock: self.clock.clone() };
+        let part = Arc::new(state::TenantPart::new(Arc::new(policy)));
+        tenants.insert(id.clone(), part.clone());
+        part
+    }
+}
+
+/// Appends an entry at whatever head the journal has.
+async fn append(journal: &dyn ErasureJournal, entry: &JournalEntry) -> Result<()> {
+    for _ in 0..ATTEMPTS {
+        let head = journal.head().await?;
+        match journal.append(entry, &head).await {
+            Err(e) if e.kind() == crate::error::JournalErrorKind::Conflict => continue,
+            appended => return Ok(appended.map(drop)?),
+        }
+    }
+    Err(Error::Conflict)
+}
+
+impl fmt::Debug for Vault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Vault")
+            .field("provider", &self.0.provider)
+            .field("store", &self.0.store)
+            .finish_non_exhaustive()
+    }
+}
+
+/// How often a compare-and-swap that loses is tried again before the caller hears of it.
+const ATTEMPTS: usize = 16;
