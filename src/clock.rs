@@ -120,10 +120,18 @@ impl Stamp {
     /// Whether the snapshot is older than `max_age`, by the greater of both clocks (a suspended machine stops the
     /// monotonic one on some systems), or the wall clock went back by more than [`WALL_SLACK`] since.
     pub(crate) fn expired(&self, clock: &dyn Clock, max_age: Duration) -> bool {
-        let wall = clock.wall();
-        clock.monotonic().saturating_sub(self.monotonic) > max_age
-            || wall.since(self.wall) > max_age
-            || self.wall.since(wall) > WALL_SLACK
+        self.expired_at(&Self::now(clock), max_age)
+    }
+
+    /// [`Self::expired`] at a moment that was read already.
+    pub(crate) fn expired_at(&self, now: &Self, max_age: Duration) -> bool {
+        now.monotonic.saturating_sub(self.monotonic) > max_age
+            || now.wall.since(self.wall) > max_age
+            || self.wall.since(now.wall) > WALL_SLACK
+    }
+
+    pub(crate) fn wall(&self) -> Timestamp {
+        self.wall
     }
 
     /// How long ago, by the monotonic clock.

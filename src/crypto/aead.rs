@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use aes_gcm::Aes256Gcm;
+use aes::Aes256Enc;
+use aes_gcm::AesGcm;
+use aes_gcm::aead::consts::U12;
 use aes_gcm::aead::inout::InOutBuf;
 use aes_gcm::aead::{AeadInOut as _, KeyInit as _};
 use chacha20poly1305::ChaCha20Poly1305;
@@ -10,6 +12,9 @@ use zeroize::Zeroize as _;
 
 use super::{Suite, xaes};
 use crate::error::{Error, Result};
+
+/// GCM never runs the cipher backwards, so the decryption key schedule is left out.
+type Aes256Gcm = AesGcm<Aes256Enc, U12>;
 
 /// Seals and opens under nonces that share the prefix it was derived for. Wiped on drop.
 pub(crate) struct Cipher {
@@ -99,5 +104,5 @@ const _: () = {
     const fn wipes_on_drop<T: zeroize::ZeroizeOnDrop>() {}
     wipes_on_drop::<Aes256Gcm>();
     wipes_on_drop::<ChaCha20Poly1305>();
-    wipes_on_drop::<aes::Aes256>();
+    wipes_on_drop::<Aes256Enc>();
 };

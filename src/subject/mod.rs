@@ -13,7 +13,7 @@ pub use opener::Opener;
 pub use sealer::Sealer;
 use zeroize::Zeroizing;
 
-use crate::clock::{Clock, Stamp};
+use crate::clock::{Clock, Stamp, Timestamp};
 use crate::crypto::Suite;
 use crate::envelope::FieldContext;
 use crate::envelope::frame::{self, Frame};
@@ -118,8 +118,11 @@ impl SubjectKeys {
         purposes.iter().all(|purpose| self.inner.ring.knows(purpose))
     }
 
-    fn ring(&self) -> Result<&KeyRing> {
-        if self.expired() { Err(Error::KeysExpired) } else { Ok(&self.inner.ring) }
+    /// The keys, if they are not past their age, and the time of day.
+    fn ring(&self) -> Result<(&KeyRing, Timestamp)> {
+        let Inner { policy, loaded, ring, .. } = &*self.inner;
+        let now = Stamp::now(&policy.clock);
+        if loaded.expired_at(&now, policy.max_age) { Err(Error::KeysExpired) } else { Ok((ring, now.wall())) }
     }
 }
 

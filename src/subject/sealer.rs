@@ -34,12 +34,12 @@ impl<'k> Sealer<'k> {
         schema: impl Into<Cow<'k, str>>,
         ids: &(impl RecordIds + ?Sized),
     ) -> Result<Self> {
-        let policy = &keys.inner.policy;
+        let (ring, now) = keys.ring()?;
         Ok(Self {
             keys,
-            ring: keys.ring()?,
-            now: policy.clock.wall(),
-            aad: FieldAad::new(policy.tenant.as_str(), keys.inner.subject.as_str(), schema, ids)?,
+            ring,
+            now,
+            aad: FieldAad::new(keys.inner.policy.tenant.as_str(), keys.inner.subject.as_str(), schema, ids)?,
             next_nonce: rng::nonce()?,
             ciphers: Vec::with_capacity(1),
         })

@@ -124,7 +124,9 @@ impl Body for SubjectSlot {
             w.bytes(purpose.name.as_str().as_bytes()).u32(purpose.line).u32(purpose.line_epoch.get());
             w.u64(millis(purpose.erased_at));
             w.u16(u16::try_from(purpose.destroyed.len()).unwrap_or(u16::MAX));
-            purpose.destroyed.iter().for_each(|id| drop(w.put(id.as_bytes())));
+            for id in &purpose.destroyed {
+                w.put(id.as_bytes());
+            }
             w.u8(count(purpose.versions.len()));
             for version in &purpose.versions {
                 w.u32(version.number).u64(version.created_at.as_millis()).u64(millis(version.seal_from));
