@@ -136,10 +136,12 @@ impl<R: Record> RecordIds for IdsOf<'_, R> {
 /// What the derive macro's output calls. Not part of the public API: its version is the macro's.
 #[doc(hidden)]
 pub mod private {
-    use super::{Opener, Sealer, check_owner};
+    use super::check_owner;
     use crate::id::{Id, RecordIds, ToId};
     use crate::record::{Column, Field, Record};
     use crate::{Result, SubjectKeys};
+
+    pub use crate::subject::{Opener, Sealer};
 
     /// Seals the fields of one record.
     #[derive(Debug)]

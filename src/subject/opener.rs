@@ -17,7 +17,6 @@ use crate::keys::ring::NotHeld;
 
 /// Lives in one opening call, or one [`Place`](crate::record::Place).
 #[derive(Debug)]
-#[expect(unnameable_types, reason = "it stands in hidden methods of a sealed trait")]
 pub struct Opener<'k> {
     keys: &'k SubjectKeys,
     aad: FieldAad<'k>,

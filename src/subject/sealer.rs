@@ -17,7 +17,6 @@ use crate::keys::ring::KeyRing;
 
 /// Lives on the stack of one sealing call: the base nonce is never kept, read back or shared.
 #[derive(Debug)]
-#[expect(unnameable_types, reason = "it stands in hidden methods of a sealed trait")]
 pub struct Sealer<'k> {
     keys: &'k SubjectKeys,
     ring: &'k KeyRing,
