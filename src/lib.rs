@@ -11,6 +11,7 @@ pub mod journal;
 mod keys;
 pub mod provider;
 pub mod store;
+mod thread;
 
 pub use crypto::Suite;
 pub use envelope::FieldContext;
