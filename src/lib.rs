@@ -11,6 +11,9 @@ pub mod journal;
 mod keys;
 pub mod provider;
 pub mod store;
+#[cfg(any(test, feature = "test-util"))]
+#[cfg_attr(docsrs, doc(cfg(feature = "test-util")))]
+pub mod testing;
 mod thread;
 
 pub use crypto::Suite;
