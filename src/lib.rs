@@ -16,6 +16,7 @@ mod subject;
 #[cfg(any(test, feature = "test-util"))]
 #[cfg_attr(docsrs, doc(cfg(feature = "test-util")))]
 pub mod testing;
+mod thread;
 pub mod value;
 pub mod vault;
 

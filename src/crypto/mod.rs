@@ -6,6 +6,7 @@ pub(crate) mod aead;
 pub(crate) mod buf;
 pub(crate) mod kdf;
 pub(crate) mod mac;
+pub(crate) mod password;
 pub(crate) mod rng;
 mod suite;
 mod xaes;

@@ -1,8 +1,8 @@
 //! Master keys: the port [`MasterKeyProvider`], and its adapters.
 //!
-//! Imports `error`, `id`, `clock`, `crypto`, `envelope` and `keys`; knows no other port.
+//! Imports `error`, `id`, `clock`, `thread`, `crypto`, `envelope` and `keys`; knows no other port.
 
-mod local;
+pub(crate) mod local;
 
 use std::fmt::Debug;
 
@@ -10,7 +10,7 @@ use async_trait::async_trait;
 
 pub use crate::error::{ProviderError, ProviderErrorKind};
 pub use crate::keys::{KeyMaterial, MasterKeyId, WrapContext, WrapRole, WrappedKey};
-pub use local::{KeyringOptions, LocalKeyring, Passphrase};
+pub use local::{KeyringOptions, LocalKeyring, MasterKeyInfo, MasterKeyState, Passphrase};
 
 use crate::clock::Timestamp;
 

@@ -1,4 +1,5 @@
 //! Subject keys without a vault: for tests of code that takes `&SubjectKeys`.
+#![expect(clippy::missing_panics_doc, clippy::unwrap_used, reason = "a test fails by a panic")]
 
 use std::sync::Arc;
 use std::time::Duration;
