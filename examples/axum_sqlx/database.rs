@@ -1,0 +1,150 @@
+//! The customer's row, and its queries on SQLite and PostgreSQL.
+
+use std::future::Future;
+use std::path::Path;
+
+use fieldseal::id::ToId;
+use fieldseal::{HasSubject, Record, Sealed};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{FromRow, PgPool, SqlitePool};
+use uuid::Uuid;
+
+/// A customer as stored; `I` is what the database names one by.
+#[derive(Record, FromRow)]
+#[record(schema = "customer")]
+pub struct Customer<I: ToId + HasSubject + Clone> {
+    #[record(id, subject)]
+    pub id: I,
+    #[record(pad = 32)]
+    pub name: Sealed<String>,
+    pub email: Sealed<String>,
+    pub phone: Option<Sealed<String>>,
+}
+
+/// What the service asks of a database.
+pub trait Database: Clone + Send + Sync + 'static {
+    type Id: ToId + HasSubject + Clone + Serialize + DeserializeOwned + Send + Sync + 'static;
+
+    /// The id of a row that is not there yet: what is sealed is bound to it.
+    fn next_id(&self) -> impl Future<Output = sqlx::Result<Self::Id>> + Send;
+    fn insert(&self, row: &Customer<Self::Id>) -> impl Future<Output = sqlx::Result<()>> + Send;
+    fn select(&self, id: &Self::Id) -> impl Future<Output = sqlx::Result<Option<Customer<Self::Id>>>> + Send;
+    fn select_email(&self, id: &Self::Id) -> impl Future<Output = sqlx::Result<Option<Sealed<String>>>> + Send;
+    fn page(&self, limit: i64) -> impl Future<Output = sqlx::Result<Vec<Customer<Self::Id>>>> + Send;
+
+    /// Replaces the phone if it still is `old`; false if it isn't.
+    fn swap_phone(
+        &self,
+        id: &Self::Id,
+        old: Option<&Sealed<String>>,
+        new: Option<&Sealed<String>>,
+    ) -> impl Future<Output = sqlx::Result<bool>> + Send;
+}
+
+/// SQLite numbers a row when it is inserted, which is too late: the application makes UUIDs.
+#[derive(Clone)]
+pub struct Sqlite(SqlitePool);
+
+impl Sqlite {
+    pub async fn open(path: &Path) -> sqlx::Result<Self> {
+        let options = SqliteConnectOptions::new().filename(path).create_if_missing(true);
+        let pool = SqlitePool::connect_with(options).await?;
+        sqlx::query(
+            "CREATE TABLE IF NOT EXISTS customer (id BLOB PRIMARY KEY, name BLOB NOT NULL, email BLOB NOT NULL, phone BLOB)",
+        )
+        .execute(&pool)
+        .await?;
+        Ok(Self(pool))
+    }
+}
+
+/// PostgreSQL draws an id from a sequence before the row is inserted.
+#[derive(Clone)]
+pub struct Postgres(PgPool);
+
+impl Postgres {
+    pub async fn connect(url: &str) -> sqlx::Result<Self> {
+        Self::new(PgPool::connect(url).await?).await
+    }
+
+    pub async fn new(pool: PgPool) -> sqlx::Result<Self> {
+        sqlx::query("CREATE SEQUENCE IF NOT EXISTS customer_id").execute(&pool).await?;
+        sqlx::query(
+            "CREATE TABLE IF NOT EXISTS customer (id BIGINT PRIMARY KEY, name BYTEA NOT NULL, email BYTEA NOT NULL, phone BYTEA)",
+        )
+        .execute(&pool)
+        .await?;
+        Ok(Self(pool))
+    }
+}
+
+macro_rules! queries {
+    () => {
+        async fn insert(&self, row: &Customer<Self::Id>) -> sqlx::Result<()> {
+            sqlx::query("INSERT INTO customer (id, name, email, phone) VALUES ($1, $2, $3, $4)")
+                .bind(row.id)
+                .bind(&row.name)
+                .bind(&row.email)
+                .bind(&row.phone)
+                .execute(&self.0)
+                .await?;
+            Ok(())
+        }
+
+        async fn select(&self, id: &Self::Id) -> sqlx::Result<Option<Customer<Self::Id>>> {
+            sqlx::query_as("SELECT id, name, email, phone FROM customer WHERE id = $1")
+                .bind(*id)
+                .fetch_optional(&self.0)
+                .await
+        }
+
+        async fn select_email(&self, id: &Self::Id) -> sqlx::Result<Option<Sealed<String>>> {
+            sqlx::query_scalar("SELECT email FROM customer WHERE id = $1").bind(*id).fetch_optional(&self.0).await
+        }
+
+        async fn page(&self, limit: i64) -> sqlx::Result<Vec<Customer<Self::Id>>> {
+            sqlx::query_as("SELECT id, name, email, phone FROM customer ORDER BY id LIMIT $1")
+                .bind(limit)
+                .fetch_all(&self.0)
+                .await
+        }
+
+        async fn swap_phone(
+            &self,
+            id: &Self::Id,
+            old: Option<&Sealed<String>>,
+            new: Option<&Sealed<String>>,
+        ) -> sqlx::Result<bool> {
+            let swapped =
+                sqlx::query("UPDATE customer SET phone = $3 WHERE id = $1 AND phone IS NOT DISTINCT FROM $2")
+                    .bind(*id)
+                    .bind(old)
+                    .bind(new)
+                    .execute(&self.0)
+                    .await?;
+            Ok(swapped.rows_affected() == 1)
+        }
+    };
+}
+
+impl Database for Sqlite {
+    type Id = Uuid;
+
+    async fn next_id(&self) -> sqlx::Result<Uuid> {
+        Ok(Uuid::new_v4())
+    }
+
+    queries!();
+}
+
+impl Database for Postgres {
+    type Id = i64;
+
+    async fn next_id(&self) -> sqlx::Result<i64> {
+        sqlx::query_scalar("SELECT nextval('customer_id')").fetch_one(&self.0).await
+    }
+
+    queries!();
+}

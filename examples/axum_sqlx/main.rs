@@ -1,0 +1,49 @@
+//! A small service that keeps customers sealed: axum, sqlx, on SQLite or PostgreSQL.
+//!
+//! `cargo run --example axum_sqlx --all-features`                            SQLite, in a scratch folder
+//! `DATABASE_URL=postgres://.. cargo run --example axum_sqlx --all-features` PostgreSQL
+//!
+//! `service.rs` is what to read: `State<Tenant>`, handlers, and which status an error becomes. `database.rs` holds the
+//! queries, and where ids come from: a value is sealed under its row's id, so the id must exist before the row.
+#![expect(clippy::print_stdout, reason = "an example prints")]
+
+mod database;
+mod service;
+
+use std::path::Path;
+
+use database::{Postgres, Sqlite};
+use fieldseal::provider::LocalKeyring;
+use fieldseal::store::SqliteStore;
+use fieldseal::{Tenant, Vault};
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let scratch = Path::new(env!("CARGO_MANIFEST_DIR")).join("target").join("axum_sqlx");
+    std::fs::create_dir_all(&scratch)?;
+    let customers = open_vault(&scratch).await?;
+    let router = match std::env::var("DATABASE_URL") {
+        Ok(url) => service::router(customers, Postgres::connect(&url).await?),
+        Err(_) => service::router(customers, Sqlite::open(&scratch.join("app.db")).await?),
+    };
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+    let address = listener.local_addr()?;
+    println!("Listening on http://{address}. Try:");
+    println!(r#"  curl -H 'content-type: application/json' -d '{{"name":"Ada","email":"ada@example.com","phone":"1"}}' http://{address}/customers"#);
+    println!("  curl http://{address}/customers");
+    if std::env::args().any(|arg| arg == "--check") {
+        return Ok(()); // everything opens: for the test of examples
+    }
+    axum::serve(listener, router).await?;
+    Ok(())
+}
+
+async fn open_vault(folder: &Path) -> Result<Tenant, Box<dyn std::error::Error>> {
+    let keyring = folder.join("master.keyring");
+    let provider = match keyring.exists() {
+        true => LocalKeyring::open(keyring).await?,
+        false => LocalKeyring::generate(keyring).await?,
+    };
+    let store = SqliteStore::open(folder.join("keys.db")).await?;
+    Ok(Vault::builder(provider, store).without_journal().build().await?.default_tenant())
+}
