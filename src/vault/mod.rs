@@ -174,5 +174,8 @@ impl fmt::Debug for Vault {
     }
 }
 
+#[cfg(test)]
+mod tests;
+
 /// How often a compare-and-swap that loses is tried again before the caller hears of it.
 const ATTEMPTS: usize = 16;

@@ -1,0 +1,727 @@
+//! The vault over the in-memory ports: what it costs, what it shares, what it refuses.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use fieldseal::clock::Timestamp;
+use fieldseal::error::{Retry, StoreErrorKind};
+use fieldseal::journal::{ErasureJournal as _, JournalEvent, MemoryJournal};
+use fieldseal::provider::{LocalKeyring, MasterKeyProvider as _};
+use fieldseal::store::{Expected, Filter, KeyStore, MemoryStore, Scan, SlotId, StoredSlot};
+use fieldseal::testing::clock::ManualClock;
+use fieldseal::testing::counting::{Counting, Counts};
+use fieldseal::vault::{CacheLimits, Enrolment, VaultBuilder, WantsJournal};
+use fieldseal::{Error, FieldContext, Suite, Tenant, TenantId, Vault};
+
+type Result<T = ()> = fieldseal::Result<T>;
+
+/// Ports that several vaults share, as several processes would.
+struct World {
+    provider: Arc<LocalKeyring>,
+    store: Arc<MemoryStore>,
+    journal: Arc<MemoryJournal>,
+    clock: ManualClock,
+}
+
+impl World {
+    fn new() -> Result<Self> {
+        Ok(Self {
+            provider: Arc::new(LocalKeyring::ephemeral()?),
+            store: Arc::new(MemoryStore::new()),
+            journal: Arc::new(MemoryJournal::new()?),
+            clock: ManualClock::new(),
+        })
+    }
+
+    fn builder(&self) -> VaultBuilder<WantsJournal> {
+        Vault::builder(self.provider.clone(), self.store.clone()).clock(self.clock.clone())
+    }
+
+    async fn vault(&self) -> Result<Vault> {
+        self.builder().journal(self.journal.clone()).build().await
+    }
+
+    /// A vault, and what it asks of store and provider from now on.
+    async fn counted(&self) -> Result<(Vault, Counts, Counts)> {
+        let (provider, store) = (Counting::new(self.provider.clone()), Counting::new(self.store.clone()));
+        let (provider_counts, store_counts) = (provider.counts(), store.counts());
+        let vault =
+            Vault::builder(provider, store).clock(self.clock.clone()).journal(self.journal.clone()).build().await?;
+        provider_counts.reset();
+        store_counts.reset();
+        Ok((vault, provider_counts, store_counts))
+    }
+}
+
+fn context() -> FieldContext<'static> {
+    FieldContext::new("customer", "email", &17i64).unwrap()
+}
+
+/// Whether what one set of keys sealed opens with the other.
+fn opens(sealed_by: &fieldseal::SubjectKeys, opened_by: &fieldseal::SubjectKeys) -> Result<bool> {
+    let envelope = sealed_by.seal_bytes(b"ada@example.com", &context())?;
+    match opened_by.open_bytes(&envelope, &context()) {
+        Ok(value) => Ok(value.as_deref().is_some_and(|v| *v == b"ada@example.com")),
+        Err(Error::KeyNotHeld | Error::Authentication) => Ok(false),
+        Err(e) => Err(e),
+    }
+}
+
+#[tokio::test]
+async fn a_subject_is_unknown_until_it_is_enrolled() -> Result {
+    let customers = World::new()?.vault().await?.default_tenant();
+    assert!(matches!(customers.keys("ada").await, Err(Error::SubjectUnknown)));
+    let enrolled = customers.enroll("ada").await?;
+    assert!(opens(&enrolled, &customers.keys("ada").await?)?);
+    assert!(matches!(customers.keys("ben").await, Err(Error::SubjectUnknown)));
+    assert!(matches!(customers.keys("").await, Err(Error::InvalidInput(_))));
+    assert!(matches!(customers.enroll(&0i64).await, Err(Error::InvalidInput(_))));
+    Ok(())
+}
+
+#[tokio::test]
+async fn another_vault_on_the_same_ports_opens_the_same_values() -> Result {
+    let world = World::new()?;
+    let sealed_by = world.vault().await?.default_tenant().enroll("ada").await?;
+    assert!(opens(&sealed_by, &world.vault().await?.default_tenant().keys("ada").await?)?);
+    Ok(())
+}
+
+#[tokio::test]
+async fn subjects_and_tenants_have_keys_of_their_own() -> Result {
+    let vault = World::new()?.vault().await?;
+    let (acme, globex) = (vault.tenant(&TenantId::new("acme")?), vault.tenant(&TenantId::new("globex")?));
+    let ada = acme.enroll("ada").await?;
+    assert!(!opens(&ada, &acme.enroll("ben").await?)?);
+    assert!(!opens(&ada, &globex.enroll("ada").await?)?);
+    assert!(matches!(globex.refresh(&ada).await, Err(Error::InvalidInput(_))));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_cold_tenant_costs_one_provider_call_a_key_and_a_warm_one_none() -> Result {
+    let world = World::new()?;
+    let customers = world.vault().await?.default_tenant();
+    for subject in ["ada", "ben"] {
+        customers.enroll(subject).await?;
+    }
+    let (vault, provider, store) = world.counted().await?;
+    vault.default_tenant().keys("ada").await?;
+    assert_eq!(provider.unwraps(), 2, "the tenant's root and its epoch key");
+    assert_eq!(store.loads(), 2, "the tenant's slot with the vault's, and the subject's");
+    vault.default_tenant().keys("ben").await?;
+    assert_eq!((provider.unwraps(), provider.wraps()), (2, 0), "a warm tenant asks the provider nothing");
+    assert_eq!(store.loads(), 3);
+    vault.default_tenant().keys("ada").await?;
+    assert_eq!(store.loads(), 3, "a cached subject costs nothing");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_page_of_cold_subjects_is_one_store_read() -> Result {
+    let world = World::new()?;
+    let subjects: Vec<i64> = (1..=100).collect();
+    world.vault().await?.default_tenant().enroll_all(&subjects).await?;
+    let (vault, provider, store) = world.counted().await?;
+    let customers = vault.default_tenant();
+    let _ = customers.keys("warms the tenant").await;
+    store.reset();
+    provider.reset();
+    let with_repeats: Vec<i64> = subjects.iter().chain(&subjects).copied().collect();
+    let page = customers.keys_of(&with_repeats).await?;
+    assert_eq!((store.loads(), store.slots_loaded(), provider.unwraps()), (1, 100, 0));
+    assert_eq!(page.len(), 100);
+    for subject in &subjects {
+        assert_eq!(page.get(subject)?.subject().as_str(), subject.to_string());
+    }
+    customers.keys_of(&subjects).await?;
+    assert_eq!(store.loads(), 1, "now they are cached");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_page_tells_of_each_subject_alone() -> Result {
+    let customers = World::new()?.vault().await?.default_tenant();
+    customers.enroll("ada").await?;
+    let page = customers.keys_of(&["ada", "nobody"]).await?;
+    assert!(page.get("ada").is_ok());
+    assert!(matches!(page.get("nobody"), Err(Error::SubjectUnknown)));
+    assert!(matches!(page.get("not asked for"), Err(Error::InvalidInput(_))));
+    assert_eq!((page.len(), page.is_empty()), (1, false));
+    assert!(customers.keys_of::<i64>(&[]).await?.is_empty());
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_thousand_misses_on_one_subject_are_one_read_and_one_unwrap() -> Result {
+    let world = World::new()?;
+    world.vault().await?.default_tenant().enroll("ada").await?;
+    let (provider, store) = (Counting::new(world.provider.clone()), Counting::new(Slow(world.store.clone())));
+    let (provider_counts, store_counts) = (provider.counts(), store.counts());
+    let vault = Vault::builder(provider, store).journal(world.journal.clone()).build().await?;
+    let customers = vault.default_tenant();
+    let _ = customers.keys("warms the tenant").await;
+    provider_counts.reset();
+    store_counts.reset();
+    let before = vault.cache_stats();
+    let tasks: Vec<_> = (0..1000)
+        .map(|_| {
+            let customers = customers.clone();
+            tokio::spawn(async move { customers.keys("ada").await.map(drop) })
+        })
+        .collect();
+    for task in tasks {
+        task.await.unwrap()?;
+    }
+    assert_eq!((store_counts.loads(), provider_counts.unwraps()), (1, 0));
+    assert_eq!(vault.cache_stats().unwraps - before.unwraps, 1);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_cold_tenant_is_loaded_once_by_all_who_want_it() -> Result {
+    let world = World::new()?;
+    world.vault().await?.default_tenant().enroll("ada").await?;
+    let (provider, store) = (Counting::new(world.provider.clone()), Counting::new(Slow(world.store.clone())));
+    let (provider_counts, store_counts) = (provider.counts(), store.counts());
+    let vault = Vault::builder(provider, store).journal(world.journal.clone()).build().await?;
+    provider_counts.reset();
+    store_counts.reset();
+    let tasks: Vec<_> = (0..100)
+        .map(|i| {
+            let customers = vault.default_tenant();
+            tokio::spawn(async move { customers.keys(&format!("nobody {i}")).await.map(drop) })
+        })
+        .collect();
+    for task in tasks {
+        assert!(matches!(task.await.unwrap(), Err(Error::SubjectUnknown)));
+    }
+    assert_eq!(provider_counts.unwraps(), 2);
+    Ok(())
+}
+
+#[tokio::test]
+async fn dropping_the_first_waiter_stops_nothing_for_the_others() -> Result {
+    let world = World::new()?;
+    world.vault().await?.default_tenant().enroll("ada").await?;
+    let store = Counting::new(Slow(world.store.clone()));
+    let counts = store.counts();
+    let vault = Vault::builder(world.provider.clone(), store).journal(world.journal.clone()).build().await?;
+    let customers = vault.default_tenant();
+    let _ = customers.keys("warms the tenant").await;
+    counts.reset();
+    let mut first = Box::pin(customers.keys("ada"));
+    let mut second = Box::pin(customers.keys("ada"));
+    assert!(futures_util::poll!(first.as_mut()).is_pending());
+    assert!(futures_util::poll!(second.as_mut()).is_pending());
+    drop(first);
+    second.await?;
+    assert_eq!(counts.loads(), 1);
+    // All of them dropped: the next one begins anew.
+    vault_forgets(&world, &vault);
+    let mut only = Box::pin(customers.keys("ben"));
+    assert!(futures_util::poll!(only.as_mut()).is_pending());
+    drop(only);
+    assert!(matches!(customers.keys("ben").await, Err(Error::SubjectUnknown)));
+    Ok(())
+}
+
+fn vault_forgets(world: &World, vault: &Vault) {
+    world.clock.advance(vault.max_age() + Duration::from_millis(1));
+}
+
+#[tokio::test]
+async fn overlapping_pages_wait_for_one_another_without_a_deadlock() -> Result {
+    let world = World::new()?;
+    let subjects: Vec<i64> = (1..=60).collect();
+    world.vault().await?.default_tenant().enroll_all(&subjects).await?;
+    let store = Counting::new(Slow(world.store.clone()));
+    let counts = store.counts();
+    let vault = Vault::builder(world.provider.clone(), store).journal(world.journal.clone()).build().await?;
+    let customers = vault.default_tenant();
+    let _ = customers.keys("warms the tenant").await;
+    counts.reset();
+    let (a, b, c) = tokio::join!(
+        customers.keys_of(&subjects[..40]),
+        customers.keys_of(&subjects[20..]),
+        customers.keys_of(&subjects[10..50])
+    );
+    assert_eq!((a?.len(), b?.len(), c?.len()), (40, 40, 40));
+    assert_eq!((counts.loads(), counts.slots_loaded()), (2, 60), "no subject is read twice");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn vaults_that_enroll_a_new_subject_at_once_end_with_one_key() -> Result {
+    let world = World::new()?;
+    world.vault().await?.default_tenant().enroll("first").await?;
+    for round in 0..50 {
+        let subject = format!("subject {round}");
+        let tasks: Vec<_> = futures_util::future::try_join_all((0..4).map(|_| world.vault()))
+            .await?
+            .into_iter()
+            .map(|vault| {
+                let subject = subject.clone();
+                tokio::spawn(async move { vault.default_tenant().enroll(&subject).await })
+            })
+            .collect();
+        let mut keys = Vec::new();
+        for task in tasks {
+            keys.push(task.await.unwrap()?);
+        }
+        for a in &keys {
+            for b in &keys {
+                assert!(opens(a, b)?);
+            }
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn vaults_that_create_the_store_at_once_end_with_one_root() -> Result {
+    for _ in 0..50 {
+        let world = World::new()?;
+        let vaults = futures_util::future::try_join_all((0..4).map(|_| world.vault())).await?;
+        let enroll = |vault: Vault| tokio::spawn(async move { vault.default_tenant().enroll("ada").await });
+        let tasks: Vec<_> = vaults.into_iter().map(enroll).collect();
+        let mut keys = Vec::new();
+        for task in tasks {
+            keys.push(task.await.unwrap()?);
+        }
+        assert!(opens(&keys[0], &keys[3])? && opens(&keys[1], &keys[2])?);
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn enroll_adds_purposes_that_are_missing() -> Result {
+    let world = World::new()?;
+    let old = world.vault().await?.default_tenant().enroll("ada").await?;
+    let billing = context().purpose("billing");
+    assert!(matches!(old.seal_bytes(b"x", &billing), Err(Error::PurposeUnknown)));
+    let vault = world.builder().journal(world.journal.clone()).purposes(["billing", "billing"]).build().await?;
+    let keys = vault.default_tenant().keys("ada").await?;
+    assert!(matches!(keys.seal_bytes(b"x", &billing), Err(Error::PurposeUnknown)), "keys alone adds nothing");
+    let keys = vault.default_tenant().enroll("ada").await?;
+    let envelope = keys.seal_bytes(b"x", &billing)?;
+    assert_eq!(keys.open_bytes(&envelope, &billing)?.as_deref().map(Vec::as_slice), Some(&b"x"[..]));
+    assert!(matches!(keys.open_bytes(&envelope, &context()), Err(Error::Authentication)), "held for another purpose");
+    assert!(opens(&old, &keys)?, "what was there is kept");
+    Ok(())
+}
+
+#[tokio::test]
+async fn enrolling_again_writes_nothing() -> Result {
+    let world = World::new()?;
+    let (vault, _, store) = world.counted().await?;
+    let customers = vault.default_tenant();
+    let first = customers.enroll("ada").await?;
+    store.reset();
+    customers.enroll("ada").await?;
+    assert_eq!((store.loads(), store.puts()), (0, 0), "it is cached");
+    let second = world.vault().await?.default_tenant().enroll("ada").await?;
+    assert!(opens(&first, &second)?);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_retention_period_is_kept_and_moved() -> Result {
+    let world = World::new()?;
+    let customers = world.vault().await?.default_tenant();
+    let due = async |before| -> Result<usize> {
+        let scan = Scan::new(Filter::DueBefore(Timestamp::from_millis(before)));
+        Ok(world.store.scan(&scan).await?.slots.len())
+    };
+    let at = |millis| Enrolment::new().due_at(Timestamp::from_millis(millis));
+    customers.enroll_with("ada", &at(5000)).await?;
+    assert_eq!((due(5000).await?, due(5001).await?), (0, 1));
+    customers.enroll_with("ada", &at(9000)).await?;
+    assert_eq!((due(9000).await?, due(9001).await?), (0, 1));
+    customers.enroll("ada").await?;
+    assert_eq!(due(9001).await?, 1, "a plain enrolment leaves it");
+    Ok(())
+}
+
+#[tokio::test]
+async fn keys_expire_by_either_clock() -> Result {
+    for sleep in [false, true] {
+        let world = World::new()?;
+        let vault = world.builder().max_age(Duration::from_secs(60)).journal(world.journal.clone()).build().await?;
+        let customers = vault.default_tenant();
+        let keys = customers.enroll("ada").await?;
+        world.clock.advance(Duration::from_secs(60));
+        assert!(opens(&keys, &keys)?);
+        match sleep {
+            // A suspended machine: the monotonic clock stands still.
+            true => world.clock.set_wall(Timestamp::from_millis(1_767_225_600_000 + 60_001)),
+            false => world.clock.advance_monotonic(Duration::from_millis(1)),
+        }
+        let expired = keys.seal_bytes(b"x", &context());
+        assert!(matches!(&expired, Err(e @ Error::KeysExpired) if e.retry() == Retry::Now));
+        assert!(opens(&customers.keys("ada").await?, &customers.keys("ada").await?)?, "asking again mends it");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_clock_that_is_set_back_expires_keys() -> Result {
+    let world = World::new()?;
+    let keys = world.vault().await?.default_tenant().enroll("ada").await?;
+    world.clock.set_wall(Timestamp::from_millis(1_767_225_600_000 - 2_000));
+    assert!(opens(&keys, &keys)?, "corrections by a time daemon are borne");
+    world.clock.set_wall(Timestamp::from_millis(1_767_225_600_000 - 2_001));
+    assert!(matches!(keys.seal_bytes(b"x", &context()), Err(Error::KeysExpired)));
+    Ok(())
+}
+
+#[tokio::test]
+async fn max_age_may_be_smaller_than_the_stores_and_not_larger() -> Result {
+    let world = World::new()?;
+    let build = async |seconds| {
+        let builder = world.builder().max_age(Duration::from_secs(seconds)).journal(world.journal.clone());
+        builder.build().await
+    };
+    assert_eq!(build(60).await?.max_age(), Duration::from_secs(60));
+    assert_eq!(build(30).await?.max_age(), Duration::from_secs(30));
+    assert_eq!(world.vault().await?.max_age(), Duration::from_secs(60), "nothing said: the store's");
+    assert!(matches!(build(61).await, Err(Error::MaxAgeTooLong { limit }) if limit == Duration::from_secs(60)));
+    for nonsense in [0, 24 * 3600 + 1] {
+        assert!(matches!(build(nonsense).await, Err(Error::InvalidInput(_))));
+    }
+    let vault = world.vault().await?;
+    assert!(matches!(vault.set_max_age(Duration::from_secs(59)).await, Err(Error::InvalidInput(_))));
+    vault.set_max_age(Duration::from_secs(120)).await?;
+    assert_eq!(build(120).await?.max_age(), Duration::from_secs(120));
+    let raised = |e: &fieldseal::journal::JournalEntry| *e.event() == JournalEvent::MaxAgeRaised { millis: 120_000 };
+    assert!(world.journal.read(0, 100).await?.iter().any(raised), "receipts count on it, so it is journalled");
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_cache_is_bounded_and_drops_what_expired() -> Result {
+    let world = World::new()?;
+    let limits = CacheLimits::new().subjects(50);
+    let vault = world.builder().cache(limits).journal(world.journal.clone()).build().await?;
+    let customers = vault.default_tenant();
+    let subjects: Vec<i64> = (1..=500).collect();
+    customers.enroll_all(&subjects).await?;
+    assert!(vault.cache_stats().subjects <= 50);
+    world.clock.advance(vault.max_age() + Duration::from_secs(1));
+    let _ = customers.keys("somebody else").await;
+    assert_eq!(vault.cache_stats().subjects, 0, "a load sweeps out what nobody asks for any more");
+    Ok(())
+}
+
+#[tokio::test]
+async fn refresh_reads_past_the_cache_and_tells_not_yet_from_not_ours() -> Result {
+    let world = World::new()?;
+    let (vault, _, store) = world.counted().await?;
+    let customers = vault.default_tenant();
+    let keys = customers.enroll("ada").await?;
+    // An envelope under a key of somebody else, that says it belongs here.
+    let foreign = World::new()?.vault().await?.default_tenant().enroll("ada").await?.seal_bytes(b"x", &context())?;
+    assert!(matches!(keys.open_bytes(&foreign, &context()), Err(Error::KeyNotHeld)));
+    store.reset();
+    let refreshed = customers.refresh(&keys).await?;
+    assert_eq!(store.loads(), 1);
+    assert!(matches!(refreshed.open_bytes(&foreign, &context()), Err(Error::Authentication)));
+    assert!(opens(&keys, &refreshed)?);
+    // What the cache has is not marked: a key may be made any time after.
+    let cached = customers.keys("ada").await?;
+    assert!(matches!(cached.open_bytes(&foreign, &context()), Err(Error::KeyNotHeld)));
+    // One read a second, however often it is asked for.
+    for _ in 0..100 {
+        let again = customers.refresh(&cached).await?;
+        assert!(matches!(again.open_bytes(&foreign, &context()), Err(Error::KeyNotHeld)));
+    }
+    assert_eq!(store.loads(), 1);
+    world.clock.advance(Duration::from_secs(1));
+    let refreshed = customers.refresh(&cached).await?;
+    assert!(matches!(refreshed.open_bytes(&foreign, &context()), Err(Error::Authentication)));
+    assert_eq!(store.loads(), 2);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_vault_with_another_journal_or_none_does_not_build() -> Result {
+    let world = World::new()?;
+    world.vault().await?;
+    let another = world.builder().journal(MemoryJournal::new()?).build().await;
+    assert!(matches!(another, Err(Error::WrongJournal)));
+    assert!(matches!(world.builder().without_journal().build().await, Err(Error::WrongJournal)));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_store_without_a_journal_adopts_its_first_one_for_good() -> Result {
+    let world = World::new()?;
+    let keys = world.builder().without_journal().build().await?.default_tenant().enroll("ada").await?;
+    assert!(opens(&keys, &world.vault().await?.default_tenant().keys("ada").await?)?);
+    assert!(matches!(world.builder().without_journal().build().await, Err(Error::WrongJournal)));
+    let events: Vec<_> = world.journal.read(0, 10).await?.iter().map(|e| e.event().clone()).collect();
+    assert!(matches!(
+        events.as_slice(),
+        [JournalEvent::RootCreated { .. }, JournalEvent::EpochOpened { epoch, .. }] if epoch.get() == 1
+    ));
+    Ok(())
+}
+
+#[tokio::test]
+async fn roots_and_epochs_are_journalled_before_they_are_used() -> Result {
+    let world = World::new()?;
+    world.vault().await?.tenant(&TenantId::new("acme")?).enroll("ada").await?;
+    let entries = world.journal.read(0, 10).await?;
+    let told: Vec<_> = entries.iter().map(|e| (e.tenant().map(TenantId::as_str), e.event().clone())).collect();
+    assert!(matches!(told.as_slice(), [
+        (None, JournalEvent::RootCreated { .. }),
+        (None, JournalEvent::EpochOpened { .. }),
+        (Some("acme"), JournalEvent::RootCreated { .. }),
+    ]));
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_empty_store_beside_a_journal_that_tells_of_tenants_is_refused() -> Result {
+    let world = World::new()?;
+    world.vault().await?.default_tenant().enroll("ada").await?;
+    let lost = World { store: Arc::new(MemoryStore::new()), ..world };
+    assert!(matches!(lost.vault().await, Err(Error::StoreBehindJournal { missing: 3 })));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_creation_that_crashed_after_the_journal_is_finished() -> Result {
+    let world = World::new()?;
+    // The journal has it, the store does not.
+    let crashed = World { store: Arc::new(MemoryStore::new()), ..World::new()? };
+    let other = World { journal: world.journal.clone(), ..crashed };
+    other.vault().await?;
+    let keys = world.vault().await?.default_tenant().enroll("ada").await?;
+    assert!(opens(&keys, &keys)?);
+    Ok(())
+}
+
+/// Copies every slot but the ones left out into a new store.
+async fn copy_without(store: &MemoryStore, leave_out: impl Fn(&SlotId) -> bool) -> Result<MemoryStore> {
+    let copy = MemoryStore::new();
+    for slot in store.scan(&Scan::new(Filter::All).limit(1000)).await?.slots {
+        if !leave_out(slot.id()) {
+            copy.put(&slot, Expected::Absent).await?;
+        }
+    }
+    Ok(copy)
+}
+
+#[tokio::test]
+async fn a_missing_root_is_never_made_anew() -> Result {
+    let world = World::new()?;
+    world.vault().await?.default_tenant().enroll("ada").await?;
+    let no_tenant = copy_without(&world.store, |id| matches!(id, SlotId::Tenant(_))).await?;
+    let vault = Vault::builder(world.provider.clone(), no_tenant).journal(world.journal.clone()).build().await?;
+    assert!(matches!(vault.default_tenant().enroll("ben").await, Err(Error::Store(e)) if e.kind() == StoreErrorKind::Corrupt));
+    let no_vault = copy_without(&world.store, |id| *id == SlotId::Vault).await?;
+    let built = Vault::builder(world.provider.clone(), no_vault).journal(world.journal.clone()).build().await;
+    assert!(matches!(built, Err(Error::Store(e)) if e.kind() == StoreErrorKind::Corrupt));
+    Ok(())
+}
+
+#[tokio::test]
+async fn slots_of_one_subject_are_no_other_subjects() -> Result {
+    let world = World::new()?;
+    let customers = world.vault().await?.default_tenant();
+    customers.enroll("ada").await?;
+    let slots = world.store.scan(&Scan::new(Filter::All)).await?.slots;
+    let ada = slots.iter().find(|s| matches!(s.id(), SlotId::Subject(..))).unwrap();
+    let ada_id = ada.id().clone();
+    customers.enroll("ben").await?;
+    let swapped = MemoryStore::new();
+    for slot in world.store.scan(&Scan::new(Filter::All)).await?.slots {
+        let slot = match slot.id() {
+            // Ada's bytes in Ben's place.
+            SlotId::Subject(..) if *slot.id() != ada_id => {
+                StoredSlot::from_bytes(slot.id().clone(), ada.as_bytes().to_vec())?
+            }
+            _ => slot,
+        };
+        swapped.put(&slot, Expected::Absent).await?;
+    }
+    let vault = Vault::builder(world.provider.clone(), swapped).journal(world.journal.clone()).build().await?;
+    let customers = vault.default_tenant();
+    assert!(customers.keys("ada").await.is_ok());
+    assert!(matches!(customers.keys("ben").await, Err(Error::Store(e)) if e.kind() == StoreErrorKind::Corrupt));
+    let page = customers.keys_of(&["ada", "ben"]).await?;
+    assert!(page.get("ada").is_ok() && page.get("ben").is_err(), "a damaged slot spoils nothing for the others");
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_stores_failure_reaches_every_waiter_at_once() -> Result {
+    let world = World::new()?;
+    world.vault().await?.default_tenant().enroll("ada").await?;
+    let broken = Arc::new(Broken::new(world.store.clone()));
+    let counting = Counting::new(broken.clone());
+    let counts = counting.counts();
+    let vault = Vault::builder(world.provider.clone(), counting).journal(world.journal.clone()).build().await?;
+    let customers = vault.default_tenant();
+    let _ = customers.keys("warms the tenant").await;
+    broken.break_now();
+    counts.reset();
+    let answers = futures_util::future::join_all((0..100).map(|_| customers.keys("ada"))).await;
+    for answer in answers {
+        assert!(matches!(answer, Err(e @ Error::Store(_)) if e.retry() == Retry::Later));
+    }
+    assert_eq!(counts.loads(), 1, "a store that is down is not asked a hundred times in a row");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_provider_that_moved_on_before_the_epoch_is_refused() -> Result {
+    let world = World::new()?;
+    let vault = world.vault().await?;
+    world.provider.add_key().await?;
+    let refused = vault.default_tenant().enroll("ada").await;
+    assert!(matches!(refused, Err(Error::Provider(e)) if e.to_string().contains("advance the epoch")));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_destroyed_master_key_opens_nothing() -> Result {
+    let world = World::new()?;
+    world.vault().await?.default_tenant().enroll("ada").await?;
+    let old = world.provider.current().await?;
+    world.provider.add_key().await?;
+    world.provider.destroy_key(&old).await?;
+    assert!(matches!(world.vault().await, Err(Error::Provider(_))));
+    Ok(())
+}
+
+#[tokio::test]
+async fn both_suites_open_each_others_values() -> Result {
+    let world = World::new()?;
+    let build = async |suite| world.builder().suite(suite).journal(world.journal.clone()).build().await;
+    let xaes = build(Suite::Xaes256Gcm).await?.default_tenant().enroll("ada").await?;
+    let chacha = build(Suite::XChaCha20Poly1305).await?.default_tenant().keys("ada").await?;
+    assert!(opens(&xaes, &chacha)? && opens(&chacha, &xaes)?);
+    assert_eq!(xaes.seal_bytes(b"", &context())?[0], 0xF9);
+    assert_eq!(chacha.seal_bytes(b"", &context())?[0], 0xFA);
+    Ok(())
+}
+
+#[tokio::test]
+async fn purposes_are_bounded() -> Result {
+    let world = World::new()?;
+    let names = |n| (0..n).map(|i| format!("purpose {i}")).collect::<Vec<_>>();
+    let build = async |n| world.builder().purposes(names(n)).journal(world.journal.clone()).build().await;
+    assert!(build(15).await?.default_tenant().enroll("ada").await.is_ok());
+    assert!(matches!(build(16).await, Err(Error::InvalidInput(_))));
+    let empty = world.builder().purposes([""]).journal(world.journal.clone()).build().await;
+    assert!(matches!(empty, Err(Error::InvalidInput(_))));
+    Ok(())
+}
+
+#[tokio::test]
+async fn tags_do_not_show_a_subject_and_differ_by_tenant() -> Result {
+    let world = World::new()?;
+    let vault = world.vault().await?;
+    vault.tenant(&TenantId::new("a")?).enroll("ada@example.com").await?;
+    vault.tenant(&TenantId::new("b")?).enroll("ada@example.com").await?;
+    let slots = world.store.scan(&Scan::new(Filter::All)).await?.slots;
+    let mut tags = HashSet::new();
+    for slot in &slots {
+        let dump = [&slot.id().to_bytes()[..], slot.as_bytes()].concat();
+        assert!(!dump.windows(3).any(|w| w == b"ada"));
+        if let SlotId::Subject(_, tag) = slot.id() {
+            tags.insert(*tag);
+        }
+    }
+    assert_eq!(tags.len(), 2);
+    Ok(())
+}
+
+#[test]
+fn handles_are_shared_across_threads_and_futures_are_send() {
+    fn send<T: Send>(_: T) {}
+    fn shared<T: Clone + Send + Sync + 'static>() {}
+    shared::<Vault>();
+    shared::<Tenant>();
+    shared::<fieldseal::SubjectKeys>();
+    fn futures(builder: VaultBuilder<WantsJournal>, vault: &Vault, tenant: &Tenant, keys: &fieldseal::SubjectKeys) {
+        send(builder.without_journal().build());
+        send(vault.set_max_age(Duration::ZERO));
+        send(tenant.enroll("ada"));
+        send(tenant.enroll_with("ada", &Enrolment::new()));
+        send(tenant.enroll_all(&["ada"]));
+        send(tenant.keys("ada"));
+        send(tenant.keys_of(&["ada"]));
+        send(tenant.refresh(keys));
+    }
+    let _ = futures;
+}
+
+/// A store that takes a while, so that calls overlap.
+#[derive(Debug)]
+struct Slow(Arc<MemoryStore>);
+
+/// A store that can be made to fail.
+#[derive(Debug)]
+struct Broken {
+    store: Arc<MemoryStore>,
+    down: std::sync::atomic::AtomicBool,
+}
+
+impl Broken {
+    fn new(store: Arc<MemoryStore>) -> Self {
+        Self { store, down: false.into() }
+    }
+
+    fn break_now(&self) {
+        self.down.store(true, std::sync::atomic::Ordering::SeqCst);
+    }
+}
+
+type StoreResult<T> = std::result::Result<T, fieldseal::error::StoreError>;
+
+#[async_trait::async_trait]
+impl KeyStore for Slow {
+    async fn load(&self, ids: &[SlotId]) -> StoreResult<Vec<Option<StoredSlot>>> {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        self.0.load(ids).await
+    }
+    async fn put(&self, slot: &StoredSlot, expected: Expected) -> StoreResult<()> {
+        self.0.put(slot, expected).await
+    }
+    async fn scan(&self, scan: &Scan) -> StoreResult<fieldseal::store::ScanPage> {
+        self.0.scan(scan).await
+    }
+    async fn raise_floor(&self, epoch: fieldseal::store::Epoch) -> StoreResult<()> {
+        self.0.raise_floor(epoch).await
+    }
+    async fn scrub(&self) -> StoreResult<fieldseal::store::Residue> {
+        self.0.scrub().await
+    }
+}
+
+#[async_trait::async_trait]
+impl KeyStore for Broken {
+    async fn load(&self, ids: &[SlotId]) -> StoreResult<Vec<Option<StoredSlot>>> {
+        tokio::task::yield_now().await;
+        if self.down.load(std::sync::atomic::Ordering::SeqCst) {
+            return Err(fieldseal::error::StoreError::unavailable("switched off"));
+        }
+        self.store.load(ids).await
+    }
+    async fn put(&self, slot: &StoredSlot, expected: Expected) -> StoreResult<()> {
+        self.store.put(slot, expected).await
+    }
+    async fn scan(&self, scan: &Scan) -> StoreResult<fieldseal::store::ScanPage> {
+        self.store.scan(scan).await
+    }
+    async fn raise_floor(&self, epoch: fieldseal::store::Epoch) -> StoreResult<()> {
+        self.store.raise_floor(epoch).await
+    }
+    async fn scrub(&self) -> StoreResult<fieldseal::store::Residue> {
+        self.store.scrub().await
+    }
+}
