@@ -23,6 +23,9 @@ pub mod vault;
 pub use crypto::Suite;
 pub use envelope::FieldContext;
 pub use error::{Error, Result, Retry};
+#[cfg(feature = "derive")]
+#[cfg_attr(docsrs, doc(cfg(feature = "derive")))]
+pub use fieldseal_derive::Record;
 pub use id::{HasSubject, SubjectId, TenantId};
 pub use record::{Column, Field, Place, Record};
 pub use subject::SubjectKeys;

@@ -1,0 +1,68 @@
+//! Attributes that are unknown, misplaced, said twice or said wrongly.
+
+use fieldseal::{Record, Sealed};
+
+#[derive(Record)]
+#[record(schema = "unknown", schemas = "x", id, plain(rename = "x"))]
+struct Unknown {
+    #[record(id, primary_key)]
+    id: i64,
+    #[record(unbound, plain(skip, derive(Clone)))]
+    name: Sealed<String>,
+}
+
+#[derive(Record)]
+#[record(schema = "twice", unbound, plain(derive(Clone), derive(Copy)))]
+#[record(schema = "again")]
+struct Twice {
+    #[record(pad = 8, pad = 8)]
+    name: Sealed<String>,
+}
+
+#[derive(Record)]
+#[record]
+#[record = "customer"]
+#[record(schema, purpose = 1, unbound = true, plain = "x", crate = "not a path")]
+struct Wrong {
+    #[record(id = "x")]
+    id: i64,
+    #[record(rename)]
+    name: Sealed<String>,
+    #[record(sealed())]
+    alias: Sealed<String>,
+}
+
+#[derive(Record)]
+#[record(schema = "syntax" unbound)]
+struct Syntax {
+    #[record(id subject)]
+    id: i64,
+    name: Sealed<String>,
+}
+
+#[derive(Record)]
+#[record(schema = "pad", unbound)]
+struct Pad {
+    #[record(pad = 1)]
+    small: Sealed<String>,
+    #[record(pad = 65537)]
+    large: Sealed<String>,
+    #[record(pad = "64")]
+    text: Sealed<String>,
+    #[record(pad)]
+    none: Sealed<String>,
+}
+
+#[derive(Record)]
+#[record(schema = "twin", unbound, plain(name = 1, derive(Debug), attr(derive(Clone))))]
+struct Twin {
+    name: Sealed<String>,
+}
+
+#[derive(Record)]
+#[record(schema = "twin", unbound, plain(name = "a b", derive = "Clone", attr = "x"))]
+struct TwinForms {
+    name: Sealed<String>,
+}
+
+fn main() {}

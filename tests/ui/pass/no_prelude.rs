@@ -1,0 +1,13 @@
+//! Not even the prelude is needed.
+#![no_implicit_prelude]
+#![deny(warnings)]
+
+#[derive(::fieldseal::Record)]
+#[record(schema = "customer")]
+pub struct Customer {
+    #[record(id, subject)]
+    pub id: i64,
+    pub email: ::fieldseal::Sealed<::std::string::String>,
+}
+
+fn main() {}

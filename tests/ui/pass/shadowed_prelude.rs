@@ -1,0 +1,107 @@
+//! Everything that generated code could mean by a short name is something else here.
+#![deny(warnings)]
+#![allow(dead_code, non_camel_case_types)]
+
+mod shadowed {
+    pub struct Result;
+    pub struct Option;
+    pub struct Vec;
+    pub struct String;
+    pub struct Box;
+    pub struct Some;
+    pub struct None;
+    pub struct Ok;
+    pub struct Err;
+    pub struct Self_;
+    pub struct Sealed;
+    pub struct Plain;
+    pub struct Field;
+    pub struct SubjectKeys;
+    pub struct Formatter;
+    pub struct str;
+    pub struct bool;
+    pub struct usize;
+    pub trait Into {}
+    pub trait From {}
+    pub trait Clone {}
+    pub trait Debug {}
+    pub trait FnMut {}
+    pub trait Record {}
+    pub trait Column {}
+    pub trait ToId {}
+    pub mod std {}
+    pub mod core {}
+    pub mod alloc {}
+    pub mod fieldseal {}
+    pub mod record {}
+    pub const fn drop() {}
+
+    #[derive(::fieldseal::Record)]
+    #[record(schema = "customer")]
+    pub struct Customer {
+        #[record(id, subject)]
+        pub id: i64,
+        pub email: ::fieldseal::Sealed<::std::string::String>,
+        #[record(purpose = "billing")]
+        pub iban: ::core::option::Option<::fieldseal::Sealed<::std::string::String>>,
+        #[record(clear)]
+        pub plan: u8,
+    }
+
+    /// Among methods, constants and traits of the names that the macro defines or calls.
+    #[derive(::fieldseal::Record)]
+    #[record(schema = "order", plain(name = OrderForm))]
+    pub struct Order {
+        #[record(id)]
+        pub id: i64,
+        pub note: ::fieldseal::Sealed<::std::string::String>,
+    }
+
+    impl Order {
+        pub const SCHEMA: i32 = 1;
+        pub const PURPOSES: i32 = 2;
+        pub fn seal(&self) {}
+        pub fn open(&self) {}
+        pub fn each_id(&self) {}
+        pub fn owner(&self) {}
+        pub fn subject(&self) {}
+        pub fn clone(&self) {}
+        pub fn to_id(&self) {}
+    }
+
+    impl OrderForm {
+        pub fn fmt(&self) {}
+        pub fn subject(&self) {}
+    }
+
+    trait Clashing {
+        const NOTE: i32 = 3;
+        type Plain;
+        fn seal(&self) {}
+        fn open(&self) {}
+    }
+
+    impl Clashing for Order {
+        type Plain = i32;
+    }
+
+    impl<T> Shadow for T {}
+    trait Shadow {
+        fn seal(&self) {}
+        fn open(&self) {}
+        fn clone(&self) {}
+        fn to_id(&self) {}
+        fn fmt(&self) {}
+        fn debug_struct(&self) {}
+        fn map(&self) {}
+    }
+}
+
+fn main() {
+    assert_eq!(<shadowed::Customer as fieldseal::Record>::PURPOSES, ["default", "billing"]);
+    assert_eq!(<shadowed::Order as fieldseal::Record>::SCHEMA, "order");
+    assert_eq!(shadowed::Customer::IBAN.spec().purpose(), "billing");
+    assert_eq!(shadowed::Order::SCHEMA, 1);
+    let form = shadowed::OrderForm { id: 1, note: "secret".into() };
+    assert_eq!(format!("{form:?}"), "OrderForm { .. }");
+}
