@@ -7,6 +7,7 @@ mod crypto;
 pub mod envelope;
 pub mod error;
 pub mod id;
+mod integrations;
 pub mod journal;
 mod keys;
 pub mod provider;
@@ -24,4 +25,6 @@ pub use error::{Error, Result, Retry};
 pub use id::{HasSubject, SubjectId, TenantId};
 pub use record::{Column, Field, Place, Record};
 pub use subject::SubjectKeys;
+#[cfg(feature = "serde")]
+pub use value::reveal;
 pub use value::{Plain, Plaintext, Sealed};
