@@ -13,6 +13,8 @@ mod rust_decimal;
 mod secrecy;
 #[cfg(feature = "serde")]
 mod serde;
+#[cfg(feature = "sqlx")]
+mod sqlx;
 #[cfg(feature = "time")]
 mod time;
 #[cfg(feature = "uuid")]

@@ -62,6 +62,7 @@ impl<C: Column> OptionalColumn for Option<C> {}
 
 /// How a column is sealed is this crate's business: a foreign one could leave its value in the clear.
 pub(crate) mod sealed {
+    #[expect(unnameable_types, reason = "that seals it")]
     pub trait Sealed {}
 
     impl<T> Sealed for crate::value::Sealed<T> {}
