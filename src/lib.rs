@@ -7,6 +7,7 @@ mod crypto;
 pub mod envelope;
 pub mod error;
 pub mod id;
+mod integrations;
 pub mod journal;
 mod keys;
 pub mod provider;
@@ -29,5 +30,7 @@ pub use fieldseal_derive::Record;
 pub use id::{HasSubject, SubjectId, TenantId};
 pub use record::{Column, Field, Place, Record};
 pub use subject::SubjectKeys;
+#[cfg(feature = "serde")]
+pub use value::reveal;
 pub use value::{Plain, Plaintext, Sealed};
 pub use vault::{Tenant, Vault};

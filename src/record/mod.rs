@@ -2,7 +2,7 @@
 //!
 //! Imports everything below it (`value`, `subject`, `envelope`, `id`, `error`); knows no port and no vault.
 
-mod column;
+pub(crate) mod column;
 mod field;
 mod place;
 

@@ -2,11 +2,19 @@
 //!
 //! Imports what `subject` may, and `subject`.
 
+#[cfg(feature = "serde")]
+mod json;
 mod plain;
 pub(crate) mod plaintext;
+#[cfg(feature = "serde")]
+mod reveal;
 mod sealed;
 mod types;
 
+#[cfg(feature = "serde")]
+pub use json::AsJson;
 pub use plain::Plain;
 pub use plaintext::{Decoder, Encoder, Plaintext, display_len};
+#[cfg(feature = "serde")]
+pub use reveal::{Reveal, reveal};
 pub use sealed::Sealed;

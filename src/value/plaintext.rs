@@ -54,8 +54,8 @@ use crate::error::{Error, Result};
 /// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` can't be sealed",
-    note = "text, bytes, bool, integers of fixed width and f64 can; uuid, chrono, time, rust_decimal, secrecy and JSON \
-            (`AsJson`) with the features of those names",
+    note = "text, bytes, bool, integers of fixed width and f64 can; uuid, chrono, time, rust_decimal and secrecy with the \
+            features of those names; JSON (`AsJson`) with `serde`",
     note = "implement `fieldseal::value::Plaintext` for a type of your own"
 )]
 pub trait Plaintext: Sized {

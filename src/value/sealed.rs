@@ -45,6 +45,14 @@ impl<T> Sealed<T> {
     }
 }
 
+#[cfg(feature = "sqlx")]
+impl<T> Sealed<T> {
+    /// Drivers encode a `Vec<u8>`, whatever its lifetime; not all a borrowed slice.
+    pub(crate) fn as_vec(&self) -> &Vec<u8> {
+        &self.envelope
+    }
+}
+
 impl<T> fmt::Display for Sealed<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&text::encode(&self.envelope))

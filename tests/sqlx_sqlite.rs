@@ -1,0 +1,140 @@
+//! Sealed columns in SQLite: BLOB, NULL, TEXT, and what is refused.
+#![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
+
+#[path = "support/customer.rs"]
+mod customer;
+
+use customer::{Customer, CustomerPlain};
+use fieldseal::record::Record as _;
+use fieldseal::{Error, Sealed};
+use sqlx::sqlite::SqliteConnection;
+use sqlx::types::Text;
+use sqlx::{Connection as _, Row as _};
+
+async fn database() -> SqliteConnection {
+    let mut db = SqliteConnection::connect("sqlite::memory:").await.unwrap();
+    sqlx::query(
+        "CREATE TABLE customer
+             (id INTEGER PRIMARY KEY, email BLOB NOT NULL, phone BLOB, note TEXT NOT NULL, remark TEXT) STRICT",
+    )
+    .execute(&mut db)
+    .await
+    .unwrap();
+    db
+}
+
+const INSERT: &str = "INSERT INTO customer (id, email, phone, note, remark) VALUES (?, ?, ?, ?, ?)";
+
+async fn insert(db: &mut SqliteConnection, row: &Customer) {
+    let insert = sqlx::query(INSERT).bind(row.id).bind(&row.email).bind(&row.phone).bind(&row.note).bind(&row.remark);
+    insert.execute(db).await.unwrap();
+}
+
+async fn select(db: &mut SqliteConnection, id: i64) -> Customer {
+    sqlx::query_as("SELECT * FROM customer WHERE id = ?").bind(id).fetch_one(db).await.unwrap()
+}
+
+#[tokio::test]
+async fn rows_come_back_from_blob_and_text() {
+    let mut db = database().await;
+    let (row, keys) = Customer::sealed(CustomerPlain::full(1));
+    insert(&mut db, &row).await;
+    let read = select(&mut db, 1).await;
+    assert_eq!(read, row);
+    assert!(read.holds(&keys, &CustomerPlain::full(1)));
+
+    let sql = "SELECT typeof(email), email, typeof(note), note FROM customer";
+    let stored: (String, Vec<u8>, String, String) = sqlx::query_as(sql).fetch_one(&mut db).await.unwrap();
+    assert_eq!(stored, ("blob".into(), row.email.as_bytes().to_vec(), "text".into(), row.note.to_string()));
+}
+
+#[tokio::test]
+async fn rows_are_bound_by_value_too() {
+    let mut db = database().await;
+    let (row, _) = Customer::sealed(CustomerPlain::full(1));
+    let Customer { id, email, phone, note, remark } = row.clone();
+    sqlx::query(INSERT).bind(id).bind(email).bind(phone).bind(note).bind(remark).execute(&mut db).await.unwrap();
+    assert_eq!(select(&mut db, 1).await, row);
+}
+
+#[tokio::test]
+async fn null_is_none() {
+    let mut db = database().await;
+    let (row, keys) = Customer::sealed(CustomerPlain::sparse(1));
+    insert(&mut db, &row).await;
+    let read = select(&mut db, 1).await;
+    assert!(read.phone.is_none() && read.remark.is_none());
+    assert!(read.holds(&keys, &CustomerPlain::sparse(1)));
+    let sql = "SELECT COUNT(*) FROM customer WHERE phone IS NULL AND remark IS NULL";
+    assert_eq!(sqlx::query_scalar::<_, i64>(sql).fetch_one(&mut db).await.unwrap(), 1);
+
+    let null = sqlx::query("SELECT NULL AS email").fetch_one(&mut db).await.unwrap();
+    assert!(null.try_get::<Sealed<String>, _>("email").is_err(), "null is no envelope");
+}
+
+#[tokio::test]
+async fn one_column_is_written_and_read_by_its_place() {
+    let mut db = database().await;
+    let (row, keys) = Customer::sealed(CustomerPlain::full(7));
+    insert(&mut db, &row).await;
+    let mut place = keys.place::<Customer>(&7).unwrap();
+    sqlx::query("UPDATE customer SET email = ?, note = ? WHERE id = 7")
+        .bind(place.seal(Customer::EMAIL, "ada@example.org").unwrap())
+        .bind(place.seal(Customer::NOTE, "changed").unwrap())
+        .execute(&mut db)
+        .await
+        .unwrap();
+    let (email, note) = sqlx::query_as("SELECT email, note FROM customer").fetch_one(&mut db).await.unwrap();
+    assert_eq!(place.open(Customer::EMAIL, &email).unwrap().expose(), "ada@example.org");
+    assert_eq!(place.open(Customer::NOTE, &note).unwrap().expose(), "changed");
+}
+
+#[tokio::test]
+async fn values_swapped_in_the_database_do_not_open() {
+    let mut db = database().await;
+    let (row, keys) = Customer::sealed(CustomerPlain::full(1));
+    insert(&mut db, &row).await;
+    sqlx::query("UPDATE customer SET note = remark, remark = note").execute(&mut db).await.unwrap();
+    assert!(matches!(select(&mut db, 1).await.open(&keys), Err(Error::Authentication)));
+}
+
+#[tokio::test]
+async fn bytes_that_are_no_envelope_are_a_decode_error_that_shows_nothing() {
+    let mut db = database().await;
+    for sql in [
+        "SELECT CAST('ada@example.com' AS BLOB) AS email",
+        "SELECT x'' AS email",
+        "SELECT x'F9616461' AS email",
+        "SELECT 'ada@example.com' AS email",
+        "SELECT 'fs1.ada' AS email",
+    ] {
+        let row = sqlx::query(sql).fetch_one(&mut db).await.unwrap();
+        shows_nothing(sql, &row.try_get::<Sealed<String>, _>("email").unwrap_err());
+        shows_nothing(sql, &row.try_get::<Option<Sealed<String>>, _>("email").unwrap_err());
+    }
+    for sql in ["SELECT 'ada@example.com' AS note", "SELECT 'fs1.ada' AS note", "SELECT '' AS note"] {
+        let row = sqlx::query(sql).fetch_one(&mut db).await.unwrap();
+        shows_nothing(sql, &row.try_get::<Text<Sealed<String>>, _>("note").unwrap_err());
+    }
+}
+
+#[tokio::test]
+async fn a_column_of_another_type_is_refused() {
+    let mut db = database().await;
+    for sql in ["SELECT 4711 AS email", "SELECT 47.11 AS email"] {
+        let row = sqlx::query(sql).fetch_one(&mut db).await.unwrap();
+        shows_nothing(sql, &row.try_get::<Sealed<String>, _>("email").unwrap_err());
+    }
+    let (row, _) = Customer::sealed(CustomerPlain::full(1));
+    insert(&mut db, &row).await;
+    let blob = sqlx::query("SELECT email FROM customer").fetch_one(&mut db).await.unwrap();
+    assert!(blob.try_get::<Text<Sealed<String>>, _>("email").is_err(), "an envelope is no text");
+}
+
+fn shows_nothing(what: &str, error: &sqlx::Error) {
+    assert!(matches!(error, sqlx::Error::ColumnDecode { .. }), "{what}: {error}");
+    let shown = format!("{error} {error:?}");
+    for part in ["ada", "616461", "97, 100, 97", "4711", "47.11"] {
+        assert!(!shown.contains(part), "{what}: {shown}");
+    }
+}

@@ -1,0 +1,180 @@
+//! A PostgreSQL server of a test's own: in a temporary directory, on a Unix socket without a port, gone with the test.
+//!
+//! Needs only the server's binaries: the highest version under `/usr/lib/postgresql` (where Debian keeps them), else
+//! those in `PATH`. Where there are none, [`skip`] says so before a test is run, and [`Server::start`] answers `None`; with
+//! `FIELDSEAL_REQUIRE=postgres` (a list, separated by commas) that is a failure instead, so that a build that means to
+//! test PostgreSQL can't skip it silently.
+//!
+//! Self-contained: `#[path = "support/postgres.rs"] mod postgres;`, with `sqlx` (feature `postgres`), `tempfile` and
+//! `tokio` (feature `time`) as dependencies.
+#![allow(dead_code, reason = "a test uses what it needs of this")]
+
+use std::env;
+use std::fs::{self, File};
+use std::os::unix::fs::{MetadataExt as _, chown};
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use sqlx::postgres::{PgConnectOptions, PgConnection};
+use sqlx::{AssertSqlSafe, Connection as _};
+use tempfile::TempDir;
+
+/// Whether tests are to be skipped: PostgreSQL isn't installed, and nobody requires it.
+pub(crate) fn skip() -> bool {
+    find().is_none() && !required()
+}
+
+/// A running server. Dropping it stops it, when the test panics too.
+#[derive(Debug)]
+pub(crate) struct Server {
+    postmaster: Child,
+    home: Home,
+    databases: AtomicU32,
+}
+
+impl Server {
+    /// Makes a cluster and starts a server on it; returns once it takes connections. `None` if PostgreSQL isn't installed.
+    ///
+    /// # Panics
+    /// If it doesn't start; if it isn't installed and `FIELDSEAL_REQUIRE` names `postgres`.
+    pub(crate) async fn start() -> Option<Self> {
+        let Some(bin) = find() else {
+            assert!(!required(), "FIELDSEAL_REQUIRE names postgres, but no PostgreSQL server is installed");
+            return None;
+        };
+        let home = Home::new(bin);
+        home.initdb();
+        let postmaster = home.postgres();
+        let mut server = Self { postmaster, home, databases: AtomicU32::new(0) };
+        server.wait().await;
+        Some(server)
+    }
+
+    /// Connects to a fresh, empty database: tests that share a server don't see each other.
+    pub(crate) async fn database(&self) -> PgConnectOptions {
+        let name = format!("test_{}", self.databases.fetch_add(1, Ordering::Relaxed));
+        let mut admin = PgConnection::connect_with(&self.home.options()).await.unwrap();
+        sqlx::query(AssertSqlSafe(format!("CREATE DATABASE {name}"))).execute(&mut admin).await.unwrap();
+        admin.close().await.unwrap();
+        self.home.options().database(&name)
+    }
+
+    /// Until a connection comes about: the socket is there before the server answers on it.
+    async fn wait(&mut self) {
+        const PAUSE: Duration = Duration::from_millis(50);
+        let mut last = None;
+        for _ in 0..600 {
+            if let Some(status) = self.postmaster.try_wait().unwrap() {
+                panic!("PostgreSQL ended with {status}: {}", self.home.log());
+            }
+            match PgConnection::connect_with(&self.home.options()).await {
+                Ok(connection) => return connection.close().await.unwrap(),
+                Err(e) => last = Some(e),
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+        panic!("PostgreSQL takes no connections: {last:?}; {}", self.home.log());
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // `immediate` is SIGQUIT: no checkpoint, the cluster is thrown away. `-W`: the wait is ours, or it stays a zombie.
+        let stop = self.home.command("pg_ctl").args(["stop", "-s", "-W", "-m", "immediate", "-D", "data"]).status();
+        if !stop.is_ok_and(|status| status.success()) {
+            let _ = self.postmaster.kill();
+        }
+        let _ = self.postmaster.wait();
+    }
+}
+
+/// The directory that holds cluster, socket and log, and how to run a program of PostgreSQL in it.
+#[derive(Debug)]
+struct Home {
+    bin: PathBuf,
+    dir: TempDir,
+    root: bool,
+}
+
+impl Home {
+    fn new(bin: PathBuf) -> Self {
+        // A short name: the path of a Unix socket has at most about 100 bytes.
+        let dir = tempfile::Builder::new().prefix("pg").tempdir().unwrap();
+        // Who owns what we made is who we are.
+        let root = fs::metadata(dir.path()).unwrap().uid() == 0;
+        if root {
+            chown(dir.path(), Some(NOBODY), Some(NOBODY)).unwrap();
+        }
+        Self { bin, dir, root }
+    }
+
+    /// In an environment without `PGPORT`, `PGDATA` and the like. PostgreSQL refuses to run as root.
+    fn command(&self, program: &str) -> Command {
+        let mut command = Command::new(self.bin.join(program));
+        command.current_dir(&self.dir).env_clear().stdin(Stdio::null());
+        if let Some(path) = env::var_os("PATH") {
+            command.env("PATH", path);
+        }
+        if self.root {
+            command.uid(NOBODY).gid(NOBODY);
+        }
+        command
+    }
+
+    fn initdb(&self) {
+        let output = self
+            .command("initdb")
+            .args(["-D", "data", "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"])
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "initdb: {}", String::from_utf8_lossy(&output.stderr));
+    }
+
+    fn postgres(&self) -> Child {
+        let log = File::create(self.dir.path().join(LOG)).unwrap();
+        self.command("postgres")
+            .args(["-D", "data", "-p", "5432", "-c", "listen_addresses=", "-c", "fsync=off", "-k"])
+            .arg(self.dir.path())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .unwrap()
+    }
+
+    fn options(&self) -> PgConnectOptions {
+        PgConnectOptions::new_without_pgpass().socket(&self.dir).port(5432).username("postgres").database("postgres")
+    }
+
+    fn log(&self) -> String {
+        fs::read_to_string(self.dir.path().join(LOG)).unwrap_or_default()
+    }
+}
+
+const LOG: &str = "log";
+/// The user and group `nobody`, by number: on macOS they have others, but there nobody runs tests as root.
+const NOBODY: u32 = 65_534;
+
+/// The directory of the server's programs.
+fn find() -> Option<PathBuf> {
+    let version = |dir: &Path| dir.file_name()?.to_str()?.parse::<u32>().ok();
+    let mut installed: Vec<_> = fs::read_dir("/usr/lib/postgresql")
+        .into_iter()
+        .flatten()
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter_map(|dir| Some((version(&dir)?, dir.join("bin"))))
+        .collect();
+    installed.sort_unstable_by(|a, b| b.cmp(a));
+    let in_path: Vec<_> = env::var_os("PATH").iter().flat_map(env::split_paths).collect();
+    installed
+        .into_iter()
+        .map(|(_, bin)| bin)
+        .chain(in_path)
+        .find(|bin| ["initdb", "postgres", "pg_ctl"].iter().all(|program| bin.join(program).is_file()))
+}
+
+fn required() -> bool {
+    env::var("FIELDSEAL_REQUIRE").is_ok_and(|list| list.split(',').any(|name| name.trim() == "postgres"))
+}
