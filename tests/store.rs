@@ -1,4 +1,8 @@
-//! The key stores: the conformance suite on each.
+//! The key stores: the conformance suite on each, and what SQLite adds.
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test")]
+
+#[path = "store/sqlite.rs"]
+mod sqlite;
 
 use fieldseal::store::MemoryStore;
 
