@@ -711,7 +711,7 @@ impl KeyStore for Slow {
 #[async_trait::async_trait]
 impl KeyStore for Broken {
     async fn load(&self, ids: &[SlotId]) -> StoreResult<Vec<Option<StoredSlot>>> {
-        tokio::task::yield_now().await;
+        tokio::time::sleep(Duration::from_millis(20)).await;
         if self.down.load(std::sync::atomic::Ordering::SeqCst) {
             return Err(fieldseal::error::StoreError::unavailable("switched off"));
         }

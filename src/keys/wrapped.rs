@@ -145,6 +145,11 @@ impl WrapContext {
         Self { role: WrapRole::IndexKey, tenant: Some(tenant), epoch, index_epoch: Some(index_epoch), key_id }
     }
 
+    /// The same key's context under the master key of another epoch.
+    pub(crate) fn in_epoch(&self, epoch: Epoch) -> Self {
+        Self { epoch, ..self.clone() }
+    }
+
     /// What the key is.
     pub fn role(&self) -> WrapRole {
         self.role

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::{ATTEMPTS, VaultInner, append};
 use crate::clock::Clock;
+use crate::envelope::KeyId;
 use crate::error::{Error, ProviderError, Result, StoreError, StoreErrorKind};
 use crate::journal::{ErasureJournal, Head, JournalEntry, JournalEvent};
 use crate::keys::slot::{EpochRecord, EpochState, VaultSlot, WrappedRoot};
@@ -116,12 +117,31 @@ async fn create(
 pub(super) async fn wrap_new(
     provider: &dyn MasterKeyProvider,
     epoch: Epoch,
-    context: impl FnOnce(crate::envelope::KeyId) -> WrapContext,
+    context: impl FnOnce(KeyId) -> WrapContext,
 ) -> Result<(RootKey, WrappedRoot)> {
     let key = KeyMaterial::generate()?;
     let (root, key_id) = (RootKey::derive(&key), key.id());
     let wrapped = provider.wrap_key(&key, &context(key_id)).await?;
     Ok((root, WrappedRoot { epoch, key_id, wrapped }))
+}
+
+/// A key that a provider wrapped in an earlier epoch, wrapped in this one; as it is if it is in it already.
+pub(super) async fn rewrap(
+    provider: &dyn MasterKeyProvider,
+    old: &WrappedRoot,
+    context: &WrapContext,
+    epoch: &EpochRecord,
+) -> Result<WrappedRoot> {
+    if old.epoch == epoch.epoch {
+        return Ok(old.clone());
+    }
+    let key = provider.unwrap_key(&old.wrapped, context).await?;
+    if !key.id().is(&old.key_id) {
+        return Err(ProviderError::corrupt("the provider unwrapped another key than was wrapped").into());
+    }
+    let wrapped = provider.wrap_key(&key, &context.in_epoch(epoch.epoch)).await?;
+    let moved = WrappedRoot { epoch: epoch.epoch, key_id: old.key_id, wrapped };
+    check_master(&moved, &epoch.master).map(|()| moved)
 }
 
 /// An epoch has one master key: destroying it must end every copy of what was wrapped in it.

@@ -148,6 +148,15 @@ impl TenantPart {
             Some((stored, mut slot, _, root)) => {
                 slot.epoch_keys.push(wrap_epoch_key().await?);
                 slot.epoch_keys.sort_by_key(|k| k.epoch);
+                // What a slot holds moves to the current epoch whenever it is written: below the floor it could not land.
+                let tenant = || self.id().clone();
+                let context = WrapContext::root(tenant(), slot.root.epoch, slot.root.key_id);
+                slot.root = root::rewrap(&*vault.provider, &slot.root, &context, current).await?;
+                for index in &mut slot.index_keys {
+                    let key = &index.key;
+                    let context = WrapContext::index_key(tenant(), key.epoch, index.index_epoch, key.key_id);
+                    index.key = root::rewrap(&*vault.provider, key, &context, current).await?;
+                }
                 (slot.seal(self.id(), &root)?, Expected::Revision(stored.revision()))
             }
             None => {

@@ -5,10 +5,10 @@
 
 #[test]
 fn wrong_records_get_a_message_with_a_remedy() {
-    trybuild::TestCases::new().compile_fail("tests/ui/fail/*.rs");
+    trybuild::TestCases::new().compile_fail("fail/*.rs");
 }
 
 #[test]
 fn generated_code_compiles_among_clashing_names() {
-    trybuild::TestCases::new().pass("tests/ui/pass/*.rs");
+    trybuild::TestCases::new().pass("pass/*.rs");
 }
