@@ -18,7 +18,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("value", &["subject"]),
     ("record", &["value"]),
     ("provider", &["keys", "thread"]),
-    ("store", &["keys"]),
+    ("store", &["keys", "thread"]),
     ("journal", &["keys"]),
     ("vault", &["subject", "provider", "store", "journal"]),
     ("integrations", &["record", "vault"]),

@@ -149,7 +149,7 @@ async fn a_page_tells_of_each_subject_alone() -> Result {
     assert!(matches!(page.get("nobody"), Err(Error::SubjectUnknown)));
     assert!(matches!(page.get("not asked for"), Err(Error::InvalidInput(_))));
     assert_eq!((page.len(), page.is_empty()), (1, false));
-    assert!(customers.keys_of::<i64>(&[]).await?.is_empty());
+    assert!(customers.keys_of(&[] as &[i64]).await?.is_empty());
     Ok(())
 }
 
@@ -474,11 +474,14 @@ async fn roots_and_epochs_are_journalled_before_they_are_used() -> Result {
     world.vault().await?.tenant(&TenantId::new("acme")?).enroll("ada").await?;
     let entries = world.journal.read(0, 10).await?;
     let told: Vec<_> = entries.iter().map(|e| (e.tenant().map(TenantId::as_str), e.event().clone())).collect();
-    assert!(matches!(told.as_slice(), [
-        (None, JournalEvent::RootCreated { .. }),
-        (None, JournalEvent::EpochOpened { .. }),
-        (Some("acme"), JournalEvent::RootCreated { .. }),
-    ]));
+    assert!(matches!(
+        told.as_slice(),
+        [
+            (None, JournalEvent::RootCreated { .. }),
+            (None, JournalEvent::EpochOpened { .. }),
+            (Some("acme"), JournalEvent::RootCreated { .. }),
+        ]
+    ));
     Ok(())
 }
 
@@ -520,7 +523,9 @@ async fn a_missing_root_is_never_made_anew() -> Result {
     world.vault().await?.default_tenant().enroll("ada").await?;
     let no_tenant = copy_without(&world.store, |id| matches!(id, SlotId::Tenant(_))).await?;
     let vault = Vault::builder(world.provider.clone(), no_tenant).journal(world.journal.clone()).build().await?;
-    assert!(matches!(vault.default_tenant().enroll("ben").await, Err(Error::Store(e)) if e.kind() == StoreErrorKind::Corrupt));
+    assert!(
+        matches!(vault.default_tenant().enroll("ben").await, Err(Error::Store(e)) if e.kind() == StoreErrorKind::Corrupt)
+    );
     let no_vault = copy_without(&world.store, |id| *id == SlotId::Vault).await?;
     let built = Vault::builder(world.provider.clone(), no_vault).journal(world.journal.clone()).build().await;
     assert!(matches!(built, Err(Error::Store(e)) if e.kind() == StoreErrorKind::Corrupt));

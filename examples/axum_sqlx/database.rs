@@ -117,13 +117,12 @@ macro_rules! queries {
             old: Option<&Sealed<String>>,
             new: Option<&Sealed<String>>,
         ) -> sqlx::Result<bool> {
-            let swapped =
-                sqlx::query("UPDATE customer SET phone = $3 WHERE id = $1 AND phone IS NOT DISTINCT FROM $2")
-                    .bind(*id)
-                    .bind(old)
-                    .bind(new)
-                    .execute(&self.0)
-                    .await?;
+            let swapped = sqlx::query("UPDATE customer SET phone = $3 WHERE id = $1 AND phone IS NOT DISTINCT FROM $2")
+                .bind(*id)
+                .bind(old)
+                .bind(new)
+                .execute(&self.0)
+                .await?;
             Ok(swapped.rows_affected() == 1)
         }
     };

@@ -29,7 +29,9 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
     let address = listener.local_addr()?;
     println!("Listening on http://{address}. Try:");
-    println!(r#"  curl -H 'content-type: application/json' -d '{{"name":"Ada","email":"ada@example.com","phone":"1"}}' http://{address}/customers"#);
+    println!(
+        r#"  curl -H 'content-type: application/json' -d '{{"name":"Ada","email":"ada@example.com","phone":"1"}}' http://{address}/customers"#
+    );
     println!("  curl http://{address}/customers");
     if std::env::args().any(|arg| arg == "--check") {
         return Ok(()); // everything opens: for the test of examples

@@ -1,6 +1,6 @@
 //! Key stores: the port [`KeyStore`], a compare-and-swap map from slot id to bytes, and its adapters.
 //!
-//! Imports `error`, `id`, `clock` and `keys`; knows no other port.
+//! Imports `error`, `id`, `clock`, `keys` and `thread`; knows no other port.
 
 mod memory;
 #[cfg(feature = "store-sqlite")]

@@ -1,8 +1,12 @@
 //! For tests: keys without a vault, conformance suites for ports, counting decorators, a clock set by hand.
 //!
-//! Imports everything; nothing imports it.
+//! Imports everything; nothing imports it. Nothing here picks a runtime: a suite's test attribute is passed in.
 
+pub mod clock;
+pub mod counting;
 mod keys;
 pub mod provider;
+pub mod slot;
+pub mod store;
 
 pub use keys::{keys, keys_for};

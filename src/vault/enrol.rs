@@ -1,5 +1,7 @@
 //! [`Enrolment`]: how a subject is enrolled; and what that makes of its slot.
 
+use std::collections::HashMap;
+
 use crate::clock::Timestamp;
 use crate::crypto::Suite;
 use crate::error::{Error, Result};
@@ -63,8 +65,8 @@ pub(super) struct Applicant<'a> {
     pub(super) now: Timestamp,
     /// The purposes that the vault declares.
     pub(super) purposes: &'a [Purpose],
-    /// The highest line that the journal names, for a purpose.
-    pub(super) journal_line: &'a dyn Fn(&Purpose) -> u32,
+    /// The highest line of each purpose that the journal names.
+    pub(super) journal_lines: &'a HashMap<Purpose, u32>,
 }
 
 impl Applicant<'_> {
@@ -87,13 +89,13 @@ impl Applicant<'_> {
             match slot.purposes.iter_mut().find(|p| p.name == *name) {
                 Some(purpose) if purpose.is_live() || !enrolment.again => {}
                 Some(purpose) => {
-                    purpose.line = purpose.line.max((self.journal_line)(name)).saturating_add(1);
+                    purpose.line = self.line_above(name, purpose.line);
                     purpose.line_epoch = epoch;
                     purpose.versions = vec![self.first_version(name, purpose.line, kek)?];
                     new_lines.push((name.clone(), purpose.line));
                 }
                 None => {
-                    let line = (self.journal_line)(name).saturating_add(1);
+                    let line = self.line_above(name, 0);
                     slot.purposes.push(PurposeSlot {
                         name: name.clone(),
                         line,
@@ -113,6 +115,11 @@ impl Applicant<'_> {
         self.move_to_epoch(&mut slot, old, kek)?;
         slot.epoch = Some(epoch);
         Ok(Some(Enrolled { slot, new_lines }))
+    }
+
+    /// One above every line that slot and journal name: a replay destroys lines up to the one journalled.
+    fn line_above(&self, purpose: &Purpose, line: u32) -> u32 {
+        self.journal_lines.get(purpose).copied().unwrap_or(0).max(line).saturating_add(1)
     }
 
     fn first_version(&self, purpose: &Purpose, line: u32, kek: &UsableKey) -> Result<KeyVersion> {

@@ -182,7 +182,7 @@ impl Tenant {
                 suite: vault.suite,
                 now: vault.clock.wall(),
                 purposes: &vault.purposes,
-                journal_line: &|purpose| lines.get(purpose).copied().unwrap_or(0),
+                journal_lines: &lines,
             };
             let enrolled = match applicant.enroll(old.as_ref(), enrolment) {
                 Err(Error::Conflict) => {

@@ -1,5 +1,0 @@
-//! `SqliteStore`: slots in SQLite, through sqlx.
-
-/// Slots in SQLite.
-#[derive(Debug)]
-pub struct SqliteStore {}
