@@ -34,7 +34,7 @@ impl<'a> Id<'a> {
     /// [`Error::InvalidInput`] if it is empty or longer than [`Id::MAX_LEN`].
     pub fn text(text: impl Into<Cow<'a, str>>) -> Result<Self> {
         let text = text.into();
-        check("id", &text)?;
+        check("name or id", &text)?;
         Ok(Self(Repr::Text(text)))
     }
 

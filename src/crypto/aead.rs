@@ -14,7 +14,7 @@ use super::{Suite, xaes};
 use crate::error::{Error, Result};
 
 /// GCM never runs the cipher backwards, so the decryption key schedule is left out.
-type Aes256Gcm = AesGcm<Aes256Enc, U12>;
+pub(super) type Aes256Gcm = AesGcm<Aes256Enc, U12>;
 
 /// Seals and opens under nonces that share the prefix it was derived for. Wiped on drop.
 pub(crate) struct Cipher {

@@ -11,7 +11,12 @@ pub(crate) struct Prk(Box<Hkdf<Sha256>>);
 
 impl Prk {
     pub(crate) fn new(key: &[u8; 32]) -> Self {
-        let (mut prk, hkdf) = Hkdf::<Sha256>::extract(Some(SALT), key);
+        Self::extract(SALT, key)
+    }
+
+    /// `Extract(salt, ikm)`
+    pub(super) fn extract(salt: &[u8], ikm: &[u8]) -> Self {
+        let (mut prk, hkdf) = Hkdf::<Sha256>::extract(Some(salt), ikm);
         prk.as_mut_slice().zeroize();
         Self(Box::new(hkdf))
     }

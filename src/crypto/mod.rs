@@ -12,6 +12,8 @@ mod suite;
 mod xaes;
 
 #[cfg(test)]
+pub(crate) mod collision;
+#[cfg(test)]
 mod vectors;
 
 pub use suite::Suite;

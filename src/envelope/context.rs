@@ -7,7 +7,7 @@ use crate::envelope::header::KeyId;
 use crate::error::{Error, Result};
 use crate::id::{Id, Purpose, RecordIds, ToId};
 
-/// The longest list that `ENC` encodes has seven parts beside its record ids.
+/// What every encoding begins with.
 const DOMAIN: &[u8] = b"fieldseal/1";
 
 /// `ENC(label, parts)`: injective, because every part carries its length and the list its count.

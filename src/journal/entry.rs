@@ -179,4 +179,40 @@ mod tests {
             assert!(JournalEntry::from_bytes(&[&bytes[..], &[0]].concat()).is_err());
         }
     }
+
+    #[test]
+    fn entries_and_heads_are_what_another_program_makes_of_the_format() {
+        let file: serde_json::Value = serde_json::from_str(include_str!("../../tests/vectors/slots.json")).unwrap();
+        let unhex = |text: &serde_json::Value| -> Vec<u8> {
+            let text = text.as_str().unwrap();
+            (0..text.len()).step_by(2).map(|i| u8::from_str_radix(&text[i..i + 2], 16).unwrap()).collect()
+        };
+        let key_id = |first: u8| KeyId::from_bytes(std::array::from_fn(|i| first + u8::try_from(i).unwrap()));
+        let at = |n: u64| Timestamp::from_millis(1_700_000_000_000 + n);
+        let acme = || TenantId::new("acme").unwrap();
+        let tag = Tag::from_bytes(std::array::from_fn(|i| 0xA0 + u8::try_from(i).unwrap()));
+        let master = MasterKeyId::new("arn:key/1").unwrap();
+        let ours = [
+            JournalEntry::store_wide(at(0), JournalEvent::RootCreated { key_id: key_id(0x10) }),
+            JournalEntry::store_wide(at(1), JournalEvent::EpochOpened { epoch: Epoch::FIRST, master }),
+            JournalEntry::of_tenant(at(2), acme(), JournalEvent::RootCreated { key_id: key_id(0x20) }),
+            JournalEntry::store_wide(at(3), JournalEvent::MaxAgeRaised { millis: 600_000 }),
+            JournalEntry::of_subject(
+                at(4),
+                acme(),
+                tag,
+                JournalEvent::Reenrolled { purpose: Purpose::new("default").unwrap(), line: 2 },
+            ),
+        ];
+        let theirs = file["journal"].as_array().unwrap();
+        assert_eq!(theirs.len(), ours.len());
+        let mut head = crate::journal::Head::EMPTY;
+        for (ours, theirs) in ours.iter().zip(theirs) {
+            let bytes = unhex(&theirs["entry"]);
+            assert_eq!(ours.to_bytes(), bytes);
+            assert_eq!(&JournalEntry::from_bytes(&bytes).unwrap(), ours);
+            head = head.after(ours);
+            assert_eq!(head.hash()[..], unhex(&theirs["head"]));
+        }
+    }
 }

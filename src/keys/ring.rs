@@ -94,10 +94,12 @@ impl KeyRing {
         if let Some(key) = self.purpose(purpose).and_then(|p| p.keys.iter().find(is)) {
             return Ok(&key.key);
         }
-        if let Some(at) = self.purposes.iter().find(|p| p.destroyed.contains(id)).and_then(|p| p.erased_at) {
+        let destroyed = |p: &&PurposeKeys| p.destroyed.contains(id);
+        if let Some(at) = self.purpose(purpose).filter(destroyed).and_then(|p| p.erased_at) {
             return Err(NotHeld::Destroyed { at });
         }
-        if self.purposes.iter().any(|p| p.keys.iter().any(|k| is(&k))) {
+        // Also one that was destroyed: where it stands now it was never sealed, and this purpose was not erased.
+        if self.purposes.iter().any(|p| p.keys.iter().any(|k| is(&k)) || destroyed(&p)) {
             return Err(NotHeld::OtherPurpose);
         }
         // No key of an erased purpose will ever come by a refresh; one that is unknown may.
@@ -138,9 +140,9 @@ impl PurposeKeys {
 /// Why no key of the purpose has an id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum NotHeld {
-    /// It is among the destroyed, or the whole purpose was erased.
+    /// It is among the purpose's destroyed, or the whole purpose was erased.
     Destroyed { at: Timestamp },
-    /// It is a key of another purpose: the envelope was moved.
+    /// It is, or was, a key of another purpose: the envelope was moved.
     OtherPurpose,
     /// The subject has no keys for the purpose.
     NoPurpose,

@@ -198,7 +198,7 @@ pub(crate) struct DataKeyPlace<'a> {
 
 impl DataKeyPlace<'_> {
     /// `ENC("wrap", tenant, tag, purpose, u32be(line), u32be(version), key id)`
-    fn context(&self, key_id: &KeyId) -> Vec<u8> {
+    pub(crate) fn context(&self, key_id: &KeyId) -> Vec<u8> {
         context::encode(
             "wrap",
             &[
@@ -291,3 +291,6 @@ pub(crate) fn unwrap_in_envelope(kek: &UsableKey, context: &[u8], wrapped: &[u8]
     }
     .map_err(|_| Error::Malformed)
 }
+
+#[cfg(test)]
+mod tests;

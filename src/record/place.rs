@@ -4,7 +4,7 @@ use std::fmt;
 use std::marker::PhantomData;
 
 use super::{Column, Field, Record};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::subject::{Opener, Sealer, SubjectKeys};
 
 /// The record of type `R` with a given id: opens and seals single columns of it without its row.
@@ -38,6 +38,10 @@ impl<'k, R: Record> Place<'k, R> {
     /// # Errors
     /// Those of [`Record::open`].
     pub fn open<C: Column>(&mut self, field: Field<R, C>, column: &C) -> Result<C::Plain> {
+        // The opener checked the age when the place was made, which may be long ago.
+        if self.keys.expired() {
+            return Err(Error::KeysExpired);
+        }
         column.open_with(&mut self.opener, field.spec())
     }
 }
@@ -45,5 +49,65 @@ impl<'k, R: Record> Place<'k, R> {
 impl<R: Record> fmt::Debug for Place<'_, R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Place({})", R::SCHEMA)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::crypto::Suite;
+    use crate::error::Error;
+    use crate::id::Id;
+    use crate::record::FieldSpec;
+    use crate::subject::tests::{HandClock, MAX_AGE, NOW, policy, ring, subject_keys};
+    use crate::value::{Plain, Sealed};
+
+    struct Row {
+        email: Sealed<String>,
+    }
+
+    const EMAIL: Field<Row, Sealed<String>> =
+        Field::new(FieldSpec::new("email", "default", 0, false), |row| &row.email, |row| &mut row.email);
+
+    impl Record for Row {
+        type Plain = Plain<String>;
+        type Id = i64;
+        const SCHEMA: &'static str = "row";
+        const PURPOSES: &'static [&'static str] = &["default"];
+
+        fn seal(_: Plain<String>, _: &SubjectKeys) -> Result<Self> {
+            unimplemented!("a place needs no row")
+        }
+
+        fn open(&self, _: &SubjectKeys) -> Result<Plain<String>> {
+            unimplemented!("a place needs no row")
+        }
+
+        fn each_id(&self, _: &mut dyn FnMut(Id<'_>) -> Result<()>) -> Result<()> {
+            Ok(())
+        }
+
+        fn owner(&self) -> Result<Option<Id<'_>>> {
+            Ok(None)
+        }
+    }
+
+    #[test]
+    fn a_place_expires_with_its_keys() {
+        let clock = HandClock::at(NOW);
+        let keys =
+            subject_keys(&policy("acme", Suite::default(), Arc::clone(&clock) as _), "ada", ring("default", &[1]));
+        let mut place = keys.place::<Row>(&17).unwrap();
+        let sealed = place.seal(EMAIL, "ada@example.com").unwrap();
+        assert_eq!(place.open(EMAIL, &sealed).unwrap().expose(), "ada@example.com");
+        assert!(matches!(keys.place::<Row>(&18).unwrap().open(EMAIL, &sealed), Err(Error::Authentication)));
+
+        let past = NOW + u64::try_from(MAX_AGE.as_millis()).unwrap() + 1;
+        clock.set(past, past);
+        assert!(matches!(place.open(EMAIL, &sealed), Err(Error::KeysExpired)));
+        assert!(matches!(place.seal(EMAIL, "ada@example.com"), Err(Error::KeysExpired)));
+        assert!(matches!(keys.place::<Row>(&17), Err(Error::KeysExpired)));
     }
 }

@@ -1,1 +1,657 @@
+//! What subject keys promise, on bytes: an envelope opens in its place, under the key it names, and nowhere else.
 
+use std::collections::HashSet;
+use std::sync::Mutex;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::clock::Timestamp;
+use crate::crypto::aead::Cipher;
+use crate::crypto::collision::{Wish, opens_under_two_keys};
+use crate::crypto::{self, rng};
+use crate::envelope::context::FieldAad;
+use crate::envelope::header::{Envelope, Nonce};
+use crate::envelope::{KeyId, OVERHEAD, context, wire};
+use crate::id::Purpose;
+use crate::keys::slot::{KeyVersion, PurposeSlot, SubjectSlot};
+use crate::keys::{DataKeyPlace, Epoch, KeyMaterial, Tag, UsableKey, wrap_data_key};
+
+/// A clock that stands where it is put.
+#[derive(Debug)]
+pub(crate) struct HandClock(Mutex<(Duration, Timestamp)>);
+
+impl HandClock {
+    pub(crate) fn at(millis: u64) -> Arc<Self> {
+        Arc::new(Self(Mutex::new((Duration::from_millis(millis), Timestamp::from_millis(millis)))))
+    }
+
+    pub(crate) fn set(&self, monotonic: u64, wall: u64) {
+        *self.0.lock().unwrap() = (Duration::from_millis(monotonic), Timestamp::from_millis(wall));
+    }
+}
+
+impl Clock for HandClock {
+    fn monotonic(&self) -> Duration {
+        self.0.lock().unwrap().0
+    }
+
+    fn wall(&self) -> Timestamp {
+        self.0.lock().unwrap().1
+    }
+}
+
+/// When the tests take place, on both clocks.
+pub(crate) const NOW: u64 = 1_000_000;
+pub(crate) const MAX_AGE: Duration = Duration::from_secs(60);
+
+pub(crate) fn policy(tenant: &str, suite: Suite, clock: Arc<dyn Clock>) -> Arc<Policy> {
+    Arc::new(Policy { tenant: TenantId::new(tenant).unwrap(), suite, max_age: MAX_AGE, clock })
+}
+
+/// Keys that were loaded now: not refreshed, so more may come.
+pub(crate) fn subject_keys(policy: &Arc<Policy>, subject: &str, ring: KeyRing) -> SubjectKeys {
+    let loaded = Stamp::now(&policy.clock);
+    SubjectKeys::new(policy.clone(), SubjectId::new(subject).unwrap(), ring, loaded, false)
+}
+
+fn refreshed(keys: &SubjectKeys, ring: KeyRing) -> SubjectKeys {
+    let policy = &keys.inner.policy;
+    let loaded = Stamp::now(&policy.clock);
+    SubjectKeys::new(policy.clone(), keys.subject().clone(), ring, loaded, true).into_refreshed()
+}
+
+fn key(byte: u8) -> KeyMaterial {
+    KeyMaterial::from_slice(&[byte; 32]).unwrap()
+}
+
+/// A ring with one purpose, and these versions of its key.
+pub(crate) fn ring(purpose: &str, keys: &[u8]) -> KeyRing {
+    KeyRing::of(vec![(Purpose::new(purpose).unwrap(), Some(keys.iter().map(|b| key(*b)).collect()))])
+}
+
+/// Keys of subject `ada` of tenant `acme`, for the purpose `default`.
+fn ada(suite: Suite, keys: &[u8]) -> SubjectKeys {
+    subject_keys(&policy("acme", suite, HandClock::at(NOW)), "ada", ring(Purpose::DEFAULT, keys))
+}
+
+fn email() -> FieldContext<'static> {
+    FieldContext::new("customer", "email", "17").unwrap()
+}
+
+/// Like [`Error`], to compare.
+fn outcome(opened: Result<Option<Zeroizing<Vec<u8>>>>) -> &'static str {
+    match opened {
+        Ok(_) => "opened",
+        Err(Error::Authentication) => "authentication",
+        Err(Error::Malformed) => "malformed",
+        Err(Error::UnknownFormat) => "unknown format",
+        Err(Error::KeyNotHeld) => "key not held",
+        Err(Error::PurposeErased { at }) if at == Timestamp::from_millis(ERASED_AT) => "purpose erased",
+        Err(Error::PurposeUnknown) => "purpose unknown",
+        Err(Error::KeysExpired) => "keys expired",
+        Err(e) => panic!("{e:?}"),
+    }
+}
+
+const ERASED_AT: u64 = 500;
+
+// --- The one key -----------------------------------------------------------------------------
+
+/// A message that the AEAD accepts under the keys of two subjects, as an envelope that names `named`.
+fn two_key_envelope(keys: [&UsableKey; 2], named: &KeyId, aads: [&[u8]; 2], len: usize) -> Vec<u8> {
+    let suite = Suite::Xaes256Gcm;
+    let wish = Wish { len, texts: [b"for ada, as sent", b"for bob: a trap."], last: 0x80 };
+    let cipher_keys = keys.map(|k| k.cipher_key(suite));
+    let (nonce, (ciphertext, tag)) = (0u64..)
+        .find_map(|n| {
+            let mut nonce: Nonce = [7; 24];
+            nonce[16..].copy_from_slice(&n.to_be_bytes());
+            let found = opens_under_two_keys(cipher_keys, &nonce, aads, &wish)?;
+            Some((nonce, found))
+        })
+        .unwrap();
+    [&[suite.byte()], &named.as_bytes()[..], &nonce, &ciphertext, &tag].concat()
+}
+
+#[test]
+fn the_ciphertext_that_opens_under_two_keys_opens_under_one() {
+    let (suite, bytes) = (Suite::Xaes256Gcm, [0x11, 0x22]);
+    let [a, b] = &bytes.map(|byte| UsableKey::derive(&key(byte)));
+    let foreign = UsableKey::derive(&key(0x33));
+    for named in [a.id(), b.id(), foreign.id()] {
+        let mut encoder = FieldAad::new("acme", "ada", "customer", &email()).unwrap();
+        let aad = encoder.of(suite, named, Purpose::DEFAULT, "email").unwrap();
+        let envelope = two_key_envelope([a, b], named, [aad; 2], 64);
+
+        // The cipher, with the very associated data that the library makes, accepts it under both, and each frame is
+        // well formed: nothing below the comparison of key ids stands in the way.
+        let parsed = Envelope::parse(&envelope).unwrap();
+        let values = [a, b].map(|k| {
+            let cipher = Cipher::new(suite, k.cipher_key(suite), parsed.nonce);
+            let mut opened = crypto::buf::WipingBuf::default();
+            wire::open(&cipher, &parsed, aad, &mut opened).unwrap();
+            assert_eq!(frame::value_len(opened.as_slice()).unwrap(), Some(63));
+            opened.as_slice().to_vec()
+        });
+        assert_ne!(values[0], values[1]);
+        assert!(values[0].starts_with(b"for ada, as sent") && values[1][16..].starts_with(b"for bob: a trap."));
+        let cipher = Cipher::new(suite, foreign.cipher_key(suite), parsed.nonce);
+        assert!(wire::open(&cipher, &parsed, aad, &mut crypto::buf::WipingBuf::default()).is_err());
+
+        // The library opens it under the one key that it names, and under none if it names another.
+        for (usable, byte) in [a, b].into_iter().zip(bytes) {
+            let (stale, fresh) =
+                if usable.id() == named { ("opened", "opened") } else { ("key not held", "authentication") };
+            let keys = ada(suite, &[byte]);
+            assert_eq!(outcome(keys.open_bytes(&envelope, &email())), stale);
+            let keys = refreshed(&keys, ring(Purpose::DEFAULT, &[byte]));
+            assert_eq!(outcome(keys.open_bytes(&envelope, &email())), fresh);
+        }
+        // So do keys that hold both: there is one reading, whichever comes first in the ring.
+        for order in [[bytes[0], bytes[1]], [bytes[1], bytes[0]]] {
+            let opened = ada(suite, &order).open_bytes(&envelope, &email());
+            match [a, b].iter().position(|k| k.id() == named) {
+                Some(i) => assert_eq!(*opened.unwrap().unwrap(), values[i][..63]),
+                None => assert_eq!(outcome(opened), "key not held"),
+            }
+        }
+        // Naming the other key afterwards breaks the tag: the key id is in the associated data too.
+        for other in [a, b].into_iter().filter(|k| k.id() != named) {
+            let mut relabelled = envelope.clone();
+            relabelled[1..25].copy_from_slice(other.id().as_bytes());
+            assert_eq!(outcome(ada(suite, &bytes).open_bytes(&relabelled, &email())), "authentication");
+        }
+    }
+}
+
+/// The same attack on a wrapped data key, where whoever swaps the epoch key would swap the data key. Each epoch key even
+/// has the associated data that it expects, so only the comparison of key ids is left.
+#[test]
+fn the_wrapped_key_that_unwraps_under_two_keys_unwraps_under_one() {
+    let suite = Suite::Xaes256Gcm;
+    let [a, b] = &[0x11, 0x22].map(|byte| UsableKey::derive(&key(byte)));
+    let aads = &[a, b].map(|k| context::aad(suite, k.id(), b"context"));
+    for named in [a, b] {
+        let wrapped = two_key_envelope([a, b], named.id(), [&aads[0], &aads[1]], 33);
+        let parsed = Envelope::parse(&wrapped).unwrap();
+        for (k, aad) in [a, b].into_iter().zip(aads) {
+            let cipher = Cipher::new(suite, k.cipher_key(suite), parsed.nonce);
+            let mut opened = crypto::buf::WipingBuf::default();
+            wire::open(&cipher, &parsed, aad, &mut opened).unwrap();
+            assert_eq!(frame::value_len(opened.as_slice()).unwrap(), Some(32));
+            let unwrapped = crate::keys::unwrap_in_envelope(k, b"context", &wrapped);
+            assert_eq!(unwrapped.is_ok(), k.id() == named.id());
+            assert!(unwrapped.is_ok() || matches!(unwrapped, Err(Error::Authentication)));
+        }
+    }
+}
+
+// --- The one place ---------------------------------------------------------------------------
+
+/// Everything that a field is bound to.
+#[derive(Clone, Debug, PartialEq)]
+struct At {
+    tenant: String,
+    subject: String,
+    purpose: String,
+    schema: String,
+    field: String,
+    ids: Vec<String>,
+}
+
+impl At {
+    fn keys(&self, suite: Suite, keys: &[u8]) -> SubjectKeys {
+        subject_keys(&policy(&self.tenant, suite, HandClock::at(NOW)), &self.subject, ring(&self.purpose, keys))
+    }
+
+    fn context(&self) -> FieldContext<'_> {
+        let context = FieldContext::unbound(&self.schema, &self.field).unwrap().purpose(&self.purpose);
+        self.ids.iter().fold(context, |context, id| context.and(id).unwrap())
+    }
+
+    /// Every place that differs from this one in one respect.
+    fn others(&self) -> Vec<Self> {
+        let mut out = Vec::new();
+        let mut differ = |change: &dyn Fn(&mut Self)| {
+            let mut other = self.clone();
+            change(&mut other);
+            // What is no context at all is refused before; here the question is another context.
+            let texts = [&other.tenant, &other.subject, &other.purpose, &other.schema, &other.field];
+            if other != *self && texts.into_iter().chain(&other.ids).all(|text| (1..=1024).contains(&text.len())) {
+                out.push(other);
+            }
+        };
+        let texts: [fn(&mut Self) -> &mut String; 5] =
+            [|at| &mut at.tenant, |at| &mut at.subject, |at| &mut at.purpose, |at| &mut at.schema, |at| &mut at.field];
+        for text in texts {
+            differ(&|at| {
+                text(at).pop();
+            });
+            differ(&|at| *text(at) = "x".to_owned());
+            differ(&|at| *text(at) = text(at).to_uppercase());
+            differ(&|at| *text(at) = text(at).chars().rev().collect());
+        }
+        for i in 0..self.ids.len() {
+            differ(&|at| {
+                at.ids[i].pop();
+            });
+            differ(&|at| at.ids[i] = "x".to_owned());
+            differ(&|at| drop(at.ids.remove(i)));
+            differ(&|at| at.ids.swap(0, i));
+            differ(&|at| at.ids.insert(i, "1".to_owned()));
+        }
+        differ(&|at| at.ids.clear());
+        differ(&|at| at.ids.push("1".to_owned()));
+        // The same bytes, divided up differently.
+        differ(&|at| std::mem::swap(&mut at.tenant, &mut at.subject));
+        differ(&|at| std::mem::swap(&mut at.schema, &mut at.field));
+        differ(&|at| {
+            let first = at.field.remove(0);
+            at.schema.push(first);
+        });
+        differ(&|at| at.ids = vec![at.ids.concat()]);
+        out
+    }
+}
+
+fn id() -> impl Strategy<Value = String> {
+    prop_oneof![
+        proptest::collection::vec(any::<char>(), 1..6).prop_map(String::from_iter),
+        Just("default".to_owned()),
+        (1i64..).prop_map(|n| n.to_string()),
+        Just("\u{e9}".repeat(512)),
+    ]
+}
+
+fn at() -> impl Strategy<Value = At> {
+    (id(), id(), id(), id(), id(), proptest::collection::vec(id(), 0..4))
+        .prop_map(|(tenant, subject, purpose, schema, field, ids)| At { tenant, subject, purpose, schema, field, ids })
+}
+
+fn suite() -> impl Strategy<Value = Suite> {
+    proptest::sample::select(&Suite::ALL[..])
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn a_value_opens_in_its_place_and_in_no_other(at in at(), suite in suite(), value: Vec<u8>) {
+        let keys = at.keys(suite, &[1]);
+        let envelope = keys.seal_bytes(&value, &at.context()).unwrap();
+        prop_assert_eq!(envelope.len(), value.len() + OVERHEAD);
+        prop_assert_eq!(envelope[0], suite.byte());
+        prop_assert_eq!(&**keys.open_bytes(&envelope, &at.context()).unwrap().unwrap(), &value[..]);
+        // Keys whose policy seals under another suite open it all the same.
+        for other in Suite::ALL {
+            prop_assert!(at.keys(other, &[1]).open_bytes(&envelope, &at.context()).is_ok());
+        }
+        // The data key is the same everywhere, so nothing but the context stands in the way.
+        for other in at.others() {
+            let opened = other.keys(suite, &[1]).open_bytes(&envelope, &other.context());
+            prop_assert_eq!(outcome(opened), "authentication", "{:?}", other);
+        }
+    }
+
+    #[test]
+    fn an_envelope_with_any_bit_flipped_does_not_open(suite in suite(), value in proptest::collection::vec(any::<u8>(), 0..20)) {
+        let keys = ada(suite, &[1]);
+        let fresh = refreshed(&keys, ring(Purpose::DEFAULT, &[1]));
+        let envelope = keys.seal_bytes(&value, &email()).unwrap();
+        for bit in 0..envelope.len() * 8 {
+            let mut changed = envelope.clone();
+            changed[bit / 8] ^= 1 << (bit % 8);
+            let (stale, refreshed) = match (bit / 8, changed[0]) {
+                (0, 0xF9 | 0xFA) => ("authentication", "authentication"),
+                (0, 0xF8 | 0xFB..) => ("unknown format", "unknown format"),
+                (0, _) => ("malformed", "malformed"),
+                (1..25, _) => ("key not held", "authentication"),
+                _ => ("authentication", "authentication"),
+            };
+            prop_assert_eq!(outcome(keys.open_bytes(&changed, &email())), stale, "bit {}", bit);
+            prop_assert_eq!(outcome(fresh.open_bytes(&changed, &email())), refreshed, "bit {}", bit);
+        }
+    }
+
+    #[test]
+    fn an_envelope_that_is_cut_or_longer_does_not_open(
+        suite in suite(), value in proptest::collection::vec(any::<u8>(), 0..20), byte: u8,
+    ) {
+        let keys = ada(suite, &[1]);
+        let envelope = keys.seal_bytes(&value, &email()).unwrap();
+        for len in 0..envelope.len() {
+            let expected = if len < OVERHEAD { "malformed" } else { "authentication" };
+            prop_assert_eq!(outcome(keys.open_bytes(&envelope[..len], &email())), expected, "cut to {}", len);
+        }
+        for longer in [[&envelope[..], &[byte]].concat(), [&[byte], &envelope[..]].concat()] {
+            prop_assert_ne!(outcome(keys.open_bytes(&longer, &email())), "opened");
+        }
+        prop_assert_eq!(outcome(keys.open_bytes(&[&envelope[..], &[byte]].concat(), &email())), "authentication");
+    }
+
+    #[test]
+    fn other_bytes_are_refused_in_the_order_of_the_format(first: u8, named: bool, rest in proptest::collection::vec(any::<u8>(), 0..200)) {
+        let keys = ada(Suite::Xaes256Gcm, &[1]);
+        let mut bytes = [&[first], &rest[..]].concat();
+        if let (true, Some(place)) = (named, bytes.get_mut(1..25)) {
+            place.copy_from_slice(UsableKey::derive(&key(1)).id().as_bytes());
+        }
+        for first in [first, 0xF9, 0xFA] {
+            bytes[0] = first;
+            let expected = match first {
+                0xF9 | 0xFA if bytes.len() < OVERHEAD => "malformed",
+                0xF9 | 0xFA if named => "authentication",
+                0xF9 | 0xFA => "key not held",
+                0xF8.. => "unknown format",
+                _ => "malformed",
+            };
+            prop_assert_eq!(outcome(keys.open_bytes(&bytes, &email())), expected);
+        }
+        prop_assert_eq!(outcome(keys.open_bytes(&[], &email())), "malformed");
+    }
+
+    /// The opener keeps the last derived state: whatever came before must not show.
+    #[test]
+    fn one_opener_opens_envelopes_of_any_origin_in_any_order(order in Just((0..24).collect::<Vec<usize>>()).prop_shuffle()) {
+        let (keys, mut sealed) = (ada(Suite::Xaes256Gcm, &[1, 2]), Vec::new());
+        for (suite, versions) in [(Suite::Xaes256Gcm, &[1][..]), (Suite::XChaCha20Poly1305, &[1]), (Suite::Xaes256Gcm, &[1, 2])] {
+            let keys = ada(suite, versions);
+            let mut sealer = Sealer::new(&keys, "customer", &"17").unwrap();
+            for i in 0..4u8 {
+                let mut frame = Frame::new(1, 0).unwrap();
+                frame.put(&[i]).unwrap();
+                sealed.push(("opened", i, sealer.seal(Purpose::DEFAULT, "email", frame).unwrap()));
+            }
+        }
+        for i in 0..sealed.len() {
+            let (_, value, mut changed) = sealed[i].clone();
+            *changed.last_mut().unwrap() ^= 1;
+            sealed.push(("authentication", value, changed));
+        }
+        let mut opener = Opener::new(&keys, "customer", &"17").unwrap();
+        for i in order {
+            let (expected, value, envelope) = &sealed[i];
+            let frame = [*value, 0x80];
+            let opened = opener.open(Purpose::DEFAULT, "email", envelope).map(|frame| frame.as_slice().to_vec());
+            prop_assert_eq!(opened.as_ref().ok().map(Vec::as_slice), (*expected == "opened").then_some(&frame[..]));
+            prop_assert!(opened.is_ok() || matches!(opened, Err(Error::Authentication)));
+        }
+    }
+}
+
+#[test]
+fn lengths_are_judged_before_anything_is_decrypted() {
+    let (max_value, max_frame) = (crate::envelope::MAX_VALUE_LEN, crate::envelope::MAX_FRAME_LEN);
+    assert_eq!((OVERHEAD, max_value, max_frame), (66, 16_777_216, 16_842_752));
+    let keys = ada(Suite::Xaes256Gcm, &[1]);
+    assert!(matches!(keys.seal_bytes(&vec![0xA5; max_value + 1], &email()), Err(Error::InvalidInput(_))));
+
+    let mut envelope = vec![0; 65 + max_frame + 1];
+    envelope[0] = 0xF9;
+    assert!(matches!(Envelope::parse(&envelope), Err(Error::Malformed)));
+    assert!(Envelope::parse(&envelope[..65 + max_frame]).is_ok());
+    assert!(Envelope::parse(&envelope[..66]).is_ok());
+    assert!(matches!(Envelope::parse(&envelope[..65]), Err(Error::Malformed)));
+
+    // A writer without these limits can make an authentic frame with too long a value in it.
+    let mut framed = vec![0xA5; max_frame];
+    for (value, expected) in [(max_value, true), (max_value + 1, false), (max_frame - 1, false)] {
+        framed[value] = 0x80;
+        framed[value + 1..].fill(0);
+        assert_eq!(frame::value_len(&framed).is_ok(), expected);
+        framed[value..].fill(0xA5);
+    }
+}
+
+#[test]
+fn a_frame_without_a_value_is_malformed_and_none_is_none() {
+    let (keys, k) = (ada(Suite::Xaes256Gcm, &[1]), UsableKey::derive(&key(1)));
+    for suite in Suite::ALL {
+        let seal = |framed: &[u8]| seal_raw(&k, suite, &email(), framed.to_vec());
+        for framed in [&b"\0"[..], b"\0\0\0", b"a", b"a\x82", b"a\x81", b"\x80\x81\0", b"\0\x81", b"\x80a"] {
+            assert_eq!(outcome(keys.open_bytes(&seal(framed), &email())), "malformed", "{framed:?}");
+        }
+        assert!(keys.open_bytes(&seal(b"\x81\0\0"), &email()).unwrap().is_none());
+        assert_eq!(**keys.open_bytes(&seal(b"\x81\x80\0"), &email()).unwrap().unwrap(), [0x81]);
+    }
+}
+
+/// An authentic envelope of any frame, of `ada`'s and for the purpose `default`.
+fn seal_raw(k: &UsableKey, suite: Suite, context: &FieldContext<'_>, mut framed: Vec<u8>) -> Vec<u8> {
+    let nonce = rng::nonce().unwrap();
+    let mut aad = FieldAad::new("acme", "ada", context.schema(), context).unwrap();
+    let aad = aad.of(suite, k.id(), Purpose::DEFAULT, context.field()).unwrap();
+    let tag = Cipher::new(suite, k.cipher_key(suite), &nonce).encrypt(&nonce, aad, &mut framed).unwrap();
+    [&[suite.byte()], &k.id().as_bytes()[..], &nonce, &framed, &tag].concat()
+}
+
+/// The committed examples, the other way round: sealed with their nonces, they are the same to the byte.
+#[test]
+fn the_examples_are_sealed_byte_for_byte() {
+    let file: serde_json::Value = serde_json::from_str(include_str!("../../tests/vectors/v1.json")).unwrap();
+    let unhex = |text: &serde_json::Value| -> Option<Vec<u8>> {
+        let text = text.as_str()?;
+        (0..text.len()).step_by(2).map(|i| u8::from_str_radix(&text[i..i + 2], 16).ok()).collect()
+    };
+    let entries = file["seal"].as_array().unwrap();
+    assert!(entries.len() > 100);
+    for entry in entries {
+        let text = |name: &str| entry[name].as_str().unwrap();
+        let envelope = unhex(&entry["envelope"]).unwrap();
+        let parsed = Envelope::parse(&envelope).unwrap();
+        let value = unhex(&entry["value"]);
+        let len = value.as_ref().map_or(0, Vec::len);
+        // Any padding that gives this length; the examples state none.
+        let pad = if parsed.ciphertext.len() == len + 1 { 0 } else { parsed.ciphertext.len() };
+        let mut frame = Frame::new(len, pad).unwrap();
+        match &value {
+            Some(value) => frame.put(value).unwrap(),
+            None => frame.put_none(),
+        }
+        let k = UsableKey::derive(&KeyMaterial::from_slice(&unhex(&entry["data_key"]).unwrap()).unwrap());
+        let cipher = Cipher::new(parsed.suite, k.cipher_key(parsed.suite), parsed.nonce);
+        let ids = entry["record_ids"].as_array().unwrap().iter();
+        let context = FieldContext::unbound(text("schema"), text("field")).unwrap();
+        let context = ids.fold(context, |context, id| context.and(id.as_str().unwrap()).unwrap());
+        let mut aad = FieldAad::new(text("tenant"), text("subject"), text("schema"), &context).unwrap();
+        let aad = aad.of(parsed.suite, k.id(), text("purpose"), text("field")).unwrap();
+        let sealed = wire::seal(&cipher, parsed.suite, k.id(), parsed.nonce, aad, frame).unwrap();
+        assert!(sealed == envelope, "{}", text("name"));
+    }
+}
+
+// --- Versions, lines, purposes ---------------------------------------------------------------
+
+/// A purpose: its name, the keys that were destroyed, and its versions, each with the moment from which it seals.
+type InSlot<'a> = (&'a str, &'a [u8], &'a [(u8, Option<u64>)]);
+
+/// A ring through its slot, as the vault makes it.
+fn ring_of_slot(purposes: &[InSlot<'_>]) -> KeyRing {
+    let (tenant, tag, kek) = (TenantId::new("acme").unwrap(), Tag::from_bytes([9; 16]), UsableKey::derive(&key(0xEE)));
+    let purpose = |(name, destroyed, keys): &InSlot<'_>| {
+        let name = Purpose::new(name).unwrap();
+        let version = |(number, (byte, from)): (u32, &(u8, Option<u64>))| {
+            let (key, id) = (key(*byte), key(*byte).id());
+            let place = DataKeyPlace { tenant: &tenant, tag: &tag, purpose: &name, line: 1, version: number };
+            KeyVersion {
+                number,
+                created_at: Timestamp::from_millis(1),
+                seal_from: from.map(Timestamp::from_millis),
+                key_id: id,
+                wrapped: wrap_data_key(&kek, Suite::Xaes256Gcm, &place, &key, &id).unwrap(),
+            }
+        };
+        let versions = (1..).zip(keys.iter()).map(version).collect();
+        PurposeSlot {
+            line: 1,
+            line_epoch: Epoch::FIRST,
+            erased_at: (!destroyed.is_empty()).then_some(Timestamp::from_millis(ERASED_AT)),
+            destroyed: destroyed.iter().map(|byte| key(*byte).id()).collect(),
+            versions,
+            name,
+        }
+    };
+    let slot = SubjectSlot {
+        epoch: Some(Epoch::FIRST),
+        retain_until: None,
+        erase_at: None,
+        held: false,
+        purposes: purposes.iter().map(purpose).collect(),
+    };
+    KeyRing::unwrap(&slot, &tenant, &tag, &[], Some(&kek)).unwrap()
+}
+
+fn named(byte: u8) -> Vec<u8> {
+    // What the id says decides before anything else is looked at.
+    [&[0xF9], &key(byte).id().as_bytes()[..], &[0; 60]].concat()
+}
+
+#[test]
+fn an_unknown_key_may_be_newer_until_a_refresh_did_not_bring_it() {
+    let newer = ada(Suite::Xaes256Gcm, &[1, 2]).seal_bytes(b"x", &email()).unwrap();
+    let keys = ada(Suite::Xaes256Gcm, &[1]);
+    assert_eq!(outcome(keys.open_bytes(&newer, &email())), "key not held");
+    assert_eq!(outcome(refreshed(&keys, ring(Purpose::DEFAULT, &[1])).open_bytes(&newer, &email())), "authentication");
+    assert_eq!(outcome(refreshed(&keys, ring(Purpose::DEFAULT, &[1, 2])).open_bytes(&newer, &email())), "opened");
+}
+
+#[test]
+fn a_key_of_another_purpose_is_a_moved_envelope() {
+    let ring =
+        ring_of_slot(&[("billing", &[5], &[(1, Some(1))]), ("default", &[6], &[(2, Some(1))]), ("gone", &[7, 8], &[])]);
+    let keys = subject_keys(&policy("acme", Suite::Xaes256Gcm, HandClock::at(NOW)), "ada", ring);
+    let sealed = keys.seal_bytes(b"x", &email().purpose("billing")).unwrap();
+    for (purpose, expected) in [
+        ("billing", "opened"),
+        ("default", "authentication"),
+        ("gone", "authentication"),
+        ("never had", "authentication"),
+    ] {
+        assert_eq!(outcome(keys.open_bytes(&sealed, &email().purpose(purpose))), expected, "{purpose}");
+    }
+}
+
+#[test]
+fn a_destroyed_key_reads_as_erased_in_its_own_purpose_alone() {
+    let ring =
+        ring_of_slot(&[("billing", &[5], &[(1, Some(1))]), ("default", &[6], &[(2, Some(1))]), ("gone", &[7, 8], &[])]);
+    let keys = subject_keys(&policy("acme", Suite::Xaes256Gcm, HandClock::at(NOW)), "ada", ring);
+    for (purpose, byte, expected) in [
+        ("billing", 5, "purpose erased"),
+        ("default", 6, "purpose erased"),
+        ("gone", 7, "purpose erased"),
+        ("gone", 8, "purpose erased"),
+        // Somebody who writes a destroyed id into a field of a live purpose must not make it read as erased.
+        ("default", 5, "authentication"),
+        ("default", 7, "authentication"),
+        ("billing", 8, "authentication"),
+        // No key of an erased purpose comes by a refresh.
+        ("gone", 99, "purpose erased"),
+        ("default", 99, "key not held"),
+        ("never had", 99, "purpose unknown"),
+    ] {
+        assert_eq!(outcome(keys.open_bytes(&named(byte), &email().purpose(purpose))), expected, "{purpose} {byte}");
+    }
+    let seal = |purpose| keys.seal_bytes(b"x", &email().purpose(purpose));
+    assert!(matches!(seal("gone"), Err(Error::PurposeErased { at }) if at.as_millis() == ERASED_AT));
+    assert!(matches!(seal("never had"), Err(Error::PurposeUnknown)));
+    assert!(seal("default").is_ok());
+}
+
+#[test]
+fn a_pending_version_opens_and_does_not_seal_before_its_time() {
+    for (versions, sealing) in [
+        (&[(1, Some(1)), (2, Some(NOW))][..], 2),
+        (&[(1, Some(1)), (2, Some(NOW + 1))], 1),
+        (&[(1, Some(1)), (2, None)], 1),
+        (&[(1, Some(1)), (2, Some(2)), (3, None)], 2),
+        // A subject's first key seals at once, even where nobody has dated it.
+        (&[(1, None)], 1),
+        (&[(1, Some(NOW + 1)), (2, None)], 1),
+    ] {
+        let keys = |versions| {
+            let ring = ring_of_slot(&[("default", &[], versions)]);
+            subject_keys(&policy("acme", Suite::Xaes256Gcm, HandClock::at(NOW)), "ada", ring)
+        };
+        let sealed = keys(versions).seal_bytes(b"x", &email()).unwrap();
+        assert_eq!(sealed[1..25], key(sealing).id().as_bytes()[..], "{versions:?}");
+        for (byte, _) in versions {
+            let of_version = ada(Suite::Xaes256Gcm, &[*byte]).seal_bytes(b"x", &email()).unwrap();
+            assert_eq!(outcome(keys(versions).open_bytes(&of_version, &email())), "opened");
+        }
+        assert_eq!(outcome(keys(versions).open_bytes(&named(99), &email())), "key not held");
+    }
+}
+
+// --- Age -------------------------------------------------------------------------------------
+
+#[test]
+fn keys_past_max_age_do_nothing() {
+    let clock = HandClock::at(NOW);
+    let keys = subject_keys(&policy("acme", Suite::Xaes256Gcm, clock.clone()), "ada", ring("default", &[1]));
+    let sealed = keys.seal_bytes(b"x", &email()).unwrap();
+    let max_age = u64::try_from(MAX_AGE.as_millis()).unwrap();
+    let twin = keys.clone();
+    for (monotonic, wall, expected) in [
+        (NOW + max_age, NOW + max_age, "opened"),
+        (NOW + max_age + 1, NOW, "keys expired"),
+        (NOW, NOW + max_age + 1, "keys expired"),
+        (NOW, NOW - 2_000, "opened"),
+        (NOW, NOW - 2_001, "keys expired"),
+    ] {
+        clock.set(monotonic, wall);
+        for keys in [&keys, &twin] {
+            assert_eq!(outcome(keys.open_bytes(&sealed, &email())), expected);
+            assert_eq!(matches!(keys.seal_bytes(b"x", &email()), Err(Error::KeysExpired)), expected != "opened");
+            assert_eq!(keys.expired(), expected != "opened");
+            assert_eq!(Sealer::new(keys, "customer", &"17").is_err(), expected != "opened");
+            assert_eq!(Opener::new(keys, "customer", &"17").is_err(), expected != "opened");
+            // Before anything about the envelope is told.
+            assert_eq!(outcome(keys.open_bytes(b"", &email())) == "keys expired", expected != "opened");
+        }
+    }
+}
+
+// --- Nonces ----------------------------------------------------------------------------------
+
+#[test]
+fn the_fields_of_one_record_share_a_draw_and_count() {
+    for suite in Suite::ALL {
+        let ring = KeyRing::of(vec![
+            (Purpose::new("a").unwrap(), Some(vec![key(1)])),
+            (Purpose::new("b").unwrap(), Some(vec![key(2)])),
+        ]);
+        let keys = subject_keys(&policy("acme", suite, HandClock::at(NOW)), "ada", ring);
+        let mut sealer = Sealer::new(&keys, "customer", &"17").unwrap();
+        let sealed: Vec<_> = (0..12u8)
+            .map(|i| {
+                let purpose = if i % 3 == 0 { "a" } else { "b" };
+                let mut frame = Frame::new(1, 0).unwrap();
+                frame.put(&[i]).unwrap();
+                (i, purpose, sealer.seal(purpose, "email", frame).unwrap())
+            })
+            .collect();
+        let first = u64::from_be_bytes(sealed[0].2[41..49].try_into().unwrap());
+        for (i, purpose, envelope) in &sealed {
+            assert_eq!(envelope[25..41], sealed[0].2[25..41]);
+            assert_eq!(envelope[41..49], first.wrapping_add(u64::from(*i)).to_be_bytes());
+            // Each is a whole envelope: it opens without the others.
+            assert_eq!(**keys.open_bytes(envelope, &email().purpose(purpose)).unwrap().unwrap(), [*i]);
+            let other = if *purpose == "a" { "b" } else { "a" };
+            assert_eq!(outcome(keys.open_bytes(envelope, &email().purpose(other))), "authentication");
+        }
+    }
+}
+
+#[test]
+fn every_sealing_call_draws_anew() {
+    let keys = ada(Suite::Xaes256Gcm, &[1]);
+    let mut seen = HashSet::new();
+    for _ in 0..256 {
+        let sealed = keys.seal_bytes(b"x", &email()).unwrap();
+        // Both parts of the nonce, and what is sealed under it.
+        assert!(seen.insert(sealed[25..37].to_vec()) && seen.insert(sealed[37..49].to_vec()));
+        assert!(seen.insert(sealed[49..].to_vec()));
+    }
+}

@@ -8,5 +8,7 @@ mod keys;
 pub mod provider;
 pub mod slot;
 pub mod store;
+mod vectors;
 
 pub use keys::{keys, keys_for};
+pub use vectors::{keys_from, unwrap_vector};

@@ -332,11 +332,12 @@ def seal_entries() -> list[dict]:
     for suite, case in zip(itertools.cycle(SUITES), either_suite):
         entries.append(seal_entry(suite, *case))
 
-    # 64 KiB of ciphertext, by the most that a field can be padded to: two whole values of that
-    # size would take 700 KB of hex, and the cipher sees as many blocks this way.
+    # The most that a field can be padded to; and a value of that size, which is not padded.
     for suite in SUITES:
         large = drawn("value", f"{suite}, 8 KiB", 8192)
         entries.append(seal_entry(suite, "bytes, 8 KiB padded to 65536", "bytes", large, 65536))
+        large = drawn("value", f"{suite}, 64 KiB", 65536)
+        entries.append(seal_entry(suite, "bytes, 64 KiB", "bytes", large))
 
     # One record sealed with counted nonces. The draw is placed so that its last 8 bytes wrap; the
     # carry must not reach the first 16.

@@ -100,7 +100,8 @@ impl SlotId {
     pub const MAX_LEN: usize = 1 + Id::MAX_LEN + Tag::LEN;
 
     /// The slot's key in a store, 1 to 1041 bytes: kind (1 vault, 2 tenant, 3 subject) ‖ tenant ‖ tag. Ordered by it,
-    /// the vault comes first, then the tenants, then the subjects by tenant.
+    /// the vault comes first, then the tenants, then the subjects. Those of one tenant don't stand together where its name
+    /// begins another's: a scan of one tenant compares the tenant, not the first bytes.
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut out = vec![self.kind()];
         match self {

@@ -12,8 +12,8 @@ use crate::keys::{RootKey, Tag, WRAPPED_LEN};
 pub(crate) const MAX_PURPOSES: usize = 16;
 /// The most versions of one purpose's key.
 pub(crate) const MAX_VERSIONS: usize = 64;
-/// The most destroyed keys that a purpose remembers.
-const MAX_DESTROYED: usize = 512;
+/// The most destroyed keys that a purpose remembers. Whoever destroys more keeps the newest.
+pub(crate) const MAX_DESTROYED: usize = 512;
 
 /// What is known of a subject.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,7 +68,11 @@ impl SubjectSlot {
         if self.purposes.iter().any(|p| p.versions.len() > MAX_VERSIONS) {
             return Err(Error::invalid("a purpose has at most 64 key versions: retire some that nothing uses"));
         }
-        if !self.is_canonical() {
+        if self.moments().any(|moment| moment.as_millis() == 0) {
+            return Err(Error::invalid("the clock says 1970-01-01T00:00:00Z, which a slot reads as no moment: set it"));
+        }
+        // A slot that is written and can't be read is lost for good.
+        if self.purposes.iter().any(|p| p.destroyed.len() > MAX_DESTROYED) || !self.is_canonical() {
             return Err(Error::Bug("a subject's slot out of order"));
         }
         super::seal(SlotId::Subject(tenant.clone(), tag), self, root)
@@ -92,6 +96,13 @@ impl SubjectSlot {
             (Some(_), Some(_)) => SlotState::Scheduled,
             (Some(_), None) => SlotState::Live,
         }
+    }
+
+    /// Every moment that is encoded as 0 where there is none.
+    fn moments(&self) -> impl Iterator<Item = Timestamp> {
+        let versions = self.purposes.iter().flat_map(|p| &p.versions);
+        let of_slot = [self.retain_until, self.erase_at].into_iter();
+        of_slot.chain(self.purposes.iter().map(|p| p.erased_at)).chain(versions.map(|v| v.seal_from)).flatten()
     }
 
     /// What makes the encoding the only one, and the slot sound: order, and keys exactly where there is an epoch.

@@ -37,6 +37,9 @@ impl TenantSlot {
     }
 
     pub(crate) fn seal(&self, tenant: &TenantId, root: &RootKey) -> Result<StoredSlot> {
+        if self.epoch_keys.len() > MAX_KEYS || self.index_keys.len() > MAX_KEYS {
+            return Err(Error::invalid("a tenant has keys of at most 64 epochs at one time: retire some"));
+        }
         if !self.is_canonical() {
             return Err(Error::Bug("a tenant's slot out of order"));
         }
