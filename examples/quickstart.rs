@@ -61,6 +61,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         let keys = page.get(&person)?;
         insert(&database, &Customer::seal(person, keys)?).await?;
     }
+    println!("   {} customers, each with keys of their own for 2 purposes", page.len());
 
     println!("3. One row as the database has it, and as its owner has it.\n");
     let stored: Customer = select(&database, 4).await?;
@@ -99,6 +100,9 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let other_keys = customers.keys(&other).await?;
     let in_another_row = Customer { email: stored.email.clone(), ..select(&database, 5).await? };
     refused("moved to another customer's row", other_keys.open(&in_another_row, Customer::EMAIL));
+    // An unknown key may be one that another process made a moment ago: a refresh tells.
+    let other_keys = customers.refresh(&other_keys).await?;
+    refused(".. and after a refresh", other_keys.open(&in_another_row, Customer::EMAIL));
     let in_another_column = Customer { address: stored.email.clone(), ..select(&database, 4).await? };
     refused("moved to another column", keys.open(&in_another_column, Customer::ADDRESS));
     refused("opened with another customer's keys", other_keys.open(&stored, Customer::EMAIL));
@@ -112,7 +116,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     println!("Look at next: {}", scratch.display());
     println!("  sqlite3 app.db 'SELECT hex(email), country FROM customer LIMIT 3'   what a leaked dump shows");
-    println!("  sqlite3 keys.db 'SELECT hex(id), length(bytes) FROM fieldseal_slots'  the keys, wrapped");
+    println!("  sqlite3 keys.db 'SELECT hex(id), state FROM fieldseal_slots LIMIT 3'  the key store names nobody");
     println!("  docs/architecture.md for the why, examples/axum_sqlx.rs for a service");
     Ok(())
 }

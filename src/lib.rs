@@ -1,4 +1,70 @@
-//! Field-level encryption with envelope keys.
+//! Field-level encryption with envelope keys: personal fields that are unreadable in the database, its backups and logs, and
+//! that are erased by destroying one person's key.
+//!
+//! ```
+//! use fieldseal::provider::LocalKeyring;
+//! use fieldseal::store::MemoryStore;
+//! use fieldseal::{Record, Sealed, Vault};
+//!
+//! #[derive(Record)]
+//! #[record(schema = "customer")]
+//! struct Customer {
+//!     #[record(id, subject)] // bound into every envelope of the row; names the person
+//!     id: i64,
+//!     email: Sealed<String>,
+//!     #[record(purpose = "billing")] // has keys of its own, and can be erased alone
+//!     iban: Option<Sealed<String>>,
+//!     #[record(clear)] // leaving a field in the clear must be said
+//!     plan: String,
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> fieldseal::Result<()> {
+//! let vault = Vault::builder(LocalKeyring::ephemeral()?, MemoryStore::new()) // a keyring file, a database: see below
+//!     .without_journal()
+//!     .purposes(["billing"])
+//!     .build()
+//!     .await?;
+//! let customers = vault.default_tenant();
+//!
+//! let keys = customers.enroll(&17).await?; // the only await: with the keys in hand, code is sync
+//! let plain = CustomerPlain { id: 17, email: "ada@example.com".into(), iban: None, plan: "free".into() };
+//! let row = Customer::seal(plain, &keys)?; // what goes into the database
+//!
+//! let email = keys.open(&row, Customer::EMAIL)?; // one field: the least exposure
+//! assert_eq!(email.expose(), "ada@example.com");
+//! assert!(customers.enroll(&18).await?.open(&row, Customer::EMAIL).is_err()); // nobody else's keys
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # I want to ..
+//!
+//! | | |
+//! | --- | --- |
+//! | say which fields are personal | [`#[derive(Record)]`](macro@Record), [`Sealed<T>`] |
+//! | hold a personal value in memory | [`Plain<T>`]; [`Plaintext`] for a type of my own |
+//! | get a person's keys | [`Tenant::enroll`], [`Tenant::keys`]; [`Tenant::keys_of`] for a page of rows |
+//! | seal or open a row, a field, a column alone | [`Record::seal`](trait@Record), [`SubjectKeys::open`], [`SubjectKeys::place`] |
+//! | seal a value that is in no row | [`SubjectKeys::seal_value`], [`FieldContext`] |
+//! | keep master keys | [`provider::LocalKeyring`]; [`provider::MasterKeyProvider`] for another |
+//! | keep wrapped keys | `store::SqliteStore` (feature `store-sqlite`), [`store::MemoryStore`]; [`store::KeyStore`] for another |
+//! | isolate customers of mine from one another | [`Vault::tenant`] |
+//! | know what to do about an error | [`Error`], [`Error::retry`] |
+//! | test code that takes keys | `testing::keys` (feature `test-util`) |
+//!
+//! # Features
+//!
+//! `derive` is the default. `store-sqlite`; `sqlx` (`Sealed<T>` as a column of any driver), `sqlx-postgres` (arrays); `serde`,
+//! `uuid`, `chrono`, `time`, `rust_decimal`, `secrecy`; `test-util`. A feature only adds API. No runtime and no TLS stack is
+//! chosen for you.
+//!
+//! # What it does not do
+//!
+//! An older value of the same place, under the same key version, can be put back unnoticed; rows can be deleted; lengths show
+//! unless a field is padded; key ids join the rows of one person. Whoever may call the master key provider and read the key
+//! store reads everything. `SECURITY.md` has the whole list. Erasing and rotating come with the next release; the formats are
+//! made for them.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod bytes;

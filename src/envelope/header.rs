@@ -24,9 +24,13 @@ impl KeyId {
         &self.0
     }
 
-    /// Compares in constant time.
+    /// Compares in constant time, a word at a time.
     pub(crate) fn is(&self, other: &Self) -> bool {
-        mac::equal(&self.0, &other.0)
+        let words = |id: &Self| -> [u64; 3] {
+            let mut chunks = id.0.as_chunks().0.iter();
+            std::array::from_fn(|_| chunks.next().map_or(0, |chunk| u64::from_ne_bytes(*chunk)))
+        };
+        mac::equal_words(&words(self), &words(other))
     }
 }
 
