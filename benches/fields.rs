@@ -1,5 +1,5 @@
 //! Sealing and opening, each beside plain `aes-gcm`; and reading keys of a page. `cargo bench --bench fields --all-features`
-#![expect(missing_docs, reason = "a benchmark")]
+#![expect(clippy::unwrap_used, reason = "a benchmark fails by a panic")]
 
 #[expect(dead_code, reason = "shared with another benchmark")]
 mod common;

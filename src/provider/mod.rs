@@ -17,7 +17,7 @@ use crate::clock::Timestamp;
 /// Guards master keys and wraps keys with them: a local keyring, a cloud KMS, an HSM.
 ///
 /// A master key never leaves its provider. Every method may be called concurrently. An implementation passes
-/// [`provider_suite!`](crate::provider_suite) (feature `test-util`).
+/// `fieldseal::provider_suite!` (feature `test-util`).
 #[async_trait]
 pub trait MasterKeyProvider: Debug + Send + Sync + 'static {
     /// The master key that [`wrap_key`](Self::wrap_key) uses now.

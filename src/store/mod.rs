@@ -23,7 +23,7 @@ use crate::id::TenantId;
 /// Keeps slots: small records (300 bytes to 256 KiB) that change by compare-and-swap only.
 ///
 /// Strongly consistent: a `load` or `scan` that begins after a `put` returned sees it, from any process. Every method may
-/// be called concurrently. An implementation passes [`store_suite!`](crate::store_suite) (feature `test-util`).
+/// be called concurrently. An implementation passes `fieldseal::store_suite!` (feature `test-util`).
 #[async_trait]
 pub trait KeyStore: Debug + Send + Sync + 'static {
     /// Reads slots: one answer an id, in the order asked. Ids may repeat.

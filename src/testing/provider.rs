@@ -38,7 +38,7 @@ impl ProviderFixture for LocalKeyring {
 /// One test a rule of [`testing::provider`](crate::testing::provider), in a module of the name given.
 ///
 /// The test attribute is the caller's, so the runtime is too. The last argument is an async function, or a closure that
-/// captures nothing, which gives a fresh [`ProviderFixture`](crate::testing::provider::ProviderFixture).
+/// captures nothing, which gives a fresh [`crate::testing::provider::ProviderFixture`].
 ///
 /// ```
 /// use fieldseal::provider::LocalKeyring;

@@ -56,7 +56,7 @@ impl Tenant {
     ///
     /// # Cancel safety
     /// A call that is dropped may have enrolled; calling again finds the same keys.
-    pub async fn enroll(&self, subject: &(impl HasSubject + ?Sized)) -> Result<SubjectKeys> {
+    pub async fn enroll(&self, subject: &(impl HasSubject + Sync + ?Sized)) -> Result<SubjectKeys> {
         self.enroll_subject(subject.subject()?, &Enrolment::new()).await
     }
 
@@ -69,7 +69,7 @@ impl Tenant {
     /// That of [`enroll`](Self::enroll).
     pub async fn enroll_with(
         &self,
-        subject: &(impl HasSubject + ?Sized),
+        subject: &(impl HasSubject + Sync + ?Sized),
         enrolment: &Enrolment,
     ) -> Result<SubjectKeys> {
         self.enroll_subject(subject.subject()?, enrolment).await
@@ -83,7 +83,7 @@ impl Tenant {
     ///
     /// # Cancel safety
     /// That of [`enroll`](Self::enroll).
-    pub async fn enroll_all(&self, subjects: &[impl HasSubject]) -> Result<KeyPage> {
+    pub async fn enroll_all(&self, subjects: &[impl HasSubject + Sync]) -> Result<KeyPage> {
         let mut page = self.find(distinct(subjects)?).await?;
         let lacking = page.iter().filter(|(_, found)| match found {
             Found::Keys(keys) => !keys.know_all(&self.vault.0.purposes),
@@ -108,7 +108,7 @@ impl Tenant {
     ///
     /// # Cancel safety
     /// Reads only.
-    pub async fn keys(&self, subject: &(impl HasSubject + ?Sized)) -> Result<SubjectKeys> {
+    pub async fn keys(&self, subject: &(impl HasSubject + Sync + ?Sized)) -> Result<SubjectKeys> {
         let subject = subject.subject()?;
         let Some(state) = self.part.state(&self.vault.0).await? else { return Err(Error::SubjectUnknown) };
         let tag = state.root.tag(self.id(), &subject);
@@ -126,7 +126,7 @@ impl Tenant {
     ///
     /// # Cancel safety
     /// Reads only.
-    pub async fn keys_of(&self, subjects: &[impl HasSubject]) -> Result<KeyPage> {
+    pub async fn keys_of(&self, subjects: &[impl HasSubject + Sync]) -> Result<KeyPage> {
         self.find(distinct(subjects)?).await.map(KeyPage::new)
     }
 
@@ -375,7 +375,7 @@ enum Reason {
     Refresh,
 }
 
-fn distinct(subjects: &[impl HasSubject]) -> Result<HashSet<SubjectId>> {
+fn distinct(subjects: &[impl HasSubject + Sync]) -> Result<HashSet<SubjectId>> {
     subjects.iter().map(HasSubject::subject).collect()
 }
 
