@@ -162,10 +162,10 @@ async fn change_phone<D: Database>(
 }
 
 /// Opens with the subject's keys. A value that was sealed a moment ago under a newer key needs them read again, once.
-async fn opened<I: fieldseal::HasSubject, T>(
+async fn opened<I: fieldseal::HasSubject + Sync, T: Send>(
     customers: &Tenant,
     id: &I,
-    open: impl Fn(&SubjectKeys) -> fieldseal::Result<T>,
+    open: impl Fn(&SubjectKeys) -> fieldseal::Result<T> + Send + Sync,
 ) -> Result<T, ApiError> {
     let keys = customers.keys(id).await?;
     match open(&keys) {
