@@ -9,9 +9,16 @@ use crate::subject::{Opener, Sealer, SubjectKeys};
 
 /// The record of type `R` with a given id: opens and seals single columns of it without its row.
 ///
-/// ```ignore
-/// let mut place = keys.place::<Customer>(&id)?;
-/// let email = place.open(Customer::EMAIL, &stored)?;
+/// ```
+/// # use fieldseal::{Record, Result, Sealed, SubjectKeys};
+/// # #[derive(Record)]
+/// # #[record(schema = "customer")]
+/// # struct Customer { #[record(id, subject)] id: i64, email: Sealed<String> }
+/// fn change_email(keys: &SubjectKeys, id: i64, stored: &Sealed<String>) -> Result<Sealed<String>> {
+///     let mut place = keys.place::<Customer>(&id)?;
+///     let email = place.open(Customer::EMAIL, stored)?;
+///     place.seal(Customer::EMAIL, email.expose().to_lowercase())
+/// }
 /// ```
 pub struct Place<'k, R: Record> {
     keys: &'k SubjectKeys,
