@@ -60,6 +60,7 @@ impl WipingBuf {
         self.0.len()
     }
 
+    #[cfg(test)]
     pub(crate) fn remaining(&self) -> usize {
         self.0.capacity() - self.0.len()
     }
