@@ -221,6 +221,35 @@ mod bytes {
     }
 
     #[test]
+    fn take_66_bytes_more_when_they_are_sealed() {
+        let bench = Bench::new();
+        macro_rules! lengths {
+            ($($value:expr => $len:literal;)*) => {$(
+                let sealed = bench.seal($value).unwrap();
+                assert_eq!(sealed.as_bytes().len(), 66 + $len, stringify!($value));
+            )*};
+        }
+        lengths! {
+            String::new() => 0;
+            "Ada Ł".to_owned() => 6;
+            vec![0u8; 1000] => 1000;
+            [7u8; 12] => 12;
+            true => 1;
+            -2i8 => 16;
+            u64::MAX => 16;
+            1.5f64 => 8;
+            None::<String> => 0;
+            Some(17i64) => 16;
+            Uuid::from_u128(1) => 16;
+            NaiveDate::from_ymd_opt(7, 3, 1).unwrap() => 10;
+            DateTime::<Utc>::UNIX_EPOCH => 30;
+            Decimal::new(-120_500, 3) => 8;
+            SecretString::from("s3cret".to_owned()) => 6;
+            AsJson(vec![1, 2]) => 5;
+        }
+    }
+
+    #[test]
     fn of_fixed_meaning_have_a_fixed_length() {
         let bench = Bench::new();
         let of_i8 = bench.seal(-1i8).unwrap().as_bytes().len();

@@ -14,17 +14,17 @@ use uuid::Uuid;
 /// A customer as stored; `I` is what the database names one by.
 #[derive(Record, FromRow)]
 #[record(schema = "customer")]
-pub struct Customer<I: ToId + HasSubject + Clone> {
+pub(crate) struct Customer<I: ToId + HasSubject + Clone> {
     #[record(id, subject)]
-    pub id: I,
+    pub(crate) id: I,
     #[record(pad = 32)]
-    pub name: Sealed<String>,
-    pub email: Sealed<String>,
-    pub phone: Option<Sealed<String>>,
+    pub(crate) name: Sealed<String>,
+    pub(crate) email: Sealed<String>,
+    pub(crate) phone: Option<Sealed<String>>,
 }
 
 /// What the service asks of a database.
-pub trait Database: Clone + Send + Sync + 'static {
+pub(crate) trait Database: Clone + Send + Sync + 'static {
     type Id: ToId + HasSubject + Clone + Serialize + DeserializeOwned + Send + Sync + 'static;
 
     /// The id of a row that is not there yet: what is sealed is bound to it.
@@ -45,10 +45,10 @@ pub trait Database: Clone + Send + Sync + 'static {
 
 /// SQLite numbers a row when it is inserted, which is too late: the application makes UUIDs.
 #[derive(Clone)]
-pub struct Sqlite(SqlitePool);
+pub(crate) struct Sqlite(SqlitePool);
 
 impl Sqlite {
-    pub async fn open(path: &Path) -> sqlx::Result<Self> {
+    pub(crate) async fn open(path: &Path) -> sqlx::Result<Self> {
         let options = SqliteConnectOptions::new().filename(path).create_if_missing(true);
         let pool = SqlitePool::connect_with(options).await?;
         sqlx::query(
@@ -62,14 +62,10 @@ impl Sqlite {
 
 /// PostgreSQL draws an id from a sequence before the row is inserted.
 #[derive(Clone)]
-pub struct Postgres(PgPool);
+pub(crate) struct Postgres(PgPool);
 
 impl Postgres {
-    pub async fn connect(url: &str) -> sqlx::Result<Self> {
-        Self::new(PgPool::connect(url).await?).await
-    }
-
-    pub async fn new(pool: PgPool) -> sqlx::Result<Self> {
+    pub(crate) async fn open(pool: PgPool) -> sqlx::Result<Self> {
         sqlx::query("CREATE SEQUENCE IF NOT EXISTS customer_id").execute(&pool).await?;
         sqlx::query(
             "CREATE TABLE IF NOT EXISTS customer (id BIGINT PRIMARY KEY, name BYTEA NOT NULL, email BYTEA NOT NULL, phone BYTEA)",

@@ -16,6 +16,7 @@ use database::{Postgres, Sqlite};
 use fieldseal::provider::LocalKeyring;
 use fieldseal::store::SqliteStore;
 use fieldseal::{Tenant, Vault};
+use sqlx::PgPool;
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -23,7 +24,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     std::fs::create_dir_all(&scratch)?;
     let customers = open_vault(&scratch).await?;
     let router = match std::env::var("DATABASE_URL") {
-        Ok(url) => service::router(customers, Postgres::connect(&url).await?),
+        Ok(url) => service::router(customers, Postgres::open(PgPool::connect(&url).await?).await?),
         Err(_) => service::router(customers, Sqlite::open(&scratch.join("app.db")).await?),
     };
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;

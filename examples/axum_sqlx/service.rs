@@ -5,13 +5,13 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
 use axum::{Json, Router};
-use fieldseal::{Error, Plain, Record as _, Retry, SubjectKeys, Tenant};
+use fieldseal::{Error, HasSubject, Plain, Record as _, Retry, SubjectKeys, Tenant};
 use serde::{Deserialize, Serialize};
 
 use crate::database::{Customer, CustomerPlain, Database};
 
 /// The service over a database.
-pub fn router<D: Database>(customers: Tenant, database: D) -> Router {
+pub(crate) fn router<D: Database>(customers: Tenant, database: D) -> Router {
     Router::new()
         .route("/customers", post(create::<D>).get(list::<D>))
         .route("/customers/{id}", get(read::<D>))
@@ -149,8 +149,7 @@ async fn change_phone<D: Database>(
 ) -> Result<StatusCode, ApiError> {
     let row = database.select(&id).await?.ok_or(ApiError::NotFound)?;
     let phone = opened(&customers, &id, |keys| keys.open(&row, Customer::PHONE)).await?;
-    let text = |phone: &Option<Plain<String>>| phone.as_ref().map(|p| p.expose().clone());
-    if text(&phone) != text(&change.from) {
+    if phone.as_ref().map(Plain::expose) != change.from.as_ref().map(Plain::expose) {
         return Err(ApiError::Conflict);
     }
     let keys = customers.keys(&id).await?;
@@ -162,20 +161,23 @@ async fn change_phone<D: Database>(
 }
 
 /// Opens with the subject's keys. A value that was sealed a moment ago under a newer key needs them read again, once.
-async fn opened<I: fieldseal::HasSubject + Sync, T: Send>(
+async fn opened<I: HasSubject + Sync, T: Send>(
     customers: &Tenant,
     id: &I,
-    open: impl Fn(&SubjectKeys) -> fieldseal::Result<T> + Send + Sync,
+    open: impl Fn(&SubjectKeys) -> fieldseal::Result<T> + Send,
 ) -> Result<T, ApiError> {
     let keys = customers.keys(id).await?;
     match open(&keys) {
-        Err(Error::KeyNotHeld) => Ok(open(&customers.refresh(&keys).await?)?),
+        Err(Error::KeyNotHeld) => {
+            let newer = customers.refresh(&keys).await?;
+            Ok(open(&newer)?)
+        }
         opened => Ok(opened?),
     }
 }
 
 /// What a client hears of an error. The log gets the error itself, which holds no personal data.
-pub enum ApiError {
+pub(crate) enum ApiError {
     NotFound,
     Conflict,
     Fieldseal(Error),

@@ -16,3 +16,6 @@ pub(crate) use wrapped::{
     DataKeyPlace, WRAPPED_LEN, rewrap_data_key, unwrap_data_key, unwrap_in_envelope, wrap_data_key, wrap_in_envelope,
 };
 pub use wrapped::{MasterKeyId, WrapContext, WrapRole, WrappedKey};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,132 @@
+//! Records that the derive macro made, as rows of sqlx: several in one row, and ids that are UUIDs.
+#![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
+
+use fieldseal::testing::keys;
+use fieldseal::{Error, HasSubject as _, Record, Sealed, SubjectKeys};
+use sqlx::sqlite::SqliteConnection;
+use sqlx::{AssertSqlSafe, Connection as _, FromRow};
+use uuid::Uuid;
+
+#[derive(Clone, Debug, PartialEq, Record, FromRow)]
+#[record(schema = "customer")]
+struct Customer {
+    #[record(id, subject)]
+    #[sqlx(rename = "customer_id")]
+    id: Uuid,
+    #[sqlx(rename = "customer_email")]
+    email: Sealed<String>,
+    #[sqlx(rename = "customer_phone")]
+    phone: Option<Sealed<String>>,
+}
+
+#[derive(Clone, Debug, PartialEq, Record, FromRow)]
+#[record(schema = "seller")]
+struct Seller {
+    #[record(id, subject)]
+    #[sqlx(rename = "seller_id")]
+    id: i64,
+    #[sqlx(rename = "seller_email")]
+    email: Sealed<String>,
+}
+
+/// What a join gives: an order, and the two people whom it concerns.
+#[derive(Debug, FromRow)]
+struct OrderRow {
+    id: i64,
+    #[sqlx(flatten)]
+    customer: Customer,
+    #[sqlx(flatten)]
+    seller: Seller,
+}
+
+const JOIN: &str = r#"
+    SELECT "order".id, customer.id AS customer_id, customer.email AS customer_email, customer.phone AS customer_phone,
+           seller.id AS seller_id, seller.email AS seller_email
+    FROM "order" JOIN customer ON customer.id = customer JOIN seller ON seller.id = seller"#;
+
+async fn database(customer: &Customer, seller: &Seller) -> SqliteConnection {
+    let mut db = SqliteConnection::connect("sqlite::memory:").await.unwrap();
+    sqlx::raw_sql(
+        r#"CREATE TABLE customer (id BLOB PRIMARY KEY, email BLOB NOT NULL, phone BLOB);
+           CREATE TABLE seller (id INTEGER PRIMARY KEY, email BLOB NOT NULL);
+           CREATE TABLE "order" (id INTEGER PRIMARY KEY, customer BLOB NOT NULL, seller INTEGER NOT NULL);"#,
+    )
+    .execute(&mut db)
+    .await
+    .unwrap();
+    sqlx::query("INSERT INTO customer VALUES ($1, $2, $3)")
+        .bind(customer.id)
+        .bind(&customer.email)
+        .bind(&customer.phone)
+        .execute(&mut db)
+        .await
+        .unwrap();
+    sqlx::query("INSERT INTO seller VALUES ($1, $2)")
+        .bind(seller.id)
+        .bind(&seller.email)
+        .execute(&mut db)
+        .await
+        .unwrap();
+    sqlx::query(r#"INSERT INTO "order" VALUES (1, $1, $2)"#)
+        .bind(customer.id)
+        .bind(seller.id)
+        .execute(&mut db)
+        .await
+        .unwrap();
+    db
+}
+
+/// A customer and a seller, with the keys of each, and a database that holds an order of the two.
+async fn order() -> (Customer, SubjectKeys, Seller, SubjectKeys, SqliteConnection) {
+    let id = Uuid::new_v4();
+    let (adas, bens) = (keys(&id), keys(&7));
+    let ada = CustomerPlain { id, email: "ada@example.com".into(), phone: Some("+44 20".into()) };
+    let ada = Customer::seal(ada, &adas).unwrap();
+    let ben = Seller::seal(SellerPlain { id: 7, email: "ben@example.com".into() }, &bens).unwrap();
+    let db = database(&ada, &ben).await;
+    (ada, adas, ben, bens, db)
+}
+
+#[tokio::test]
+async fn two_records_of_one_row_open_each_with_its_own_subjects_keys() {
+    let (ada, adas, ben, bens, mut db) = order().await;
+    let order: OrderRow = sqlx::query_as(JOIN).fetch_one(&mut db).await.unwrap();
+    assert_eq!((order.id, &order.customer, &order.seller), (1, &ada, &ben));
+    let opened = order.customer.open(&adas).unwrap();
+    assert_eq!((opened.id, opened.email.expose().as_str()), (ada.id, "ada@example.com"));
+    assert_eq!(opened.phone.unwrap().expose(), "+44 20");
+    assert_eq!(order.seller.open(&bens).unwrap().email.expose(), "ben@example.com");
+
+    assert!(matches!(order.customer.open(&bens), Err(Error::WrongSubject)));
+    assert!(matches!(order.seller.open(&adas), Err(Error::WrongSubject)));
+    assert!(matches!(bens.open(&order.customer, Customer::EMAIL), Err(Error::WrongSubject)));
+}
+
+/// The two e-mails are of one type, so a query that confuses them compiles.
+#[tokio::test]
+async fn a_value_in_the_other_records_column_does_not_open() {
+    let (_, adas, _, bens, mut db) = order().await;
+    let confused = JOIN.replace("seller.email AS", "customer.email AS");
+    let order: OrderRow = sqlx::query_as(AssertSqlSafe(confused)).fetch_one(&mut db).await.unwrap();
+    assert!(order.customer.open(&adas).is_ok());
+    assert!(matches!(order.seller.open(&bens), Err(Error::KeyNotHeld)));
+}
+
+#[tokio::test]
+async fn a_record_is_bound_to_its_uuid() {
+    let (ada, adas, .., mut db) = order().await;
+    let select =
+        "SELECT id AS customer_id, email AS customer_email, phone AS customer_phone FROM customer WHERE id = $1";
+    let read: Customer = sqlx::query_as(select).bind(ada.id).fetch_one(&mut db).await.unwrap();
+    assert_eq!(read.subject().unwrap().as_str(), ada.id.hyphenated().to_string());
+    assert_eq!(read.open(&adas).unwrap().email.expose(), "ada@example.com");
+    let mut place = adas.place::<Customer>(&ada.id).unwrap();
+    assert_eq!(place.open(Customer::EMAIL, &read.email).unwrap().expose(), "ada@example.com");
+
+    let other = Uuid::new_v4();
+    let mut elsewhere = adas.place::<Customer>(&other).unwrap();
+    assert!(matches!(elsewhere.open(Customer::EMAIL, &read.email), Err(Error::Authentication)));
+    assert!(matches!(Customer { id: other, ..read }.open(&adas), Err(Error::WrongSubject)));
+    let nil = CustomerPlain { id: Uuid::nil(), email: "ada@example.com".into(), phone: None };
+    assert!(matches!(Customer::seal(nil, &adas), Err(Error::InvalidInput(_))));
+}
