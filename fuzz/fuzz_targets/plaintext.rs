@@ -17,9 +17,8 @@ use secrecy::SecretString;
 use time::{Date, OffsetDateTime};
 use uuid::Uuid;
 
-static KEYS: LazyLock<SubjectKeys> = LazyLock::new(|| {
-    keys_from("user-1", &TenantId::default_tenant(), &Purpose::new("default").unwrap(), [7; 32])
-});
+static KEYS: LazyLock<SubjectKeys> =
+    LazyLock::new(|| keys_from("user-1", &TenantId::default_tenant(), &Purpose::new("default").unwrap(), [7; 32]));
 
 fuzz_target!(|input: &[u8]| {
     let Some((kind, bytes)) = input.split_first() else { return };
