@@ -72,6 +72,9 @@ pub mod clock;
 mod crypto;
 pub mod envelope;
 pub mod error;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod id;
 mod integrations;
 pub mod journal;

@@ -24,6 +24,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("vault", &["subject", "provider", "store", "journal"]),
     ("integrations", &["record", "vault"]),
     ("testing", &["record", "vault"]),
+    ("fuzzing", &["keys", "provider"]),
 ];
 
 /// Layers that are a function of their arguments: no I/O, no clock of their own, nothing async.

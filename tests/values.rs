@@ -102,6 +102,14 @@ mod round_trips {
         }
 
         #[test]
+        fn floats_in_json_by_their_bits(bits: u64) {
+            let (bench, number) = (Bench::new(), f64::from_bits(bits));
+            prop_assume!(number.is_finite()); // JSON has no word for the others
+            let AsJson(opened) = bench.open(&bench.seal(AsJson(number)).unwrap()).unwrap();
+            assert_eq!(opened.to_bits(), bits);
+        }
+
+        #[test]
         fn options(value in proptest::option::of(any::<String>())) {
             Bench::new().comes_back(&value);
         }

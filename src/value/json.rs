@@ -30,8 +30,9 @@ use crate::error::{Error, Result};
 ///
 /// # Security
 /// The JSON text is written straight into the place of its ciphertext and wiped after opening, but for strings with
-/// escapes, which pass through a buffer of `serde_json`. The value itself is `T`'s business: it is dropped, not
-/// overwritten. Where that matters, make its fields wipe on drop (`zeroize::ZeroizeOnDrop`, `secrecy::SecretString`).
+/// escapes and numbers of more than 19 digits, which pass through a buffer of `serde_json`. The value itself is `T`'s
+/// business: it is dropped, not overwritten. Where that matters, make its fields wipe on drop
+/// (`zeroize::ZeroizeOnDrop`, `secrecy::SecretString`).
 /// Errors of serde, which can quote the value, are not passed on.
 #[cfg_attr(docsrs, doc(cfg(feature = "serde")))]
 #[derive(Clone, Default, PartialEq, Eq)]

@@ -1,0 +1,29 @@
+//! The derive macro, on any text that is tokens: it never panics, and what it makes without an error is Rust.
+#![no_main]
+
+#[path = "../../derive/src/ast.rs"]
+mod ast;
+#[path = "../../derive/src/attr.rs"]
+mod attr;
+#[path = "../../derive/src/expand.rs"]
+mod expand;
+
+use libfuzzer_sys::{Corpus, fuzz_target};
+use proc_macro2::TokenStream;
+
+fuzz_target!(|text: &str| -> Corpus {
+    // `syn` reads nested things by recursion, as rustc does, which is the one to stop at a depth.
+    if text.len() > MAX_LEN {
+        return Corpus::Reject;
+    }
+    let Ok(tokens) = text.parse::<TokenStream>() else { return Corpus::Reject };
+    let made = expand::derive(tokens);
+    assert!(!made.is_empty());
+    let shown = made.to_string();
+    if let Err(e) = syn::parse2::<syn::File>(made) {
+        panic!("{e}: {shown}");
+    }
+    Corpus::Keep
+});
+
+const MAX_LEN: usize = 2048;
