@@ -117,7 +117,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("Look at next: {}", scratch.display());
     println!("  sqlite3 app.db 'SELECT hex(email), country FROM customer LIMIT 3'   what a leaked dump shows");
     println!("  sqlite3 keys.db 'SELECT hex(id), state FROM fieldseal_slots LIMIT 3'  the key store names nobody");
-    println!("  docs/architecture.md for the why, examples/axum_sqlx.rs for a service");
+    println!("  docs/architecture.md for the why, examples/axum_sqlx for a service");
     Ok(())
 }
 
