@@ -30,10 +30,10 @@ fn a_cached_subject_with_one_key_takes_less_than_512_bytes() {
     runtime.block_on(async {
         vault().await.default_tenant().enroll_all(&subjects).await.unwrap();
 
+        // The cold vault counts too: its cache may make room ahead.
+        let before = HEAP.allocated();
         let cold = vault().await;
         let customers = cold.default_tenant();
-        assert!(customers.keys("warms the tenant").await.is_err());
-        let before = HEAP.allocated();
         for page in subjects.chunks(100) {
             assert_eq!(customers.keys_of(page).await.unwrap().len(), page.len());
         }
