@@ -130,6 +130,11 @@ impl Stamp {
             || self.wall.since(now.wall) > WALL_SLACK
     }
 
+    /// Whether it was taken before `other`, by the monotonic clock.
+    pub(crate) fn is_before(&self, other: &Self) -> bool {
+        self.monotonic < other.monotonic
+    }
+
     pub(crate) fn wall(&self) -> Timestamp {
         self.wall
     }

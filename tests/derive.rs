@@ -158,6 +158,24 @@ fn several_ids_are_bound_in_their_order() {
     assert_eq!(keys.place::<Line>(&ids).unwrap().open(Line::NAME, &row.name).unwrap().expose(), "pen");
 }
 
+#[test]
+fn a_place_whose_id_names_another_subject_is_refused() {
+    #[derive(Record)]
+    #[record(schema = "address")]
+    struct Address {
+        #[record(id)]
+        number: i64,
+        #[record(id, subject)]
+        person: i64,
+        street: Sealed<String>,
+    }
+    let keys = keys(&5i64);
+    let sealed = keys.place::<Address>(&(1, 5)).unwrap().seal(Address::STREET, "Main").unwrap();
+    let row = Address { number: 1, person: 5, street: sealed };
+    assert_eq!(keys.open(&row, Address::STREET).unwrap().expose(), "Main");
+    assert!(matches!(keys.place::<Address>(&(5, 4)), Err(Error::WrongSubject)));
+}
+
 #[derive(Clone, Debug, Record)]
 #[record(schema = "profile", unbound)]
 struct Profile {

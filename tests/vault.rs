@@ -464,7 +464,8 @@ async fn a_store_without_a_journal_adopts_its_first_one_for_good() -> Result {
     let events: Vec<_> = world.journal.read(0, 10).await?.iter().map(|e| e.event().clone()).collect();
     assert!(matches!(
         events.as_slice(),
-        [JournalEvent::RootCreated { .. }, JournalEvent::EpochOpened { epoch, .. }] if epoch.get() == 1
+        [JournalEvent::RootCreated { .. }, JournalEvent::EpochOpened { epoch, .. }, JournalEvent::RootCreated { .. }]
+            if epoch.get() == 1
     ));
     Ok(())
 }
@@ -505,6 +506,155 @@ async fn a_creation_that_crashed_after_the_journal_is_finished() -> Result {
     let keys = world.vault().await?.default_tenant().enroll("ada").await?;
     assert!(opens(&keys, &keys)?);
     Ok(())
+}
+
+#[tokio::test]
+async fn a_first_start_that_keeps_failing_can_be_mended() -> Result {
+    let world = World::new()?;
+    let broken = Arc::new(Broken::new(world.store.clone()));
+    broken.refuse_writes();
+    for _ in 0..40 {
+        let built = Vault::builder(world.provider.clone(), broken.clone()).journal(world.journal.clone()).build().await;
+        assert!(matches!(built, Err(Error::Store(_))));
+    }
+    let keys = world.vault().await?.default_tenant().enroll("ada").await?;
+    assert!(opens(&keys, &world.vault().await?.default_tenant().keys("ada").await?)?);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn eighty_vaults_that_start_at_once_all_build() -> Result {
+    let world = World::new()?;
+    let tasks: Vec<_> = (0..80)
+        .map(|_| {
+            let builder = world.builder().journal(world.journal.clone());
+            tokio::spawn(async move { builder.build().await.map(drop) })
+        })
+        .collect();
+    for task in tasks {
+        task.await.unwrap()?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_tenant_of_another_store_is_refused_by_a_fresh_vault() -> Result {
+    let staging = World::new()?;
+    staging.vault().await?.default_tenant().enroll("ada").await?;
+    let world = World { provider: staging.provider.clone(), ..World::new()? };
+    world.vault().await?.default_tenant().enroll("ada").await?;
+    let id = SlotId::Tenant(TenantId::default_tenant());
+    let foreign = staging.store.load(std::slice::from_ref(&id)).await?.remove(0).unwrap();
+    let own = world.store.load(std::slice::from_ref(&id)).await?.remove(0).unwrap();
+    world.store.put(&foreign, Expected::Revision(own.revision())).await?;
+    let customers = world.vault().await?.default_tenant();
+    assert!(matches!(customers.keys("ada").await, Err(Error::Store(e)) if e.kind() == StoreErrorKind::Corrupt));
+    assert!(matches!(customers.enroll("ada").await, Err(Error::Store(e)) if e.kind() == StoreErrorKind::Corrupt));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_vault_without_the_journal_that_its_store_has_adopted_stops() -> Result {
+    let world = World::new()?;
+    let old = world.builder().without_journal().build().await?;
+    old.tenant(&TenantId::new("before")?).enroll("ada").await?;
+    let new = world.vault().await?;
+    assert!(new.tenant(&TenantId::new("before")?).keys("ada").await.is_ok(), "its root is journalled by the adoption");
+    assert!(matches!(old.tenant(&TenantId::new("after")?).enroll("ada").await, Err(Error::WrongJournal)));
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_older_read_does_not_replace_newer_keys() -> Result {
+    let world = World::new()?;
+    world.vault().await?.default_tenant().enroll("ada").await?;
+    let vault = Vault::builder(world.provider.clone(), Slow(world.store.clone()))
+        .purposes(["billing"])
+        .journal(world.journal.clone())
+        .build()
+        .await?;
+    let customers = vault.default_tenant();
+    let _ = customers.keys("warms the tenant").await;
+    // The read has the slot as it was, and is told late.
+    let mut slow = Box::pin(customers.keys("ada"));
+    assert!(futures_util::poll!(slow.as_mut()).is_pending());
+    let newer = customers.enroll("ada").await?;
+    assert!(newer.seal_bytes(b"x", &context().purpose("billing")).is_ok());
+    let _ = slow.await;
+    let cached = customers.keys("ada").await?;
+    assert!(cached.seal_bytes(b"x", &context().purpose("billing")).is_ok());
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_refresh_that_shares_an_older_read_does_not_speak_for_now() -> Result {
+    let world = World::new()?;
+    let enrolled = world.vault().await?.default_tenant().enroll("ada").await?;
+    let foreign = World::new()?.vault().await?.default_tenant().enroll("ada").await?.seal_bytes(b"x", &context())?;
+    let vault = Vault::builder(world.provider.clone(), Slow(world.store.clone()))
+        .clock(world.clock.clone())
+        .journal(world.journal.clone())
+        .build()
+        .await?;
+    let customers = vault.default_tenant();
+    let _ = customers.keys("warms the tenant").await;
+    let mut cold = Box::pin(customers.keys("ada"));
+    assert!(futures_util::poll!(cold.as_mut()).is_pending());
+    world.clock.advance(Duration::from_millis(1));
+    let (shared, cold) = tokio::join!(customers.refresh(&enrolled), cold);
+    cold?;
+    assert!(matches!(shared?.open_bytes(&foreign, &context()), Err(Error::KeyNotHeld)));
+    let fresh = customers.refresh(&enrolled).await?;
+    assert!(matches!(fresh.open_bytes(&foreign, &context()), Err(Error::Authentication)));
+    world.clock.advance(Duration::from_secs(1));
+    assert!(matches!(fresh.open_bytes(&foreign, &context()), Err(Error::KeyNotHeld)), "a key may be made since");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_store_that_answers_with_other_slots_is_refused() -> Result {
+    let world = World::new()?;
+    let customers = world.vault().await?.default_tenant();
+    customers.enroll("ada").await?;
+    customers.enroll("ben").await?;
+    let vault = Vault::builder(world.provider.clone(), Reversed(world.store.clone()))
+        .journal(world.journal.clone())
+        .build()
+        .await?;
+    let refused = vault.default_tenant().keys_of(&["ada", "ben"]).await;
+    assert!(matches!(refused, Err(Error::Store(e)) if e.kind() == StoreErrorKind::Corrupt));
+    Ok(())
+}
+
+/// However often its future was polled when it was dropped: the next call is right, and everybody has the same key.
+#[tokio::test]
+async fn a_dropped_call_leaves_what_the_next_one_can_go_on_from() -> Result {
+    for polls in 0..40 {
+        let world = World::new()?;
+        let builder = || Vault::builder(world.provider.clone(), Yielding(world.store.clone()));
+        drop_after(polls, builder().journal(world.journal.clone()).build()).await;
+        let vault = builder().journal(world.journal.clone()).build().await?;
+        drop_after(polls, vault.set_max_age(Duration::from_secs(600))).await;
+        vault.set_max_age(Duration::from_secs(600)).await?;
+        let customers = vault.default_tenant();
+        drop_after(polls, customers.enroll("ada")).await;
+        drop_after(polls, customers.enroll_all(&["ada", "ben"])).await;
+        drop_after(polls, customers.keys_of(&["ada", "ben"])).await;
+        let keys = customers.enroll("ada").await?;
+        drop_after(polls, customers.refresh(&keys)).await;
+        customers.refresh(&keys).await?;
+        assert!(opens(&keys, &world.vault().await?.default_tenant().keys("ada").await?)?);
+    }
+    Ok(())
+}
+
+async fn drop_after(polls: usize, future: impl Future) {
+    let mut future = Box::pin(future);
+    for _ in 0..polls {
+        if futures_util::poll!(future.as_mut()).is_ready() {
+            return;
+        }
+    }
 }
 
 /// Copies every slot but the ones left out into a new store.
@@ -588,7 +738,7 @@ async fn a_provider_that_moved_on_before_the_epoch_is_refused() -> Result {
     let vault = world.vault().await?;
     world.provider.add_key().await?;
     let refused = vault.default_tenant().enroll("ada").await;
-    assert!(matches!(refused, Err(Error::Provider(e)) if e.to_string().contains("advance the epoch")));
+    assert!(matches!(refused, Err(Error::Provider(e)) if e.to_string().contains("the epoch must advance")));
     Ok(())
 }
 
@@ -675,11 +825,16 @@ struct Slow(Arc<MemoryStore>);
 struct Broken {
     store: Arc<MemoryStore>,
     down: std::sync::atomic::AtomicBool,
+    read_only: std::sync::atomic::AtomicBool,
 }
 
 impl Broken {
     fn new(store: Arc<MemoryStore>) -> Self {
-        Self { store, down: false.into() }
+        Self { store, down: false.into(), read_only: false.into() }
+    }
+
+    fn refuse_writes(&self) {
+        self.read_only.store(true, std::sync::atomic::Ordering::SeqCst);
     }
 
     fn break_now(&self) {
@@ -692,8 +847,9 @@ type StoreResult<T> = std::result::Result<T, fieldseal::error::StoreError>;
 #[async_trait::async_trait]
 impl KeyStore for Slow {
     async fn load(&self, ids: &[SlotId]) -> StoreResult<Vec<Option<StoredSlot>>> {
+        let loaded = self.0.load(ids).await;
         tokio::time::sleep(Duration::from_millis(20)).await;
-        self.0.load(ids).await
+        loaded
     }
     async fn put(&self, slot: &StoredSlot, expected: Expected) -> StoreResult<()> {
         self.0.put(slot, expected).await
@@ -719,6 +875,9 @@ impl KeyStore for Broken {
         self.store.load(ids).await
     }
     async fn put(&self, slot: &StoredSlot, expected: Expected) -> StoreResult<()> {
+        if self.read_only.load(std::sync::atomic::Ordering::SeqCst) {
+            return Err(fieldseal::error::StoreError::misconfigured("the database is read-only"));
+        }
         self.store.put(slot, expected).await
     }
     async fn scan(&self, scan: &Scan) -> StoreResult<fieldseal::store::ScanPage> {
@@ -729,5 +888,62 @@ impl KeyStore for Broken {
     }
     async fn scrub(&self) -> StoreResult<fieldseal::store::Residue> {
         self.store.scrub().await
+    }
+}
+
+/// A store that gives the executor a turn in each call, before and after it does its work.
+#[derive(Debug)]
+struct Yielding(Arc<MemoryStore>);
+
+#[async_trait::async_trait]
+impl KeyStore for Yielding {
+    async fn load(&self, ids: &[SlotId]) -> StoreResult<Vec<Option<StoredSlot>>> {
+        tokio::task::yield_now().await;
+        let loaded = self.0.load(ids).await;
+        tokio::task::yield_now().await;
+        loaded
+    }
+    async fn put(&self, slot: &StoredSlot, expected: Expected) -> StoreResult<()> {
+        tokio::task::yield_now().await;
+        let put = self.0.put(slot, expected).await;
+        tokio::task::yield_now().await;
+        put
+    }
+    async fn scan(&self, scan: &Scan) -> StoreResult<fieldseal::store::ScanPage> {
+        tokio::task::yield_now().await;
+        self.0.scan(scan).await
+    }
+    async fn raise_floor(&self, epoch: fieldseal::store::Epoch) -> StoreResult<()> {
+        self.0.raise_floor(epoch).await
+    }
+    async fn scrub(&self) -> StoreResult<fieldseal::store::Residue> {
+        self.0.scrub().await
+    }
+}
+
+/// A store whose answers to a batch of subjects come in the wrong order.
+#[derive(Debug)]
+struct Reversed(Arc<MemoryStore>);
+
+#[async_trait::async_trait]
+impl KeyStore for Reversed {
+    async fn load(&self, ids: &[SlotId]) -> StoreResult<Vec<Option<StoredSlot>>> {
+        let mut slots = self.0.load(ids).await?;
+        if matches!(ids, [SlotId::Subject(..), SlotId::Subject(..)]) {
+            slots.reverse();
+        }
+        Ok(slots)
+    }
+    async fn put(&self, slot: &StoredSlot, expected: Expected) -> StoreResult<()> {
+        self.0.put(slot, expected).await
+    }
+    async fn scan(&self, scan: &Scan) -> StoreResult<fieldseal::store::ScanPage> {
+        self.0.scan(scan).await
+    }
+    async fn raise_floor(&self, epoch: fieldseal::store::Epoch) -> StoreResult<()> {
+        self.0.raise_floor(epoch).await
+    }
+    async fn scrub(&self) -> StoreResult<fieldseal::store::Residue> {
+        self.0.scrub().await
     }
 }

@@ -152,6 +152,11 @@ fn record_impl(record: &Record) -> TokenStream {
             }
         }
     });
+    let subject = record.subject().map(|field| &field.ident);
+    let subject_among_ids = match id_fields.iter().position(|id| Some(*id) == subject) {
+        Some(n) => quote!(::core::option::Option::Some(#n)),
+        None => quote!(::core::option::Option::None),
+    };
     let owner_of_plain = owner(record, &quote!(__plain));
     let owner_of_self = owner(record, &quote!(self));
 
@@ -162,6 +167,7 @@ fn record_impl(record: &Record) -> TokenStream {
             type Id = #id_type;
             const SCHEMA: &'static ::core::primitive::str = #schema;
             const PURPOSES: &'static [&'static ::core::primitive::str] = &[#(#purposes),*];
+            const SUBJECT_AMONG_IDS: ::core::option::Option<::core::primitive::usize> = #subject_among_ids;
 
             fn seal(__plain: #twin #ty_generics, __keys: &#krate::SubjectKeys) -> #krate::Result<Self> {
                 let mut __sealer = #sealer::new::<Self>(

@@ -106,9 +106,11 @@ async fn list<D: Database>(
     let page = customers.keys_of(&rows).await?;
     let mut listed = Vec::with_capacity(rows.len());
     for row in rows {
-        let name = match page.get(&row) {
-            Ok(keys) => keys.open(&row, Customer::NAME)?,
-            Err(Error::SubjectErased { .. }) => continue,
+        let name = match page.get(&row).and_then(|keys| keys.open(&row, Customer::NAME)) {
+            Ok(name) => name,
+            // Sealed a moment ago, under a key that is newer than the page.
+            Err(Error::KeyNotHeld) => opened(&customers, &row.id, |keys| keys.open(&row, Customer::NAME)).await?,
+            Err(Error::SubjectErased { .. } | Error::SubjectUnknown) => continue,
             Err(e) => return Err(e.into()),
         };
         listed.push(Listed { id: row.id, name });

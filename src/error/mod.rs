@@ -36,9 +36,10 @@ pub enum Error {
     KeyNotHeld,
     /// No keys were ever made for this subject: `Tenant::enroll` it first.
     SubjectUnknown,
-    /// The subject was erased: its data can't be opened again by anybody.
+    /// The subject was erased: its data can't be opened again by anybody. Or its erasure is scheduled: its data can't be
+    /// opened unless that is cancelled.
     SubjectErased {
-        /// When it was erased.
+        /// When it was erased, or will be.
         at: Timestamp,
     },
     /// The subject has no keys for this purpose: declare it on the builder and enroll the subject again.
@@ -182,7 +183,7 @@ impl From<JournalError> for Error {
 pub enum Retry {
     /// Not without a change by the caller.
     Never,
-    /// At once.
+    /// At once; after [`Error::KeysExpired`] and [`Error::KeyNotHeld`] with fresh keys.
     Now,
     /// After a pause: something outside is down or busy.
     Later,

@@ -50,6 +50,10 @@ pub trait Record: Sized {
     /// [`Error::UnknownFormat`], [`Error::KeysExpired`], [`Error::PurposeUnknown`], [`Error::PurposeErased`].
     fn open(&self, keys: &SubjectKeys) -> Result<Self::Plain>;
 
+    /// Which of the ids names the subject, if one does: a [`Place`] is made from the ids alone.
+    #[doc(hidden)]
+    const SUBJECT_AMONG_IDS: Option<usize> = None;
+
     /// Calls `each` with the ids of this record, in the order of the declaration.
     #[doc(hidden)]
     fn each_id(&self, each: &mut dyn FnMut(Id<'_>) -> Result<()>) -> Result<()>;
@@ -108,7 +112,12 @@ impl SubjectKeys {
     /// The record of this id, without a row in hand: for a `SELECT` or `UPDATE` of single columns.
     ///
     /// # Errors
-    /// [`Error::KeysExpired`]; [`Error::InvalidInput`] if the id is a placeholder.
+    /// [`Error::KeysExpired`]; [`Error::InvalidInput`] if the id is a placeholder; [`Error::WrongSubject`] if the id names
+    /// another subject than the keys'.
+    ///
+    /// # Security
+    /// Where the subject is a field that is no id (an order's customer), only the row says whose it is: the caller answers for
+    /// it. A value sealed under another person's keys is lost with that person's erasure.
     pub fn place<'k, R: Record>(&'k self, id: &'k R::Id) -> Result<Place<'k, R>> {
         Place::new(self, id)
     }

@@ -3,8 +3,9 @@
 use std::fmt;
 use std::marker::PhantomData;
 
-use super::{Column, Field, Record};
+use super::{Column, Field, Record, check_owner};
 use crate::error::{Error, Result};
+use crate::id::RecordIds as _;
 use crate::subject::{Opener, Sealer, SubjectKeys};
 
 /// The record of type `R` with a given id: opens and seals single columns of it without its row.
@@ -29,6 +30,14 @@ pub struct Place<'k, R: Record> {
 
 impl<'k, R: Record> Place<'k, R> {
     pub(super) fn new(keys: &'k SubjectKeys, id: &'k R::Id) -> Result<Self> {
+        let mut n = 0;
+        id.each_id(&mut |id| {
+            if R::SUBJECT_AMONG_IDS == Some(n) {
+                check_owner(Some(id), keys)?;
+            }
+            n += 1;
+            Ok(())
+        })?;
         Ok(Self { keys, id, opener: Opener::new(keys, R::SCHEMA, id)?, record: PhantomData })
     }
 

@@ -30,7 +30,8 @@ use crate::keys::ring::KeyRing;
 #[derive(Clone)]
 pub struct SubjectKeys {
     inner: Arc<Inner>,
-    /// Read past the cache after an envelope named a key that was not held: an id that these don't hold is nobody's.
+    /// Read after an envelope named a key that was not held: an id that these don't hold is nobody's, as long as the read
+    /// is fresh.
     refreshed: bool,
 }
 
@@ -57,9 +58,24 @@ impl SubjectKeys {
         Self { inner: Arc::new(Inner { policy, subject, loaded, by_refresh, ring }), refreshed: false }
     }
 
-    /// The same keys, known to be read after some envelope named a key that older ones did not hold.
-    pub(crate) fn into_refreshed(self) -> Self {
-        Self { refreshed: true, ..self }
+    /// The same keys, asked for at `asked` because of a key that older ones did not hold. Only a read that began later can
+    /// tell a key that is not there yet from one that is nobody's.
+    pub(crate) fn refreshed_since(self, asked: &Stamp) -> Self {
+        Self { refreshed: !self.inner.loaded.is_before(asked), ..self }
+    }
+
+    /// Whether a key that these don't hold is known to be nobody's: it may be made any time after the read.
+    fn know_of_every_key(&self) -> bool {
+        self.refreshed && self.inner.loaded.elapsed(&self.inner.policy.clock) < REFRESH_INTERVAL
+    }
+
+    /// Whether these were read before the others.
+    pub(crate) fn are_older_than(&self, other: &Stamp) -> bool {
+        self.inner.loaded.is_before(other)
+    }
+
+    pub(crate) fn loaded(&self) -> &Stamp {
+        &self.inner.loaded
     }
 
     /// Whose keys they are.
@@ -131,6 +147,9 @@ impl HasSubject for SubjectKeys {
         Ok(self.inner.subject.clone())
     }
 }
+
+/// How long a refresh speaks for, and the least time between two.
+pub(crate) const REFRESH_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Opaque: neither keys nor the subject show.
 impl fmt::Debug for SubjectKeys {

@@ -57,7 +57,7 @@ impl<'k> Opener<'k> {
             NotHeld::Destroyed { at } => Error::PurposeErased { at },
             NotHeld::OtherPurpose => Error::Authentication,
             NotHeld::NoPurpose => Error::PurposeUnknown,
-            NotHeld::Unknown if self.keys.refreshed => Error::Authentication,
+            NotHeld::Unknown if self.keys.know_of_every_key() => Error::Authentication,
             NotHeld::Unknown => Error::KeyNotHeld,
         })
     }

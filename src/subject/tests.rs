@@ -58,7 +58,7 @@ pub(crate) fn subject_keys(policy: &Arc<Policy>, subject: &str, ring: KeyRing) -
 fn refreshed(keys: &SubjectKeys, ring: KeyRing) -> SubjectKeys {
     let policy = &keys.inner.policy;
     let loaded = Stamp::now(&policy.clock);
-    SubjectKeys::new(policy.clone(), keys.subject().clone(), ring, loaded, true).into_refreshed()
+    SubjectKeys::new(policy.clone(), keys.subject().clone(), ring, loaded, true).refreshed_since(&loaded)
 }
 
 fn key(byte: u8) -> KeyMaterial {

@@ -62,7 +62,8 @@ impl VaultBuilder<WantsJournal> {
     }
 
     /// Keeps no journal: a restored backup of the key store would bring erased keys back, so `erase` is refused. A journal
-    /// can be added later, once.
+    /// can be added later, once, while no other process has the store open: one that goes on without it is refused its next
+    /// use of a tenant ([`Error::WrongJournal`]).
     pub fn without_journal(self) -> VaultBuilder<Ready> {
         VaultBuilder { settings: self.settings, step: Ready(None) }
     }
@@ -122,6 +123,10 @@ impl VaultBuilder<Ready> {
         }
         let asked = max_age.map(checked_max_age).transpose()?;
         let journal = self.step.0;
+        let journal_id = match &journal {
+            Some(journal) => Some(journal.id().await?),
+            None => None,
+        };
         let (root, slot) = root::open_or_create(&*provider, &*store, journal.as_deref(), &clock, asked).await?;
         if asked.is_some_and(|asked| asked > slot.max_age) {
             return Err(Error::MaxAgeTooLong { limit: slot.max_age });
@@ -130,6 +135,7 @@ impl VaultBuilder<Ready> {
             provider,
             store,
             journal,
+            journal_id,
             clock,
             suite,
             max_age: asked.unwrap_or(slot.max_age),

@@ -62,7 +62,8 @@ pub(super) enum Found {
     Erased {
         at: Timestamp,
     },
-    /// Its slot is damaged; the others of the page are not concerned.
+    /// Its slot does not verify; the others of the page are not concerned. (What a store itself refuses to hand out fails
+    /// the whole read.)
     Failed(Error),
 }
 
@@ -82,6 +83,8 @@ pub(super) struct KeyCache {
     held: quick_cache::sync::Cache<Tag, SubjectKeys>,
     pub(super) flights: Flights,
     swept: Mutex<Option<Stamp>>,
+    /// Held while an entry is compared and replaced.
+    turn: Mutex<()>,
     counts: Counts,
 }
 
@@ -98,6 +101,7 @@ impl KeyCache {
             held: quick_cache::sync::Cache::new(limits.subjects),
             flights: Flights::default(),
             swept: Mutex::new(None),
+            turn: Mutex::new(()),
             counts: Counts::default(),
         }
     }
@@ -113,24 +117,30 @@ impl KeyCache {
         Some(keys)
     }
 
+    /// Keeps what a read found; unless a later read was faster.
     pub(super) fn put(&self, tag: Tag, keys: SubjectKeys) {
-        self.held.insert(tag, keys);
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.held.peek(&tag).is_none_or(|held| !keys.are_older_than(held.loaded())) {
+            self.held.insert(tag, keys);
+        }
     }
 
-    /// Removes, and unless a caller still holds them wipes, a subject's keys.
-    pub(super) fn remove(&self, tag: &Tag) {
-        self.held.remove(tag);
+    /// Removes, and unless a caller still holds them wipes, the keys of a subject of which a read at `loaded` found none.
+    pub(super) fn remove(&self, tag: &Tag, loaded: &Stamp) {
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        self.held.remove_if(tag, |held| held.are_older_than(loaded));
     }
 
-    /// Wipes what is past its age, four times in each `max_age` at most: what nobody asks for again goes too.
-    pub(super) fn sweep(&self, clock: &dyn Clock, max_age: Duration) {
+    /// Wipes what is past its age, four times in each `max_age` at most: what nobody asks for again goes too. True if it did.
+    pub(super) fn sweep(&self, clock: &dyn Clock, max_age: Duration) -> bool {
         let mut swept = self.swept.lock().unwrap_or_else(PoisonError::into_inner);
         if swept.as_ref().is_some_and(|at| at.elapsed(clock) < max_age / 4) {
-            return;
+            return false;
         }
         *swept = Some(Stamp::now(clock));
         drop(swept);
         self.held.retain(|_, keys| !keys.expired());
+        true
     }
 
     pub(super) fn count_load(&self, subjects: usize, unwraps: usize) {

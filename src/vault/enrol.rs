@@ -73,9 +73,12 @@ impl Applicant<'_> {
     /// The slot after the enrolment; none if it changes nothing.
     ///
     /// # Errors
-    /// [`Error::SubjectErased`] if every purpose was erased and `again` isn't asked for.
+    /// [`Error::SubjectErased`] if every purpose was erased and `again` isn't asked for, or an erasure is scheduled.
     pub(super) fn enroll(&self, old: Option<&SubjectSlot>, enrolment: &Enrolment) -> Result<Option<Enrolled>> {
-        if let Some(at) = old.and_then(|slot| slot.erase_at.or(slot.erased_at())).filter(|_| !enrolment.again) {
+        // An erasure that is scheduled is undone by cancelling it, not by enrolling.
+        let scheduled = old.and_then(|slot| slot.erase_at);
+        let erased = old.and_then(SubjectSlot::erased_at).filter(|_| !enrolment.again);
+        if let Some(at) = scheduled.or(erased) {
             return Err(Error::SubjectErased { at });
         }
         let epoch = self.state.epoch;
@@ -96,6 +99,9 @@ impl Applicant<'_> {
                 }
                 None => {
                     let line = self.line_above(name, 0);
+                    if line > 1 {
+                        new_lines.push((name.clone(), line));
+                    }
                     slot.purposes.push(PurposeSlot {
                         name: name.clone(),
                         line,

@@ -23,10 +23,10 @@ pub use tenant::Tenant;
 
 use crate::clock::{Clock, Stamp};
 use crate::crypto::Suite;
-use crate::error::{Error, Result, StoreErrorKind};
+use crate::error::{Error, Result, StoreError, StoreErrorKind};
 use crate::id::{Purpose, TenantId};
-use crate::journal::{ErasureJournal, JournalEntry, JournalEvent};
-use crate::keys::RootKey;
+use crate::journal::{ErasureJournal, JournalEntry, JournalEvent, JournalId};
+use crate::keys::{RootKey, SlotId, StoredSlot};
 use crate::provider::MasterKeyProvider;
 use crate::store::{Expected, KeyStore};
 use crate::subject::Policy;
@@ -41,6 +41,8 @@ pub(crate) struct VaultInner {
     provider: Arc<dyn MasterKeyProvider>,
     store: Arc<dyn KeyStore>,
     journal: Option<Arc<dyn ErasureJournal>>,
+    /// Which one: what the store must be bound to, or to none.
+    journal_id: Option<JournalId>,
     clock: Arc<dyn Clock>,
     suite: Suite,
     max_age: Duration,
@@ -131,6 +133,26 @@ impl Vault {
 impl VaultInner {
     fn now(&self) -> Stamp {
         Stamp::now(&self.clock)
+    }
+
+    /// Reads slots, and holds the store to what was asked: an answer in another's place would be taken for it.
+    async fn load(&self, ids: &[SlotId]) -> Result<Vec<Option<StoredSlot>>> {
+        let stored = self.store.load(ids).await?;
+        let fits = |(id, slot): (&SlotId, &Option<StoredSlot>)| slot.as_ref().is_none_or(|slot| slot.id() == id);
+        if stored.len() != ids.len() || !ids.iter().zip(&stored).all(fits) {
+            return Err(StoreError::corrupt("the store answered with other slots than it was asked for").into());
+        }
+        Ok(stored)
+    }
+
+    /// Wipes what is past its age, tenants' keys included: nobody may ask for it again.
+    fn sweep(&self) {
+        if self.cache.sweep(&self.clock, self.max_age) {
+            let parts: Vec<_> = self.tenants.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect();
+            for part in parts {
+                part.is_warm();
+            }
+        }
     }
 
     /// Appends an entry to the journal, whatever others append meanwhile; nothing without a journal.

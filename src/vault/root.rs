@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{ATTEMPTS, VaultInner, append};
 use crate::clock::Clock;
 use crate::envelope::KeyId;
-use crate::error::{Error, ProviderError, Result, StoreError, StoreErrorKind};
+use crate::error::{Error, JournalErrorKind, ProviderError, Result, StoreError, StoreErrorKind};
 use crate::journal::{ErasureJournal, Head, JournalEntry, JournalEvent};
 use crate::keys::slot::{EpochRecord, EpochState, VaultSlot, WrappedRoot};
 use crate::keys::{Epoch, KeyMaterial, MasterKeyId, RootKey, SlotId, StoredSlot, WrapContext};
@@ -20,7 +20,8 @@ pub(super) async fn open_or_create(
     clock: &dyn Clock,
     max_age: Option<Duration>,
 ) -> Result<(RootKey, VaultSlot)> {
-    for _ in 0..ATTEMPTS {
+    // Of many that start at once, one writes its entries in a row; the others look again until its slot is there.
+    for _ in 0..4 * ATTEMPTS {
         let Some(stored) = load(store).await? else {
             create(provider, store, journal, clock, max_age.unwrap_or(DEFAULT_MAX_AGE)).await?;
             continue; // and read what is there: another vault's, if it was faster
@@ -40,7 +41,7 @@ pub(super) async fn open_or_create(
                 return Ok((root, slot));
             }
             (Some(_), Some(_)) => return Err(Error::WrongJournal),
-            (Some(journal), None) => adopt(journal, store, clock, &stored, slot, &root).await?, // and read it again
+            (Some(journal), None) => adopt(journal, provider, store, clock, &stored, slot, &root).await?, // and read again
         }
     }
     Err(Error::Conflict)
@@ -49,16 +50,31 @@ pub(super) async fn open_or_create(
 /// The vault's slot as it is now; its root must be the one that this vault was built with.
 pub(super) async fn reload(vault: &VaultInner) -> Result<(StoredSlot, VaultSlot)> {
     let stored = load(&*vault.store).await?.ok_or_else(missing)?;
-    let slot = open(&stored, &vault.root)?;
+    let slot = open(&stored, vault)?;
     Ok((stored, slot))
 }
 
-/// Reads the vault's slot with a root that is known; another root in its place is refused, whoever wrapped it.
-pub(super) fn open(stored: &StoredSlot, root: &RootKey) -> Result<VaultSlot> {
-    if !VaultSlot::root_of(stored)?.key_id.is(root.id()) {
+/// Reads the vault's slot with a root that is known; another root in its place is refused, whoever wrapped it. So is a store
+/// that was bound to a journal since: what goes unjournalled could not be told from what was lost.
+pub(super) fn open(stored: &StoredSlot, vault: &VaultInner) -> Result<VaultSlot> {
+    if !VaultSlot::root_of(stored)?.key_id.is(vault.root.id()) {
         return Err(StoreError::corrupt("the vault's root is another than it was").into());
     }
-    VaultSlot::open(stored, root)
+    let slot = VaultSlot::open(stored, &vault.root)?;
+    if slot.journal != vault.journal_id.map(|id| *id.as_bytes()) {
+        return Err(Error::WrongJournal);
+    }
+    Ok(slot)
+}
+
+/// What a provider is asked to unwrap must be under a master key of the store's epochs: in bytes that aren't authenticated
+/// yet, an attacker could name one of his own.
+pub(super) fn check_known(wrapped: &WrappedRoot, vault: &VaultSlot) -> Result<()> {
+    let known = |e: &EpochRecord| e.epoch == wrapped.epoch && e.master == *wrapped.wrapped.master();
+    if vault.epochs.iter().any(known) {
+        return Ok(());
+    }
+    Err(StoreError::corrupt("a key is wrapped under a master key that no epoch of this store has").into())
 }
 
 pub(super) fn missing() -> Error {
@@ -81,20 +97,25 @@ async fn create(
         // It may be another vault that was faster; then its slot is there now.
         return if load(store).await?.is_some() { Ok(()) } else { Err(missing()) };
     }
-    if let Some(journal) = journal {
-        check_nothing_was_lost(journal).await?;
-    }
+    let head = match journal {
+        Some(journal) => Some(check_nothing_was_lost(journal).await?),
+        None => None,
+    };
     let epoch = Epoch::FIRST;
     let (root, wrapped) = wrap_new(provider, epoch, |id| WrapContext::vault_root(epoch, id)).await?;
     let master = wrapped.wrapped.master().clone();
     let now = clock.wall();
-    if let Some(journal) = journal {
+    if let Some((journal, mut head)) = journal.zip(head) {
         let events = [
             JournalEvent::RootCreated { key_id: wrapped.key_id },
             JournalEvent::EpochOpened { epoch, master: master.clone() },
         ];
         for event in events {
-            append(journal, &JournalEntry::store_wide(now, event)).await?;
+            // At the head that was looked at: whoever else starts looks again.
+            match journal.append(&JournalEntry::store_wide(now, event), &head).await {
+                Err(e) if e.kind() == JournalErrorKind::Conflict => return Ok(()),
+                appended => head = appended?,
+            }
         }
     }
     let slot = VaultSlot {
@@ -150,23 +171,30 @@ pub(super) fn check_master(wrapped: &WrappedRoot, master: &MasterKeyId) -> Resul
         return Ok(());
     }
     Err(ProviderError::misconfigured(
-        "its current master key is not that of the current epoch: make that one current, or advance the epoch",
+        "its current master key is not that of the store's current epoch: before a new master key is used, the epoch must \
+         advance",
     )
     .into())
 }
 
-/// An empty store beside a journal is new only if the journal tells of nothing but attempts to create it.
-async fn check_nothing_was_lost(journal: &dyn ErasureJournal) -> Result<()> {
-    let head = journal.head().await?;
+/// An empty store beside a journal is new only if the journal tells of nothing but attempts to create it. Gives the head as
+/// far as it was read.
+async fn check_nothing_was_lost(journal: &dyn ErasureJournal) -> Result<Head> {
     let started = |entry: &JournalEntry| {
         let created = matches!(entry.event(), JournalEvent::RootCreated { .. } | JournalEvent::EpochOpened { .. });
         created && entry.tenant().is_none()
     };
-    let entries = journal.read(0, 2 * ATTEMPTS).await?;
-    if entries.iter().all(started) && entries.len() as u64 == head.position() {
-        return Ok(());
+    let mut head = Head::EMPTY;
+    loop {
+        let entries = journal.read(head.position(), JOURNAL_PAGE).await?;
+        if !entries.iter().all(started) {
+            return Err(Error::StoreBehindJournal { missing: journal.head().await?.position() });
+        }
+        if entries.is_empty() {
+            return Ok(head);
+        }
+        head = entries.iter().fold(head, |head, entry| head.after(entry));
     }
-    Err(Error::StoreBehindJournal { missing: head.position() })
 }
 
 /// The journal must tell of this root, and reach as far as the store has seen it.
@@ -180,16 +208,24 @@ async fn check_journal(journal: &dyn ErasureJournal, slot: &VaultSlot) -> Result
         entry.tenant().is_none()
             && matches!(entry.event(), JournalEvent::RootCreated { key_id } if key_id.is(&slot.root.key_id))
     };
-    // It is among the first entries: nothing else is journalled before a store has its root.
-    if !journal.read(0, 4 * ATTEMPTS).await?.iter().any(tells_of_it) {
-        return Err(Error::JournalTruncated);
+    // It is near the beginning: before it there are only attempts that others lost, or that crashed.
+    let mut from = 0;
+    loop {
+        let entries = journal.read(from, JOURNAL_PAGE).await?;
+        if entries.iter().any(tells_of_it) {
+            return Ok(());
+        }
+        if entries.is_empty() {
+            return Err(Error::JournalTruncated);
+        }
+        from += entries.len() as u64;
     }
-    Ok(())
 }
 
-/// Binds a store that was made without a journal to its first one.
+/// Binds a store that was made without a journal to its first one, and enters there what it would have been told.
 async fn adopt(
     journal: &dyn ErasureJournal,
+    provider: &dyn MasterKeyProvider,
     store: &dyn KeyStore,
     clock: &dyn Clock,
     stored: &StoredSlot,
@@ -204,6 +240,26 @@ async fn adopt(
     for event in events.collect::<Vec<_>>() {
         append(journal, &JournalEntry::store_wide(now, event)).await?;
     }
+    // Tenants come before every subject.
+    let mut scan = Scan::new(Filter::All);
+    'tenants: loop {
+        let page = store.scan(&scan).await?;
+        for stored in &page.slots {
+            match stored.id() {
+                SlotId::Vault => {}
+                SlotId::Tenant(tenant) => {
+                    let (_, wrapped) = super::state::unwrap_root(provider, tenant, stored, &slot).await?;
+                    let event = JournalEvent::RootCreated { key_id: wrapped.key_id };
+                    append(journal, &JournalEntry::of_tenant(now, tenant.clone(), event)).await?;
+                }
+                SlotId::Subject(..) => break 'tenants,
+            }
+        }
+        match page.next {
+            Some(next) => scan = scan.after(next),
+            None => break,
+        }
+    }
     slot.journal = Some(*journal.id().await?.as_bytes());
     match store.put(&slot.seal(root)?, Expected::Revision(stored.revision())).await {
         Err(e) if e.kind() == StoreErrorKind::Conflict => Ok(()),
@@ -211,4 +267,6 @@ async fn adopt(
     }
 }
 
+/// Entries a read of the journal.
+const JOURNAL_PAGE: usize = 1000;
 const DEFAULT_MAX_AGE: Duration = Duration::from_secs(300);

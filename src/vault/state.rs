@@ -9,8 +9,9 @@ use crate::envelope::KeyId;
 use crate::error::{Error, ProviderError, Result, StoreError, StoreErrorKind};
 use crate::id::TenantId;
 use crate::journal::{JournalEntry, JournalEvent};
-use crate::keys::slot::{TenantSlot, VaultSlot};
+use crate::keys::slot::{TenantSlot, VaultSlot, WrappedRoot};
 use crate::keys::{Epoch, RootKey, SlotId, StoredSlot, UsableKey, WrapContext};
+use crate::provider::MasterKeyProvider;
 use crate::store::{Expected, Filter, Scan};
 use crate::subject::Policy;
 
@@ -114,8 +115,8 @@ impl TenantPart {
     /// The tenant's slot, authenticated by its root; and the vault's, from the same read.
     async fn read(&self, vault: &VaultInner) -> Result<Option<(StoredSlot, TenantSlot, VaultSlot, RootKey)>> {
         let ids = [SlotId::Vault, SlotId::Tenant(self.id().clone())];
-        let mut stored = vault.store.load(&ids).await?.into_iter();
-        let vault_slot = root::open(&stored.next().flatten().ok_or_else(root::missing)?, &vault.root)?;
+        let mut stored = vault.load(&ids).await?.into_iter();
+        let vault_slot = root::open(&stored.next().flatten().ok_or_else(root::missing)?, vault)?;
         let Some(stored) = stored.next().flatten() else {
             return if self.lock().root_id.is_some() { Err(root_missing()) } else { Ok(None) };
         };
@@ -123,13 +124,23 @@ impl TenantPart {
         if self.lock().root_id.is_some_and(|id| !id.is(&wrapped.key_id)) {
             return Err(StoreError::corrupt("a tenant's root is another than it was").into());
         }
-        let context = WrapContext::root(self.id().clone(), wrapped.epoch, wrapped.key_id);
-        let root = RootKey::derive(&vault.provider.unwrap_key(&wrapped.wrapped, &context).await?);
-        if !root.id().is(&wrapped.key_id) {
-            return Err(unwrapped_another());
-        }
+        let (root, _) = unwrap_root(&*vault.provider, self.id(), &stored, &vault_slot).await?;
+        self.check_journalled(vault, root.id()).await?;
         let slot = TenantSlot::open(&stored, &root)?;
         Ok(Some((stored, slot, vault_slot, root)))
+    }
+
+    /// The first time that this process meets the tenant: its root must be one that the journal tells of. Another store's,
+    /// of a tenant of the same name, is genuine in every other way.
+    async fn check_journalled(&self, vault: &VaultInner, root_id: &KeyId) -> Result<()> {
+        let Some(journal) = vault.journal.as_ref().filter(|_| self.lock().root_id.is_none()) else { return Ok(()) };
+        let head = journal.head().await?;
+        let entries = journal.read_of(self.id(), None, &head).await?;
+        let told = |e: &JournalEntry| matches!(e.event(), JournalEvent::RootCreated { key_id } if key_id.is(root_id));
+        if entries.iter().any(told) {
+            return Ok(());
+        }
+        Err(StoreError::corrupt("a tenant's root that the journal does not tell of").into())
     }
 
     /// Makes the tenant's slot, or the wrapping key of the current epoch in it. Whoever else does the same at the same time:
@@ -212,6 +223,24 @@ impl TenantState {
     pub(super) fn epoch_key(&self, epoch: Epoch) -> Option<&UsableKey> {
         self.epoch_keys.iter().find(|(e, _)| *e == epoch).map(|(_, key)| key)
     }
+}
+
+/// The root in a tenant's slot, and its wrapping. It authenticates the slot, so it is read before the slot is
+/// authenticated.
+pub(super) async fn unwrap_root(
+    provider: &dyn MasterKeyProvider,
+    tenant: &TenantId,
+    stored: &StoredSlot,
+    vault_slot: &VaultSlot,
+) -> Result<(RootKey, WrappedRoot)> {
+    let wrapped = TenantSlot::root_of(stored)?;
+    root::check_known(&wrapped, vault_slot)?;
+    let context = WrapContext::root(tenant.clone(), wrapped.epoch, wrapped.key_id);
+    let root = RootKey::derive(&provider.unwrap_key(&wrapped.wrapped, &context).await?);
+    if !root.id().is(&wrapped.key_id) {
+        return Err(unwrapped_another());
+    }
+    Ok((root, wrapped))
 }
 
 fn root_missing() -> Error {

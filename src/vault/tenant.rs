@@ -3,8 +3,8 @@
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
+use futures_util::future::join_all;
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 
 use super::cache::{Batch, Found};
@@ -18,9 +18,9 @@ use crate::id::{HasSubject, Purpose, SubjectId, TenantId};
 use crate::journal::{JournalEntry, JournalEvent};
 use crate::keys::ring::KeyRing;
 use crate::keys::slot::SubjectSlot;
-use crate::keys::{SlotId, SlotState, StoredSlot, Tag};
+use crate::keys::{SlotId, StoredSlot, Tag};
 use crate::store::Expected;
-use crate::subject::SubjectKeys;
+use crate::subject::{REFRESH_INTERVAL, SubjectKeys};
 
 /// One tenant of a [`Vault`]: enrolls subjects and gives out their keys. `Clone` shares it.
 ///
@@ -75,7 +75,7 @@ impl Tenant {
         self.enroll_subject(subject.subject()?, enrolment).await
     }
 
-    /// Enrolls many: one store read for all that weren't cached, and one write for each that is new.
+    /// Enrolls many: one store read tells which are new; each of those then costs a read and a write.
     ///
     /// # Errors
     /// Those of [`enroll`](Self::enroll), but for a subject that was erased: [`KeyPage::get`] says so when it is asked
@@ -133,8 +133,8 @@ impl Tenant {
     /// Reads a subject's keys again, past the cache: for an envelope that names a key which they don't hold
     /// ([`Error::KeyNotHeld`]). A key that the new ones don't hold either is nobody's: [`Error::Authentication`].
     ///
-    /// Limited to one read a second and subject: within that second the answer is what the last one found, and an
-    /// unknown key is [`Error::KeyNotHeld`] still.
+    /// Limited to one read a second and subject, and it may share a read that was under way: where the answer is older than
+    /// the question, or than a second when it is used, an unknown key is [`Error::KeyNotHeld`] still.
     ///
     /// # Errors
     /// Those of [`keys`](Self::keys).
@@ -142,22 +142,20 @@ impl Tenant {
     /// # Cancel safety
     /// Reads only.
     pub async fn refresh(&self, keys: &SubjectKeys) -> Result<SubjectKeys> {
+        let asked = self.vault.0.now();
         let subject = keys.subject().clone();
         if !keys.belong_to(self.id(), &subject) {
             return Err(Error::invalid("these keys are another tenant's"));
         }
         let Some(state) = self.part.state(&self.vault.0).await? else { return Err(Error::SubjectUnknown) };
         let tag = state.root.tag(self.id(), &subject);
-        if let Some(cached) = self.cached(&tag, &subject) {
-            let just_now = cached.refreshed_ago().is_some_and(|ago| ago < REFRESH_INTERVAL);
-            match (just_now, cached.are(keys)) {
-                (true, true) => return Ok(cached),
-                (true, false) => return Ok(cached.into_refreshed()),
-                (false, _) => {}
-            }
+        if let Some(cached) = self.cached(&tag, &subject)
+            && cached.refreshed_ago().is_some_and(|ago| ago < REFRESH_INTERVAL)
+        {
+            return Ok(cached);
         }
         let found = self.load(HashMap::from([(tag, subject)]), Reason::Refresh).await?;
-        take(found, &tag).into_keys().map(SubjectKeys::into_refreshed)
+        take(found, &tag).into_keys().map(|keys| keys.refreshed_since(&asked))
     }
 
     async fn enroll_subject(&self, subject: SubjectId, enrolment: &Enrolment) -> Result<SubjectKeys> {
@@ -172,7 +170,7 @@ impl Tenant {
             }
             let loaded = vault.now();
             let id = SlotId::Subject(self.id().clone(), tag);
-            let stored = vault.store.load(std::slice::from_ref(&id)).await?.into_iter().next().flatten();
+            let stored = vault.load(std::slice::from_ref(&id)).await?.into_iter().next().flatten();
             let old = stored.as_ref().map(|stored| SubjectSlot::open(stored, &state.root)).transpose()?;
             let lines = self.journal_lines(&tag, old.as_ref(), enrolment).await?;
             let applicant = Applicant {
@@ -228,8 +226,9 @@ impl Tenant {
     ) -> Result<HashMap<Purpose, u32>> {
         let mut lines = HashMap::new();
         let Some(journal) = &self.vault.0.journal else { return Ok(lines) };
-        if !enrolment.is_again() && old.is_some() {
-            return Ok(lines);
+        let complete = old.is_some_and(|old| self.vault.0.purposes.iter().all(|p| old.purpose(p).is_some()));
+        if complete && !enrolment.is_again() {
+            return Ok(lines); // no line is opened
         }
         let head = journal.head().await?;
         for entry in journal.read_of(self.id(), Some(tag), &head).await? {
@@ -277,8 +276,8 @@ impl Tenant {
         };
         let loads = self.vault.0.cache.flights.join(wanted, start);
         let mut found = HashMap::new();
-        for batch in loads {
-            found.extend(batch.await?.iter().map(|(tag, f)| (*tag, f.clone())));
+        for batch in join_all(loads).await {
+            found.extend(batch?.iter().map(|(tag, f)| (*tag, f.clone())));
         }
         Ok(found)
     }
@@ -287,50 +286,55 @@ impl Tenant {
     async fn read(&self, subjects: HashMap<Tag, SubjectId>, reason: Reason) -> Result<HashMap<Tag, Found>> {
         let vault = &self.vault.0;
         let loaded = vault.now();
-        let ids: Vec<SlotId> = subjects.keys().map(|tag| SlotId::Subject(self.id().clone(), *tag)).collect();
-        let stored = vault.store.load(&ids).await?;
-        // Read after the slots: it knows every epoch that they can be in.
-        let state = self.state_for(&stored).await?;
+        let subjects: Vec<(Tag, SubjectId)> = subjects.into_iter().collect();
+        let ids: Vec<SlotId> = subjects.iter().map(|(tag, _)| SlotId::Subject(self.id().clone(), *tag)).collect();
+        let stored = vault.load(&ids).await?;
+        let state = self.part.state(vault).await?.ok_or(Error::SubjectUnknown)?;
+        // Authenticated first: the root never changes, and nobody is to make us read keys again by a byte in a slot.
+        let open = |stored: &StoredSlot| SubjectSlot::open(stored, &state.root);
+        let slots: Vec<_> = stored.iter().map(|stored| stored.as_ref().map(open).transpose()).collect();
+        let state = self.state_reaching(&state, slots.iter().flatten().flatten()).await?;
         let mut found = HashMap::with_capacity(subjects.len());
-        for ((tag, subject), stored) in subjects.into_iter().zip(stored) {
-            let one = self.found(stored, &tag, subject, &state, loaded, reason).unwrap_or_else(Found::Failed);
+        for ((tag, subject), slot) in subjects.into_iter().zip(slots) {
+            let find = |slot| self.found(slot, &tag, subject, &state, loaded, reason);
+            let one = slot.and_then(find).unwrap_or_else(Found::Failed);
             match &one {
                 Found::Keys(keys) => vault.cache.put(tag, keys.clone()),
-                _ => vault.cache.remove(&tag),
+                _ => vault.cache.remove(&tag, &loaded),
             }
             found.insert(tag, one);
         }
-        vault.cache.sweep(&vault.clock, vault.max_age);
+        vault.sweep();
         Ok(found)
     }
 
     /// The tenant's keys; read again if a slot is in an epoch that they don't reach.
-    async fn state_for(&self, stored: &[Option<StoredSlot>]) -> Result<Arc<TenantState>> {
-        let unknown = || Error::SubjectUnknown;
-        let state = self.part.state(&self.vault.0).await?.ok_or_else(unknown)?;
-        let reaches = |slot: &StoredSlot| slot.epoch().is_none_or(|epoch| state.epoch_key(epoch).is_some());
-        if stored.iter().flatten().all(reaches) {
-            return Ok(state);
+    async fn state_reaching(
+        &self,
+        state: &Arc<TenantState>,
+        mut slots: impl Iterator<Item = &SubjectSlot> + Send,
+    ) -> Result<Arc<TenantState>> {
+        if slots.all(|slot| slot.epoch.is_none_or(|epoch| state.epoch_key(epoch).is_some())) {
+            return Ok(state.clone());
         }
+        drop(slots);
         self.part.forget();
-        self.part.state(&self.vault.0).await?.ok_or_else(unknown)
+        self.part.state(&self.vault.0).await?.ok_or(Error::SubjectUnknown)
     }
 
     fn found(
         &self,
-        stored: Option<StoredSlot>,
+        slot: Option<SubjectSlot>,
         tag: &Tag,
         subject: SubjectId,
         state: &TenantState,
         loaded: Stamp,
         reason: Reason,
     ) -> Result<Found> {
-        let Some(stored) = stored else { return Ok(Found::Unknown) };
-        let slot = SubjectSlot::open(&stored, &state.root)?;
-        match (stored.state(), slot.erase_at.or(slot.erased_at())) {
-            (SlotState::Live, _) => self.unwrap(&slot, tag, subject, state, loaded, reason).map(Found::Keys),
-            (_, Some(at)) => Ok(Found::Erased { at }),
-            (_, None) => Err(Error::Bug("a slot that is neither live nor erased")),
+        let Some(slot) = slot else { return Ok(Found::Unknown) };
+        match slot.erase_at.or(slot.erased_at()) {
+            Some(at) => Ok(Found::Erased { at }),
+            None => self.unwrap(&slot, tag, subject, state, loaded, reason).map(Found::Keys),
         }
     }
 
@@ -385,4 +389,3 @@ fn take(mut found: HashMap<Tag, Found>, tag: &Tag) -> Found {
 
 /// How many subjects are written at a time.
 const WRITES_AT_ONCE: usize = 8;
-const REFRESH_INTERVAL: Duration = Duration::from_secs(1);

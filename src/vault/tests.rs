@@ -160,6 +160,8 @@ async fn a_scheduled_erasure_makes_the_subject_unreadable() -> Result<()> {
     let customers = world.vault().await?.default_tenant();
     assert!(matches!(customers.keys("ada").await, Err(Error::SubjectErased { .. })));
     assert!(matches!(customers.enroll("ada").await, Err(Error::SubjectErased { .. })));
+    let again = customers.enroll_with("ada", &Enrolment::new().again()).await;
+    assert!(matches!(again, Err(Error::SubjectErased { .. })), "that is undone by cancelling, not by enrolling");
     Ok(())
 }
 

@@ -102,6 +102,9 @@ impl LocalKeyring {
 
     /// Makes a new master key and the current one, and gives its id. What is wrapped under the others still unwraps.
     ///
+    /// A key store's epoch has one master key: until the store's epoch advances to the new one, it refuses to make new
+    /// tenants. (Advancing comes with the next release: don't add a key to a keyring in use before.)
+    ///
     /// # Errors
     /// [`ProviderError`] of kind `Misconfigured` if there are 1024 keys already; `Corrupt` if the file is damaged, or lacks
     /// what it held before; `Denied` if the file is another user's; `Unavailable` if the file can't be written, or is locked for half a minute: then
