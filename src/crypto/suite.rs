@@ -16,7 +16,7 @@ pub enum Suite {
 
 impl Suite {
     /// Every suite, for tables and tests.
-    pub const ALL: [Self; 2] = [Self::Xaes256Gcm, Self::XChaCha20Poly1305];
+    pub(crate) const ALL: [Self; 2] = [Self::Xaes256Gcm, Self::XChaCha20Poly1305];
 
     /// The first byte of an envelope.
     pub const fn byte(self) -> u8 {

@@ -87,4 +87,6 @@ impl<T: Plaintext> Column for Text<Sealed<T>> {
     }
 }
 
-impl<T> crate::record::column::sealed::Sealed for Text<Sealed<T>> {}
+impl<T> crate::record::column::sealed::Sealed for Text<Sealed<T>> {
+    const NULLABLE: bool = false;
+}

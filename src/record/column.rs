@@ -47,6 +47,7 @@ impl<C: Column> Column for Option<C> {
     type Plain = Option<C::Plain>;
 
     fn seal_with(plain: Self::Plain, sealer: &mut Sealer<'_>, spec: &FieldSpec) -> Result<Self> {
+        const { assert!(<Self as sealed::Sealed>::NULLABLE) };
         plain.map(|plain| C::seal_with(plain, sealer, spec)).transpose()
     }
 
@@ -63,8 +64,18 @@ impl<C: Column> OptionalColumn for Option<C> {}
 /// How a column is sealed is this crate's business: a foreign one could leave its value in the clear.
 pub(crate) mod sealed {
     #[expect(unnameable_types, reason = "so that nobody else implements it")]
-    pub trait Sealed {}
+    pub trait Sealed {
+        const NULLABLE: bool;
+    }
 
-    impl<T> Sealed for crate::value::Sealed<T> {}
-    impl<C: Sealed> Sealed for Option<C> {}
+    impl<T> Sealed for crate::value::Sealed<T> {
+        const NULLABLE: bool = false;
+    }
+
+    impl<C: Sealed> Sealed for Option<C> {
+        const NULLABLE: bool = {
+            assert!(!C::NULLABLE, "Option<Option<..>> can't be a column: its two nones would be one NULL");
+            true
+        };
+    }
 }

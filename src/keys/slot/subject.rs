@@ -69,7 +69,9 @@ impl SubjectSlot {
             return Err(Error::invalid("a purpose has at most 64 key versions: retire some that nothing uses"));
         }
         if self.moments().any(|moment| moment.as_millis() == 0) {
-            return Err(Error::invalid("the clock says 1970-01-01T00:00:00Z, which a slot reads as no moment: set it"));
+            return Err(Error::invalid(
+                "a slot reads 1970-01-01T00:00:00Z as no moment: set the clock, or another due date",
+            ));
         }
         // A slot that is written and can't be read is lost for good.
         if self.purposes.iter().any(|p| p.destroyed.len() > MAX_DESTROYED) || !self.is_canonical() {
