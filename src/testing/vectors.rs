@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::clock::{Clock, Stamp, SystemClock};
+use crate::clock::{Clock, Stamp};
 use crate::crypto::Suite;
 use crate::envelope::KeyId;
 use crate::error::{Error, Result};
@@ -12,6 +12,7 @@ use crate::id::{HasSubject, Purpose, TenantId};
 use crate::keys::ring::KeyRing;
 use crate::keys::{DataKeyPlace, KeyMaterial, SlotId, UsableKey, unwrap_data_key, unwrap_in_envelope};
 use crate::subject::{Policy, SubjectKeys};
+use crate::testing::clock::ManualClock;
 
 /// Keys of a subject: this one data key, for this one purpose. They count as refreshed, so an envelope that names another
 /// key is refused for good, as `docs/format.md` says of a reader with one key.
@@ -25,7 +26,8 @@ pub fn keys_from(
     data_key: [u8; 32],
 ) -> SubjectKeys {
     let key = KeyMaterial::from_slice(&data_key).unwrap();
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    // Time stands still: a refresh speaks for a second.
+    let clock: Arc<dyn Clock> = Arc::new(ManualClock::new());
     let loaded = Stamp::now(&clock);
     let (suite, max_age) = (Suite::default(), Duration::from_secs(3600));
     let policy = Policy { tenant: tenant.clone(), suite, max_age, clock };
