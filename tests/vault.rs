@@ -3,13 +3,16 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use fieldseal::clock::Timestamp;
 use fieldseal::error::{Retry, StoreErrorKind};
 use fieldseal::journal::{ErasureJournal as _, JournalEvent, MemoryJournal};
 use fieldseal::provider::{LocalKeyring, MasterKeyProvider as _};
-use fieldseal::store::{Expected, Filter, KeyStore, MemoryStore, Scan, SlotId, StoredSlot};
+use fieldseal::store::{
+    Epoch, Expected, Filter, KeyStore, MemoryStore, Residue, Scan, ScanPage, SlotId, StoreError, StoredSlot,
+};
 use fieldseal::testing::clock::ManualClock;
 use fieldseal::testing::counting::{Counting, Counts};
 use fieldseal::vault::{CacheLimits, Enrolment, VaultBuilder, WantsJournal};
@@ -158,7 +161,7 @@ async fn a_page_tells_of_each_subject_alone() -> Result {
 async fn a_thousand_misses_on_one_subject_are_one_read_and_one_unwrap() -> Result {
     let world = World::new()?;
     world.vault().await?.default_tenant().enroll("ada").await?;
-    let (provider, store) = (Counting::new(world.provider.clone()), Counting::new(Slow(world.store.clone())));
+    let (provider, store) = (Counting::new(world.provider.clone()), Counting::new(slow(&world.store)));
     let (provider_counts, store_counts) = (provider.counts(), store.counts());
     let vault = Vault::builder(provider, store).journal(world.journal.clone()).build().await?;
     let customers = vault.default_tenant();
@@ -184,7 +187,7 @@ async fn a_thousand_misses_on_one_subject_are_one_read_and_one_unwrap() -> Resul
 async fn a_cold_tenant_is_loaded_once_by_all_who_want_it() -> Result {
     let world = World::new()?;
     world.vault().await?.default_tenant().enroll("ada").await?;
-    let (provider, store) = (Counting::new(world.provider.clone()), Counting::new(Slow(world.store.clone())));
+    let (provider, store) = (Counting::new(world.provider.clone()), Counting::new(slow(&world.store)));
     let (provider_counts, store_counts) = (provider.counts(), store.counts());
     let vault = Vault::builder(provider, store).journal(world.journal.clone()).build().await?;
     provider_counts.reset();
@@ -206,7 +209,7 @@ async fn a_cold_tenant_is_loaded_once_by_all_who_want_it() -> Result {
 async fn dropping_the_first_waiter_stops_nothing_for_the_others() -> Result {
     let world = World::new()?;
     world.vault().await?.default_tenant().enroll("ada").await?;
-    let store = Counting::new(Slow(world.store.clone()));
+    let store = Counting::new(slow(&world.store));
     let counts = store.counts();
     let vault = Vault::builder(world.provider.clone(), store).journal(world.journal.clone()).build().await?;
     let customers = vault.default_tenant();
@@ -237,7 +240,7 @@ async fn overlapping_pages_wait_for_one_another_without_a_deadlock() -> Result {
     let world = World::new()?;
     let subjects: Vec<i64> = (1..=60).collect();
     world.vault().await?.default_tenant().enroll_all(&subjects).await?;
-    let store = Counting::new(Slow(world.store.clone()));
+    let store = Counting::new(slow(&world.store));
     let counts = store.counts();
     let vault = Vault::builder(world.provider.clone(), store).journal(world.journal.clone()).build().await?;
     let customers = vault.default_tenant();
@@ -511,7 +514,7 @@ async fn a_creation_that_crashed_after_the_journal_is_finished() -> Result {
 #[tokio::test]
 async fn a_first_start_that_keeps_failing_can_be_mended() -> Result {
     let world = World::new()?;
-    let broken = Arc::new(Broken::new(world.store.clone()));
+    let broken = failing(&world.store);
     broken.refuse_writes();
     for _ in 0..40 {
         let built = Vault::builder(world.provider.clone(), broken.clone()).journal(world.journal.clone()).build().await;
@@ -568,7 +571,7 @@ async fn a_vault_without_the_journal_that_its_store_has_adopted_stops() -> Resul
 async fn an_older_read_does_not_replace_newer_keys() -> Result {
     let world = World::new()?;
     world.vault().await?.default_tenant().enroll("ada").await?;
-    let vault = Vault::builder(world.provider.clone(), Slow(world.store.clone()))
+    let vault = Vault::builder(world.provider.clone(), slow(&world.store))
         .purposes(["billing"])
         .journal(world.journal.clone())
         .build()
@@ -591,7 +594,7 @@ async fn a_refresh_that_shares_an_older_read_does_not_speak_for_now() -> Result 
     let world = World::new()?;
     let enrolled = world.vault().await?.default_tenant().enroll("ada").await?;
     let foreign = World::new()?.vault().await?.default_tenant().enroll("ada").await?.seal_bytes(b"x", &context())?;
-    let vault = Vault::builder(world.provider.clone(), Slow(world.store.clone()))
+    let vault = Vault::builder(world.provider.clone(), slow(&world.store))
         .clock(world.clock.clone())
         .journal(world.journal.clone())
         .build()
@@ -617,10 +620,8 @@ async fn a_store_that_answers_with_other_slots_is_refused() -> Result {
     let customers = world.vault().await?.default_tenant();
     customers.enroll("ada").await?;
     customers.enroll("ben").await?;
-    let vault = Vault::builder(world.provider.clone(), Reversed(world.store.clone()))
-        .journal(world.journal.clone())
-        .build()
-        .await?;
+    let vault =
+        Vault::builder(world.provider.clone(), reversed(&world.store)).journal(world.journal.clone()).build().await?;
     let refused = vault.default_tenant().keys_of(&["ada", "ben"]).await;
     assert!(matches!(refused, Err(Error::Store(e)) if e.kind() == StoreErrorKind::Corrupt));
     Ok(())
@@ -631,7 +632,7 @@ async fn a_store_that_answers_with_other_slots_is_refused() -> Result {
 async fn a_dropped_call_leaves_what_the_next_one_can_go_on_from() -> Result {
     for polls in 0..40 {
         let world = World::new()?;
-        let builder = || Vault::builder(world.provider.clone(), Yielding(world.store.clone()));
+        let builder = || Vault::builder(world.provider.clone(), yielding(&world.store));
         drop_after(polls, builder().journal(world.journal.clone()).build()).await;
         let vault = builder().journal(world.journal.clone()).build().await?;
         drop_after(polls, vault.set_max_age(Duration::from_secs(600))).await;
@@ -716,7 +717,7 @@ async fn slots_of_one_subject_are_no_other_subjects() -> Result {
 async fn the_stores_failure_reaches_every_waiter_at_once() -> Result {
     let world = World::new()?;
     world.vault().await?.default_tenant().enroll("ada").await?;
-    let broken = Arc::new(Broken::new(world.store.clone()));
+    let broken = failing(&world.store);
     let counting = Counting::new(broken.clone());
     let counts = counting.counts();
     let vault = Vault::builder(world.provider.clone(), counting).journal(world.journal.clone()).build().await?;
@@ -816,134 +817,101 @@ fn handles_are_shared_across_threads_and_futures_are_send() {
     let _ = futures;
 }
 
-/// A store that takes a while, so that calls overlap.
+/// A store with a habit.
 #[derive(Debug)]
-struct Slow(Arc<MemoryStore>);
-
-/// A store that can be made to fail.
-#[derive(Debug)]
-struct Broken {
+struct Odd {
     store: Arc<MemoryStore>,
-    down: std::sync::atomic::AtomicBool,
-    read_only: std::sync::atomic::AtomicBool,
+    habit: Habit,
 }
 
-impl Broken {
-    fn new(store: Arc<MemoryStore>) -> Self {
-        Self { store, down: false.into(), read_only: false.into() }
+#[derive(Debug)]
+enum Habit {
+    /// Reads at once and tells late, so that calls overlap.
+    Slow,
+    /// Gives the executor a turn in each call, before and after it does its work.
+    Yielding,
+    /// Answers a batch of two subjects in the wrong order.
+    Reversed,
+    /// Fails when it is told to.
+    Failing { down: AtomicBool, read_only: AtomicBool },
+}
+
+fn slow(store: &Arc<MemoryStore>) -> Odd {
+    Odd { store: store.clone(), habit: Habit::Slow }
+}
+
+fn yielding(store: &Arc<MemoryStore>) -> Odd {
+    Odd { store: store.clone(), habit: Habit::Yielding }
+}
+
+fn reversed(store: &Arc<MemoryStore>) -> Odd {
+    Odd { store: store.clone(), habit: Habit::Reversed }
+}
+
+fn failing(store: &Arc<MemoryStore>) -> Arc<Odd> {
+    let habit = Habit::Failing { down: false.into(), read_only: false.into() };
+    Arc::new(Odd { store: store.clone(), habit })
+}
+
+impl Odd {
+    fn break_now(&self) {
+        if let Habit::Failing { down, .. } = &self.habit {
+            down.store(true, Ordering::SeqCst);
+        }
     }
 
     fn refuse_writes(&self) {
-        self.read_only.store(true, std::sync::atomic::Ordering::SeqCst);
-    }
-
-    fn break_now(&self) {
-        self.down.store(true, std::sync::atomic::Ordering::SeqCst);
-    }
-}
-
-type StoreResult<T> = std::result::Result<T, fieldseal::error::StoreError>;
-
-#[async_trait::async_trait]
-impl KeyStore for Slow {
-    async fn load(&self, ids: &[SlotId]) -> StoreResult<Vec<Option<StoredSlot>>> {
-        let loaded = self.0.load(ids).await;
-        tokio::time::sleep(Duration::from_millis(20)).await;
-        loaded
-    }
-    async fn put(&self, slot: &StoredSlot, expected: Expected) -> StoreResult<()> {
-        self.0.put(slot, expected).await
-    }
-    async fn scan(&self, scan: &Scan) -> StoreResult<fieldseal::store::ScanPage> {
-        self.0.scan(scan).await
-    }
-    async fn raise_floor(&self, epoch: fieldseal::store::Epoch) -> StoreResult<()> {
-        self.0.raise_floor(epoch).await
-    }
-    async fn scrub(&self) -> StoreResult<fieldseal::store::Residue> {
-        self.0.scrub().await
-    }
-}
-
-#[async_trait::async_trait]
-impl KeyStore for Broken {
-    async fn load(&self, ids: &[SlotId]) -> StoreResult<Vec<Option<StoredSlot>>> {
-        tokio::time::sleep(Duration::from_millis(20)).await;
-        if self.down.load(std::sync::atomic::Ordering::SeqCst) {
-            return Err(fieldseal::error::StoreError::unavailable("switched off"));
+        if let Habit::Failing { read_only, .. } = &self.habit {
+            read_only.store(true, Ordering::SeqCst);
         }
-        self.store.load(ids).await
     }
-    async fn put(&self, slot: &StoredSlot, expected: Expected) -> StoreResult<()> {
-        if self.read_only.load(std::sync::atomic::Ordering::SeqCst) {
-            return Err(fieldseal::error::StoreError::misconfigured("the database is read-only"));
+
+    async fn turn(&self) {
+        if matches!(self.habit, Habit::Yielding) {
+            tokio::task::yield_now().await;
         }
-        self.store.put(slot, expected).await
-    }
-    async fn scan(&self, scan: &Scan) -> StoreResult<fieldseal::store::ScanPage> {
-        self.store.scan(scan).await
-    }
-    async fn raise_floor(&self, epoch: fieldseal::store::Epoch) -> StoreResult<()> {
-        self.store.raise_floor(epoch).await
-    }
-    async fn scrub(&self) -> StoreResult<fieldseal::store::Residue> {
-        self.store.scrub().await
     }
 }
 
-/// A store that gives the executor a turn in each call, before and after it does its work.
-#[derive(Debug)]
-struct Yielding(Arc<MemoryStore>);
+type StoreResult<T> = std::result::Result<T, StoreError>;
 
 #[async_trait::async_trait]
-impl KeyStore for Yielding {
+impl KeyStore for Odd {
     async fn load(&self, ids: &[SlotId]) -> StoreResult<Vec<Option<StoredSlot>>> {
-        tokio::task::yield_now().await;
-        let loaded = self.0.load(ids).await;
-        tokio::task::yield_now().await;
-        loaded
+        self.turn().await;
+        let mut loaded = self.store.load(ids).await?;
+        match &self.habit {
+            Habit::Yielding => self.turn().await,
+            Habit::Slow | Habit::Failing { .. } => tokio::time::sleep(Duration::from_millis(20)).await,
+            Habit::Reversed if matches!(ids, [SlotId::Subject(..), SlotId::Subject(..)]) => loaded.reverse(),
+            Habit::Reversed => {}
+        }
+        match &self.habit {
+            Habit::Failing { down, .. } if down.load(Ordering::SeqCst) => Err(StoreError::unavailable("switched off")),
+            _ => Ok(loaded),
+        }
     }
+
     async fn put(&self, slot: &StoredSlot, expected: Expected) -> StoreResult<()> {
-        tokio::task::yield_now().await;
-        let put = self.0.put(slot, expected).await;
-        tokio::task::yield_now().await;
+        self.turn().await;
+        if matches!(&self.habit, Habit::Failing { read_only, .. } if read_only.load(Ordering::SeqCst)) {
+            return Err(StoreError::misconfigured("the database is read-only"));
+        }
+        let put = self.store.put(slot, expected).await;
+        self.turn().await;
         put
     }
-    async fn scan(&self, scan: &Scan) -> StoreResult<fieldseal::store::ScanPage> {
-        tokio::task::yield_now().await;
-        self.0.scan(scan).await
-    }
-    async fn raise_floor(&self, epoch: fieldseal::store::Epoch) -> StoreResult<()> {
-        self.0.raise_floor(epoch).await
-    }
-    async fn scrub(&self) -> StoreResult<fieldseal::store::Residue> {
-        self.0.scrub().await
-    }
-}
 
-/// A store whose answers to a batch of subjects come in the wrong order.
-#[derive(Debug)]
-struct Reversed(Arc<MemoryStore>);
+    async fn scan(&self, scan: &Scan) -> StoreResult<ScanPage> {
+        self.turn().await;
+        self.store.scan(scan).await
+    }
 
-#[async_trait::async_trait]
-impl KeyStore for Reversed {
-    async fn load(&self, ids: &[SlotId]) -> StoreResult<Vec<Option<StoredSlot>>> {
-        let mut slots = self.0.load(ids).await?;
-        if matches!(ids, [SlotId::Subject(..), SlotId::Subject(..)]) {
-            slots.reverse();
-        }
-        Ok(slots)
+    async fn raise_floor(&self, epoch: Epoch) -> StoreResult<()> {
+        self.store.raise_floor(epoch).await
     }
-    async fn put(&self, slot: &StoredSlot, expected: Expected) -> StoreResult<()> {
-        self.0.put(slot, expected).await
-    }
-    async fn scan(&self, scan: &Scan) -> StoreResult<fieldseal::store::ScanPage> {
-        self.0.scan(scan).await
-    }
-    async fn raise_floor(&self, epoch: fieldseal::store::Epoch) -> StoreResult<()> {
-        self.0.raise_floor(epoch).await
-    }
-    async fn scrub(&self) -> StoreResult<fieldseal::store::Residue> {
-        self.0.scrub().await
+
+    async fn scrub(&self) -> StoreResult<Residue> {
+        self.store.scrub().await
     }
 }

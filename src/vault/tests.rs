@@ -123,6 +123,27 @@ async fn a_new_line_is_journalled_first_and_above_every_line_that_slot_and_journ
     Ok(())
 }
 
+#[tokio::test]
+async fn a_plain_enrolment_goes_on_above_the_lines_that_the_journal_names() -> Result<()> {
+    let world = World::new()?;
+    let vault = world.vault().await?;
+    vault.default_tenant().enroll("ben").await?; // the tenant
+    let backup = all(&world.store).await?;
+    vault.default_tenant().enroll("ada").await?;
+    edit(&vault, "ada", destroy_all).await?;
+    world.vault().await?.default_tenant().enroll_with("ada", &Enrolment::new().again()).await?;
+    // The backup knows nothing of her; the journal names line 2.
+    let restored = World { store: Arc::new(backup), ..world };
+    restored.vault().await?.default_tenant().enroll("ada").await?;
+    let entries = restored.journal.read(0, 100).await?;
+    let line = |e: &JournalEntry| match e.event() {
+        JournalEvent::Reenrolled { line, .. } => Some(*line),
+        _ => None,
+    };
+    assert_eq!(entries.iter().filter_map(line).max(), Some(3), "and that it opens line 3 is journalled too");
+    Ok(())
+}
+
 async fn all(store: &MemoryStore) -> Result<MemoryStore> {
     let copy = MemoryStore::new();
     for slot in store.scan(&Scan::new(Filter::All)).await?.slots {
