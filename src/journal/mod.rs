@@ -11,7 +11,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 pub use crate::error::{JournalError, JournalErrorKind};
-pub use entry::{JournalEntry, JournalEvent};
+pub use entry::{ErasedLine, JournalEntry, JournalEvent};
 pub use memory::MemoryJournal;
 
 use crate::crypto::{mac, rng};

@@ -180,7 +180,7 @@ impl TenantPart {
                 let event = JournalEvent::RootCreated { key_id: wrapped.key_id };
                 vault.append(|at| JournalEntry::of_tenant(at, self.id().clone(), event.clone())).await?;
                 let epoch_keys = vec![wrap_epoch_key().await?];
-                let slot = TenantSlot { root: wrapped, epoch_keys, index_keys: Vec::new() };
+                let slot = TenantSlot { root: wrapped, erased_at: None, epoch_keys, index_keys: Vec::new() };
                 (slot.seal(self.id(), &root)?, Expected::Absent)
             }
         };

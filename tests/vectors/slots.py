@@ -88,6 +88,7 @@ def vault_slot(root: bytes) -> bytes:
 
 def tenant_slot(root: bytes) -> bytes:
     body = wrapped_root(3, pattern(1, 24), "key-3", pattern(2, 60))
+    body += struct.pack(">Q", 0)
     body += bytes([2])
     body += wrapped_root(1, pattern(3, 24), "key-1", pattern(4, 61))
     body += wrapped_root(3, pattern(5, 24), "key-3", pattern(6, 62))
@@ -95,6 +96,12 @@ def tenant_slot(root: bytes) -> bytes:
     body += struct.pack(">I", 4) + wrapped_root(2, pattern(7, 24), "key-2", pattern(8, 63))
     # The column is the lowest epoch of the root and the index keys; epoch keys don't count.
     return slot(TENANT, root, "acme", b"", LIVE, 2, 0, body)
+
+
+def erased_tenant(root: bytes) -> bytes:
+    body = wrapped_root(3, pattern(1, 24), "key-3", pattern(2, 60))
+    body += struct.pack(">Q", 1_700_000_000_000) + bytes([0, 0])
+    return slot(TENANT, root, "acme", b"", ERASED, 3, 0, body)
 
 
 def subject_slot(root: bytes, tag: bytes) -> bytes:
@@ -133,12 +140,26 @@ def journal_entries(tag: bytes) -> list[tuple[str, bytes]]:
     epoch = b"\x02" + struct.pack(">I", 1) + short(b"arn:key/1")
     max_age = b"\x03" + struct.pack(">Q", 600_000)
     again = b"\x04" + short(b"default") + struct.pack(">I", 2)
+    lines = b"\x02" + short(b"billing") + struct.pack(">II", 2, 3)
+    lines += short(b"default") + struct.pack(">II", 1, 1)
+    later = struct.pack(">Q", 1_800_000_000_000)
     return [
         ("the vault's root", entry(now, "", b"", root + pattern(1, 24))),
         ("an epoch", entry(now + 1, "", b"", epoch)),
         ("a tenant's root", entry(now + 2, "acme", b"", root + pattern(2, 24))),
         ("a raised max_age", entry(now + 3, "", b"", max_age)),
         ("a re-enrolment", entry(now + 4, "acme", tag, again)),
+        ("a root in the store", entry(now + 5, "acme", b"", b"\x05" + pattern(2, 24))),
+        ("a root given up", entry(now + 6, "acme", b"", b"\x06" + pattern(2, 24))),
+        ("an intended erasure", entry(now + 7, "acme", tag, b"\x07\x01" + lines)),
+        ("an erasure", entry(now + 8, "acme", tag, b"\x08" + lines)),
+        ("a hold", entry(now + 9, "acme", tag, b"\x09")),
+        ("its release", entry(now + 10, "acme", tag, b"\x0a")),
+        ("a scheduled erasure", entry(now + 11, "acme", tag, b"\x0b" + later)),
+        ("a cancelled one", entry(now + 12, "acme", tag, b"\x0c")),
+        ("a tenant's intended erasure", entry(now + 13, "acme", b"", b"\x0d")),
+        ("a tenant's erasure", entry(now + 14, "acme", b"", b"\x0e")),
+        ("a destroyed master key", entry(now + 15, "", b"", b"\x0f" + short(b"arn:key/1"))),
     ]
 
 
@@ -169,6 +190,7 @@ def document() -> bytes:
         for name, tenant, of, data in (
             ("vault", "", b"", vault_slot(root)),
             ("tenant", "acme", b"", tenant_slot(root)),
+            ("erased tenant", "acme", b"", erased_tenant(root)),
             ("subject", "acme", tag, subject_slot(root, tag)),
             ("tombstone", "acme", tag, tombstone(root, tag)),
         )

@@ -1,7 +1,8 @@
 //! A tenant's slot: its root, its wrapping key of each epoch, its index keys; each wrapped by the provider.
 
-use super::{Body, Columns, Epoch, Revision, SlotId, SlotState, StoredSlot, WrappedRoot};
+use super::{Body, Columns, Epoch, Revision, SlotId, SlotState, StoredSlot, WrappedRoot, millis, moment};
 use crate::bytes::{Damaged, Reader, Writer};
+use crate::clock::Timestamp;
 use crate::error::{Error, Result};
 use crate::id::TenantId;
 use crate::keys::RootKey;
@@ -11,7 +12,10 @@ const MAX_KEYS: usize = 64;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct TenantSlot {
+    /// It outlives the tenant's erasure: the tombstones of its subjects are authenticated by it.
     pub(crate) root: WrappedRoot,
+    /// When the tenant was erased: it has no other key since, and never gets one.
+    pub(crate) erased_at: Option<Timestamp>,
     /// Each under the master key of its own epoch; by epoch, in ascending order.
     pub(crate) epoch_keys: Vec<WrappedRoot>,
     /// By index epoch, in ascending order.
@@ -40,14 +44,18 @@ impl TenantSlot {
         if self.epoch_keys.len() > MAX_KEYS || self.index_keys.len() > MAX_KEYS {
             return Err(Error::invalid("a tenant has keys of at most 64 epochs at one time: retire some"));
         }
-        if !self.is_canonical() {
+        if !self.is_canonical() || self.erased_at.is_some_and(|at| at.as_millis() == 0) {
             return Err(Error::Bug("a tenant's slot out of order"));
         }
         super::seal(SlotId::Tenant(tenant.clone()), self, root)
     }
 
     fn is_canonical(&self) -> bool {
-        !self.epoch_keys.is_empty()
+        let keys_fit = match self.erased_at {
+            None => !self.epoch_keys.is_empty(),
+            Some(_) => self.epoch_keys.is_empty() && self.index_keys.is_empty(),
+        };
+        keys_fit
             && self.epoch_keys.len() <= MAX_KEYS
             && self.epoch_keys.is_sorted_by(|a, b| a.epoch < b.epoch)
             && self.index_keys.len() <= MAX_KEYS
@@ -59,11 +67,13 @@ impl Body for TenantSlot {
     /// The keys of old epochs stay until those are retired, so they don't count: the root and the index keys do.
     fn columns(&self) -> Columns {
         let epoch = self.index_keys.iter().map(|k| k.key.epoch).fold(self.root.epoch, Epoch::min);
-        Columns { state: SlotState::Live, epoch: Some(epoch), due: None }
+        let state = if self.erased_at.is_some() { SlotState::Erased } else { SlotState::Live };
+        Columns { state, epoch: Some(epoch), due: None }
     }
 
     fn write(&self, w: &mut Writer) {
         self.root.write(w);
+        w.u64(millis(self.erased_at));
         w.u8(u8::try_from(self.epoch_keys.len()).unwrap_or(u8::MAX));
         self.epoch_keys.iter().for_each(|key| key.write(w));
         w.u8(u8::try_from(self.index_keys.len()).unwrap_or(u8::MAX));
@@ -76,6 +86,7 @@ impl Body for TenantSlot {
     fn read(r: &mut Reader<'_>) -> Result<Self, Damaged> {
         let slot = Self {
             root: WrappedRoot::read(r)?,
+            erased_at: moment(r.u64()?),
             epoch_keys: (0..r.u8()?).map(|_| WrappedRoot::read(r)).collect::<Result<_, _>>()?,
             index_keys: (0..r.u8()?)
                 .map(|_| Ok(WrappedIndexKey { index_epoch: r.u32()?, key: WrappedRoot::read(r)? }))

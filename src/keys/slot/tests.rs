@@ -120,11 +120,24 @@ fn subject_slot() -> impl Strategy<Value = SubjectSlot> {
 fn tenant_slot() -> impl Strategy<Value = TenantSlot> {
     let epoch_keys = btree_map(epoch(), wrapped_root(), 1..4);
     let index_keys = btree_map(any::<u32>(), wrapped_root(), 0..4);
-    (wrapped_root(), epoch_keys, index_keys).prop_map(|(root, epoch_keys, index_keys)| TenantSlot {
-        root,
-        epoch_keys: epoch_keys.into_iter().map(|(epoch, key)| WrappedRoot { epoch, ..key }).collect(),
-        index_keys: index_keys.into_iter().map(|(index_epoch, key)| WrappedIndexKey { index_epoch, key }).collect(),
-    })
+    (wrapped_root(), option::of(moment_from_1()), epoch_keys, index_keys).prop_map(
+        |(root, erased_at, epoch_keys, index_keys)| {
+            let mut slot = TenantSlot {
+                root,
+                erased_at,
+                epoch_keys: epoch_keys.into_iter().map(|(epoch, key)| WrappedRoot { epoch, ..key }).collect(),
+                index_keys: index_keys
+                    .into_iter()
+                    .map(|(index_epoch, key)| WrappedIndexKey { index_epoch, key })
+                    .collect(),
+            };
+            if slot.erased_at.is_some() {
+                slot.epoch_keys.clear();
+                slot.index_keys.clear();
+            }
+            slot
+        },
+    )
 }
 
 fn vault_slot() -> impl Strategy<Value = VaultSlot> {
@@ -389,6 +402,7 @@ fn wrapped(epoch: u32) -> WrappedRoot {
 fn a_tenant_slot_out_of_order_or_bounds_is_neither_written_nor_read() {
     let slot = |epochs: &[u32], indexes: &[u32]| TenantSlot {
         root: wrapped(1),
+        erased_at: None,
         epoch_keys: epochs.iter().map(|e| wrapped(*e)).collect(),
         index_keys: indexes.iter().map(|i| WrappedIndexKey { index_epoch: *i, key: wrapped(1) }).collect(),
     };
@@ -397,6 +411,8 @@ fn a_tenant_slot_out_of_order_or_bounds_is_neither_written_nor_read() {
     assert_eq!(TenantSlot::open(&good.seal(&acme(), &root(1)).unwrap(), &root(1)).unwrap(), good);
     for (what, slot) in [
         ("no epoch key", slot(&[], &[])),
+        ("an epoch key after its erasure", TenantSlot { erased_at: Some(at(1)), ..slot(&[1], &[]) }),
+        ("an index key after its erasure", TenantSlot { erased_at: Some(at(1)), ..slot(&[], &[1]) }),
         ("65 epoch keys", slot(&all, &[])),
         ("epoch keys out of order", slot(&[2, 1], &[])),
         ("an epoch twice", slot(&[1, 1], &[])),
@@ -564,7 +580,8 @@ fn a_subject_slot_shows_its_state_and_what_is_due() {
 fn a_tenant_slot_shows_the_lowest_epoch_that_something_must_leave() {
     let index = |epoch| WrappedIndexKey { index_epoch: epoch, key: wrapped(epoch) };
     for (root_epoch, index_keys, expected) in [(3, vec![], 3), (3, vec![index(2)], 2), (3, vec![index(4)], 3)] {
-        let slot = TenantSlot { root: wrapped(root_epoch), epoch_keys: vec![wrapped(1), wrapped(3)], index_keys };
+        let epoch_keys = vec![wrapped(1), wrapped(3)];
+        let slot = TenantSlot { root: wrapped(root_epoch), erased_at: None, epoch_keys, index_keys };
         let stored = slot.seal(&acme(), &root(1)).unwrap();
         assert_eq!(stored.epoch(), Some(epoch_of(expected)), "old epoch keys don't hold it back");
     }
@@ -606,7 +623,7 @@ fn slots_and_tags_are_what_another_program_makes_of_the_format() {
     }
     let slots = file["slots"].as_array().unwrap();
     let bytes = |name: &str| unhex(&slots.iter().find(|slot| slot["name"] == name).unwrap()["slot"]);
-    assert_eq!(slots.len(), 4);
+    assert_eq!(slots.len(), 5);
 
     let record = |epoch, state, created_at, master| EpochRecord {
         epoch: epoch_of(epoch),
@@ -628,10 +645,13 @@ fn slots_and_tags_are_what_another_program_makes_of_the_format() {
 
     let tenant = TenantSlot {
         root: patterned(3, 1, "key-3", &pattern::<60>(2)),
+        erased_at: None,
         epoch_keys: vec![patterned(1, 3, "key-1", &pattern::<61>(4)), patterned(3, 5, "key-3", &pattern::<62>(6))],
         index_keys: vec![WrappedIndexKey { index_epoch: 4, key: patterned(2, 7, "key-2", &pattern::<63>(8)) }],
     };
     same(&tenant, &tenant.seal(&acme(), &root).unwrap(), &bytes("tenant"), &root);
+    let gone = TenantSlot { erased_at: Some(at(1_700_000_000_000)), epoch_keys: vec![], index_keys: vec![], ..tenant };
+    same(&gone, &gone.seal(&acme(), &root).unwrap(), &bytes("erased tenant"), &root);
 
     let tag = Tag::from_bytes(pattern(10));
     let version = |number, created_at, seal_from: Option<u64>, first| KeyVersion {
