@@ -61,10 +61,12 @@ pub enum JournalEvent {
         /// What is destroyed: 1 to 32 purposes, by name.
         lines: Vec<ErasedLine>,
     },
-    /// They are destroyed.
+    /// They are destroyed, of which a store that was restored from a backup must be reminded.
     ErasureDone {
         /// What was destroyed: 1 to 32 purposes, by name.
         lines: Vec<ErasedLine>,
+        /// The highest epoch that the journal names so far: no later master key ever wrapped one of these keys.
+        until: Epoch,
     },
     /// A hold is put on the subject: it can't be erased.
     Held,
@@ -80,7 +82,10 @@ pub enum JournalEvent {
     /// Every key of the tenant is to be destroyed. Binding.
     TenantErasureIntended,
     /// They are destroyed.
-    TenantErasureDone,
+    TenantErasureDone {
+        /// The highest epoch that the journal names so far.
+        until: Epoch,
+    },
     /// A master key was destroyed at its provider, or its destruction was ordered.
     MasterKeyDestroyed {
         /// The master key.
@@ -96,26 +101,20 @@ pub struct ErasedLine {
     pub purpose: Purpose,
     /// Its highest line that is destroyed, from 1.
     pub line: u32,
-    /// The epoch in which the oldest key was made that is destroyed here: older master keys never wrapped one of them.
-    pub since: Epoch,
 }
 
 impl ErasedLine {
     /// A line, and those below it.
-    pub fn new(purpose: Purpose, line: u32, since: Epoch) -> Self {
-        Self { purpose, line, since }
+    pub fn new(purpose: Purpose, line: u32) -> Self {
+        Self { purpose, line }
     }
 
     fn write(&self, w: &mut Writer) {
-        w.bytes(self.purpose.as_str().as_bytes()).u32(self.line).u32(self.since.get());
+        w.bytes(self.purpose.as_str().as_bytes()).u32(self.line);
     }
 
     fn read(r: &mut Reader<'_>) -> Result<Self, Damaged> {
-        Ok(Self {
-            purpose: Purpose::new(r.text(Id::MAX_LEN)?).map_err(|_| Damaged)?,
-            line: r.u32()?,
-            since: Epoch::new(r.u32()?).ok_or(Damaged)?,
-        })
+        Ok(Self { purpose: Purpose::new(r.text(Id::MAX_LEN)?).map_err(|_| Damaged)?, line: r.u32()? })
     }
 }
 
@@ -193,8 +192,8 @@ impl JournalEntry {
                 write_lines(w.u8(7).u8(u8::from(*whole)), lines);
                 &mut w
             }
-            JournalEvent::ErasureDone { lines } => {
-                write_lines(w.u8(8), lines);
+            JournalEvent::ErasureDone { lines, until } => {
+                write_lines(w.u8(8).u32(until.get()), lines);
                 &mut w
             }
             JournalEvent::Held => w.u8(9),
@@ -202,7 +201,7 @@ impl JournalEntry {
             JournalEvent::ErasureScheduled { at } => w.u8(11).u64(at.as_millis()),
             JournalEvent::ErasureCancelled => w.u8(12),
             JournalEvent::TenantErasureIntended => w.u8(13),
-            JournalEvent::TenantErasureDone => w.u8(14),
+            JournalEvent::TenantErasureDone { until } => w.u8(14).u32(until.get()),
             JournalEvent::MasterKeyDestroyed { master } => w.u8(15).bytes(master.as_str().as_bytes()),
         };
         w.finish()
@@ -254,13 +253,13 @@ impl JournalEntry {
                 },
                 lines: read_lines(&mut r)?,
             },
-            8 => JournalEvent::ErasureDone { lines: read_lines(&mut r)? },
+            8 => JournalEvent::ErasureDone { until: Epoch::new(r.u32()?).ok_or(Damaged)?, lines: read_lines(&mut r)? },
             9 => JournalEvent::Held,
             10 => JournalEvent::Released,
             11 => JournalEvent::ErasureScheduled { at: Timestamp::from_millis(r.u64()?) },
             12 => JournalEvent::ErasureCancelled,
             13 => JournalEvent::TenantErasureIntended,
-            14 => JournalEvent::TenantErasureDone,
+            14 => JournalEvent::TenantErasureDone { until: Epoch::new(r.u32()?).ok_or(Damaged)? },
             15 => JournalEvent::MasterKeyDestroyed {
                 master: MasterKeyId::new(r.text(Id::MAX_LEN)?).map_err(|_| Damaged)?,
             },
@@ -284,7 +283,7 @@ mod tests {
         let at = Timestamp::from_millis(7);
         let master = MasterKeyId::new("k").unwrap();
         let second_master = master.clone();
-        let line = |name: &str, line| ErasedLine::new(Purpose::new(name).unwrap(), line, Epoch::FIRST);
+        let line = |name: &str, line| ErasedLine::new(Purpose::new(name).unwrap(), line);
         let of_tag = |event| JournalEntry::of_subject(at, tenant.clone(), tag, event);
         for entry in [
             JournalEntry::store_wide(at, JournalEvent::RootCreated { key_id: KeyId::from_bytes([1; 24]) }),
@@ -297,7 +296,7 @@ mod tests {
             ),
             of_tag(JournalEvent::Reenrolled { purpose: Purpose::new("p").unwrap(), line: 2 }),
             of_tag(JournalEvent::ErasureIntended { whole: true, lines: vec![line("a", 1), line("b", 2)] }),
-            of_tag(JournalEvent::ErasureDone { lines: vec![line("a", 1)] }),
+            of_tag(JournalEvent::ErasureDone { lines: vec![line("a", 1)], until: Epoch::FIRST }),
             of_tag(JournalEvent::ErasureScheduled { at }),
             of_tag(JournalEvent::Held),
             JournalEntry::store_wide(at, JournalEvent::MasterKeyDestroyed { master: second_master }),
@@ -315,7 +314,7 @@ mod tests {
     #[test]
     fn the_longest_entry_fits_and_lines_out_of_order_do_not_read() {
         let name = |n: usize| Purpose::new(format!("{n:04}").repeat(256)).unwrap();
-        let line = |n, line| ErasedLine::new(name(n), line, Epoch::FIRST);
+        let line = |n, line| ErasedLine::new(name(n), line);
         let entry = |lines| {
             let tenant = TenantId::new("t".repeat(1024)).unwrap();
             let event = JournalEvent::ErasureIntended { whole: true, lines };
@@ -348,9 +347,9 @@ mod tests {
         let master = MasterKeyId::new("arn:key/1").unwrap();
         let second_master = master.clone();
         let of_tag = |n, event| JournalEntry::of_subject(at(n), acme(), tag, event);
-        let line =
-            |purpose, line, since| ErasedLine::new(Purpose::new(purpose).unwrap(), line, Epoch::new(since).unwrap());
-        let lines = || vec![line("billing", 2, 3), line("default", 1, 1)];
+        let line = |purpose, line| ErasedLine::new(Purpose::new(purpose).unwrap(), line);
+        let lines = || vec![line("billing", 2), line("default", 1)];
+        let until = Epoch::new(3).unwrap();
         let ours = [
             JournalEntry::store_wide(at(0), JournalEvent::RootCreated { key_id: key_id(0x10) }),
             JournalEntry::store_wide(at(1), JournalEvent::EpochOpened { epoch: Epoch::FIRST, master }),
@@ -360,13 +359,13 @@ mod tests {
             JournalEntry::of_tenant(at(5), acme(), JournalEvent::RootStored { key_id: key_id(0x20) }),
             JournalEntry::of_tenant(at(6), acme(), JournalEvent::RootLost { key_id: key_id(0x20) }),
             of_tag(7, JournalEvent::ErasureIntended { whole: true, lines: lines() }),
-            of_tag(8, JournalEvent::ErasureDone { lines: lines() }),
+            of_tag(8, JournalEvent::ErasureDone { lines: lines(), until }),
             of_tag(9, JournalEvent::Held),
             of_tag(10, JournalEvent::Released),
             of_tag(11, JournalEvent::ErasureScheduled { at: Timestamp::from_millis(1_800_000_000_000) }),
             of_tag(12, JournalEvent::ErasureCancelled),
             JournalEntry::of_tenant(at(13), acme(), JournalEvent::TenantErasureIntended),
-            JournalEntry::of_tenant(at(14), acme(), JournalEvent::TenantErasureDone),
+            JournalEntry::of_tenant(at(14), acme(), JournalEvent::TenantErasureDone { until }),
             JournalEntry::store_wide(at(15), JournalEvent::MasterKeyDestroyed { master: second_master }),
         ];
         let theirs = file["journal"].as_array().unwrap();

@@ -140,8 +140,7 @@ def journal_entries(tag: bytes) -> list[tuple[str, bytes]]:
     epoch = b"\x02" + struct.pack(">I", 1) + short(b"arn:key/1")
     max_age = b"\x03" + struct.pack(">Q", 600_000)
     again = b"\x04" + short(b"default") + struct.pack(">I", 2)
-    lines = b"\x02" + short(b"billing") + struct.pack(">II", 2, 3)
-    lines += short(b"default") + struct.pack(">II", 1, 1)
+    lines = b"\x02" + short(b"billing") + u32(2) + short(b"default") + u32(1)
     later = struct.pack(">Q", 1_800_000_000_000)
     return [
         ("the vault's root", entry(now, "", b"", root + pattern(1, 24))),
@@ -152,13 +151,13 @@ def journal_entries(tag: bytes) -> list[tuple[str, bytes]]:
         ("a root in the store", entry(now + 5, "acme", b"", b"\x05" + pattern(2, 24))),
         ("a root given up", entry(now + 6, "acme", b"", b"\x06" + pattern(2, 24))),
         ("an intended erasure", entry(now + 7, "acme", tag, b"\x07\x01" + lines)),
-        ("an erasure", entry(now + 8, "acme", tag, b"\x08" + lines)),
+        ("an erasure", entry(now + 8, "acme", tag, b"\x08" + u32(3) + lines)),
         ("a hold", entry(now + 9, "acme", tag, b"\x09")),
         ("its release", entry(now + 10, "acme", tag, b"\x0a")),
         ("a scheduled erasure", entry(now + 11, "acme", tag, b"\x0b" + later)),
         ("a cancelled one", entry(now + 12, "acme", tag, b"\x0c")),
         ("a tenant's intended erasure", entry(now + 13, "acme", b"", b"\x0d")),
-        ("a tenant's erasure", entry(now + 14, "acme", b"", b"\x0e")),
+        ("a tenant's erasure", entry(now + 14, "acme", b"", b"\x0e" + u32(3))),
         ("a destroyed master key", entry(now + 15, "", b"", b"\x0f" + short(b"arn:key/1"))),
     ]
 
