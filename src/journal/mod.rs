@@ -64,7 +64,8 @@ pub trait ErasureJournal: Debug + Send + Sync + 'static {
     /// Reads only.
     async fn read(&self, from: u64, limit: usize) -> Result<Vec<JournalEntry>, JournalError>;
 
-    /// Reads the entries about one subject, or with no tag those about the tenant itself, as far as the head `up_to`.
+    /// Reads the entries about one subject; with no tag those about the tenant itself, with no tenant either those about the
+    /// key store as a whole; as far as the head `up_to`, in order.
     ///
     /// # Errors
     /// [`JournalError`] if the journal can't be reached or is damaged.
@@ -73,7 +74,7 @@ pub trait ErasureJournal: Debug + Send + Sync + 'static {
     /// Reads only.
     async fn read_of(
         &self,
-        tenant: &TenantId,
+        tenant: Option<&TenantId>,
         tag: Option<&Tag>,
         up_to: &Head,
     ) -> Result<Vec<JournalEntry>, JournalError>;
@@ -171,7 +172,7 @@ macro_rules! forward {
 
             async fn read_of(
                 &self,
-                tenant: &TenantId,
+                tenant: Option<&TenantId>,
                 tag: Option<&Tag>,
                 up_to: &Head,
             ) -> Result<Vec<JournalEntry>, JournalError> {

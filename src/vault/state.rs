@@ -135,7 +135,7 @@ impl TenantPart {
     async fn check_journalled(&self, vault: &VaultInner, root_id: &KeyId) -> Result<()> {
         let Some(journal) = vault.journal.as_ref().filter(|_| self.lock().root_id.is_none()) else { return Ok(()) };
         let head = journal.head().await?;
-        let entries = journal.read_of(self.id(), None, &head).await?;
+        let entries = journal.read_of(Some(self.id()), None, &head).await?;
         let told = |e: &JournalEntry| matches!(e.event(), JournalEvent::RootCreated { key_id } if key_id.is(root_id));
         if entries.iter().any(told) {
             return Ok(());
@@ -200,7 +200,7 @@ impl TenantPart {
         }
         let Some(journal) = &vault.journal else { return Ok(true) };
         let head = journal.head().await?;
-        if journal.read_of(self.id(), None, &head).await?.is_empty() {
+        if journal.read_of(Some(self.id()), None, &head).await?.is_empty() {
             return Ok(true);
         }
         // A root was journalled. Either its put never happened, and then nothing else was; or the store was restored.

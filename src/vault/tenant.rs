@@ -231,7 +231,7 @@ impl Tenant {
             return Ok(lines); // no line is opened
         }
         let head = journal.head().await?;
-        for entry in journal.read_of(self.id(), Some(tag), &head).await? {
+        for entry in journal.read_of(Some(self.id()), Some(tag), &head).await? {
             if let JournalEvent::Reenrolled { purpose, line } = entry.event() {
                 let highest = lines.entry(purpose.clone()).or_insert(0);
                 *highest = line.max(highest).to_owned();
