@@ -1,6 +1,7 @@
 //! Time, passed in: [`Clock`], [`SystemClock`] and [`Timestamp`]. Imports nothing of the crate.
 
 use std::fmt;
+use std::str::FromStr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -91,6 +92,48 @@ impl fmt::Display for Timestamp {
         let (h, m, s) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
         write!(f, "{year:04}-{month:02}-{day:02}T{h:02}:{m:02}:{s:02}.{millis:03}Z")
     }
+}
+
+/// Reads what [`Timestamp`] displays as, and no other form: `2026-11-24T20:33:02.000Z`, years 1970 to 9999.
+impl FromStr for Timestamp {
+    type Err = NotATimestamp;
+
+    fn from_str(text: &str) -> Result<Self, NotATimestamp> {
+        let digits = |range: std::ops::Range<usize>| -> Option<u64> {
+            let part = text.get(range)?;
+            if part.bytes().all(|c| c.is_ascii_digit()) { part.parse().ok() } else { None }
+        };
+        let read = || {
+            let year = digits(0..4).filter(|year| *year >= 1970)?;
+            let (month, day) = (digits(5..7)?, digits(8..10)?);
+            let of_day = (digits(11..13)? * 3600 + digits(14..16)? * 60 + digits(17..19)?) * 1000 + digits(20..23)?;
+            Some(Self(days_from_civil(year, month, day) * 86_400_000 + of_day))
+        };
+        // Whatever is not a date, or is written otherwise, doesn't display as itself.
+        read().filter(|moment| moment.to_string() == text).ok_or(NotATimestamp)
+    }
+}
+
+/// The text is no moment as [`Timestamp`] displays it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct NotATimestamp;
+
+impl fmt::Display for NotATimestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a moment is written as 2026-11-24T20:33:02.000Z")
+    }
+}
+
+impl std::error::Error for NotATimestamp {}
+
+/// The number of days from 1970-01-01 to a date not before it, for a month of 1 to 12; else some other date's.
+fn days_from_civil(year: u64, month: u64, day: u64) -> u64 {
+    let year = year - u64::from(month <= 2);
+    let (era, yoe) = (year / 400, year % 400);
+    let doy = (153 * (if month > 2 { month - 3 } else { month + 9 }) + 2) / 5 + day.saturating_sub(1);
+    let doe = yoe * 365 + yoe / 4 - yoe / 100 + doy;
+    (era * 146_097 + doe).saturating_sub(719_468)
 }
 
 /// The proleptic Gregorian date of a number of days after 1970-01-01, counted in 400-year cycles from a March 1st.
@@ -190,6 +233,24 @@ mod tests {
             (253_402_300_799_000, "9999-12-31T23:59:59.000Z"),
         ] {
             assert_eq!(Timestamp::from_millis(millis).to_string(), text);
+            assert_eq!(text.parse::<Timestamp>().unwrap().as_millis(), millis);
+        }
+        for text in [
+            "",
+            "2026-02-29T00:00:00.000Z",
+            "2026-13-01T00:00:00.000Z",
+            "2026-00-01T00:00:00.000Z",
+            "2026-01-00T00:00:00.000Z",
+            "2026-01-01T24:00:00.000Z",
+            "2026-01-01T00:00:60.000Z",
+            "2026-01-01T00:00:00Z",
+            "2026-01-01 00:00:00.000Z",
+            "2026-01-01T00:00:00.000z",
+            "1969-12-31T23:59:59.999Z",
+            "+026-01-01T00:00:00.000Z",
+            "2026-01-01T00:00:00.000Zé",
+        ] {
+            assert!(text.parse::<Timestamp>().is_err(), "{text}");
         }
         let _ = Timestamp::from_millis(u64::MAX).to_string();
     }

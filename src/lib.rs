@@ -79,6 +79,7 @@ pub mod id;
 mod integrations;
 pub mod journal;
 mod keys;
+pub mod lifecycle;
 pub mod provider;
 pub mod record;
 pub mod store;

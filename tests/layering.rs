@@ -22,8 +22,9 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("store", &["keys", "thread"]),
     ("journal", &["keys"]),
     ("vault", &["subject", "provider", "store", "journal"]),
-    ("integrations", &["record", "vault"]),
-    ("testing", &["record", "vault"]),
+    ("lifecycle", &["vault"]),
+    ("integrations", &["record", "lifecycle"]),
+    ("testing", &["record", "lifecycle"]),
     ("fuzzing", &["keys", "provider"]),
 ];
 
@@ -41,6 +42,8 @@ const ROOT: &[(&str, &str)] = &[
     ("Plaintext", "value"),
     ("Column", "record"),
     ("Record", "record"),
+    ("Tenant", "vault"),
+    ("Vault", "vault"),
 ];
 
 #[test]
@@ -64,7 +67,7 @@ fn modules_import_only_what_is_below_them() {
 #[test]
 fn the_vault_knows_no_adapter() {
     let adapters = ["LocalKeyring", "MemoryStore", "SqliteStore", "MemoryJournal", "FileJournal"];
-    for (file, code) in code_of("vault") {
+    for (file, code) in code_of("vault").into_iter().chain(code_of("lifecycle")) {
         for adapter in adapters {
             assert!(!code.contains(adapter), "{} names {adapter}", file.display());
         }

@@ -206,6 +206,10 @@ impl MasterKeyProvider for Overheard {
     async fn destroy_key(&self, id: &MasterKeyId) -> Result<Destruction, ProviderError> {
         self.provider.destroy_key(id).await
     }
+
+    async fn destruction(&self, id: &MasterKeyId) -> Result<Option<Destruction>, ProviderError> {
+        self.provider.destruction(id).await
+    }
 }
 
 #[test]

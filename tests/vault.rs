@@ -467,8 +467,12 @@ async fn a_store_without_a_journal_adopts_its_first_one_for_good() -> Result {
     let events: Vec<_> = world.journal.read(0, 10).await?.iter().map(|e| e.event().clone()).collect();
     assert!(matches!(
         events.as_slice(),
-        [JournalEvent::RootCreated { .. }, JournalEvent::EpochOpened { epoch, .. }, JournalEvent::RootCreated { .. }]
-            if epoch.get() == 1
+        [
+            JournalEvent::RootCreated { .. },
+            JournalEvent::EpochOpened { epoch, .. },
+            JournalEvent::RootCreated { .. },
+            JournalEvent::RootStored { .. },
+        ] if epoch.get() == 1
     ));
     Ok(())
 }
@@ -485,6 +489,7 @@ async fn roots_and_epochs_are_journalled_before_they_are_used() -> Result {
             (None, JournalEvent::RootCreated { .. }),
             (None, JournalEvent::EpochOpened { .. }),
             (Some("acme"), JournalEvent::RootCreated { .. }),
+            (Some("acme"), JournalEvent::RootStored { .. }),
         ]
     ));
     Ok(())
@@ -495,7 +500,7 @@ async fn an_empty_store_beside_a_journal_that_tells_of_tenants_is_refused() -> R
     let world = World::new()?;
     world.vault().await?.default_tenant().enroll("ada").await?;
     let lost = World { store: Arc::new(MemoryStore::new()), ..world };
-    assert!(matches!(lost.vault().await, Err(Error::StoreBehindJournal { missing: 3 })));
+    assert!(matches!(lost.vault().await, Err(Error::StoreBehindJournal { missing: 4 })));
     Ok(())
 }
 

@@ -42,6 +42,11 @@ pub enum Error {
         /// When it was erased, or will be.
         at: Timestamp,
     },
+    /// The tenant was erased, with every subject that it had: it is never made anew.
+    TenantErased {
+        /// When it was erased.
+        at: Timestamp,
+    },
     /// The subject has no keys for this purpose: declare it on the builder and enroll the subject again.
     PurposeUnknown,
     /// The subject's data for this purpose was erased.
@@ -118,6 +123,7 @@ impl fmt::Display for Error {
             Self::KeyNotHeld => f.write_str("the envelope names a key that is not held: refresh the subject keys"),
             Self::SubjectUnknown => f.write_str("the subject has no keys: enroll it first"),
             Self::SubjectErased { at } => write!(f, "the subject was erased at {at}"),
+            Self::TenantErased { at } => write!(f, "the tenant was erased at {at}"),
             Self::PurposeUnknown => f.write_str(
                 "the subject has no keys for this purpose: declare it on the builder and enroll the subject again",
             ),

@@ -3,6 +3,7 @@
 //! Imports `error`, `id`, `clock`, `bytes`, `crypto`, `envelope` and `keys`; knows no other port.
 
 mod entry;
+pub(crate) mod history;
 mod memory;
 
 use std::fmt::{self, Debug};

@@ -59,6 +59,16 @@ pub trait MasterKeyProvider: Debug + Send + Sync + 'static {
     /// # Cancel safety
     /// A call that is dropped may have destroyed the key; calling again tells.
     async fn destroy_key(&self, id: &MasterKeyId) -> Result<Destruction, ProviderError>;
+
+    /// How far the destruction of a master key has gone; none if it is usable. Asks, and changes nothing: a destruction
+    /// that was called back at the provider is not ordered again.
+    ///
+    /// # Errors
+    /// [`ProviderError`] of kind `UnknownKey` if there never was one of this id.
+    ///
+    /// # Cancel safety
+    /// Reads only.
+    async fn destruction(&self, id: &MasterKeyId) -> Result<Option<Destruction>, ProviderError>;
 }
 
 /// How far the destruction of a master key went.
@@ -102,6 +112,10 @@ macro_rules! forward {
 
             async fn destroy_key(&self, id: &MasterKeyId) -> Result<Destruction, ProviderError> {
                 (**self).destroy_key(id).await
+            }
+
+            async fn destruction(&self, id: &MasterKeyId) -> Result<Option<Destruction>, ProviderError> {
+                (**self).destruction(id).await
             }
         }
     )*};

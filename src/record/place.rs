@@ -4,7 +4,7 @@ use std::fmt;
 use std::marker::PhantomData;
 
 use super::{Column, Field, Record, check_owner};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::id::RecordIds as _;
 use crate::subject::{Opener, Sealer, SubjectKeys};
 
@@ -54,10 +54,8 @@ impl<'k, R: Record> Place<'k, R> {
     /// # Errors
     /// Those of [`Record::open`].
     pub fn open<C: Column>(&mut self, field: Field<R, C>, column: &C) -> Result<C::Plain> {
-        // The opener checked the age when the place was made, which may be long ago.
-        if self.keys.expired() {
-            return Err(Error::KeysExpired);
-        }
+        // The opener checked the keys when the place was made, which may be long ago.
+        self.keys.check()?;
         column.open_with(&mut self.opener, field.spec())
     }
 }

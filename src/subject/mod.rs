@@ -7,6 +7,7 @@ mod sealer;
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 pub use opener::Opener;
@@ -23,7 +24,8 @@ use crate::keys::ring::KeyRing;
 
 /// One subject's data keys, unwrapped, for at most `max_age`.
 ///
-/// Cloning shares them. They are wiped when the last clone, the cache's included, is gone. Every call checks their age.
+/// Cloning shares them. They are wiped when the last clone, the cache's included, is gone. Every call checks their age, and
+/// whether this process erased the subject since.
 ///
 /// # Security
 /// Whoever holds these can open all that the subject has under their purposes: keep them no longer than the request.
@@ -41,8 +43,42 @@ struct Inner {
     loaded: Stamp,
     /// Loaded by a refresh, which is rate-limited.
     by_refresh: bool,
+    mark: Arc<Mark>,
     ring: KeyRing,
 }
+
+/// Ends every key of a subject that is out: shared by all that were read since the last erasure.
+#[derive(Debug, Default)]
+pub(crate) struct Mark(AtomicU64);
+
+/// Why keys that are out are not to be used any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// The subject was erased, or its erasure is scheduled.
+    Erased { at: Timestamp },
+    /// Something else changed that they don't know of: read them again.
+    Outdated,
+}
+
+impl Mark {
+    pub(crate) fn set(&self, end: End) {
+        let value = match end {
+            End::Erased { at } => at.as_millis().clamp(1, OUTDATED - 1),
+            End::Outdated => OUTDATED,
+        };
+        self.0.store(value, Ordering::Release);
+    }
+
+    fn check(&self) -> Result<()> {
+        match self.0.load(Ordering::Acquire) {
+            0 => Ok(()),
+            OUTDATED => Err(Error::KeysExpired),
+            at => Err(Error::SubjectErased { at: Timestamp::from_millis(at) }),
+        }
+    }
+}
+
+const OUTDATED: u64 = u64::MAX;
 
 /// What all subject keys of a tenant have in common.
 #[derive(Debug)]
@@ -54,8 +90,15 @@ pub(crate) struct Policy {
 }
 
 impl SubjectKeys {
-    pub(crate) fn new(policy: Arc<Policy>, subject: SubjectId, ring: KeyRing, loaded: Stamp, by_refresh: bool) -> Self {
-        Self { inner: Arc::new(Inner { policy, subject, loaded, by_refresh, ring }), refreshed: false }
+    pub(crate) fn new(
+        policy: Arc<Policy>,
+        subject: SubjectId,
+        ring: KeyRing,
+        loaded: Stamp,
+        by_refresh: bool,
+        mark: Arc<Mark>,
+    ) -> Self {
+        Self { inner: Arc::new(Inner { policy, subject, loaded, by_refresh, mark, ring }), refreshed: false }
     }
 
     /// The same keys, asked for at `asked` because of a key that older ones did not hold. Only a read that began later can
@@ -110,9 +153,14 @@ impl SubjectKeys {
         }))
     }
 
-    /// Whether the keys are past `max_age`.
+    /// Whether the keys are past `max_age`, or ended before.
     pub(crate) fn expired(&self) -> bool {
-        self.inner.loaded.expired(&self.inner.policy.clock, self.inner.policy.max_age)
+        self.ring().is_err()
+    }
+
+    /// That these may be used now.
+    pub(crate) fn check(&self) -> Result<()> {
+        self.ring().map(drop)
     }
 
     pub(crate) fn belong_to(&self, tenant: &TenantId, subject: &SubjectId) -> bool {
@@ -134,9 +182,10 @@ impl SubjectKeys {
         purposes.iter().all(|purpose| self.inner.ring.knows(purpose))
     }
 
-    /// The keys, if they are not past their age, and the time of day.
+    /// The keys, if they are not past their age and the subject was not erased since, and the time of day.
     fn ring(&self) -> Result<(&KeyRing, Timestamp)> {
-        let Inner { policy, loaded, ring, .. } = &*self.inner;
+        let Inner { policy, loaded, ring, mark, .. } = &*self.inner;
+        mark.check()?;
         let now = Stamp::now(&policy.clock);
         if loaded.expired_at(&now, policy.max_age) { Err(Error::KeysExpired) } else { Ok((ring, now.wall())) }
     }

@@ -52,13 +52,14 @@ pub(crate) fn policy(tenant: &str, suite: Suite, clock: Arc<dyn Clock>) -> Arc<P
 /// Keys that were loaded now: not refreshed, so more may come.
 pub(crate) fn subject_keys(policy: &Arc<Policy>, subject: &str, ring: KeyRing) -> SubjectKeys {
     let loaded = Stamp::now(&policy.clock);
-    SubjectKeys::new(policy.clone(), SubjectId::new(subject).unwrap(), ring, loaded, false)
+    SubjectKeys::new(policy.clone(), SubjectId::new(subject).unwrap(), ring, loaded, false, Arc::default())
 }
 
 fn refreshed(keys: &SubjectKeys, ring: KeyRing) -> SubjectKeys {
     let policy = &keys.inner.policy;
     let loaded = Stamp::now(&policy.clock);
-    SubjectKeys::new(policy.clone(), keys.subject().clone(), ring, loaded, true).refreshed_since(&loaded)
+    SubjectKeys::new(policy.clone(), keys.subject().clone(), ring, loaded, true, Arc::default())
+        .refreshed_since(&loaded)
 }
 
 fn key(byte: u8) -> KeyMaterial {
@@ -485,7 +486,7 @@ fn ring_of_slot(purposes: &[InSlot<'_>]) -> KeyRing {
         let versions = (1..).zip(keys.iter()).map(version).collect();
         PurposeSlot {
             line: 1,
-            line_epoch: Epoch::FIRST,
+            since: Epoch::FIRST,
             erased_at: (!destroyed.is_empty()).then_some(Timestamp::from_millis(ERASED_AT)),
             destroyed: destroyed.iter().map(|byte| key(*byte).id()).collect(),
             versions,

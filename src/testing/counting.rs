@@ -86,6 +86,8 @@ counts! {
     unwraps;
     /// Calls of [`MasterKeyProvider::destroy_key`].
     destroys;
+    /// Calls of [`MasterKeyProvider::destruction`].
+    destructions;
 }
 
 fn count(number: &AtomicU64) {
@@ -143,5 +145,10 @@ impl<P: MasterKeyProvider> MasterKeyProvider for Counting<P> {
     async fn destroy_key(&self, id: &MasterKeyId) -> Result<Destruction, ProviderError> {
         count(&self.counts.0.destroys);
         self.inner.destroy_key(id).await
+    }
+
+    async fn destruction(&self, id: &MasterKeyId) -> Result<Option<Destruction>, ProviderError> {
+        count(&self.counts.0.destructions);
+        self.inner.destruction(id).await
     }
 }

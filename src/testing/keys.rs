@@ -33,5 +33,5 @@ pub fn keys_for(subject: &(impl HasSubject + ?Sized), purposes: &[&str], erased:
         max_age: Duration::from_secs(3600),
         clock,
     };
-    SubjectKeys::new(Arc::new(policy), subject.subject().unwrap(), KeyRing::of(ring), loaded, false)
+    SubjectKeys::new(Arc::new(policy), subject.subject().unwrap(), KeyRing::of(ring), loaded, false, Arc::default())
 }

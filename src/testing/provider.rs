@@ -74,6 +74,7 @@ macro_rules! provider_suite {
                 a_destroyed_master_key_unwraps_nothing
                 destroying_one_master_key_leaves_the_others
                 destroying_again_is_fine
+                a_destruction_is_told_and_not_made
                 the_current_master_key_is_not_destroyed
                 an_unknown_master_key_is_unknown
                 concurrent_calls_do_not_disturb_each_other
@@ -273,6 +274,24 @@ pub async fn destroying_again_is_fine(fixture: &dyn ProviderFixture) {
     fixture.rotate().await;
     destroy(provider, &first).await;
     destroy(provider, &first).await;
+}
+
+/// Asking how far a destruction went destroys nothing; afterwards it tells what `destroy_key` told.
+pub async fn a_destruction_is_told_and_not_made(fixture: &dyn ProviderFixture) {
+    let provider = fixture.provider();
+    let key = key();
+    let context = context(&key);
+    let wrapped = wrap(provider, &key, &context).await;
+    fixture.rotate().await;
+    for id in [wrapped.master(), &current(provider).await] {
+        assert_eq!(provider.destruction(id).await.expect("it is there"), None);
+    }
+    unwrap(provider, &wrapped, &context).await;
+    let destruction = provider.destroy_key(wrapped.master()).await.expect("it is not the current one");
+    assert_eq!(provider.destruction(wrapped.master()).await.expect("it was there"), Some(destruction));
+    let nobody = MasterKeyId::new("fieldseal-test-no-such-key").expect("an id");
+    let error = provider.destruction(&nobody).await.expect_err("a key that never was");
+    assert_eq!(error.kind(), ProviderErrorKind::UnknownKey);
 }
 
 /// The current master key can't be destroyed, and goes on working.

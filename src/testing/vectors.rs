@@ -32,7 +32,8 @@ pub fn keys_from(
     let (suite, max_age) = (Suite::default(), Duration::from_secs(3600));
     let policy = Policy { tenant: tenant.clone(), suite, max_age, clock };
     let ring = KeyRing::of(vec![(purpose.clone(), Some(vec![key]))]);
-    SubjectKeys::new(Arc::new(policy), subject.subject().unwrap(), ring, loaded, true).refreshed_since(&loaded)
+    SubjectKeys::new(Arc::new(policy), subject.subject().unwrap(), ring, loaded, true, Arc::default())
+        .refreshed_since(&loaded)
 }
 
 /// The data key in a wrapped one (section 9), for the subject whose slot is `slot`.

@@ -2,10 +2,13 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use super::cache::{CacheLimits, KeyCache};
+use super::applied::{Replayed, Why};
+use super::cache::{CacheLimits, Flight, KeyCache};
+use super::live::Live;
 use super::{Vault, VaultInner, root};
 use crate::clock::{Clock, SystemClock};
 use crate::crypto::Suite;
@@ -103,16 +106,42 @@ impl<Step> VaultBuilder<Step> {
 }
 
 impl VaultBuilder<Ready> {
-    /// Opens the key store, or creates what an empty one needs: one provider call.
+    /// Opens the key store, or creates what an empty one needs: one provider call. Then checks that what the journal tells
+    /// is in the store, and finishes erasures that a crash left half done.
     ///
     /// # Errors
     /// [`Error::WrongJournal`] if the store is bound to another journal than this one; [`Error::MaxAgeTooLong`];
-    /// [`Error::JournalTruncated`] or [`Error::StoreBehindJournal`] if one of the two was restored from a backup;
+    /// [`Error::StoreBehindJournal`] if the store was restored from a backup ([`replay`](Self::replay) it),
+    /// [`Error::JournalTruncated`] if the journal was;
     /// [`Error::InvalidInput`] for a setting out of bounds; those of the ports.
     ///
     /// # Cancel safety
     /// Can be called again with the same settings.
     pub async fn build(self) -> Result<Vault> {
+        let vault = self.open().await?;
+        vault.0.clone().check_now(Why::Build).await?;
+        Ok(vault)
+    }
+
+    /// Like [`build`](Self::build), on a key store that was restored from a backup: puts holds and schedules back, and
+    /// destroys again what the journal says was destroyed. Every other process must be stopped: one that runs across a
+    /// restore can lose what it writes.
+    ///
+    /// Keys that were made after the backup are lost with the store; the journal can't know them.
+    ///
+    /// # Errors
+    /// Those of [`build`](Self::build), but for [`Error::StoreBehindJournal`]; [`Error::InvalidInput`] without a journal.
+    ///
+    /// # Cancel safety
+    /// Can be called again with the same settings.
+    pub async fn replay(self) -> Result<(Vault, Replayed)> {
+        let vault = self.open().await?;
+        let replayed = vault.replay_journal().await?;
+        vault.0.clone().check_now(Why::Build).await?;
+        Ok((vault, replayed))
+    }
+
+    async fn open(self) -> Result<Vault> {
         let Settings { provider, store, clock, suite, max_age, purposes, limits } = self.settings;
         let mut purposes = purposes?;
         purposes.push(Purpose::new(Purpose::DEFAULT)?);
@@ -139,10 +168,16 @@ impl VaultBuilder<Ready> {
             clock,
             suite,
             max_age: asked.unwrap_or(slot.max_age),
+            longest_age: AtomicU64::new(u64::try_from(slot.max_age.as_millis()).unwrap_or(u64::MAX)),
             purposes: purposes.into(),
             root,
             cache: KeyCache::new(limits),
+            live: Live::default(),
             tenants: Mutex::new(HashMap::new()),
+            checked: Mutex::new(None),
+            check: Flight::default(),
+            applied_seen: AtomicU64::new(0),
+            journal_turn: futures_util::lock::Mutex::new(()),
         })))
     }
 }

@@ -131,6 +131,18 @@ impl KeyCache {
         self.held.remove_if(tag, |held| held.are_older_than(loaded));
     }
 
+    /// Removes the keys of a subject, whenever they were read.
+    pub(super) fn forget(&self, tag: &Tag) {
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        self.held.remove(tag);
+    }
+
+    /// Removes every key.
+    pub(super) fn clear(&self) {
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        self.held.clear();
+    }
+
     /// Wipes what is past its age, four times in each `max_age` at most: what nobody asks for again goes too. True if it did.
     pub(super) fn sweep(&self, clock: &dyn Clock, max_age: Duration) -> bool {
         let mut swept = self.swept.lock().unwrap_or_else(PoisonError::into_inner);

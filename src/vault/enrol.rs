@@ -1,15 +1,12 @@
 //! [`Enrolment`]: how a subject is enrolled; and what that makes of its slot.
 
-use std::collections::HashMap;
-
+use super::slots::Wrapper;
 use crate::clock::Timestamp;
-use crate::crypto::Suite;
 use crate::error::{Error, Result};
-use crate::id::{Purpose, TenantId};
+use crate::id::Purpose;
+use crate::journal::history::History;
+use crate::keys::Epoch;
 use crate::keys::slot::{KeyVersion, PurposeSlot, SubjectSlot};
-use crate::keys::{DataKeyPlace, Epoch, KeyMaterial, Tag, UsableKey, rewrap_data_key, wrap_data_key};
-
-use super::state::TenantState;
 
 /// How a subject is enrolled.
 #[derive(Clone, Copy, Debug, Default)]
@@ -58,15 +55,12 @@ pub(super) struct Enrolled {
 
 /// What an enrolment is applied to.
 pub(super) struct Applicant<'a> {
-    pub(super) tenant: &'a TenantId,
-    pub(super) tag: &'a Tag,
-    pub(super) state: &'a TenantState,
-    pub(super) suite: Suite,
-    pub(super) now: Timestamp,
+    pub(super) wrapper: Wrapper<'a>,
+    pub(super) epoch: Epoch,
     /// The purposes that the vault declares.
     pub(super) purposes: &'a [Purpose],
-    /// The highest line of each purpose that the journal names.
-    pub(super) journal_lines: &'a HashMap<Purpose, u32>,
+    /// What the journal says of the subject, where it can matter.
+    pub(super) history: &'a History,
 }
 
 impl Applicant<'_> {
@@ -74,30 +68,27 @@ impl Applicant<'_> {
     ///
     /// # Errors
     /// [`Error::SubjectErased`] if every purpose was erased and `again` isn't asked for, or an erasure is scheduled.
+    /// [`Error::Conflict`] if the caller's view of the epochs is older than the slot.
     pub(super) fn enroll(&self, old: Option<&SubjectSlot>, enrolment: &Enrolment) -> Result<Option<Enrolled>> {
         // An erasure that is scheduled is undone by cancelling it, not by enrolling.
-        let scheduled = old.and_then(|slot| slot.erase_at);
+        let scheduled = old.and_then(|slot| slot.erase_at).or(self.history.scheduled);
         let erased = old.and_then(SubjectSlot::erased_at).filter(|_| !enrolment.again);
         if let Some(at) = scheduled.or(erased) {
             return Err(Error::SubjectErased { at });
         }
-        let epoch = self.state.epoch;
-        let kek = self.state.epoch_key(epoch).ok_or(Error::Bug("no wrapping key for the current epoch"))?;
-        let mut slot = match old {
-            Some(old) => old.clone(),
-            None => SubjectSlot { epoch: None, retain_until: None, erase_at: None, held: false, purposes: Vec::new() },
-        };
+        let mut slot = old.cloned().unwrap_or_else(SubjectSlot::empty);
+        self.wrapper.move_to_current(&mut slot)?;
         let mut new_lines = Vec::new();
         for name in self.purposes {
             match slot.purposes.iter_mut().find(|p| p.name == *name) {
                 Some(purpose) if purpose.is_live() || !enrolment.again => {}
                 Some(purpose) => {
                     purpose.line = self.line_above(name, purpose.line);
-                    purpose.line_epoch = epoch;
-                    purpose.versions = vec![self.first_version(name, purpose.line, kek)?];
+                    purpose.versions = vec![self.first_version(name, purpose.line)?];
                     new_lines.push((name.clone(), purpose.line));
                 }
                 None => {
+                    self.check_not_erased(name, enrolment)?;
                     let line = self.line_above(name, 0);
                     if line > 1 {
                         new_lines.push((name.clone(), line));
@@ -105,73 +96,45 @@ impl Applicant<'_> {
                     slot.purposes.push(PurposeSlot {
                         name: name.clone(),
                         line,
-                        line_epoch: epoch,
+                        since: self.epoch,
                         erased_at: None,
                         destroyed: Vec::new(),
-                        versions: vec![self.first_version(name, line, kek)?],
+                        versions: vec![self.first_version(name, line)?],
                     });
                 }
             }
         }
         slot.purposes.sort_by(|a, b| a.name.cmp(&b.name));
         slot.retain_until = enrolment.retain_until.or(slot.retain_until);
-        if old == Some(&slot) {
+        let added = old.is_none_or(|old| {
+            let lines = |slot: &SubjectSlot| slot.purposes.iter().map(|p| (p.line, p.is_live())).collect::<Vec<_>>();
+            lines(old) != lines(&slot) || old.retain_until != slot.retain_until
+        });
+        if !added {
             return Ok(None);
         }
-        self.move_to_epoch(&mut slot, old, kek)?;
-        slot.epoch = Some(epoch);
+        slot.epoch = Some(self.epoch);
         Ok(Some(Enrolled { slot, new_lines }))
+    }
+
+    /// A purpose that the slot lacks and the journal says was erased: its tombstone is missing, so the store was restored,
+    /// or it is on its way.
+    fn check_not_erased(&self, purpose: &Purpose, enrolment: &Enrolment) -> Result<()> {
+        if enrolment.again || self.history.destroyed_line(purpose) == 0 {
+            return Ok(());
+        }
+        Err(Error::SubjectErased {
+            at: self.history.done.map(|done| done.at).or(self.history.intended_at).unwrap_or(self.wrapper.now),
+        })
     }
 
     /// One above every line that slot and journal name: a replay destroys lines up to the one journalled.
     fn line_above(&self, purpose: &Purpose, line: u32) -> u32 {
-        self.journal_lines.get(purpose).copied().unwrap_or(0).max(line).saturating_add(1)
+        self.history.highest_line(purpose).max(line).saturating_add(1)
     }
 
-    fn first_version(&self, purpose: &Purpose, line: u32, kek: &UsableKey) -> Result<KeyVersion> {
-        let key = KeyMaterial::generate()?;
-        let key_id = key.id();
-        let place = DataKeyPlace { tenant: self.tenant, tag: self.tag, purpose, line, version: 1 };
-        Ok(KeyVersion {
-            number: 1,
-            created_at: self.now,
-            // No other key of the line exists, so nobody can be sealing under one.
-            seal_from: Some(self.now),
-            key_id,
-            wrapped: wrap_data_key(kek, self.suite, &place, &key, &key_id)?,
-        })
-    }
-
-    /// A slot has one epoch: keys that were there already move to it, whenever the slot is written.
-    fn move_to_epoch(&self, slot: &mut SubjectSlot, old: Option<&SubjectSlot>, kek: &UsableKey) -> Result<()> {
-        let Some((old, from)) = old.and_then(|old| Some((old, old.epoch?))) else { return Ok(()) };
-        if from == self.state.epoch {
-            return Ok(());
-        }
-        if from > self.state.epoch {
-            return Err(Error::Conflict); // the caller's view of the epochs is older than the slot
-        }
-        let from = self.old_key(from)?;
-        for purpose in &mut slot.purposes {
-            for version in &mut purpose.versions {
-                let known = old.purpose(&purpose.name).is_some_and(|p| p.versions.contains(version));
-                if !known {
-                    continue;
-                }
-                let place = DataKeyPlace {
-                    tenant: self.tenant,
-                    tag: self.tag,
-                    purpose: &purpose.name,
-                    line: purpose.line,
-                    version: version.number,
-                };
-                version.wrapped = rewrap_data_key(from, kek, self.suite, &place, &version.key_id, &version.wrapped)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn old_key(&self, epoch: Epoch) -> Result<&UsableKey> {
-        self.state.epoch_key(epoch).ok_or(Error::Conflict)
+    /// No other key of the line exists, so nobody can be sealing under one: it is used at once.
+    fn first_version(&self, purpose: &Purpose, line: u32) -> Result<KeyVersion> {
+        self.wrapper.new_version(purpose, line, 1, Some(self.wrapper.now))
     }
 }

@@ -2,31 +2,41 @@
 //!
 //! Imports `subject` and below, and the three ports without their adapters; knows no typed layer.
 
+mod applied;
 mod builder;
 mod cache;
 mod enrol;
+pub(crate) mod erasing;
+mod live;
 mod page;
-mod root;
-mod state;
+pub(crate) mod root;
+pub(crate) mod slots;
+pub(crate) mod state;
 mod tenant;
 
 use std::collections::HashMap;
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+pub use applied::Replayed;
+pub(crate) use applied::put_flags;
 pub use builder::{Ready, VaultBuilder, WantsJournal};
 pub use cache::{CacheLimits, CacheStats};
 pub use enrol::Enrolment;
 pub use page::KeyPage;
 pub use tenant::Tenant;
+pub(crate) use tenant::WRITES_AT_ONCE;
 
-use crate::clock::{Clock, Stamp};
+use futures_util::future::BoxFuture;
+
+use crate::clock::{Clock, Stamp, Timestamp};
 use crate::crypto::Suite;
 use crate::error::{Error, Result, StoreError, StoreErrorKind};
 use crate::id::{Purpose, TenantId};
 use crate::journal::{ErasureJournal, JournalEntry, JournalEvent, JournalId};
-use crate::keys::{RootKey, SlotId, StoredSlot};
+use crate::keys::{RootKey, SlotId, StoredSlot, Tag};
 use crate::provider::MasterKeyProvider;
 use crate::store::{Expected, KeyStore};
 use crate::subject::Policy;
@@ -38,20 +48,30 @@ use crate::subject::Policy;
 pub struct Vault(pub(crate) Arc<VaultInner>);
 
 pub(crate) struct VaultInner {
-    provider: Arc<dyn MasterKeyProvider>,
-    store: Arc<dyn KeyStore>,
-    journal: Option<Arc<dyn ErasureJournal>>,
+    pub(crate) provider: Arc<dyn MasterKeyProvider>,
+    pub(crate) store: Arc<dyn KeyStore>,
+    pub(crate) journal: Option<Arc<dyn ErasureJournal>>,
     /// Which one: what the store must be bound to, or to none.
-    journal_id: Option<JournalId>,
-    clock: Arc<dyn Clock>,
+    pub(crate) journal_id: Option<JournalId>,
+    pub(crate) clock: Arc<dyn Clock>,
     suite: Suite,
     max_age: Duration,
+    /// The store's `max_age` when it was last read, in milliseconds: nobody's is longer.
+    longest_age: AtomicU64,
     /// In ascending order, `default` among them.
-    purposes: Box<[Purpose]>,
+    pub(crate) purposes: Box<[Purpose]>,
     /// Made once for the store; a later read must find the same.
-    root: RootKey,
+    pub(crate) root: RootKey,
     cache: cache::KeyCache,
+    live: live::Live,
     tenants: Mutex<HashMap<TenantId, Arc<state::TenantPart>>>,
+    /// When it was last checked that the store has what the journal tells.
+    checked: Mutex<Option<Stamp>>,
+    check: cache::Flight<()>,
+    /// The highest `applied` that was seen: it never falls but by a restore.
+    applied_seen: AtomicU64,
+    /// One decision on the journal's head at a time: this process doesn't race itself.
+    pub(crate) journal_turn: futures_util::lock::Mutex<()>,
 }
 
 impl Vault {
@@ -124,6 +144,21 @@ impl Vault {
         Err(Error::Conflict)
     }
 
+    /// Does everything again that the journal tells and the key store lacks, from the journal's first entry on: after single
+    /// slots were restored by hand. (After a restore of the whole store, a vault does not build:
+    /// [`VaultBuilder::replay`].)
+    ///
+    /// # Errors
+    /// [`Error::InvalidInput`] without a journal, [`Error::JournalTruncated`]; those of the ports.
+    ///
+    /// # Cancel safety
+    /// Can be called again.
+    pub async fn replay_journal(&self) -> Result<Replayed> {
+        self.0.journal()?;
+        self.0.end_all();
+        applied::verify(&self.0, applied::Why::Replay).await
+    }
+
     /// What the cache of subject keys did so far.
     pub fn cache_stats(&self) -> CacheStats {
         self.0.cache.stats()
@@ -131,12 +166,70 @@ impl Vault {
 }
 
 impl VaultInner {
-    fn now(&self) -> Stamp {
+    pub(crate) fn now(&self) -> Stamp {
         Stamp::now(&self.clock)
     }
 
+    /// The journal.
+    ///
+    /// # Errors
+    /// [`Error::InvalidInput`] if there is none: what is destroyed without one would come back with a backup.
+    pub(crate) fn journal(&self) -> Result<&dyn ErasureJournal> {
+        self.journal.as_deref().ok_or_else(|| {
+            Error::invalid("this vault keeps no journal, which erasures, holds and schedules need: build it with one")
+        })
+    }
+
+    /// The longest that any process may use keys that it read.
+    pub(crate) fn longest_age(&self) -> Duration {
+        Duration::from_millis(self.longest_age.load(Ordering::SeqCst)).max(self.max_age)
+    }
+
+    /// Once in each `max_age`: that the store was not restored from a backup under this process.
+    pub(crate) async fn check(self: &Arc<Self>) -> Result<()> {
+        let fresh = |stamp: &Stamp| !stamp.expired(&self.clock, self.max_age);
+        let checked = *self.checked.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.journal.is_none() || checked.as_ref().is_some_and(fresh) {
+            return Ok(());
+        }
+        let vault = self.clone();
+        self.check.join(|| vault.check_now(applied::Why::Look)).await
+    }
+
+    /// Nothing that was read before counts any more if the store turns out to be another than it was.
+    fn check_now(self: Arc<Self>, why: applied::Why) -> BoxFuture<'static, Result<()>> {
+        Box::pin(async move {
+            let now = self.now();
+            match applied::verify(&self, why).await {
+                Ok(_) => {
+                    *self.checked.lock().unwrap_or_else(PoisonError::into_inner) = Some(now);
+                    Ok(())
+                }
+                Err(e @ (Error::StoreBehindJournal { .. } | Error::JournalTruncated | Error::WrongJournal)) => {
+                    self.end_all();
+                    Err(e)
+                }
+                Err(e) => Err(e),
+            }
+        })
+    }
+
+    /// Has a subject's keys read again when they are next asked for; those that are out stay.
+    pub(crate) fn forget(&self, tag: &Tag) {
+        self.cache.forget(tag);
+    }
+
+    /// Drops every key that was read, and ends those that are out.
+    pub(crate) fn end_all(&self) {
+        self.live.end_all();
+        self.cache.clear();
+        for part in self.tenants.lock().unwrap_or_else(PoisonError::into_inner).values() {
+            part.forget();
+        }
+    }
+
     /// Reads slots, and holds the store to what was asked: an answer in another's place would be taken for it.
-    async fn load(&self, ids: &[SlotId]) -> Result<Vec<Option<StoredSlot>>> {
+    pub(crate) async fn load(&self, ids: &[SlotId]) -> Result<Vec<Option<StoredSlot>>> {
         let stored = self.store.load(ids).await?;
         let fits = |(id, slot): (&SlotId, &Option<StoredSlot>)| slot.as_ref().is_none_or(|slot| slot.id() == id);
         if stored.len() != ids.len() || !ids.iter().zip(&stored).all(fits) {
@@ -148,6 +241,7 @@ impl VaultInner {
     /// Wipes what is past its age, tenants' keys included: nobody may ask for it again.
     fn sweep(&self) {
         if self.cache.sweep(&self.clock, self.max_age) {
+            self.live.sweep(&self.clock, self.max_age);
             let parts: Vec<_> = self.tenants.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect();
             for part in parts {
                 part.is_warm();
@@ -156,12 +250,13 @@ impl VaultInner {
     }
 
     /// Appends an entry to the journal, whatever others append meanwhile; nothing without a journal.
-    async fn append(&self, entry: impl Fn(crate::clock::Timestamp) -> JournalEntry) -> Result<()> {
+    pub(crate) async fn append(&self, entry: impl Fn(Timestamp) -> JournalEntry) -> Result<()> {
         let Some(journal) = &self.journal else { return Ok(()) };
+        let _turn = self.journal_turn.lock().await;
         append(&**journal, &entry(self.clock.wall())).await
     }
 
-    fn tenant_part(&self, id: &TenantId) -> Arc<state::TenantPart> {
+    pub(crate) fn tenant_part(&self, id: &TenantId) -> Arc<state::TenantPart> {
         let mut tenants = self.tenants.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(part) = tenants.get(id) {
             return part.clone();
@@ -177,7 +272,7 @@ impl VaultInner {
 
 /// Appends an entry at whatever head the journal has.
 async fn append(journal: &dyn ErasureJournal, entry: &JournalEntry) -> Result<()> {
-    for _ in 0..ATTEMPTS {
+    for _ in 0..4 * ATTEMPTS {
         let head = journal.head().await?;
         match journal.append(entry, &head).await {
             Err(e) if e.kind() == crate::error::JournalErrorKind::Conflict => continue,
@@ -200,4 +295,4 @@ impl fmt::Debug for Vault {
 mod tests;
 
 /// How often a compare-and-swap that loses is tried again before the caller hears of it.
-const ATTEMPTS: usize = 16;
+pub(crate) const ATTEMPTS: usize = 16;

@@ -1,5 +1,6 @@
 //! The vault's own slot: made once for a key store, pinned in the journal, read again by every vault.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::{ATTEMPTS, VaultInner, append};
@@ -48,7 +49,7 @@ pub(super) async fn open_or_create(
 }
 
 /// The vault's slot as it is now; its root must be the one that this vault was built with.
-pub(super) async fn reload(vault: &VaultInner) -> Result<(StoredSlot, VaultSlot)> {
+pub(crate) async fn reload(vault: &VaultInner) -> Result<(StoredSlot, VaultSlot)> {
     let stored = load(&*vault.store).await?.ok_or_else(missing)?;
     let slot = open(&stored, vault)?;
     Ok((stored, slot))
@@ -56,7 +57,7 @@ pub(super) async fn reload(vault: &VaultInner) -> Result<(StoredSlot, VaultSlot)
 
 /// Reads the vault's slot with a root that is known; another root in its place is refused, whoever wrapped it. So is a store
 /// that was bound to a journal since: what goes unjournalled could not be told from what was lost.
-pub(super) fn open(stored: &StoredSlot, vault: &VaultInner) -> Result<VaultSlot> {
+pub(crate) fn open(stored: &StoredSlot, vault: &VaultInner) -> Result<VaultSlot> {
     if !VaultSlot::root_of(stored)?.key_id.is(vault.root.id()) {
         return Err(StoreError::corrupt("the vault's root is another than it was").into());
     }
@@ -64,6 +65,7 @@ pub(super) fn open(stored: &StoredSlot, vault: &VaultInner) -> Result<VaultSlot>
     if slot.journal != vault.journal_id.map(|id| *id.as_bytes()) {
         return Err(Error::WrongJournal);
     }
+    vault.longest_age.fetch_max(u64::try_from(slot.max_age.as_millis()).unwrap_or(u64::MAX), Ordering::SeqCst);
     Ok(slot)
 }
 
@@ -147,7 +149,7 @@ pub(super) async fn wrap_new(
 }
 
 /// A key that a provider wrapped in an earlier epoch, wrapped in this one; as it is if it is in it already.
-pub(super) async fn rewrap(
+pub(crate) async fn rewrap(
     provider: &dyn MasterKeyProvider,
     old: &WrappedRoot,
     context: &WrapContext,
@@ -166,7 +168,7 @@ pub(super) async fn rewrap(
 }
 
 /// An epoch has one master key: destroying it must end every copy of what was wrapped in it.
-pub(super) fn check_master(wrapped: &WrappedRoot, master: &MasterKeyId) -> Result<()> {
+pub(crate) fn check_master(wrapped: &WrappedRoot, master: &MasterKeyId) -> Result<()> {
     if wrapped.wrapped.master() == master {
         return Ok(());
     }

@@ -4,19 +4,20 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::cache::Flight;
 use super::{ATTEMPTS, VaultInner, root};
-use crate::clock::Stamp;
+use crate::clock::{Stamp, Timestamp};
 use crate::envelope::KeyId;
-use crate::error::{Error, ProviderError, Result, StoreError, StoreErrorKind};
+use crate::error::{Error, ProviderError, ProviderErrorKind, Result, StoreError, StoreErrorKind};
 use crate::id::TenantId;
+use crate::journal::history::TenantHistory;
 use crate::journal::{JournalEntry, JournalEvent};
-use crate::keys::slot::{TenantSlot, VaultSlot, WrappedRoot};
+use crate::keys::slot::{EpochRecord, TenantSlot, VaultSlot, WrappedRoot};
 use crate::keys::{Epoch, RootKey, SlotId, StoredSlot, UsableKey, WrapContext};
 use crate::provider::MasterKeyProvider;
 use crate::store::{Expected, Filter, Scan};
 use crate::subject::Policy;
 
 /// What a process keeps of a tenant.
-pub(super) struct TenantPart {
+pub(crate) struct TenantPart {
     pub(super) policy: Arc<Policy>,
     state: Mutex<Known>,
     flight: Flight<Option<Arc<TenantState>>>,
@@ -30,12 +31,31 @@ struct Known {
 }
 
 /// A tenant's unwrapped keys.
-pub(super) struct TenantState {
-    pub(super) root: RootKey,
-    /// The epoch that new keys are wrapped in, and its wrapping key if the tenant has one yet.
-    pub(super) epoch: Epoch,
-    epoch_keys: Vec<(Epoch, UsableKey)>,
+pub(crate) struct TenantState {
+    pub(crate) root: RootKey,
+    /// When the tenant was erased: there is no wrapping key then.
+    pub(crate) erased_at: Option<Timestamp>,
+    /// The epoch that new keys are wrapped in; its wrapping key is here if the tenant has one yet.
+    pub(crate) epoch: Epoch,
+    epoch_keys: Vec<(Epoch, EpochKey)>,
     loaded: Stamp,
+}
+
+/// What becomes of a tenant's slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TenantChange {
+    /// It is made if it is not there.
+    Move,
+    /// Its wrapping key of this epoch goes.
+    Retire(Epoch),
+    /// All its keys but the root go.
+    Erase(Timestamp),
+}
+
+enum EpochKey {
+    Usable(UsableKey),
+    /// Its master key was destroyed.
+    Dead,
 }
 
 impl TenantPart {
@@ -52,8 +72,14 @@ impl TenantPart {
         self.known().is_some()
     }
 
-    /// The tenant's keys; none if the tenant has no slot. Concurrent reads are one.
+    /// The keys of a tenant that lives; none if it has no slot. Concurrent reads are one.
     pub(super) async fn state(self: &Arc<Self>, vault: &Arc<VaultInner>) -> Result<Option<Arc<TenantState>>> {
+        vault.check().await?;
+        self.any_state(vault).await?.map(TenantState::living).transpose()
+    }
+
+    /// [`Self::state`], also of a tenant that was erased, and without a look whether the store was restored.
+    pub(crate) async fn any_state(self: &Arc<Self>, vault: &Arc<VaultInner>) -> Result<Option<Arc<TenantState>>> {
         if let Some(state) = self.known() {
             return Ok(Some(state));
         }
@@ -62,11 +88,12 @@ impl TenantPart {
     }
 
     /// The tenant's keys, with a wrapping key for the current epoch: made if need be.
-    pub(super) async fn state_to_write(self: &Arc<Self>, vault: &Arc<VaultInner>) -> Result<Arc<TenantState>> {
+    pub(crate) async fn state_to_write(self: &Arc<Self>, vault: &Arc<VaultInner>) -> Result<Arc<TenantState>> {
         for _ in 0..ATTEMPTS {
-            match self.state(vault).await? {
-                Some(state) if state.epoch_key(state.epoch).is_some() => return Ok(state),
-                _ => self.create_missing(vault).await?,
+            match self.any_state(vault).await? {
+                Some(state) if state.erased_at.is_some() => return state.living(),
+                Some(state) if state.current_key().is_some() => return Ok(state),
+                _ => drop(self.change(vault, TenantChange::Move).await?),
             }
             self.forget();
         }
@@ -74,7 +101,7 @@ impl TenantPart {
     }
 
     /// Drops what is held: the next use reads it again.
-    pub(super) fn forget(&self) {
+    pub(crate) fn forget(&self) {
         self.lock().state = None;
     }
 
@@ -98,14 +125,18 @@ impl TenantPart {
         let mut epoch_keys = Vec::with_capacity(slot.epoch_keys.len());
         for wrapped in &slot.epoch_keys {
             let context = WrapContext::epoch_key(self.id().clone(), wrapped.epoch, wrapped.key_id);
-            let key = UsableKey::derive(&vault.provider.unwrap_key(&wrapped.wrapped, &context).await?);
-            if !key.id().is(&wrapped.key_id) {
+            let key = match vault.provider.unwrap_key(&wrapped.wrapped, &context).await {
+                // In a slot out of a backup: what is in later epochs still opens.
+                Err(e) if e.kind() == ProviderErrorKind::KeyDestroyed => EpochKey::Dead,
+                key => EpochKey::Usable(UsableKey::derive(&key?)),
+            };
+            if matches!(&key, EpochKey::Usable(key) if !key.id().is(&wrapped.key_id)) {
                 return Err(unwrapped_another());
             }
             epoch_keys.push((wrapped.epoch, key));
         }
-        let epoch = vault_slot.current()?.epoch;
-        let state = Arc::new(TenantState { root, epoch, epoch_keys, loaded });
+        let (epoch, erased_at) = (vault_slot.current()?.epoch, slot.erased_at);
+        let state = Arc::new(TenantState { root, erased_at, epoch, epoch_keys, loaded });
         let mut known = self.lock();
         known.root_id = Some(*state.root.id());
         known.state = Some(state.clone());
@@ -130,98 +161,170 @@ impl TenantPart {
         Ok(Some((stored, slot, vault_slot, root)))
     }
 
-    /// The first time that this process meets the tenant: its root must be one that the journal tells of. Another store's,
-    /// of a tenant of the same name, is genuine in every other way.
+    /// The first time that this process meets the tenant: its root must be one that the journal tells of and has not given
+    /// up. Another store's, of a tenant of the same name, is genuine in every other way.
     async fn check_journalled(&self, vault: &VaultInner, root_id: &KeyId) -> Result<()> {
-        let Some(journal) = vault.journal.as_ref().filter(|_| self.lock().root_id.is_none()) else { return Ok(()) };
-        let head = journal.head().await?;
-        let entries = journal.read_of(Some(self.id()), None, &head).await?;
-        let told = |e: &JournalEntry| matches!(e.event(), JournalEvent::RootCreated { key_id } if key_id.is(root_id));
-        if entries.iter().any(told) {
+        if vault.journal.is_none() || self.lock().root_id.is_some() {
             return Ok(());
         }
-        Err(StoreError::corrupt("a tenant's root that the journal does not tell of").into())
+        let told = self.history(vault).await?;
+        if !told.created(root_id) {
+            return Err(StoreError::corrupt("a tenant's root that the journal does not tell of").into());
+        }
+        if told.lost(root_id) {
+            return Err(StoreError::corrupt(
+                "a tenant's root that was given up after a restore: the key store was restored again, from a later backup",
+            )
+            .into());
+        }
+        if told.stored != Some(*root_id) {
+            // Reading must not depend on a journal that can be written; whoever comes next says it.
+            let _ = self.append(vault, JournalEvent::RootStored { key_id: *root_id }).await;
+        }
+        Ok(())
     }
 
-    /// Makes the tenant's slot, or the wrapping key of the current epoch in it. Whoever else does the same at the same time:
-    /// one of them wins, and the caller reads again.
-    async fn create_missing(&self, vault: &VaultInner) -> Result<()> {
-        let current = root::reload(vault).await?.1;
-        let current = current.current()?;
-        let epoch = current.epoch;
-        let wrap_epoch_key = async || {
-            let context = |id| WrapContext::epoch_key(self.id().clone(), epoch, id);
-            let (_, wrapped) = root::wrap_new(&*vault.provider, epoch, context).await?;
-            root::check_master(&wrapped, &current.master).map(|()| wrapped)
-        };
+    /// What the journal says of the tenant itself.
+    pub(crate) async fn history(&self, vault: &VaultInner) -> Result<TenantHistory> {
+        let Some(journal) = &vault.journal else { return Ok(TenantHistory::default()) };
+        let head = journal.head().await?;
+        Ok(TenantHistory::of(&journal.read_of(Some(self.id()), None, &head).await?))
+    }
+
+    pub(crate) async fn append(&self, vault: &VaultInner, event: JournalEvent) -> Result<()> {
+        vault.append(|at| JournalEntry::of_tenant(at, self.id().clone(), event.clone())).await
+    }
+
+    /// Changes the tenant's slot, or makes it. Whatever it holds moves to the current epoch. False if there is nothing to
+    /// do, or somebody else was faster: read again.
+    pub(crate) async fn change(&self, vault: &VaultInner, change: TenantChange) -> Result<bool> {
+        let vault_slot = root::reload(vault).await?.1;
+        let current = vault_slot.current()?;
         let (slot, expected) = match self.read(vault).await? {
-            Some((_, slot, ..)) if slot.epoch_keys.iter().any(|k| k.epoch == epoch) => return Ok(()),
-            Some((stored, mut slot, _, root)) => {
-                slot.epoch_keys.push(wrap_epoch_key().await?);
-                slot.epoch_keys.sort_by_key(|k| k.epoch);
-                // What a slot holds moves to the current epoch whenever it is written: below the floor it could not land.
-                let tenant = || self.id().clone();
-                let context = WrapContext::root(tenant(), slot.root.epoch, slot.root.key_id);
-                slot.root = root::rewrap(&*vault.provider, &slot.root, &context, current).await?;
-                for index in &mut slot.index_keys {
-                    let key = &index.key;
-                    let context = WrapContext::index_key(tenant(), key.epoch, index.index_epoch, key.key_id);
-                    index.key = root::rewrap(&*vault.provider, key, &context, current).await?;
-                }
-                (slot.seal(self.id(), &root)?, Expected::Revision(stored.revision()))
+            Some((stored, slot, _, root)) => match self.changed(vault, &slot, current, change).await? {
+                moved if moved == slot => return Ok(false),
+                moved => (moved.seal(self.id(), &root)?, Expected::Revision(stored.revision())),
+            },
+            None if change == TenantChange::Move && self.may_be_made(vault).await? => {
+                (self.new_slot(vault, current).await?, Expected::Absent)
             }
-            None => {
-                if !self.never_had_a_root(vault).await? {
-                    return Ok(());
-                }
-                let context = |id| WrapContext::root(self.id().clone(), epoch, id);
-                let (root, wrapped) = root::wrap_new(&*vault.provider, epoch, context).await?;
-                root::check_master(&wrapped, &current.master)?;
-                let event = JournalEvent::RootCreated { key_id: wrapped.key_id };
-                vault.append(|at| JournalEntry::of_tenant(at, self.id().clone(), event.clone())).await?;
-                let epoch_keys = vec![wrap_epoch_key().await?];
-                let slot = TenantSlot { root: wrapped, erased_at: None, epoch_keys, index_keys: Vec::new() };
-                (slot.seal(self.id(), &root)?, Expected::Absent)
-            }
+            None => return Ok(false),
         };
         match vault.store.put(&slot, expected).await {
-            Err(e) if matches!(e.kind(), StoreErrorKind::Conflict | StoreErrorKind::BelowFloor) => Ok(()),
-            put => Ok(put?),
+            Err(e) if matches!(e.kind(), StoreErrorKind::Conflict | StoreErrorKind::BelowFloor) => return Ok(false),
+            put => put?,
         }
+        if expected == Expected::Absent {
+            let key_id = TenantSlot::root_of(&slot)?.key_id;
+            self.append(vault, JournalEvent::RootStored { key_id }).await?;
+        }
+        Ok(true)
+    }
+
+    /// What a slot holds moves to the current epoch whenever it is written: below the floor it could not land.
+    async fn changed(
+        &self,
+        vault: &VaultInner,
+        old: &TenantSlot,
+        current: &EpochRecord,
+        change: TenantChange,
+    ) -> Result<TenantSlot> {
+        let (provider, tenant) = (&*vault.provider, || self.id().clone());
+        let mut slot = old.clone();
+        match change {
+            TenantChange::Move => {}
+            TenantChange::Retire(epoch) => slot.epoch_keys.retain(|key| key.epoch != epoch),
+            TenantChange::Erase(at) => {
+                slot.erased_at.get_or_insert(at);
+                slot.epoch_keys.clear();
+                slot.index_keys.clear();
+            }
+        }
+        if slot.erased_at.is_none() && slot.epoch_keys.iter().all(|key| key.epoch != current.epoch) {
+            slot.epoch_keys.push(self.new_epoch_key(vault, current).await?);
+            slot.epoch_keys.sort_by_key(|key| key.epoch);
+        }
+        let context = WrapContext::root(tenant(), slot.root.epoch, slot.root.key_id);
+        slot.root = root::rewrap(provider, &slot.root, &context, current).await?;
+        for index in &mut slot.index_keys {
+            let key = &index.key;
+            let context = WrapContext::index_key(tenant(), key.epoch, index.index_epoch, key.key_id);
+            index.key = root::rewrap(provider, key, &context, current).await?;
+        }
+        Ok(slot)
+    }
+
+    async fn new_epoch_key(&self, vault: &VaultInner, current: &EpochRecord) -> Result<WrappedRoot> {
+        let context = |id| WrapContext::epoch_key(self.id().clone(), current.epoch, id);
+        let (_, wrapped) = root::wrap_new(&*vault.provider, current.epoch, context).await?;
+        root::check_master(&wrapped, &current.master).map(|()| wrapped)
+    }
+
+    /// A slot with a new root, which is journalled first.
+    async fn new_slot(&self, vault: &VaultInner, current: &EpochRecord) -> Result<StoredSlot> {
+        let context = |id| WrapContext::root(self.id().clone(), current.epoch, id);
+        let (root, wrapped) = root::wrap_new(&*vault.provider, current.epoch, context).await?;
+        root::check_master(&wrapped, &current.master)?;
+        self.append(vault, JournalEvent::RootCreated { key_id: wrapped.key_id }).await?;
+        let epoch_keys = vec![self.new_epoch_key(vault, current).await?];
+        TenantSlot { root: wrapped, erased_at: None, epoch_keys, index_keys: Vec::new() }.seal(self.id(), &root)
+    }
+
+    /// Whether the slot has a wrapping key of an epoch.
+    pub(crate) async fn has_key_of(&self, vault: &VaultInner, epoch: Epoch) -> Result<bool> {
+        let read = self.read(vault).await?;
+        Ok(read.is_some_and(|(_, slot, ..)| slot.epoch_keys.iter().any(|key| key.epoch == epoch)))
     }
 
     /// A root is never made anew: subjects, or erasures of them, would become unfindable. False if there is one after all.
-    async fn never_had_a_root(&self, vault: &VaultInner) -> Result<bool> {
+    async fn may_be_made(&self, vault: &VaultInner) -> Result<bool> {
         let of_tenant = Scan::new(Filter::All).tenant(self.id().clone()).limit(1);
         if !vault.store.scan(&of_tenant).await?.slots.is_empty() {
             // It may be that another vault was faster; then the tenant's slot is there now.
             let now = vault.store.load(&[SlotId::Tenant(self.id().clone())]).await?;
             return if now.iter().any(Option::is_some) { Ok(false) } else { Err(root_missing()) };
         }
-        let Some(journal) = &vault.journal else { return Ok(true) };
-        let head = journal.head().await?;
-        if journal.read_of(Some(self.id()), None, &head).await?.is_empty() {
-            return Ok(true);
+        let told = self.history(vault).await?;
+        if let Some(at) = told.erased() {
+            return Err(Error::TenantErased { at });
         }
-        // A root was journalled. Either its put never happened, and then nothing else was; or the store was restored.
-        let (mut from, mut lost) = (0, 0);
-        while from < head.position() {
-            let entries = journal.read(from, 1000).await?;
-            if entries.is_empty() {
-                return Err(Error::JournalTruncated);
-            }
-            from += entries.len() as u64;
-            let of_tenant = entries.iter().filter(|e| e.tenant() == Some(self.id()));
-            lost += of_tenant.filter(|e| !matches!(e.event(), JournalEvent::RootCreated { .. })).count() as u64;
-        }
-        if lost == 0 { Ok(true) } else { Err(Error::StoreBehindJournal { missing: lost }) }
+        // A root that was made and not stored: its maker crashed before the put. One that was stored is lost.
+        if told.is_missing(None) { Err(Error::StoreBehindJournal { missing: 1 }) } else { Ok(true) }
     }
 }
 
 impl TenantState {
+    /// Itself.
+    ///
+    /// # Errors
+    /// [`Error::TenantErased`].
+    fn living(self: Arc<Self>) -> Result<Arc<Self>> {
+        match self.erased_at {
+            Some(at) => Err(Error::TenantErased { at }),
+            None => Ok(self),
+        }
+    }
+
+    /// The wrapping key of the current epoch, if the tenant has one yet.
+    pub(crate) fn current_key(&self) -> Option<&UsableKey> {
+        self.key_of(self.epoch).ok()
+    }
+
+    /// Whether the tenant has, or had, a wrapping key of an epoch.
+    pub(super) fn reaches(&self, epoch: Epoch) -> bool {
+        self.epoch_keys.iter().any(|(e, _)| *e == epoch)
+    }
+
     /// The wrapping key of an epoch.
-    pub(super) fn epoch_key(&self, epoch: Epoch) -> Option<&UsableKey> {
-        self.epoch_keys.iter().find(|(e, _)| *e == epoch).map(|(_, key)| key)
+    ///
+    /// # Errors
+    /// [`Error::Provider`] if its master key was destroyed, [`Error::Conflict`] if it is not known (yet).
+    pub(crate) fn key_of(&self, epoch: Epoch) -> Result<&UsableKey> {
+        match self.epoch_keys.iter().find(|(e, _)| *e == epoch) {
+            Some((_, EpochKey::Usable(key))) => Ok(key),
+            Some((_, EpochKey::Dead)) => Err(ProviderError::new(ProviderErrorKind::KeyDestroyed).into()),
+            None => Err(Error::Conflict),
+        }
     }
 }
 

@@ -9,17 +9,19 @@ use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 
 use super::cache::{Batch, Found};
 use super::enrol::{Applicant, Enrolment};
+use super::live::Ticket;
 use super::page::KeyPage;
+use super::slots::{Edit, ReadSlot};
 use super::state::{TenantPart, TenantState};
 use super::{ATTEMPTS, Vault, VaultInner};
 use crate::clock::Stamp;
-use crate::error::{Error, Result, StoreErrorKind};
-use crate::id::{HasSubject, Purpose, SubjectId, TenantId};
+use crate::error::{Error, Result};
+use crate::id::{HasSubject, SubjectId, TenantId};
+use crate::journal::history::History;
 use crate::journal::{JournalEntry, JournalEvent};
 use crate::keys::ring::KeyRing;
 use crate::keys::slot::SubjectSlot;
 use crate::keys::{SlotId, StoredSlot, Tag};
-use crate::store::Expected;
 use crate::subject::{REFRESH_INTERVAL, SubjectKeys};
 
 /// One tenant of a [`Vault`]: enrolls subjects and gives out their keys. `Clone` shares it.
@@ -27,8 +29,8 @@ use crate::subject::{REFRESH_INTERVAL, SubjectKeys};
 /// A cold subject costs one store read, a cached one none; a cold tenant one provider call a key in its slot.
 #[derive(Clone)]
 pub struct Tenant {
-    vault: Vault,
-    part: Arc<TenantPart>,
+    pub(crate) vault: Vault,
+    pub(crate) part: Arc<TenantPart>,
 }
 
 impl Tenant {
@@ -158,8 +160,29 @@ impl Tenant {
         take(found, &tag).into_keys().map(|keys| keys.refreshed_since(&asked))
     }
 
+    /// The tag of a subject that may be written; the tenant is made if there is none.
+    pub(crate) async fn tag_to_write(&self, subject: &SubjectId) -> Result<Tag> {
+        self.vault.0.check().await?;
+        Ok(self.part.state_to_write(&self.vault.0).await?.root.tag(self.id(), subject))
+    }
+
+    /// The tag of a subject whose keys are not needed.
+    pub(crate) async fn tag_of(&self, subject: &SubjectId) -> Result<Tag> {
+        Ok(self.root_to_write().await?.root.tag(self.id(), subject))
+    }
+
+    /// The tenant's root; made if there is none. That there is a wrapping key for the current epoch is not asked: erasing
+    /// needs none.
+    pub(crate) async fn root_to_write(&self) -> Result<Arc<TenantState>> {
+        match self.part.state(&self.vault.0).await? {
+            Some(state) => Ok(state),
+            None => self.part.state_to_write(&self.vault.0).await,
+        }
+    }
+
     async fn enroll_subject(&self, subject: SubjectId, enrolment: &Enrolment) -> Result<SubjectKeys> {
         let vault = &self.vault.0;
+        vault.check().await?;
         for _ in 0..ATTEMPTS {
             let state = self.part.state_to_write(vault).await?;
             let tag = state.root.tag(self.id(), &subject);
@@ -168,20 +191,21 @@ impl Tenant {
             {
                 return Ok(keys);
             }
-            let loaded = vault.now();
-            let id = SlotId::Subject(self.id().clone(), tag);
-            let stored = vault.load(std::slice::from_ref(&id)).await?.into_iter().next().flatten();
-            let old = stored.as_ref().map(|stored| SubjectSlot::open(stored, &state.root)).transpose()?;
-            let lines = self.journal_lines(&tag, old.as_ref(), enrolment).await?;
-            let applicant = Applicant {
-                tenant: self.id(),
-                tag: &tag,
-                state: &state,
-                suite: vault.suite,
-                now: vault.clock.wall(),
-                purposes: &vault.purposes,
-                journal_lines: &lines,
-            };
+            let (loaded, ticket) = (vault.now(), vault.live.ticket());
+            let ReadSlot { state, stored, slot: old } = self.read_slot(&tag).await?;
+            if state.current_key().is_none() {
+                continue; // the epoch advanced meanwhile
+            }
+            let history = self.history_for(&tag, old.as_ref(), enrolment).await?;
+            if !history.open().is_empty() || history.whole_is_open {
+                // An erasure that somebody is at, or that crashed: it comes first.
+                let lines = self.finish(&tag, &history).await?;
+                vault.store.scrub().await?;
+                self.conclude(&tag, &lines, false).await?;
+                continue;
+            }
+            let wrapper = self.wrapper(&tag, &state);
+            let applicant = Applicant { wrapper, epoch: state.epoch, purposes: &vault.purposes, history: &history };
             let enrolled = match applicant.enroll(old.as_ref(), enrolment) {
                 Err(Error::Conflict) => {
                     self.part.forget();
@@ -197,47 +221,28 @@ impl Tenant {
                         let event = JournalEvent::Reenrolled { purpose, line };
                         vault.append(|at| JournalEntry::of_subject(at, self.id().clone(), tag, event.clone())).await?;
                     }
-                    let new = enrolled.slot.seal(self.id(), tag, &state.root)?;
-                    let expected = stored.map_or(Expected::Absent, |old| Expected::Revision(old.revision()));
-                    match vault.store.put(&new, expected).await {
-                        Err(e) if e.kind() == StoreErrorKind::Conflict => continue,
-                        Err(e) if e.kind() == StoreErrorKind::BelowFloor => {
-                            self.part.forget(); // the epoch is retired: read which one is current
-                            continue;
-                        }
-                        put => put?,
+                    if !self.put_slot(&enrolled.slot.seal(self.id(), tag, &state.root)?, stored.as_ref()).await? {
+                        continue;
                     }
                     enrolled.slot
                 }
             };
-            let keys = self.unwrap(&slot, &tag, subject, &state, loaded, Reason::Cold)?;
+            let Some(keys) = self.unwrap(&slot, &tag, subject.clone(), &state, loaded, ticket, Reason::Cold)? else {
+                continue; // erased since
+            };
             vault.cache.put(tag, keys.clone());
             return Ok(keys);
         }
         Err(Error::Conflict)
     }
 
-    /// The highest line a purpose that the journal names, where the enrolment may open a new one.
-    async fn journal_lines(
-        &self,
-        tag: &Tag,
-        old: Option<&SubjectSlot>,
-        enrolment: &Enrolment,
-    ) -> Result<HashMap<Purpose, u32>> {
-        let mut lines = HashMap::new();
-        let Some(journal) = &self.vault.0.journal else { return Ok(lines) };
+    /// What the journal says of the subject, where the enrolment may open a line; else nothing.
+    async fn history_for(&self, tag: &Tag, old: Option<&SubjectSlot>, enrolment: &Enrolment) -> Result<History> {
         let complete = old.is_some_and(|old| self.vault.0.purposes.iter().all(|p| old.purpose(p).is_some()));
         if complete && !enrolment.is_again() {
-            return Ok(lines); // no line is opened
+            return Ok(History::default());
         }
-        let head = journal.head().await?;
-        for entry in journal.read_of(Some(self.id()), Some(tag), &head).await? {
-            if let JournalEvent::Reenrolled { purpose, line } = entry.event() {
-                let highest = lines.entry(purpose.clone()).or_insert(0);
-                *highest = line.max(highest).to_owned();
-            }
-        }
-        Ok(lines)
+        self.history(tag).await
     }
 
     /// What is known of each subject, from the cache or the store.
@@ -282,10 +287,29 @@ impl Tenant {
         Ok(found)
     }
 
-    /// One store read; every key of every slot is unwrapped, and cached.
+    /// One store read; every key of every slot is unwrapped, and cached. Once more for subjects that this process erased,
+    /// or changed otherwise, since it was sent.
     async fn read(&self, subjects: HashMap<Tag, SubjectId>, reason: Reason) -> Result<HashMap<Tag, Found>> {
+        let (mut found, mut left) = (HashMap::with_capacity(subjects.len()), subjects);
+        for _ in 0..ATTEMPTS {
+            left = self.read_once(left, reason, &mut found).await?;
+            if left.is_empty() {
+                self.vault.0.sweep();
+                return Ok(found);
+            }
+        }
+        Err(Error::Conflict)
+    }
+
+    /// Gives the subjects that must be read again.
+    async fn read_once(
+        &self,
+        subjects: HashMap<Tag, SubjectId>,
+        reason: Reason,
+        all: &mut HashMap<Tag, Found>,
+    ) -> Result<HashMap<Tag, SubjectId>> {
         let vault = &self.vault.0;
-        let loaded = vault.now();
+        let (loaded, ticket) = (vault.now(), vault.live.ticket());
         let subjects: Vec<(Tag, SubjectId)> = subjects.into_iter().collect();
         let ids: Vec<SlotId> = subjects.iter().map(|(tag, _)| SlotId::Subject(self.id().clone(), *tag)).collect();
         let stored = vault.load(&ids).await?;
@@ -294,18 +318,32 @@ impl Tenant {
         let open = |stored: &StoredSlot| SubjectSlot::open(stored, &state.root);
         let slots: Vec<_> = stored.iter().map(|stored| stored.as_ref().map(open).transpose()).collect();
         let state = self.state_reaching(&state, slots.iter().flatten().flatten()).await?;
-        let mut found = HashMap::with_capacity(subjects.len());
+        let (mut again, mut undated) = (HashMap::new(), Vec::new());
         for ((tag, subject), slot) in subjects.into_iter().zip(slots) {
-            let find = |slot| self.found(slot, &tag, subject, &state, loaded, reason);
-            let one = slot.and_then(find).unwrap_or_else(Found::Failed);
+            if slot.as_ref().is_ok_and(|slot| slot.as_ref().is_some_and(SubjectSlot::has_undated)) {
+                undated.push(tag);
+            }
+            let find = |slot| self.found(slot, &tag, subject.clone(), &state, loaded, ticket, reason);
+            let Some(one) = slot.and_then(find).unwrap_or_else(|e| Some(Found::Failed(e))) else {
+                again.insert(tag, subject);
+                continue;
+            };
             match &one {
                 Found::Keys(keys) => vault.cache.put(tag, keys.clone()),
                 _ => vault.cache.remove(&tag, &loaded),
             }
-            found.insert(tag, one);
+            all.insert(tag, one);
         }
-        vault.sweep();
-        Ok(found)
+        for tag in undated {
+            self.date(&tag).await;
+        }
+        Ok(again)
+    }
+
+    /// A rotation that crashed before it dated its key: whoever reads the key knows that it has landed, and dates it. If that
+    /// fails, the next one does: until then the older key is sealed under.
+    async fn date(&self, tag: &Tag) {
+        let _ = self.edit_slot(tag, |_, _| Ok(Edit::Keep(()))).await;
     }
 
     /// The tenant's keys; read again if a slot is in an epoch that they don't reach.
@@ -314,7 +352,7 @@ impl Tenant {
         state: &Arc<TenantState>,
         mut slots: impl Iterator<Item = &SubjectSlot> + Send,
     ) -> Result<Arc<TenantState>> {
-        if slots.all(|slot| slot.epoch.is_none_or(|epoch| state.epoch_key(epoch).is_some())) {
+        if slots.all(|slot| slot.epoch.is_none_or(|epoch| state.reaches(epoch))) {
             return Ok(state.clone());
         }
         drop(slots);
@@ -322,6 +360,7 @@ impl Tenant {
         self.part.state(&self.vault.0).await?.ok_or(Error::SubjectUnknown)
     }
 
+    #[expect(clippy::too_many_arguments, reason = "one read's circumstances")]
     fn found(
         &self,
         slot: Option<SubjectSlot>,
@@ -329,15 +368,18 @@ impl Tenant {
         subject: SubjectId,
         state: &TenantState,
         loaded: Stamp,
+        ticket: Ticket,
         reason: Reason,
-    ) -> Result<Found> {
-        let Some(slot) = slot else { return Ok(Found::Unknown) };
+    ) -> Result<Option<Found>> {
+        let Some(slot) = slot else { return Ok(Some(Found::Unknown)) };
         match slot.erase_at.or(slot.erased_at()) {
-            Some(at) => Ok(Found::Erased { at }),
-            None => self.unwrap(&slot, tag, subject, state, loaded, reason).map(Found::Keys),
+            Some(at) => Ok(Some(Found::Erased { at })),
+            None => Ok(self.unwrap(&slot, tag, subject, state, loaded, ticket, reason)?.map(Found::Keys)),
         }
     }
 
+    /// A slot's keys; none if the subject ended since the read was sent, or its epoch was retired: read again.
+    #[expect(clippy::too_many_arguments, reason = "one read's circumstances")]
     fn unwrap(
         &self,
         slot: &SubjectSlot,
@@ -345,18 +387,19 @@ impl Tenant {
         subject: SubjectId,
         state: &TenantState,
         loaded: Stamp,
+        ticket: Ticket,
         reason: Reason,
-    ) -> Result<SubjectKeys> {
+    ) -> Result<Option<SubjectKeys>> {
         let vault: &VaultInner = &self.vault.0;
-        let kek = match slot.epoch {
-            Some(epoch) => Some(state.epoch_key(epoch).ok_or_else(|| {
-                crate::error::StoreError::corrupt("a subject's slot is in an epoch that its tenant has no key of")
-            })?),
-            None => None,
+        let kek = match slot.epoch.map(|epoch| state.key_of(epoch)).transpose() {
+            Err(Error::Conflict) => return Ok(None),
+            kek => kek?,
         };
         let ring = KeyRing::unwrap(slot, self.id(), tag, &vault.purposes, kek)?;
+        let Some(mark) = vault.live.admit(tag, ticket) else { return Ok(None) };
         vault.cache.count_load(1, slot.purposes.iter().map(|p| p.versions.len()).sum());
-        Ok(SubjectKeys::new(self.part.policy.clone(), subject, ring, loaded, reason == Reason::Refresh))
+        let policy = self.part.policy.clone();
+        Ok(Some(SubjectKeys::new(policy, subject, ring, loaded, reason == Reason::Refresh, mark)))
     }
 
     fn cached(&self, tag: &Tag, subject: &SubjectId) -> Option<SubjectKeys> {
@@ -379,7 +422,7 @@ enum Reason {
     Refresh,
 }
 
-fn distinct(subjects: &[impl HasSubject + Sync]) -> Result<HashSet<SubjectId>> {
+pub(crate) fn distinct(subjects: &[impl HasSubject + Sync]) -> Result<HashSet<SubjectId>> {
     subjects.iter().map(HasSubject::subject).collect()
 }
 
@@ -388,4 +431,4 @@ fn take(mut found: HashMap<Tag, Found>, tag: &Tag) -> Found {
 }
 
 /// How many subjects are written at a time.
-const WRITES_AT_ONCE: usize = 8;
+pub(crate) const WRITES_AT_ONCE: usize = 8;

@@ -36,8 +36,8 @@ pub(crate) struct PurposeSlot {
     pub(crate) name: Purpose,
     /// The line it is at: the live one, or the last one destroyed.
     pub(crate) line: u32,
-    /// The epoch in which that line was made.
-    pub(crate) line_epoch: Epoch,
+    /// The epoch in which its first line was made: no older master key ever wrapped one of its keys.
+    pub(crate) since: Epoch,
     /// When the last of its lines that was destroyed was destroyed.
     pub(crate) erased_at: Option<Timestamp>,
     /// The ids of the keys that were destroyed, of this line and the ones before.
@@ -92,6 +92,62 @@ impl SubjectSlot {
         self.purposes.iter().filter_map(|p| p.erased_at).max()
     }
 
+    /// A slot of nothing, to be filled: it can't be written before a purpose is in it.
+    pub(crate) fn empty() -> Self {
+        Self { epoch: None, retain_until: None, erase_at: None, held: false, purposes: Vec::new() }
+    }
+
+    /// Whether no key of these lines, or of one below, is there or can still come: a tombstone stands at or above each, or
+    /// a live line above.
+    pub(crate) fn has_destroyed(&self, purpose: &Purpose, line: u32) -> bool {
+        self.purpose(purpose).is_some_and(|p| if p.is_live() { p.line > line } else { p.line >= line })
+    }
+
+    /// Destroys what a purpose has up to a line; a higher one stays. A purpose that is not there gets a tombstone too, so
+    /// that no enrolment takes it for new.
+    pub(crate) fn destroy(&mut self, name: &Purpose, line: u32, at: Timestamp) {
+        match self.purposes.iter_mut().find(|p| p.name == *name) {
+            Some(purpose) if purpose.line > line => return,
+            Some(purpose) => {
+                purpose.line = line;
+                if purpose.is_live() || purpose.erased_at.is_none() {
+                    purpose.erased_at = Some(at);
+                }
+                purpose.destroyed.extend(purpose.versions.drain(..).map(|version| version.key_id));
+                let too_many = purpose.destroyed.len().saturating_sub(MAX_DESTROYED);
+                purpose.destroyed.drain(..too_many);
+            }
+            None => {
+                self.purposes.push(PurposeSlot {
+                    name: name.clone(),
+                    line,
+                    since: Epoch::FIRST, // not known: the earliest there can have been
+                    erased_at: Some(at),
+                    destroyed: Vec::new(),
+                    versions: Vec::new(),
+                });
+                self.purposes.sort_by(|a, b| a.name.cmp(&b.name));
+            }
+        }
+        if !self.purposes.iter().any(PurposeSlot::is_live) {
+            *self = Self { purposes: std::mem::take(&mut self.purposes), ..Self::empty() };
+        }
+    }
+
+    /// Whether a version is there that nobody knows when to seal under.
+    pub(crate) fn has_undated(&self) -> bool {
+        self.purposes.iter().flat_map(|p| &p.versions).any(|v| v.seal_from.is_none())
+    }
+
+    /// Dates every version that has no date; true if there was one. Only for a slot that was read: what was read has landed.
+    pub(crate) fn date(&mut self, from: Timestamp) -> bool {
+        let any = self.has_undated();
+        for version in self.purposes.iter_mut().flat_map(|p| &mut p.versions) {
+            version.seal_from.get_or_insert(from);
+        }
+        any
+    }
+
     fn state(&self) -> SlotState {
         match (self.epoch, self.erase_at) {
             (None, _) => SlotState::Erased,
@@ -134,7 +190,7 @@ impl Body for SubjectSlot {
         w.u8(u8::from(self.held));
         w.u8(count(self.purposes.len()));
         for purpose in &self.purposes {
-            w.bytes(purpose.name.as_str().as_bytes()).u32(purpose.line).u32(purpose.line_epoch.get());
+            w.bytes(purpose.name.as_str().as_bytes()).u32(purpose.line).u32(purpose.since.get());
             w.u64(millis(purpose.erased_at));
             w.u16(u16::try_from(purpose.destroyed.len()).unwrap_or(u16::MAX));
             for id in &purpose.destroyed {
@@ -175,7 +231,7 @@ impl PurposeSlot {
         Ok(Self {
             name: Purpose::new(r.text(Id::MAX_LEN)?).map_err(|_| Damaged)?,
             line: r.u32()?,
-            line_epoch: Epoch::new(r.u32()?).ok_or(Damaged)?,
+            since: Epoch::new(r.u32()?).ok_or(Damaged)?,
             erased_at: moment(r.u64()?),
             destroyed: (0..at_most(r.u16()?.into(), MAX_DESTROYED)?)
                 .map(|_| r.array().map(KeyId::from_bytes))

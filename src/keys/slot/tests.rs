@@ -93,10 +93,10 @@ fn key_version() -> impl Strategy<Value = KeyVersion> {
 fn purpose_slot() -> impl Strategy<Value = PurposeSlot> {
     let versions = btree_map(1..=u32::MAX, key_version(), 0..4);
     (1..=u32::MAX, epoch(), option::of(moment_from_1()), vec(key_id(), 0..4), versions).prop_map(
-        |(line, line_epoch, erased_at, destroyed, versions)| PurposeSlot {
+        |(line, since, erased_at, destroyed, versions)| PurposeSlot {
             name: purpose("set below"),
             line,
-            line_epoch,
+            since,
             // Where something was destroyed, or nothing lives, that has a moment.
             erased_at: erased_at.or((versions.is_empty() || !destroyed.is_empty()).then_some(at(1))),
             destroyed,
@@ -318,7 +318,7 @@ fn live(name: &str) -> PurposeSlot {
     PurposeSlot {
         name: purpose(name),
         line: 1,
-        line_epoch: Epoch::FIRST,
+        since: Epoch::FIRST,
         erased_at: None,
         destroyed: vec![],
         versions: vec![version(1)],
@@ -495,7 +495,7 @@ fn bytes_that_a_subject_slot_never_has_are_refused_even_with_a_mac() {
     };
     assert!(open_bytes::<SubjectSlot>(stored.id(), &with_mac(&stored, &root(1), |_| ()), &root(1)).is_ok());
     let (held, purposes, name) = (15 + 4 + 8 + 8, 15 + 4 + 8 + 8 + 1, 15 + 4 + 8 + 8 + 1 + 1);
-    let line_epoch = name + 2 + 1 + 4;
+    let since = name + 2 + 1 + 4;
     for (what, i, byte) in [
         ("version 0", 0, 0),
         ("kind 0", 1, 0),
@@ -512,7 +512,7 @@ fn bytes_that_a_subject_slot_never_has_are_refused_even_with_a_mac() {
         ("no purpose", purposes, 0),
         ("a name longer than the rest", name, 0xFF),
         ("a name that is no text", name + 2, 0xFF),
-        ("an epoch 0 of a line", line_epoch + 3, 0),
+        ("an epoch 0 of a line", since + 3, 0),
     ] {
         assert_eq!(refused(&|content| content[i] = byte), StoreErrorKind::Corrupt, "{what}");
     }
@@ -670,7 +670,7 @@ fn slots_and_tags_are_what_another_program_makes_of_the_format() {
             PurposeSlot {
                 name: purpose("billing"),
                 line: 2,
-                line_epoch: epoch_of(1),
+                since: epoch_of(1),
                 erased_at: Some(at(1_700_000_000_000)),
                 destroyed: vec![KeyId::from_bytes(pattern(1)), KeyId::from_bytes(pattern(2))],
                 versions: vec![],
@@ -678,7 +678,7 @@ fn slots_and_tags_are_what_another_program_makes_of_the_format() {
             PurposeSlot {
                 name: purpose("default"),
                 line: 1,
-                line_epoch: epoch_of(3),
+                since: epoch_of(3),
                 erased_at: None,
                 destroyed: vec![],
                 versions: vec![
@@ -698,7 +698,7 @@ fn slots_and_tags_are_what_another_program_makes_of_the_format() {
         purposes: vec![PurposeSlot {
             name: purpose("default"),
             line: 1,
-            line_epoch: epoch_of(1),
+            since: epoch_of(1),
             erased_at: Some(at(1_700_000_000_000)),
             destroyed: vec![KeyId::from_bytes(pattern(1))],
             versions: vec![],

@@ -169,6 +169,14 @@ impl Held {
         }
     }
 
+    /// Whether a key was destroyed: not if it is there.
+    pub(super) fn is_destroyed(&self, id: &MasterKeyId) -> Result<bool, ProviderError> {
+        match self.key(id).map(|key| &key.state) {
+            Some(state) => Ok(matches!(state, HeldState::Destroyed(_))),
+            None => Err(ProviderError::new(ProviderErrorKind::UnknownKey)),
+        }
+    }
+
     /// With one more key, which is now the current one.
     pub(super) fn with(&self, id: MasterKeyId, created: Timestamp, key: &KeyMaterial) -> Self {
         let mut next = self.clone();

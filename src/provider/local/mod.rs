@@ -103,7 +103,7 @@ impl LocalKeyring {
     /// Makes a new master key and the current one, and gives its id. What is wrapped under the others still unwraps.
     ///
     /// A key store's epoch has one master key: until the store's epoch advances to the new one, it refuses to make new
-    /// tenants. (Advancing comes with the next release: don't add a key to a keyring in use before.)
+    /// tenants. So call [`Vault::advance_epoch`](crate::Vault::advance_epoch) next.
     ///
     /// # Errors
     /// [`ProviderError`] of kind `Misconfigured` if there are 1024 keys already; `Corrupt` if the file is damaged, or lacks
@@ -192,6 +192,14 @@ impl MasterKeyProvider for LocalKeyring {
         let id = id.clone();
         self.on_thread(move |keyring| keyring.destroy_key(&id)).await
     }
+
+    async fn destruction(&self, id: &MasterKeyId) -> Result<Option<Destruction>, ProviderError> {
+        self.look(Look::IfReplaced).await?;
+        if !self.0.held().knows(id) {
+            self.look(Look::Anyway).await?;
+        }
+        Ok(if self.0.held().is_destroyed(id)? { Some(self.0.destroyed()) } else { None })
+    }
 }
 
 /// When to read the file.
@@ -260,15 +268,22 @@ impl Keyring {
                     }
                     Ok(Changed::Yes(()))
                 })?;
-                Ok(Destruction::DestroyedHere { copies: COPIES.to_vec() })
             }
             None => {
                 let mut held = self.held_mut();
                 if held.to_destroy(id)? {
                     *held = Arc::new(held.without(id, self.clock.wall()));
                 }
-                Ok(Destruction::Destroyed)
             }
+        }
+        Ok(self.destroyed())
+    }
+
+    /// How far a destruction goes here.
+    fn destroyed(&self) -> Destruction {
+        match self.home {
+            Some(_) => Destruction::DestroyedHere { copies: COPIES.to_vec() },
+            None => Destruction::Destroyed,
         }
     }
 

@@ -46,6 +46,7 @@ enum Fault {
     KeepsDestroyed,
     DestroysCurrent,
     TrustsLabel,
+    DestroysWhenAsked,
 }
 
 #[async_trait]
@@ -88,6 +89,13 @@ impl MasterKeyProvider for Broken {
                 self.0.destroy_key(id).await
             }
             _ => self.0.destroy_key(id).await,
+        }
+    }
+
+    async fn destruction(&self, id: &MasterKeyId) -> Result<Option<Destruction>, ProviderError> {
+        match self.1 {
+            Fault::DestroysWhenAsked => self.0.destroy_key(id).await.map(Some),
+            _ => self.0.destruction(id).await,
         }
     }
 }
@@ -141,4 +149,10 @@ async fn the_suite_finds_a_destroyed_current_key() {
 #[should_panic(expected = "this must not unwrap")]
 async fn the_suite_finds_an_ignored_label() {
     a_relabelled_key_does_not_unwrap(&broken(Fault::TrustsLabel)).await;
+}
+
+#[tokio::test]
+#[should_panic(expected = "left: Some(Destroyed)")]
+async fn the_suite_finds_a_question_that_destroys() {
+    a_destruction_is_told_and_not_made(&broken(Fault::DestroysWhenAsked)).await;
 }

@@ -1,0 +1,245 @@
+//! [`History`]: what a journal says of one subject, folded into what holds now.
+//!
+//! Every decision about an erasure, a hold, a schedule or a new line is made on one of these, read up to a head and acted
+//! on by an append at that same head: whoever was faster makes the decision be taken again.
+
+use std::collections::BTreeMap;
+
+use super::{ErasedLine, JournalEntry, JournalEvent};
+use crate::clock::Timestamp;
+use crate::envelope::KeyId;
+use crate::id::Purpose;
+use crate::keys::Epoch;
+
+/// What the entries about one subject come to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct History {
+    purposes: BTreeMap<Purpose, Lines>,
+    /// A hold stands.
+    pub(crate) held: bool,
+    /// When a scheduled erasure destroys the keys.
+    pub(crate) scheduled: Option<Timestamp>,
+    /// The last entry that says that something is destroyed.
+    pub(crate) done: Option<Done>,
+    /// The whole subject is to be destroyed, and not said to be.
+    pub(crate) whole_is_open: bool,
+    /// The last entry that says that something is to be destroyed.
+    pub(crate) intended_at: Option<Timestamp>,
+}
+
+/// The highest line of a purpose that each kind of entry names.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Lines {
+    intended: u32,
+    done: u32,
+    enrolled: u32,
+}
+
+/// When, and under which epochs at most, something was destroyed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Done {
+    pub(crate) at: Timestamp,
+    pub(crate) until: Epoch,
+}
+
+impl History {
+    pub(crate) fn of<'a>(entries: impl IntoIterator<Item = &'a JournalEntry>) -> Self {
+        let mut history = Self::default();
+        for entry in entries {
+            history.add(entry);
+        }
+        history
+    }
+
+    fn add(&mut self, entry: &JournalEntry) {
+        match entry.event() {
+            JournalEvent::Reenrolled { purpose, line } => {
+                let lines = self.purposes.entry(purpose.clone()).or_default();
+                lines.enrolled = lines.enrolled.max(*line);
+            }
+            JournalEvent::ErasureIntended { whole, lines } => {
+                for ErasedLine { purpose, line } in lines {
+                    let lines = self.purposes.entry(purpose.clone()).or_default();
+                    lines.intended = lines.intended.max(*line);
+                }
+                self.intended_at = Some(entry.at());
+                if *whole {
+                    self.scheduled = None;
+                    self.whole_is_open = true;
+                }
+            }
+            JournalEvent::ErasureDone { lines, until } => {
+                for ErasedLine { purpose, line } in lines {
+                    let lines = self.purposes.entry(purpose.clone()).or_default();
+                    lines.done = lines.done.max(*line);
+                }
+                self.done = Some(Done { at: entry.at(), until: *until });
+                self.whole_is_open &= !self.open().is_empty();
+            }
+            JournalEvent::Held => self.held = true,
+            JournalEvent::Released => self.held = false,
+            JournalEvent::ErasureScheduled { at } => self.scheduled = Some(*at),
+            JournalEvent::ErasureCancelled => self.scheduled = None,
+            // About a tenant or the whole store: they stand in no subject's history.
+            JournalEvent::RootCreated { .. }
+            | JournalEvent::RootStored { .. }
+            | JournalEvent::RootLost { .. }
+            | JournalEvent::EpochOpened { .. }
+            | JournalEvent::MaxAgeRaised { .. }
+            | JournalEvent::TenantErasureIntended
+            | JournalEvent::TenantErasureDone { .. }
+            | JournalEvent::MasterKeyDestroyed { .. } => {}
+        }
+    }
+
+    /// The highest line of a purpose that any entry names: a new line is above it. 0 for none.
+    pub(crate) fn highest_line(&self, purpose: &Purpose) -> u32 {
+        self.purposes.get(purpose).map_or(0, |l| l.intended.max(l.done).max(l.enrolled))
+    }
+
+    /// The highest line of a purpose that is destroyed, or to be. 0 for none.
+    pub(crate) fn destroyed_line(&self, purpose: &Purpose) -> u32 {
+        self.purposes.get(purpose).map_or(0, |l| l.intended.max(l.done))
+    }
+
+    /// The highest line of a purpose that is said to be destroyed. 0 for none.
+    pub(crate) fn done_line(&self, purpose: &Purpose) -> u32 {
+        self.purposes.get(purpose).map_or(0, |l| l.done)
+    }
+
+    /// Every purpose that an entry names.
+    pub(crate) fn purposes(&self) -> impl Iterator<Item = &Purpose> {
+        self.purposes.keys()
+    }
+
+    /// What is said to be destroyed: a store that still has it was restored from a backup.
+    pub(crate) fn done(&self) -> Vec<ErasedLine> {
+        self.lines(|l| l.done)
+    }
+
+    /// What is to be destroyed and not said to be: somebody is at it, or crashed.
+    pub(crate) fn open(&self) -> Vec<ErasedLine> {
+        self.lines(|l| if l.intended > l.done { l.intended } else { 0 })
+    }
+
+    fn lines(&self, line: impl Fn(&Lines) -> u32) -> Vec<ErasedLine> {
+        let lines = self.purposes.iter().map(|(purpose, lines)| ErasedLine::new(purpose.clone(), line(lines)));
+        lines.filter(|l| l.line > 0).collect()
+    }
+}
+
+/// What the entries about a tenant itself come to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct TenantHistory {
+    created: Vec<KeyId>,
+    lost: Vec<KeyId>,
+    /// The root that was last said to be in the key store.
+    pub(crate) stored: Option<KeyId>,
+    pub(crate) intended: Option<Timestamp>,
+    pub(crate) done: Option<Done>,
+}
+
+impl TenantHistory {
+    pub(crate) fn of<'a>(entries: impl IntoIterator<Item = &'a JournalEntry>) -> Self {
+        let mut history = Self::default();
+        for entry in entries {
+            match entry.event() {
+                JournalEvent::RootCreated { key_id } => history.created.push(*key_id),
+                JournalEvent::RootStored { key_id } => history.stored = Some(*key_id),
+                JournalEvent::RootLost { key_id } => history.lost.push(*key_id),
+                JournalEvent::TenantErasureIntended => history.intended = history.intended.or(Some(entry.at())),
+                JournalEvent::TenantErasureDone { until } => {
+                    history.done = Some(Done { at: entry.at(), until: *until });
+                }
+                _ => {}
+            }
+        }
+        history
+    }
+
+    /// Whether the journal tells of this root.
+    pub(crate) fn created(&self, root: &KeyId) -> bool {
+        self.created.iter().any(|id| id.is(root))
+    }
+
+    /// Whether this root was given up.
+    pub(crate) fn lost(&self, root: &KeyId) -> bool {
+        self.lost.iter().any(|id| id.is(root))
+    }
+
+    /// Whether a root that was stored, and not given up, is not the one `found` in the key store.
+    pub(crate) fn is_missing(&self, found: Option<&KeyId>) -> bool {
+        self.stored.as_ref().is_some_and(|stored| !self.lost(stored) && !found.is_some_and(|found| found.is(stored)))
+    }
+
+    /// When the tenant was erased, or its erasure began: it is binding.
+    pub(crate) fn erased(&self) -> Option<Timestamp> {
+        self.done.map(|done| done.at).or(self.intended)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::TenantId;
+    use crate::keys::Tag;
+
+    fn history(events: Vec<JournalEvent>) -> History {
+        let at = |n| Timestamp::from_millis(n as u64);
+        let entry =
+            |(n, event)| JournalEntry::of_subject(at(n), TenantId::default_tenant(), Tag::from_bytes([1; 16]), event);
+        History::of(&events.into_iter().enumerate().map(entry).collect::<Vec<_>>())
+    }
+
+    fn lines(of: &[(&str, u32)]) -> Vec<ErasedLine> {
+        of.iter().map(|(purpose, line)| ErasedLine::new(Purpose::new(purpose).unwrap(), *line)).collect()
+    }
+
+    fn intended(of: &[(&str, u32)]) -> JournalEvent {
+        JournalEvent::ErasureIntended { whole: true, lines: lines(of) }
+    }
+
+    fn done(of: &[(&str, u32)]) -> JournalEvent {
+        JournalEvent::ErasureDone { lines: lines(of), until: Epoch::FIRST }
+    }
+
+    fn enrolled(purpose: &str, line: u32) -> JournalEvent {
+        JournalEvent::Reenrolled { purpose: Purpose::new(purpose).unwrap(), line }
+    }
+
+    #[test]
+    fn an_intent_is_open_until_it_is_done_and_a_later_one_is_open_again() {
+        let both = [("billing", 1), ("default", 1)];
+        assert_eq!(history(vec![intended(&both)]).open(), lines(&both));
+        let closed = history(vec![intended(&both), done(&both)]);
+        assert_eq!((closed.open(), closed.done()), (vec![], lines(&both)));
+        let half = history(vec![intended(&both), done(&[("billing", 1)])]);
+        assert_eq!(half.open(), lines(&[("default", 1)]));
+        let again = history(vec![intended(&both), done(&both), enrolled("default", 2), intended(&[("default", 2)])]);
+        assert_eq!((again.open(), again.done()), (lines(&[("default", 2)]), lines(&both)));
+        assert_eq!(again.destroyed_line(&Purpose::new("default").unwrap()), 2);
+    }
+
+    #[test]
+    fn a_new_line_is_above_whatever_is_named() {
+        let default = Purpose::new("default").unwrap();
+        for events in [vec![enrolled("default", 5)], vec![intended(&[("default", 5)])], vec![done(&[("default", 5)])]] {
+            assert_eq!(history(events).highest_line(&default), 5);
+        }
+        assert_eq!(history(vec![enrolled("default", 5)]).destroyed_line(&default), 0, "it is not destroyed");
+        assert_eq!(history(vec![]).highest_line(&default), 0);
+    }
+
+    #[test]
+    fn the_last_word_on_holds_and_schedules_counts() {
+        use JournalEvent::{ErasureCancelled, ErasureScheduled, Held, Released};
+        let schedule = |n| ErasureScheduled { at: Timestamp::from_millis(n) };
+        assert!(history(vec![Held]).held && !history(vec![Held, Released]).held && history(vec![Released, Held]).held);
+        let at = |events| history(events).scheduled.map(Timestamp::as_millis);
+        assert_eq!(at(vec![schedule(5), schedule(9)]), Some(9));
+        assert_eq!(at(vec![schedule(5), ErasureCancelled]), None);
+        assert_eq!(at(vec![schedule(5), intended(&[("a", 1)])]), None, "it is fulfilled");
+        let one = JournalEvent::ErasureIntended { whole: false, lines: lines(&[("a", 1)]) };
+        assert_eq!(at(vec![schedule(5), one]), Some(5), "one purpose is not the subject");
+    }
+}

@@ -1,0 +1,289 @@
+//! Erasing a subject, or one purpose of it, and what can be said of that later.
+
+use std::collections::HashSet;
+
+use futures_util::stream::{self, StreamExt as _};
+
+use super::receipt::{ErasedPurpose, ErasureReceipt, ErasureStatus, KeyEnd, MasterKeyEnd, UndoneReason};
+use crate::clock::Timestamp;
+use crate::error::{Error, ProviderErrorKind, Result};
+use crate::id::{HasSubject, Purpose, SubjectId};
+use crate::journal::history::{Done, TenantHistory};
+use crate::journal::{ErasedLine, JournalEvent};
+use crate::keys::slot::SubjectSlot;
+use crate::keys::{Epoch, MasterKeyId, Tag};
+use crate::store::Residue;
+use crate::vault::erasing::{Destroyed, Extent};
+use crate::vault::{Tenant, VaultInner, WRITES_AT_ONCE};
+
+/// What is to be erased, and for whom.
+#[derive(Clone, Debug, Default)]
+#[must_use]
+pub struct ErasureRequest {
+    purpose: Option<Purpose>,
+    reference: Option<String>,
+}
+
+impl ErasureRequest {
+    /// The whole subject.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// One purpose of the subject alone: the others stay readable.
+    pub fn purpose(mut self, purpose: Purpose) -> Self {
+        self.purpose = Some(purpose);
+        self
+    }
+
+    /// What the request is filed under with you. It stands in the receipt and nowhere else.
+    pub fn reference(mut self, reference: impl Into<String>) -> Self {
+        self.reference = Some(reference.into());
+        self
+    }
+
+    pub(super) fn filed_under(&self) -> Option<&str> {
+        self.reference.as_deref()
+    }
+
+    fn extent(&self) -> Extent<'_> {
+        self.purpose.as_ref().map_or(Extent::Whole, Extent::Purpose)
+    }
+}
+
+impl Tenant {
+    /// Destroys a subject's keys, for good: what was sealed under them can't be opened again, by anybody. Also for a subject
+    /// that was never seen: then no enrolment makes it by accident.
+    ///
+    /// In this order: the intent is journalled, a tombstone replaces the keys, the keys that are out in this process end, the
+    /// store is scrubbed, the journal says done. Other processes go on with keys that they read before until the receipt's
+    /// [`effective_by`](ErasureReceipt::effective_by). Erasing again finishes what crashed, and gives the receipt of what
+    /// is erased already.
+    ///
+    /// # Errors
+    /// [`Error::SubjectHeld`] if a hold stands; [`Error::PurposeUnknown`] if neither subject nor vault has the purpose;
+    /// [`Error::InvalidInput`] without a journal; [`Error::TenantErased`]; those of the ports. Once the intent is
+    /// journalled it is binding: erase again, or let the next vault that is built finish it.
+    ///
+    /// # Cancel safety
+    /// A call that is dropped may have erased, or begun to; calling again finishes it.
+    pub async fn erase(
+        &self,
+        subject: &(impl HasSubject + Sync + ?Sized),
+        request: &ErasureRequest,
+    ) -> Result<ErasureReceipt> {
+        let erased = self.erase_subjects(vec![subject.subject()?], request).await?;
+        erased.into_iter().next().map_or(Err(Error::Bug("an erasure without an answer")), |(_, receipt)| receipt)
+    }
+
+    /// [`erase`](Self::erase) for many: the store is scrubbed once. One that fails spoils nothing for the others; the
+    /// answers are in the order asked, repeats left out.
+    ///
+    /// # Errors
+    /// Those of [`erase`](Self::erase) that concern all of them; the others stand in the answers.
+    ///
+    /// # Cancel safety
+    /// That of [`erase`](Self::erase).
+    pub async fn erase_all(
+        &self,
+        subjects: &[impl HasSubject + Sync],
+        request: &ErasureRequest,
+    ) -> Result<Vec<(SubjectId, Result<ErasureReceipt>)>> {
+        let mut seen = HashSet::new();
+        let subjects: Vec<SubjectId> = subjects.iter().map(HasSubject::subject).collect::<Result<_>>()?;
+        self.erase_subjects(subjects.into_iter().filter(|subject| seen.insert(subject.clone())).collect(), request)
+            .await
+    }
+
+    async fn erase_subjects(
+        &self,
+        subjects: Vec<SubjectId>,
+        request: &ErasureRequest,
+    ) -> Result<Vec<(SubjectId, Result<ErasureReceipt>)>> {
+        self.vault.0.journal()?;
+        let root = self.root_to_write().await?;
+        let tagged: Vec<(SubjectId, Tag)> =
+            subjects.into_iter().map(|subject| (subject.clone(), root.root.tag(self.id(), &subject))).collect();
+        let destroy = |(subject, tag): (SubjectId, Tag)| async move {
+            let destroyed = self.destroy(&tag, request.extent(), |_| Ok(())).await;
+            (subject, tag, destroyed)
+        };
+        let futures: Vec<_> = tagged.into_iter().map(destroy).collect();
+        let destroyed: Vec<_> = stream::iter(futures).buffered(WRITES_AT_ONCE).collect().await;
+        let residue = self.vault.0.store.scrub().await?;
+        let journalled = Masters::read(&self.vault.0).await?;
+        let mut answers = Vec::with_capacity(destroyed.len());
+        for (subject, tag, destroyed) in destroyed {
+            let receipt = match destroyed {
+                Ok(destroyed) => self.conclude_with_receipt(&tag, destroyed, &residue, &journalled, request).await,
+                Err(e) => Err(e),
+            };
+            answers.push((subject, receipt));
+        }
+        Ok(answers)
+    }
+
+    /// Steps 5 and 6: done, and the receipt.
+    pub(super) async fn conclude_with_receipt(
+        &self,
+        tag: &Tag,
+        destroyed: Destroyed,
+        residue: &Residue,
+        masters: &Masters,
+        request: &ErasureRequest,
+    ) -> Result<ErasureReceipt> {
+        let Destroyed { lines, slot, concluded } = destroyed;
+        if !concluded {
+            self.conclude(tag, &lines, true).await?;
+        }
+        let purposes: Vec<ErasedPurpose> = lines.iter().filter_map(|line| erased_purpose(&slot, line)).collect();
+        let erased_at = purposes.iter().map(|purpose| purpose.erased_at).max().unwrap_or(self.vault.0.clock.wall());
+        let until = self.history(tag).await?.done.map_or(masters.highest(), |done| done.until);
+        let masters = masters.ends(&self.vault.0, since(&purposes), until).await;
+        let whole = request.purpose.is_none();
+        Ok(ErasureReceipt {
+            journal: self.vault.0.journal()?.id().await?,
+            tenant: self.id().clone(),
+            tag: Some(*tag),
+            whole,
+            purposes,
+            reference: request.reference.clone(),
+            erased_at,
+            effective_by: erased_at.plus(self.vault.0.longest_age()),
+            residue: super::receipt::residue_of(residue),
+            masters,
+        })
+    }
+
+    /// What can be said now of an erasure, by its receipt: recomputed from the key store, the journal and the master key
+    /// provider.
+    ///
+    /// # Errors
+    /// [`Error::InvalidInput`] if the receipt is of another tenant or journal; those of the ports.
+    ///
+    /// # Cancel safety
+    /// Reads only.
+    pub async fn erasure_status(&self, receipt: &ErasureReceipt) -> Result<ErasureStatus> {
+        let vault = &self.vault.0;
+        if receipt.tenant != *self.id() {
+            return Err(Error::invalid("the receipt is of another tenant"));
+        }
+        if receipt.journal != vault.journal()?.id().await? {
+            return Err(Error::invalid("the receipt is of another journal, and so of another key store"));
+        }
+        let (since, done) = match &receipt.tag {
+            Some(tag) => match self.subject_status(tag, receipt).await? {
+                Ok(found) => found,
+                Err(reason) => return Ok(ErasureStatus::Undone { reason }),
+            },
+            None => match self.tenant_status().await? {
+                Ok(found) => found,
+                Err(reason) => return Ok(ErasureStatus::Undone { reason }),
+            },
+        };
+        let masters = Masters::read(vault).await?.ends(vault, since, done.until).await;
+        let open: Vec<MasterKeyEnd> = masters.iter().filter(|master| !master.is_final()).cloned().collect();
+        if !open.is_empty() || vault.clock.wall() < receipt.effective_by {
+            return Ok(ErasureStatus::Erased { waits_for: open });
+        }
+        let mut vouched: Vec<String> = masters.into_iter().flat_map(MasterKeyEnd::into_copies).collect();
+        vouched.sort();
+        vouched.dedup();
+        Ok(ErasureStatus::Final { vouched_for: vouched })
+    }
+
+    async fn subject_status(&self, tag: &Tag, receipt: &ErasureReceipt) -> Result<Result<(Epoch, Done), UndoneReason>> {
+        let history = self.history(tag).await?;
+        let Some(done) = history.done else { return Ok(Err(UndoneReason::NotJournalled)) };
+        if receipt.purposes.iter().any(|p| history.done_line(&p.purpose) < p.line) {
+            return Ok(Err(UndoneReason::NotJournalled));
+        }
+        // Keys of an erased tenant are gone whatever its subjects' slots say.
+        let state = self.part.any_state(&self.vault.0).await?;
+        let Some(state) = state else { return Ok(Err(UndoneReason::TombstoneMissing)) };
+        let since = since(&receipt.purposes);
+        if state.erased_at.is_some() {
+            return Ok(Ok((since, done)));
+        }
+        let Some(slot) = self.read_slot(tag).await?.slot else { return Ok(Err(UndoneReason::TombstoneMissing)) };
+        for erased in &receipt.purposes {
+            if slot.has_destroyed(&erased.purpose, erased.line) {
+                continue;
+            }
+            let live = slot.purpose(&erased.purpose).is_some_and(crate::keys::slot::PurposeSlot::is_live);
+            return Ok(Err(if live { UndoneReason::KeysAreBack } else { UndoneReason::TombstoneMissing }));
+        }
+        let by_slot = receipt.purposes.iter().filter_map(|p| slot.purpose(&p.purpose)).map(|p| p.since).min();
+        Ok(Ok((by_slot.map_or(since, |epoch| epoch.min(since)), done)))
+    }
+
+    async fn tenant_status(&self) -> Result<Result<(Epoch, Done), UndoneReason>> {
+        let told: TenantHistory = self.part.history(&self.vault.0).await?;
+        let Some(done) = told.done else { return Ok(Err(UndoneReason::NotJournalled)) };
+        match self.part.any_state(&self.vault.0).await? {
+            Some(state) if state.erased_at.is_none() => Ok(Err(UndoneReason::KeysAreBack)),
+            // Nothing of a tenant is nothing to open; the journal keeps it from being made anew.
+            _ => Ok(Ok((Epoch::FIRST, done))),
+        }
+    }
+}
+
+fn erased_purpose(slot: &SubjectSlot, line: &ErasedLine) -> Option<ErasedPurpose> {
+    let purpose = slot.purpose(&line.purpose)?;
+    Some(ErasedPurpose {
+        purpose: line.purpose.clone(),
+        line: line.line,
+        since: purpose.since,
+        erased_at: purpose.erased_at?,
+        key_ids: purpose.destroyed.clone(),
+    })
+}
+
+fn since(purposes: &[ErasedPurpose]) -> Epoch {
+    purposes.iter().map(|purpose| purpose.since).min().unwrap_or(Epoch::FIRST)
+}
+
+/// The master keys that the journal tells of.
+pub(super) struct Masters {
+    opened: Vec<(Epoch, MasterKeyId)>,
+}
+
+impl Masters {
+    pub(super) async fn read(vault: &VaultInner) -> Result<Self> {
+        let journal = vault.journal()?;
+        let head = journal.head().await?;
+        let entries = journal.read_of(None, None, &head).await?;
+        let opened = entries.iter().filter_map(|entry| match entry.event() {
+            JournalEvent::EpochOpened { epoch, master } => Some((*epoch, master.clone())),
+            _ => None,
+        });
+        Ok(Self { opened: opened.collect() })
+    }
+
+    pub(super) fn highest(&self) -> Epoch {
+        self.opened.iter().map(|(epoch, _)| *epoch).max().unwrap_or(Epoch::FIRST)
+    }
+
+    /// What has become of every master key under which a copy of a key can be wrapped that lived in these epochs. The
+    /// provider is asked; where it can't answer, the key counts as there.
+    pub(super) async fn ends(&self, vault: &VaultInner, since: Epoch, until: Epoch) -> Vec<MasterKeyEnd> {
+        let mut ends: Vec<MasterKeyEnd> = Vec::new();
+        for (epoch, master) in self.opened.iter().filter(|(epoch, _)| (since..=until).contains(epoch)) {
+            if ends.iter().any(|end| end.master == *master) {
+                continue;
+            }
+            let end = match vault.provider.destruction(master).await {
+                Ok(destruction) => destruction.map_or(KeyEnd::Lives, KeyEnd::from),
+                Err(e) if e.kind() == ProviderErrorKind::KeyDestroyed => KeyEnd::Destroyed,
+                Err(_) => KeyEnd::Unconfirmed,
+            };
+            ends.push(MasterKeyEnd { master: master.clone(), epoch: *epoch, end });
+        }
+        ends
+    }
+}
+
+/// The time of day, for those who make receipts.
+pub(super) fn now(vault: &VaultInner) -> Timestamp {
+    vault.clock.wall()
+}

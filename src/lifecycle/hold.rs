@@ -1,0 +1,117 @@
+//! Holds, and erasures that are scheduled: decided by the journal; the slot has a copy.
+
+use crate::clock::Timestamp;
+use crate::error::{Error, Result};
+use crate::id::HasSubject;
+use crate::journal::JournalEvent;
+use crate::journal::history::History;
+use crate::keys::Tag;
+use crate::keys::slot::SubjectSlot;
+use crate::vault::{Tenant, put_flags};
+
+impl Tenant {
+    /// Puts a hold on a subject: it can't be erased until [`release`](Self::release), not by a sweep either. Its data stays
+    /// readable. Repeatable.
+    ///
+    /// # Errors
+    /// [`Error::SubjectUnknown`]; [`Error::SubjectErased`] if its erasure has begun; [`Error::InvalidInput`] without a
+    /// journal; those of the ports.
+    ///
+    /// # Cancel safety
+    /// A call that is dropped may have put the hold.
+    pub async fn hold(&self, subject: &(impl HasSubject + Sync + ?Sized)) -> Result<()> {
+        let tag = self.tag_of(&subject.subject()?).await?;
+        let slot = self.living_slot(&tag).await?;
+        self.decide_and_copy(&tag, |history| {
+            check_not_intended(&slot, history)?;
+            Ok((!history.held).then_some(JournalEvent::Held))
+        })
+        .await
+    }
+
+    /// Releases the hold on a subject. Repeatable.
+    ///
+    /// # Errors
+    /// [`Error::InvalidInput`] without a journal; those of the ports.
+    ///
+    /// # Cancel safety
+    /// A call that is dropped may have released it.
+    pub async fn release(&self, subject: &(impl HasSubject + Sync + ?Sized)) -> Result<()> {
+        let tag = self.tag_of(&subject.subject()?).await?;
+        self.decide_and_copy(&tag, |history| Ok(history.held.then_some(JournalEvent::Released))).await
+    }
+
+    /// Makes a subject unreadable now, and has [`Vault::sweep`](crate::Vault::sweep) destroy its keys at `at`. Until then
+    /// [`cancel_erasure`](Self::cancel_erasure) undoes it. Other processes go on with keys that they read before for at
+    /// most `max_age`. Scheduling again moves the moment.
+    ///
+    /// # Errors
+    /// [`Error::SubjectUnknown`], [`Error::SubjectErased`]; [`Error::SubjectHeld`] if a hold stands;
+    /// [`Error::InvalidInput`] without a journal, or for the moment 0; those of the ports.
+    ///
+    /// # Cancel safety
+    /// A call that is dropped may have scheduled it.
+    pub async fn schedule_erasure(&self, subject: &(impl HasSubject + Sync + ?Sized), at: Timestamp) -> Result<()> {
+        if at.as_millis() == 0 {
+            return Err(Error::invalid("an erasure can't be scheduled for 1970-01-01T00:00:00Z"));
+        }
+        let tag = self.tag_of(&subject.subject()?).await?;
+        let slot = self.living_slot(&tag).await?;
+        self.decide_and_copy(&tag, |history| {
+            check_not_intended(&slot, history)?;
+            if history.held {
+                return Err(Error::SubjectHeld);
+            }
+            Ok((history.scheduled != Some(at)).then_some(JournalEvent::ErasureScheduled { at }))
+        })
+        .await
+    }
+
+    /// Calls a scheduled erasure off: the subject is readable again. Nothing if none is scheduled.
+    ///
+    /// # Errors
+    /// [`Error::SubjectUnknown`]; [`Error::SubjectErased`] if it is too late; [`Error::InvalidInput`] without a journal;
+    /// those of the ports.
+    ///
+    /// # Cancel safety
+    /// A call that is dropped may have cancelled it.
+    pub async fn cancel_erasure(&self, subject: &(impl HasSubject + Sync + ?Sized)) -> Result<()> {
+        let tag = self.tag_of(&subject.subject()?).await?;
+        let slot = self.read_slot(&tag).await?.slot.ok_or(Error::SubjectUnknown)?;
+        let gone = slot.erased_at();
+        self.decide_and_copy(&tag, |history| {
+            if gone.is_none() {
+                check_not_intended(&slot, history)?;
+            }
+            Ok(history.scheduled.map(|_| JournalEvent::ErasureCancelled))
+        })
+        .await?;
+        gone.map_or(Ok(()), |at| Err(Error::SubjectErased { at }))
+    }
+
+    async fn living_slot(&self, tag: &Tag) -> Result<SubjectSlot> {
+        let slot = self.read_slot(tag).await?.slot.ok_or(Error::SubjectUnknown)?;
+        slot.erased_at().map_or(Ok(slot), |at| Err(Error::SubjectErased { at }))
+    }
+
+    async fn decide_and_copy(
+        &self,
+        tag: &Tag,
+        event: impl Fn(&History) -> Result<Option<JournalEvent>> + Send + Sync,
+    ) -> Result<()> {
+        self.decide(tag, |history| Ok((event(history)?, ()))).await?;
+        // As the journal has it now: others may have decided since.
+        put_flags(self, tag, &self.history(tag).await?).await.map(drop)
+    }
+}
+
+/// An erasure that has begun is binding.
+fn check_not_intended(slot: &SubjectSlot, history: &History) -> Result<()> {
+    let live = slot.purposes.iter().filter(|p| p.is_live());
+    let all_intended = live.clone().all(|p| history.destroyed_line(&p.name) >= p.line);
+    if history.whole_is_open || (live.count() > 0 && all_intended) {
+        let at = history.intended_at.unwrap_or(Timestamp::from_millis(0));
+        return Err(Error::SubjectErased { at });
+    }
+    Ok(())
+}

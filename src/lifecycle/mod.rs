@@ -1,0 +1,22 @@
+//! The life and death of keys: `impl Vault` and `impl Tenant` blocks, one job a file. `docs/lifecycle.md` tells the whole.
+//!
+//! Imports `vault` and what that imports.
+
+mod epoch;
+mod erase;
+mod hold;
+mod receipt;
+#[cfg(feature = "serde")]
+mod receipt_json;
+mod retain;
+mod rewrap;
+mod rotate;
+mod tenant;
+
+pub use epoch::Retirement;
+pub use erase::ErasureRequest;
+pub use receipt::{ErasedPurpose, ErasureReceipt, ErasureStatus, KeyEnd, MasterKeyEnd, ReceiptResidue, UndoneReason};
+pub use retain::Swept;
+pub use rewrap::RewrapPage;
+
+pub use crate::vault::Replayed;

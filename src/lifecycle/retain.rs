@@ -1,0 +1,148 @@
+//! What is due: retention periods that ended, and scheduled erasures whose moment has come.
+
+use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
+
+use super::erase::{ErasureRequest, Masters, now};
+use super::receipt::ErasureReceipt;
+use crate::clock::Timestamp;
+use crate::error::{Error, Result};
+use crate::journal::history::History;
+use crate::keys::slot::SubjectSlot;
+use crate::keys::{SlotId, StoredSlot, Tag};
+use crate::store::{Filter, Scan};
+use crate::vault::erasing::{Destroyed, Extent};
+use crate::vault::slots::Edit;
+use crate::vault::{Tenant, Vault, WRITES_AT_ONCE, put_flags};
+
+/// What a sweep did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Swept {
+    /// A receipt for each subject that was erased.
+    pub receipts: Vec<ErasureReceipt>,
+    /// Subjects that are due and on hold: they stay until they are released.
+    pub held: u64,
+}
+
+impl Vault {
+    /// Erases what is due, over all tenants: subjects whose retention period has ended
+    /// ([`Enrolment::due_at`](crate::vault::Enrolment::due_at)) or whose scheduled erasure has come. Call it from time to
+    /// time, from one process or several.
+    ///
+    /// # Errors
+    /// [`Error::InvalidInput`] without a journal; those of the ports. What was erased before stays erased.
+    ///
+    /// # Cancel safety
+    /// Can be called again: it goes on with what is still due.
+    pub async fn sweep(&self) -> Result<Swept> {
+        self.0.journal()?;
+        self.0.check().await?;
+        let now = now(&self.0);
+        let mut swept = Swept::default();
+        // A moment that is now has come.
+        let mut scan = Scan::new(Filter::DueBefore(now.plus(std::time::Duration::from_millis(1))));
+        loop {
+            let page = self.0.store.scan(&scan).await?;
+            self.sweep_page(page.slots, now, &mut swept).await?;
+            match page.next {
+                Some(next) => scan = scan.after(next),
+                None => return Ok(swept),
+            }
+        }
+    }
+
+    async fn sweep_page(&self, slots: Vec<StoredSlot>, now: Timestamp, swept: &mut Swept) -> Result<()> {
+        let due = slots.iter().filter_map(|stored| match stored.id() {
+            SlotId::Subject(tenant, tag) => Some((self.tenant(tenant), *tag)),
+            _ => None,
+        });
+        let sweep = |(tenant, tag): (Tenant, Tag)| async move {
+            let due = tenant.sweep_subject(&tag, now).await?;
+            Ok::<_, Error>((tenant, tag, due))
+        };
+        let sweeps: Vec<_> = due.map(sweep).collect();
+        let found: Vec<_> = stream::iter(sweeps).buffer_unordered(WRITES_AT_ONCE).try_collect().await?;
+        let mut erased = Vec::new();
+        for (tenant, tag, due) in found {
+            match due {
+                Due::Not => {}
+                Due::Held => swept.held += 1,
+                Due::Destroyed(destroyed) => erased.push((tenant, tag, destroyed)),
+            }
+        }
+        if erased.is_empty() {
+            return Ok(());
+        }
+        let residue = self.0.store.scrub().await?;
+        let masters = Masters::read(&self.0).await?;
+        let request = ErasureRequest::new();
+        for (tenant, tag, destroyed) in erased {
+            swept.receipts.push(tenant.conclude_with_receipt(&tag, destroyed, &residue, &masters, &request).await?);
+        }
+        Ok(())
+    }
+}
+
+enum Due {
+    /// Not any more: somebody called it off, or moved it.
+    Not,
+    Held,
+    Destroyed(Destroyed),
+}
+
+impl Tenant {
+    async fn sweep_subject(&self, tag: &Tag, now: Timestamp) -> Result<Due> {
+        let read = self.read_slot(tag).await?;
+        if read.state.erased_at.is_some() {
+            return self.bury(tag).await.map(|()| Due::Not);
+        }
+        let history = self.history(tag).await?;
+        let Some(slot) = read.slot.filter(|slot| is_due(slot, &history, now)) else {
+            // The copy in the slot may be older than the journal.
+            put_flags(self, tag, &history).await?;
+            return Ok(Due::Not);
+        };
+        if history.held && history.open().is_empty() {
+            return Ok(Due::Held);
+        }
+        let retained = slot.retain_until.filter(|until| *until <= now);
+        if retained.is_some() && !self.close(tag, now).await? {
+            return Ok(Due::Not);
+        }
+        let gate = |history: &History| {
+            let due = history.scheduled.is_some_and(|at| at <= now) || retained.is_some();
+            if due { Ok(()) } else { Err(Error::Conflict) }
+        };
+        match self.destroy(tag, Extent::Whole, gate).await {
+            Ok(destroyed) => Ok(Due::Destroyed(destroyed)),
+            Err(Error::SubjectHeld) => Ok(Due::Held),
+            Err(Error::Conflict) => Ok(Due::Not),
+            Err(e) => Err(e),
+        }
+    }
+
+    /// Makes a subject whose retention period has ended unreadable, by compare-and-swap: from here on the period can't be
+    /// prolonged, which only the slot knows of. False if it was.
+    async fn close(&self, tag: &Tag, now: Timestamp) -> Result<bool> {
+        let (due, closed) = self
+            .edit_slot(tag, |slot, _| {
+                let Some(slot) = slot.filter(|slot| slot.retain_until.is_some_and(|until| until <= now)) else {
+                    return Ok(Edit::Keep((false, None)));
+                };
+                if slot.erase_at.is_some() {
+                    return Ok(Edit::Keep((true, None)));
+                }
+                Ok(Edit::Put(SubjectSlot { erase_at: slot.retain_until, ..slot.clone() }, (true, slot.retain_until)))
+            })
+            .await?;
+        if closed.is_some() {
+            self.end(tag, closed);
+        }
+        Ok(due)
+    }
+}
+
+fn is_due(slot: &SubjectSlot, history: &History, now: Timestamp) -> bool {
+    slot.epoch.is_some()
+        && (slot.retain_until.is_some_and(|until| until <= now) || history.scheduled.is_some_and(|at| at <= now))
+}

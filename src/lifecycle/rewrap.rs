@@ -1,0 +1,93 @@
+//! Rewrapping: the same keys under the current epoch, page by page.
+
+use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
+
+use crate::error::{Error, Result};
+use crate::id::TenantId;
+use crate::keys::slot::SubjectSlot;
+use crate::keys::{Epoch, SlotId, StoredSlot, Tag};
+use crate::store::{Filter, Scan};
+use crate::vault::slots::Edit;
+use crate::vault::state::TenantChange;
+use crate::vault::{Vault, WRITES_AT_ONCE, root};
+
+/// What a page of rewrapping came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RewrapPage {
+    /// Slots that are in the current epoch now and were not before.
+    pub moved: u64,
+    /// Where the next page begins; none where this was the last.
+    pub next: Option<SlotId>,
+}
+
+impl Vault {
+    /// Wraps the keys of at most `limit` slots (1 to 1000) anew, under the current epoch: subjects, tenants and the vault's
+    /// own. Begin with `None`, go on with [`RewrapPage::next`] until there is none; keep that cursor, to go on after a
+    /// crash. Beginning anew costs little: slots that are in the current epoch are not found again.
+    ///
+    /// Safe beside everything else, other rewraps included: each slot changes by compare-and-swap, and one that somebody
+    /// else changed is read again. A tombstone holds no key and stays one.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] if others kept changing a slot; those of the ports. Slots before stay moved.
+    ///
+    /// # Cancel safety
+    /// Can be called again with the same cursor.
+    pub async fn rewrap_page(&self, from: Option<&SlotId>, limit: usize) -> Result<RewrapPage> {
+        self.0.check().await?;
+        let current = root::reload(&self.0).await?.1.current()?.epoch;
+        let mut scan = Scan::new(Filter::EpochBelow(current)).limit(limit);
+        if let Some(from) = from {
+            scan = scan.after(from.clone());
+        }
+        let page = self.0.store.scan(&scan).await?;
+        let rewraps = page.slots.into_iter().map(|stored| self.rewrap(stored, current)).collect::<Vec<_>>();
+        let moved: Vec<bool> = stream::iter(rewraps).buffer_unordered(WRITES_AT_ONCE).try_collect().await?;
+        Ok(RewrapPage { moved: moved.into_iter().map(u64::from).sum(), next: page.next })
+    }
+
+    async fn rewrap(&self, stored: StoredSlot, current: Epoch) -> Result<bool> {
+        match stored.id().clone() {
+            // It moves with the epoch itself.
+            SlotId::Vault => Ok(false),
+            SlotId::Tenant(tenant) => self.rewrap_tenant(&tenant).await,
+            SlotId::Subject(tenant, tag) => self.rewrap_subject(&tenant, &tag, &stored, current).await,
+        }
+    }
+
+    /// Moves a tenant's root and index keys to the current epoch, and gives it a wrapping key there.
+    pub(super) async fn rewrap_tenant(&self, tenant: &TenantId) -> Result<bool> {
+        let part = self.0.tenant_part(tenant);
+        let moved = part.change(&self.0, TenantChange::Move).await?;
+        part.forget();
+        Ok(moved)
+    }
+
+    async fn rewrap_subject(&self, tenant: &TenantId, tag: &Tag, stored: &StoredSlot, current: Epoch) -> Result<bool> {
+        let tenant = self.tenant(tenant);
+        let mut state = tenant.part.any_state(&self.0).await?.ok_or(Error::SubjectUnknown)?;
+        if state.erased_at.is_some() {
+            return tenant.bury(tag).await.map(|()| true);
+        }
+        if state.epoch < current || state.current_key().is_none() {
+            tenant.part.forget();
+            state = tenant.part.state_to_write(&self.0).await?;
+        }
+        // As the scan read it; only if somebody changed it since it is read again.
+        let mut slot = SubjectSlot::open(stored, &state.root)?;
+        let wrapper = tenant.wrapper(tag, &state);
+        slot.date(wrapper.dated);
+        if wrapper.move_to_current(&mut slot)?
+            && tenant.put_slot(&slot.seal(tenant.id(), *tag, &state.root)?, Some(stored)).await?
+        {
+            return Ok(true);
+        }
+        tenant
+            .edit_slot(tag, |slot, wrapper| {
+                let Some(mut new) = slot.cloned() else { return Ok(Edit::Keep(false)) };
+                Ok(if wrapper.move_to_current(&mut new)? { Edit::Put(new, true) } else { Edit::Keep(false) })
+            })
+            .await
+    }
+}

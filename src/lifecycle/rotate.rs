@@ -1,0 +1,103 @@
+//! Rotation of data keys: a new version that every process holds before anybody seals under it.
+
+use crate::clock::Timestamp;
+use crate::error::{Error, Result};
+use crate::id::HasSubject;
+use crate::keys::slot::{PurposeSlot, SubjectSlot};
+use crate::vault::slots::{Edit, Wrapper};
+use crate::vault::{Tenant, root};
+
+impl Tenant {
+    /// Gives a subject a new data key for each of its purposes, and tells from when on it is sealed under: in `max_age`,
+    /// when every process holds it. What was sealed before opens as it did; `needs_reseal` tells it from now on.
+    ///
+    /// While a new key waits for its time there is no second one: calling again tells the same moment.
+    ///
+    /// # Errors
+    /// [`Error::SubjectUnknown`], [`Error::SubjectErased`]; [`Error::InvalidInput`] if a purpose has 64 versions already;
+    /// [`Error::Conflict`] if others kept changing the subject; those of the ports.
+    ///
+    /// # Cancel safety
+    /// A call that is dropped may have made the new key; calling again goes on with it.
+    pub async fn rotate(&self, subject: &(impl HasSubject + Sync + ?Sized)) -> Result<Timestamp> {
+        let tag = self.tag_to_write(&subject.subject()?).await?;
+        // How long the others may use what they read is the store's to say, and may have been raised.
+        root::reload(&self.vault.0).await?;
+        // Without a date at first: it counts from when the key has landed, and only a second write can know that.
+        self.edit_slot(&tag, |slot, wrapper| {
+            let mut new = rotatable(slot)?.clone();
+            wrapper.move_to_current(&mut new)?;
+            let mut any = false;
+            for purpose in new.purposes.iter_mut().filter(|p| p.is_live() && pending(p, wrapper.now).is_none()) {
+                add_version(purpose, wrapper, None)?;
+                any = true;
+            }
+            Ok(if any { Edit::Put(new, ()) } else { Edit::Keep(()) })
+        })
+        .await?;
+        let from = self
+            .edit_slot(&tag, |slot, wrapper| {
+                let live = rotatable(slot)?.purposes.iter().filter(|p| p.is_live());
+                Ok(Edit::Keep(live.filter_map(newest).max().unwrap_or(wrapper.now)))
+            })
+            .await?;
+        self.vault.0.forget(&tag);
+        Ok(from)
+    }
+
+    /// [`rotate`](Self::rotate) without the wait: the new key is sealed under at once, as after a leak. Keys of the subject
+    /// that are out in this process are to be asked for again ([`Error::KeysExpired`]); other processes meet envelopes
+    /// whose key they don't hold ([`Error::KeyNotHeld`]), and refresh. A key that waits for its time is taken; calling again
+    /// makes another.
+    ///
+    /// # Errors
+    /// Those of [`rotate`](Self::rotate).
+    ///
+    /// # Cancel safety
+    /// A call that is dropped may have rotated.
+    pub async fn rotate_now(&self, subject: &(impl HasSubject + Sync + ?Sized)) -> Result<()> {
+        let tag = self.tag_to_write(&subject.subject()?).await?;
+        self.edit_slot(&tag, |slot, wrapper| {
+            let mut new = rotatable(slot)?.clone();
+            wrapper.move_to_current(&mut new)?;
+            for purpose in new.purposes.iter_mut().filter(|p| p.is_live()) {
+                match pending(purpose, wrapper.now) {
+                    Some(at) => {
+                        if let Some(version) = purpose.versions.get_mut(at) {
+                            version.seal_from = Some(wrapper.now);
+                        }
+                    }
+                    None => add_version(purpose, wrapper, Some(wrapper.now))?,
+                }
+            }
+            Ok(Edit::Put(new, ()))
+        })
+        .await?;
+        self.end(&tag, None);
+        Ok(())
+    }
+}
+
+fn rotatable(slot: Option<&SubjectSlot>) -> Result<&SubjectSlot> {
+    let slot = slot.ok_or(Error::SubjectUnknown)?;
+    match slot.erase_at.or(slot.erased_at()) {
+        Some(at) => Err(Error::SubjectErased { at }),
+        None => Ok(slot),
+    }
+}
+
+/// The newest version, if its time has not come.
+fn pending(purpose: &PurposeSlot, now: Timestamp) -> Option<usize> {
+    let last = purpose.versions.last()?;
+    last.seal_from.is_none_or(|from| from > now).then(|| purpose.versions.len() - 1)
+}
+
+fn newest(purpose: &PurposeSlot) -> Option<Timestamp> {
+    purpose.versions.last()?.seal_from
+}
+
+fn add_version(purpose: &mut PurposeSlot, wrapper: &Wrapper<'_>, seal_from: Option<Timestamp>) -> Result<()> {
+    let number = purpose.versions.last().map_or(0, |last| last.number).saturating_add(1);
+    purpose.versions.push(wrapper.new_version(&purpose.name, purpose.line, number, seal_from)?);
+    Ok(())
+}

@@ -1,0 +1,309 @@
+//! Whether what the journal tells is in the key store. `applied` is as far as that was checked; what follows is checked
+//! when a vault is built, and once in each `max_age`.
+//!
+//! An intent that isn't done is a crash, and is finished. Something that is done and not in the store is a restored backup:
+//! nobody works on it before a replay has done it again.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::{ATTEMPTS, Tenant, Vault, VaultInner, root};
+use crate::error::{Error, Result, StoreErrorKind};
+use crate::id::TenantId;
+use crate::journal::history::{History, TenantHistory};
+use crate::journal::{ErasedLine, ErasureJournal, Head, JournalEntry, JournalEvent};
+use crate::keys::slot::{SubjectSlot, TenantSlot};
+use crate::keys::{SlotId, Tag};
+use crate::store::{Expected, Filter, Scan};
+use crate::vault::slots::Edit;
+
+/// Why it is checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Why {
+    /// A vault is built: what crashed is finished.
+    Build,
+    /// A running vault looks again: what another process may still be at is left to it.
+    Look,
+    /// A backup was restored: everything is done again that isn't there, from the journal's first entry on.
+    Replay,
+}
+
+/// What a replay of the journal did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Replayed {
+    /// Subjects of which something was destroyed again.
+    pub erasures: u64,
+    /// Subjects whose hold or scheduled erasure was put back, or taken off.
+    pub flags: u64,
+    /// Tenants that were erased again.
+    pub tenants: u64,
+    /// Tenants of which the backup had nothing: their keys are lost, and a new root will be made.
+    pub roots_lost: u64,
+}
+
+/// Checks what the journal tells after `applied`, mends what a crash left, and moves `applied`.
+pub(super) async fn verify(vault: &Arc<VaultInner>, why: Why) -> Result<Replayed> {
+    let Some(journal) = vault.journal.as_deref() else { return Ok(Replayed::default()) };
+    let mut replayed = Replayed::default();
+    for _ in 0..ATTEMPTS {
+        let (stored, mut slot) = root::reload(vault).await?;
+        let applied = Head::from_parts(slot.applied.0, slot.applied.1);
+        let seen = vault.applied_seen.load(Ordering::SeqCst);
+        if why == Why::Look && applied.position() < seen {
+            return Err(Error::StoreBehindJournal { missing: seen - applied.position() });
+        }
+        let found = survey(vault, journal, &applied, why).await?;
+        if found.lost > 0 && why != Why::Replay {
+            return Err(Error::StoreBehindJournal { missing: found.lost });
+        }
+        if !found.is_mended() {
+            mend(vault, &found, why, &mut replayed).await?;
+            continue;
+        }
+        let mut reached = applied.position();
+        if found.head.position() > reached && !found.pending {
+            slot.applied = (found.head.position(), *found.head.hash());
+            match vault.store.put(&slot.seal(&vault.root)?, Expected::Revision(stored.revision())).await {
+                // Lazily: whoever was faster checked as much, or the next look moves it.
+                Err(e) if e.kind() == StoreErrorKind::Conflict => {}
+                put => {
+                    put?;
+                    reached = found.head.position();
+                }
+            }
+        }
+        vault.applied_seen.fetch_max(reached, Ordering::SeqCst);
+        return Ok(replayed);
+    }
+    Err(Error::Conflict)
+}
+
+/// What the journal tells and the store lacks.
+struct Found {
+    head: Head,
+    /// How many things were done and are not in the store: it was restored.
+    lost: u64,
+    /// Something is intended that whoever intends it may still be at.
+    pending: bool,
+    subjects: BTreeSet<(TenantId, Tag)>,
+    tenants: BTreeSet<TenantId>,
+}
+
+impl Found {
+    fn is_mended(&self) -> bool {
+        self.subjects.is_empty() && self.tenants.is_empty()
+    }
+}
+
+async fn survey(vault: &Arc<VaultInner>, journal: &dyn ErasureJournal, applied: &Head, why: Why) -> Result<Found> {
+    let head = journal.head().await?;
+    if head.position() < applied.position() {
+        return Err(Error::JournalTruncated);
+    }
+    let mut found = Found { head, lost: 0, pending: false, subjects: BTreeSet::new(), tenants: BTreeSet::new() };
+    let mut at = if why == Why::Replay { Head::EMPTY } else { *applied };
+    while at.position() < head.position() {
+        let limit = usize::try_from(head.position() - at.position()).unwrap_or(usize::MAX).min(PAGE);
+        let entries = journal.read(at.position(), limit).await?;
+        if entries.is_empty() {
+            return Err(Error::JournalTruncated);
+        }
+        for entry in &entries {
+            if at.position() == applied.position() && at != *applied {
+                return Err(Error::JournalTruncated);
+            }
+            at = at.after(entry);
+        }
+        examine(vault, journal, &entries, why, &mut found).await?;
+    }
+    // The chain from what was checked to the head: another one says that entries were replaced.
+    if at == head { Ok(found) } else { Err(Error::JournalTruncated) }
+}
+
+async fn examine(
+    vault: &Arc<VaultInner>,
+    journal: &dyn ErasureJournal,
+    entries: &[JournalEntry],
+    why: Why,
+    found: &mut Found,
+) -> Result<()> {
+    let mut of_tenant: BTreeMap<&TenantId, BTreeSet<Tag>> = BTreeMap::new();
+    for entry in entries {
+        // A new line can't be told from one that a restore lost: nothing is to be done about either.
+        let tag = entry.tag().filter(|_| !matches!(entry.event(), JournalEvent::Reenrolled { .. }));
+        if let Some(tenant) = entry.tenant() {
+            of_tenant.entry(tenant).or_default().extend(tag);
+        }
+    }
+    for (id, tags) in of_tenant {
+        let tenant = tenant(vault, id);
+        let told = tenant.part.history(vault).await?;
+        match find_root(vault, id, &told).await? {
+            Root::Lost => {
+                found.lost += 1;
+                found.tenants.insert(id.clone());
+                continue;
+            }
+            // Using the tenant is refused, so nothing of it opens.
+            Root::Unusable => {
+                found.pending = true;
+                continue;
+            }
+            Root::Absent => {
+                if told.intended.is_some() && told.done.is_none() {
+                    found.tenants.insert(id.clone());
+                }
+                continue;
+            }
+            Root::There => {}
+        }
+        if tags.is_empty() && told.erased().is_none() {
+            continue; // no provider is asked for a tenant of which there is nothing to check
+        }
+        let Some(state) = tenant.part.any_state(vault).await? else { continue };
+        if told.erased().is_some() {
+            let is_gone = state.erased_at.is_some();
+            match told.done {
+                Some(_) if is_gone => {}
+                Some(_) => {
+                    found.lost += 1;
+                    found.tenants.insert(id.clone());
+                }
+                None if why == Why::Look && told.intended.is_some_and(|at| is_young(vault, at)) => found.pending = true,
+                None => drop(found.tenants.insert(id.clone())),
+            }
+            continue;
+        }
+        let tags: Vec<Tag> = tags.into_iter().collect();
+        let stored = vault.load(&tags.iter().map(|tag| tenant.slot_id(tag)).collect::<Vec<_>>()).await?;
+        for (tag, stored) in tags.into_iter().zip(stored) {
+            let slot = stored.map(|stored| SubjectSlot::open(&stored, &state.root)).transpose()?;
+            let history = History::of(&journal.read_of(Some(id), Some(&tag), &found.head).await?);
+            let lost = !has_destroyed(slot.as_ref(), &history.done());
+            let open = !history.open().is_empty() || history.whole_is_open;
+            let young = why == Why::Look && history.intended_at.is_some_and(|at| is_young(vault, at));
+            found.lost += u64::from(lost);
+            found.pending |= open && young;
+            if lost || (open && !young) || slot.as_ref().is_some_and(|slot| flags_differ(slot, &history)) {
+                found.subjects.insert((id.clone(), tag));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What the store has of a tenant's root.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Root {
+    There,
+    /// None, and none is missed.
+    Absent,
+    /// None, nor anything else of the tenant, though the journal tells that it was stored.
+    Lost,
+    /// Another than the journal tells of; or none, beside slots that need it.
+    Unusable,
+}
+
+/// By the names that the slots carry, without asking the provider.
+async fn find_root(vault: &VaultInner, id: &TenantId, told: &TenantHistory) -> Result<Root> {
+    let stored = vault.load(&[SlotId::Tenant(id.clone())]).await?.into_iter().next().flatten();
+    let root = stored.as_ref().map(|stored| TenantSlot::root_of(stored)).transpose()?.map(|root| root.key_id);
+    if !told.is_missing(root.as_ref()) {
+        return Ok(if root.is_some() { Root::There } else { Root::Absent });
+    }
+    let of_tenant = Scan::new(Filter::All).tenant(id.clone()).limit(1);
+    let alone = vault.store.scan(&of_tenant).await?.slots.is_empty();
+    Ok(if root.is_none() && alone { Root::Lost } else { Root::Unusable })
+}
+
+/// Holds and schedules go back first, then what was destroyed is destroyed again; never a line above the one named.
+async fn mend(vault: &Arc<VaultInner>, found: &Found, why: Why, replayed: &mut Replayed) -> Result<()> {
+    let mut destroyed: Vec<(Tenant, Tag, Vec<ErasedLine>, bool)> = Vec::new();
+    for (id, tag) in &found.subjects {
+        let tenant = tenant(vault, id);
+        let history = tenant.history(tag).await?;
+        replayed.flags += u64::from(put_flags(&tenant, tag, &history).await?);
+        let slot = tenant.read_slot(tag).await?.slot;
+        if !has_destroyed(slot.as_ref(), &history.done()) {
+            if why != Why::Replay {
+                return Err(Error::StoreBehindJournal { missing: 1 });
+            }
+            tenant.destroy_lines(tag, &history.done(), false).await?;
+            destroyed.push((tenant.clone(), *tag, history.done(), true));
+        }
+        let finished = tenant.finish(tag, &history).await?;
+        if !finished.is_empty() {
+            destroyed.push((tenant, *tag, finished, false));
+        }
+    }
+    let mut erased_tenants = Vec::new();
+    for id in &found.tenants {
+        let tenant = tenant(vault, id);
+        let told = tenant.part.history(vault).await?;
+        if find_root(vault, id, &told).await? == Root::Lost {
+            if why != Why::Replay {
+                return Err(Error::StoreBehindJournal { missing: 1 });
+            }
+            let Some(key_id) = told.stored else { continue };
+            tenant.part.append(vault, JournalEvent::RootLost { key_id }).await?;
+            replayed.roots_lost += 1;
+        }
+        if told.erased().is_some() {
+            tenant.destroy_tenant().await?;
+            erased_tenants.push(tenant);
+        }
+    }
+    if destroyed.is_empty() && erased_tenants.is_empty() {
+        return Ok(());
+    }
+    vault.store.scrub().await?;
+    for (tenant, tag, lines, again) in destroyed {
+        tenant.conclude(&tag, &lines, again).await?;
+        replayed.erasures += u64::from(again);
+    }
+    for tenant in erased_tenants {
+        tenant.conclude_tenant(true).await?;
+        replayed.tenants += 1;
+    }
+    Ok(())
+}
+
+/// Makes a slot's copies of what the journal says of holds and schedules what they are to be. True if it had others.
+pub(crate) async fn put_flags(tenant: &Tenant, tag: &Tag, history: &History) -> Result<bool> {
+    let (put, readable_changed) = tenant
+        .edit_slot(tag, |slot, _| {
+            let Some(slot) = slot.filter(|slot| flags_differ(slot, history)) else {
+                return Ok(Edit::Keep((false, false)));
+            };
+            let new = SubjectSlot { held: history.held, erase_at: history.scheduled, ..slot.clone() };
+            let readable_changed = new.erase_at != slot.erase_at;
+            Ok(Edit::Put(new, (true, readable_changed)))
+        })
+        .await?;
+    if readable_changed {
+        tenant.end(tag, history.scheduled);
+    }
+    Ok(put)
+}
+
+fn flags_differ(slot: &SubjectSlot, history: &History) -> bool {
+    slot.epoch.is_some() && (slot.held != history.held || slot.erase_at != history.scheduled)
+}
+
+fn has_destroyed(slot: Option<&SubjectSlot>, lines: &[ErasedLine]) -> bool {
+    lines.iter().all(|l| slot.is_some_and(|slot| slot.has_destroyed(&l.purpose, l.line)))
+}
+
+/// Whether whoever intended it may still be at it.
+fn is_young(vault: &VaultInner, at: crate::clock::Timestamp) -> bool {
+    vault.clock.wall().since(at) < vault.max_age
+}
+
+fn tenant(vault: &Arc<VaultInner>, id: &TenantId) -> Tenant {
+    Vault(vault.clone()).tenant(id)
+}
+
+/// Entries a read of the journal.
+const PAGE: usize = 1000;

@@ -1,0 +1,284 @@
+//! Carrying out an erasure: the intent, the tombstone, the end of live keys, done. Whoever finds one that is intended and
+//! not done finishes it: the caller's next try, an enrolment, or the next vault that is built.
+
+use std::collections::BTreeMap;
+
+use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
+
+use super::slots::{Edit, ReadSlot};
+use super::state::TenantChange;
+use super::tenant::WRITES_AT_ONCE;
+use super::{ATTEMPTS, Tenant};
+use crate::clock::Timestamp;
+use crate::error::{Error, JournalErrorKind, Result};
+use crate::id::Purpose;
+use crate::journal::history::{History, TenantHistory};
+use crate::journal::{ErasedLine, JournalEntry, JournalEvent};
+use crate::keys::slot::{MAX_PURPOSES, PurposeSlot, SubjectSlot};
+use crate::keys::{Epoch, SlotId, Tag};
+use crate::store::{Filter, Scan};
+use crate::subject::End;
+
+/// What of a subject is erased.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Extent<'a> {
+    Whole,
+    Purpose(&'a Purpose),
+}
+
+/// An erasure whose keys are gone from the store.
+pub(crate) struct Destroyed {
+    pub(crate) lines: Vec<ErasedLine>,
+    /// The slot without them.
+    pub(crate) slot: SubjectSlot,
+    /// Nothing is left to enter in the journal: it says so already, and nothing had come back.
+    pub(crate) concluded: bool,
+}
+
+impl Tenant {
+    /// Destroys what `extent` says: journals the intent, puts the tombstone, ends the keys that are out. `gate` is asked at
+    /// the head at which the intent is appended; an intent that stands is finished without asking.
+    pub(crate) async fn destroy(
+        &self,
+        tag: &Tag,
+        extent: Extent<'_>,
+        gate: impl Fn(&History) -> Result<()> + Send + Sync,
+    ) -> Result<Destroyed> {
+        for _ in 0..ATTEMPTS {
+            let ReadSlot { slot, .. } = self.read_slot(tag).await?;
+            let whole = matches!(extent, Extent::Whole);
+            let decide = |history: &History| {
+                let lines = self.lines_of(slot.as_ref(), history, extent)?;
+                let covered =
+                    |by: fn(&History, &Purpose) -> u32| lines.iter().all(|l| by(history, &l.purpose) >= l.line);
+                let concluded = covered(History::done_line);
+                // A schedule is fulfilled by an intent of the whole subject alone.
+                if covered(History::destroyed_line) && !(whole && history.scheduled.is_some()) {
+                    return Ok((None, (lines, concluded)));
+                }
+                if history.held {
+                    return Err(Error::SubjectHeld);
+                }
+                gate(history)?;
+                let event = JournalEvent::ErasureIntended { whole, lines: lines.clone() };
+                Ok((Some(event), (lines, concluded)))
+            };
+            let (lines, concluded) = self.decide(tag, decide).await?;
+            // Another purpose may have been enrolled since the slot was read: then the intent must name it too.
+            if let Some((slot, put)) = self.destroy_lines(tag, &lines, whole).await? {
+                return Ok(Destroyed { lines, slot, concluded: concluded && !put });
+            }
+        }
+        Err(Error::Conflict)
+    }
+
+    /// Finishes what is intended and not done. Nothing if there is no such thing.
+    pub(crate) async fn finish(&self, tag: &Tag, history: &History) -> Result<Vec<ErasedLine>> {
+        if history.whole_is_open {
+            return self.destroy(tag, Extent::Whole, |_| Ok(())).await.map(|destroyed| destroyed.lines);
+        }
+        let lines = history.open();
+        if !lines.is_empty() {
+            self.destroy_lines(tag, &lines, false).await?;
+        }
+        Ok(lines)
+    }
+
+    /// Makes a tombstone of these lines, whoever else changes the slot; then ends the keys that are out. Gives the slot, and
+    /// whether anything was left to destroy; none if `whole` is wanted and the slot has a purpose that the lines don't name.
+    pub(crate) async fn destroy_lines(
+        &self,
+        tag: &Tag,
+        lines: &[ErasedLine],
+        whole: bool,
+    ) -> Result<Option<(SubjectSlot, bool)>> {
+        let edit = |slot: Option<&SubjectSlot>, wrapper: &super::slots::Wrapper<'_>| {
+            let named = |p: &PurposeSlot| lines.iter().any(|l| l.purpose == p.name);
+            if whole && slot.is_some_and(|slot| slot.purposes.iter().any(|p| p.is_live() && !named(p))) {
+                return Ok(Edit::Keep(None));
+            }
+            let mut new = slot.cloned().unwrap_or_else(SubjectSlot::empty);
+            if slot.is_some() && lines.iter().all(|l| new.has_destroyed(&l.purpose, l.line)) {
+                return Ok(Edit::Keep(Some((new, false))));
+            }
+            lines.iter().for_each(|l| new.destroy(&l.purpose, l.line, wrapper.now));
+            Ok(Edit::Put(new.clone(), Some((new, true))))
+        };
+        let destroyed = self.edit_slot(tag, edit).await?;
+        if let Some((slot, _)) = &destroyed {
+            self.end(tag, slot.erased_at());
+        }
+        Ok(destroyed)
+    }
+
+    /// Ends the keys of a subject that are out in this process: for good where it was erased, else to be read again.
+    pub(crate) fn end(&self, tag: &Tag, erased_at: Option<Timestamp>) {
+        let vault = &self.vault.0;
+        let end = erased_at.map_or(End::Outdated, |at| End::Erased { at });
+        vault.live.end(tag, end, vault.now());
+        vault.cache.forget(tag);
+    }
+
+    /// Enters in the journal that these lines are destroyed, unless it says so already and need not say it `again`.
+    pub(crate) async fn conclude(&self, tag: &Tag, lines: &[ErasedLine], again: bool) -> Result<()> {
+        let vault = &self.vault.0;
+        let journal = vault.journal()?;
+        let _turn = vault.journal_turn.lock().await;
+        for _ in 0..APPENDS {
+            let head = journal.head().await?;
+            let history = History::of(&journal.read_of(Some(self.id()), Some(tag), &head).await?);
+            if !again && lines.iter().all(|l| history.done_line(&l.purpose) >= l.line) {
+                return Ok(());
+            }
+            let until = highest_epoch(&journal.read_of(None, None, &head).await?);
+            let event = JournalEvent::ErasureDone { lines: lines.to_vec(), until };
+            let entry = JournalEntry::of_subject(vault.clock.wall(), self.id().clone(), *tag, event);
+            match journal.append(&entry, &head).await {
+                Err(e) if e.kind() == JournalErrorKind::Conflict => continue,
+                appended => return Ok(appended.map(drop)?),
+            }
+        }
+        Err(Error::Conflict)
+    }
+
+    /// What the journal says of a subject.
+    pub(crate) async fn history(&self, tag: &Tag) -> Result<History> {
+        let Some(journal) = &self.vault.0.journal else { return Ok(History::default()) };
+        let head = journal.head().await?;
+        Ok(History::of(&journal.read_of(Some(self.id()), Some(tag), &head).await?))
+    }
+
+    /// Decides on what the journal says of a subject, and appends what follows from it at the very head that was read.
+    pub(crate) async fn decide<T: Send>(
+        &self,
+        tag: &Tag,
+        decide: impl Fn(&History) -> Result<(Option<JournalEvent>, T)> + Send + Sync,
+    ) -> Result<T> {
+        let vault = &self.vault.0;
+        let journal = vault.journal()?;
+        let _turn = vault.journal_turn.lock().await;
+        for _ in 0..APPENDS {
+            let head = journal.head().await?;
+            let tenant = journal.read_of(Some(self.id()), None, &head).await?;
+            if let Some(at) = TenantHistory::of(&tenant).erased() {
+                return Err(Error::TenantErased { at });
+            }
+            let history = History::of(&journal.read_of(Some(self.id()), Some(tag), &head).await?);
+            let (event, answer) = decide(&history)?;
+            let Some(event) = event else { return Ok(answer) };
+            let entry = JournalEntry::of_subject(vault.clock.wall(), self.id().clone(), *tag, event);
+            match journal.append(&entry, &head).await {
+                Err(e) if e.kind() == JournalErrorKind::Conflict => continue,
+                appended => return Ok(appended.map(|_| answer)?),
+            }
+        }
+        Err(Error::Conflict)
+    }
+
+    /// Which lines an erasure destroys: those that slot or journal name. A subject that was never seen gets tombstones of
+    /// every purpose that the vault has.
+    fn lines_of(&self, slot: Option<&SubjectSlot>, history: &History, extent: Extent<'_>) -> Result<Vec<ErasedLine>> {
+        let mut lines: BTreeMap<&Purpose, u32> = BTreeMap::new();
+        lines.extend(history.purposes().map(|purpose| (purpose, history.highest_line(purpose))));
+        for purpose in slot.iter().flat_map(|slot| &slot.purposes) {
+            let line = lines.entry(&purpose.name).or_default();
+            *line = purpose.line.max(*line);
+        }
+        let declared = &self.vault.0.purposes;
+        if lines.is_empty() {
+            lines.extend(declared.iter().map(|purpose| (purpose, 1)));
+        }
+        if let Extent::Purpose(purpose) = extent {
+            if !lines.contains_key(purpose) && !declared.contains(purpose) {
+                return Err(Error::PurposeUnknown);
+            }
+            let line = lines.get(purpose).copied().unwrap_or(1);
+            lines = BTreeMap::from([(purpose, line)]);
+        }
+        if lines.len() > MAX_PURPOSES {
+            return Err(Error::invalid(
+                "slot and journal name more than 16 purposes of the subject: erase them one by one",
+            ));
+        }
+        Ok(lines.into_iter().map(|(purpose, line)| ErasedLine::new(purpose.clone(), line.max(1))).collect())
+    }
+
+    /// Enters in the journal that the tenant is erased, unless it says so already and need not say it `again`.
+    pub(crate) async fn conclude_tenant(&self, again: bool) -> Result<()> {
+        let vault = &self.vault.0;
+        let journal = vault.journal()?;
+        let _turn = vault.journal_turn.lock().await;
+        for _ in 0..APPENDS {
+            let head = journal.head().await?;
+            let told = TenantHistory::of(&journal.read_of(Some(self.id()), None, &head).await?);
+            if !again && told.done.is_some() {
+                return Ok(());
+            }
+            let until = highest_epoch(&journal.read_of(None, None, &head).await?);
+            let event = JournalEvent::TenantErasureDone { until };
+            let entry = JournalEntry::of_tenant(vault.clock.wall(), self.id().clone(), event);
+            match journal.append(&entry, &head).await {
+                Err(e) if e.kind() == JournalErrorKind::Conflict => continue,
+                appended => return Ok(appended.map(drop)?),
+            }
+        }
+        Err(Error::Conflict)
+    }
+
+    /// Destroys a tenant's wrapping keys, and makes tombstones of its subjects.
+    pub(crate) async fn destroy_tenant(&self) -> Result<()> {
+        let vault = &self.vault.0;
+        for attempt in 0.. {
+            self.part.forget();
+            match self.part.any_state(vault).await? {
+                Some(state) if state.erased_at.is_none() && attempt < ATTEMPTS => {}
+                Some(state) if state.erased_at.is_none() => return Err(Error::Conflict),
+                _ => break,
+            }
+            self.part.change(vault, TenantChange::Erase(vault.clock.wall())).await?;
+        }
+        vault.end_all();
+        self.bury_subjects().await
+    }
+
+    /// Makes tombstones of the subjects of a tenant that was erased: what they hold opens no more.
+    async fn bury_subjects(&self) -> Result<()> {
+        let mut scan = Scan::new(Filter::All).tenant(self.id().clone());
+        loop {
+            let page = self.vault.0.store.scan(&scan).await?;
+            let tags = page.slots.iter().filter(|slot| slot.epoch().is_some()).filter_map(|slot| match slot.id() {
+                SlotId::Subject(_, tag) => Some(*tag),
+                _ => None,
+            });
+            let buried = tags.map(|tag| async move { self.bury(&tag).await }).collect::<Vec<_>>();
+            stream::iter(buried).buffer_unordered(WRITES_AT_ONCE).try_collect::<Vec<()>>().await?;
+            match page.next {
+                Some(next) => scan = scan.after(next),
+                None => return Ok(()),
+            }
+        }
+    }
+
+    /// Makes a tombstone of a subject of a tenant that was erased.
+    pub(crate) async fn bury(&self, tag: &Tag) -> Result<()> {
+        self.edit_slot(tag, |slot, wrapper| {
+            let Some(slot) = slot.filter(|slot| slot.epoch.is_some()) else { return Ok(Edit::Keep(())) };
+            let mut new = slot.clone();
+            slot.purposes.iter().for_each(|p| new.destroy(&p.name, p.line, wrapper.now));
+            Ok(Edit::Put(new, ()))
+        })
+        .await
+    }
+}
+
+/// The highest epoch that entries about the whole store name.
+pub(crate) fn highest_epoch(entries: &[JournalEntry]) -> Epoch {
+    let epochs = entries.iter().filter_map(|entry| match entry.event() {
+        JournalEvent::EpochOpened { epoch, .. } => Some(*epoch),
+        _ => None,
+    });
+    epochs.max().unwrap_or(Epoch::FIRST)
+}
+
+/// How often an append is tried at a head that others move.
+const APPENDS: usize = 4 * ATTEMPTS;

@@ -1,0 +1,169 @@
+//! Changing one subject's slot by compare-and-swap: [`Tenant::edit_slot`], and [`Wrapper`], which wraps keys for it.
+
+use std::sync::Arc;
+
+use super::state::TenantState;
+use super::{ATTEMPTS, Tenant};
+use crate::clock::Timestamp;
+use crate::crypto::Suite;
+use crate::error::{Error, Result, StoreErrorKind};
+use crate::id::{Purpose, TenantId};
+use crate::keys::slot::{KeyVersion, SubjectSlot};
+use crate::keys::{DataKeyPlace, KeyMaterial, SlotId, StoredSlot, Tag, UsableKey, rewrap_data_key, wrap_data_key};
+use crate::store::Expected;
+
+/// A subject's slot as it was read.
+pub(crate) struct ReadSlot {
+    pub(crate) state: Arc<TenantState>,
+    pub(crate) stored: Option<StoredSlot>,
+    pub(crate) slot: Option<SubjectSlot>,
+}
+
+/// What is to become of a slot.
+pub(crate) enum Edit<T> {
+    /// It stays as it is.
+    Keep(T),
+    /// It becomes this.
+    Put(SubjectSlot, T),
+}
+
+impl Tenant {
+    /// Reads a subject's slot, and authenticates it.
+    pub(crate) async fn read_slot(&self, tag: &Tag) -> Result<ReadSlot> {
+        let vault = &self.vault.0;
+        let state = self.part.any_state(vault).await?.ok_or(Error::SubjectUnknown)?;
+        let stored = vault.load(&[self.slot_id(tag)]).await?.into_iter().next().flatten();
+        let slot = stored.as_ref().map(|stored| SubjectSlot::open(stored, &state.root)).transpose()?;
+        Ok(ReadSlot { state, stored, slot })
+    }
+
+    /// Changes a subject's slot, as often as others change it meanwhile. `edit` sees it as it was read, but for versions
+    /// that nobody dated: they have landed, so they get their date, even if `edit` keeps the slot. A slot that is written
+    /// moves to the current epoch with every key.
+    pub(crate) async fn edit_slot<T: Send>(
+        &self,
+        tag: &Tag,
+        mut edit: impl FnMut(Option<&SubjectSlot>, &Wrapper<'_>) -> Result<Edit<T>> + Send,
+    ) -> Result<T> {
+        for _ in 0..ATTEMPTS {
+            let ReadSlot { state, stored, mut slot } = self.read_slot(tag).await?;
+            let wrapper = self.wrapper(tag, &state);
+            let undated = slot.as_mut().is_some_and(|slot| slot.date(wrapper.dated));
+            let (mut new, answer) = match (edit(slot.as_ref(), &wrapper), slot) {
+                (Ok(Edit::Put(new, answer)), _) => (new, answer),
+                (Ok(Edit::Keep(answer)), Some(dated)) if undated => (dated, answer),
+                (Ok(Edit::Keep(answer)), _) => return Ok(answer),
+                (Err(Error::Conflict), _) => {
+                    self.part.forget();
+                    continue;
+                }
+                (Err(e), _) => return Err(e),
+            };
+            if new.epoch.is_some() && state.current_key().is_none() {
+                self.part.state_to_write(&self.vault.0).await?;
+                continue;
+            }
+            match wrapper.move_to_current(&mut new) {
+                Err(Error::Conflict) => {
+                    self.part.forget();
+                    continue;
+                }
+                moved => moved?,
+            };
+            if self.put_slot(&new.seal(self.id(), *tag, &state.root)?, stored.as_ref()).await? {
+                return Ok(answer);
+            }
+        }
+        Err(Error::Conflict)
+    }
+
+    /// Puts a slot over what was read. False if somebody else was faster: read again.
+    pub(crate) async fn put_slot(&self, new: &StoredSlot, old: Option<&StoredSlot>) -> Result<bool> {
+        let vault = &self.vault.0;
+        let expected = old.map_or(Expected::Absent, |old| Expected::Revision(old.revision()));
+        match vault.store.put(new, expected).await {
+            Ok(()) => Ok(true),
+            Err(e) if e.kind() == StoreErrorKind::Conflict => Ok(false),
+            Err(e) if e.kind() == StoreErrorKind::BelowFloor => {
+                self.part.forget(); // the epoch is retired: read which one is current
+                Ok(false)
+            }
+            // Whether it landed is not known: look.
+            Err(e) if e.kind() == StoreErrorKind::Unavailable => {
+                match vault.load(std::slice::from_ref(new.id())).await.as_deref() {
+                    Ok([Some(found)]) if found.revision() == new.revision() => Ok(true),
+                    _ => Err(e.into()),
+                }
+            }
+            Err(e) => Err(e.into()),
+        }
+    }
+
+    pub(crate) fn slot_id(&self, tag: &Tag) -> SlotId {
+        SlotId::Subject(self.id().clone(), *tag)
+    }
+
+    pub(crate) fn wrapper<'a>(&'a self, tag: &'a Tag, state: &'a TenantState) -> Wrapper<'a> {
+        let vault = &self.vault.0;
+        let (suite, now) = (vault.suite, vault.clock.wall());
+        Wrapper { tenant: self.id(), tag, state, suite, now, dated: now.plus(vault.longest_age()) }
+    }
+}
+
+/// Wraps one subject's data keys under the tenant's keys.
+pub(crate) struct Wrapper<'a> {
+    tenant: &'a TenantId,
+    tag: &'a Tag,
+    state: &'a TenantState,
+    suite: Suite,
+    pub(crate) now: Timestamp,
+    /// When every process holds what landed before now.
+    pub(crate) dated: Timestamp,
+}
+
+impl Wrapper<'_> {
+    /// A new key, wrapped in the current epoch.
+    pub(crate) fn new_version(
+        &self,
+        purpose: &Purpose,
+        line: u32,
+        number: u32,
+        seal_from: Option<Timestamp>,
+    ) -> Result<KeyVersion> {
+        let kek = self.current_key()?;
+        let key = KeyMaterial::generate()?;
+        let key_id = key.id();
+        let wrapped = wrap_data_key(kek, self.suite, &self.place(purpose, line, number), &key, &key_id)?;
+        Ok(KeyVersion { number, created_at: self.now, seal_from, key_id, wrapped })
+    }
+
+    /// Moves every key of a slot to the current epoch; true if it was in another. [`Error::Conflict`] if the caller's view
+    /// of the epochs is older than the slot.
+    pub(crate) fn move_to_current(&self, slot: &mut SubjectSlot) -> Result<bool> {
+        let Some(from) = slot.epoch else { return Ok(false) };
+        if from == self.state.epoch {
+            return Ok(false);
+        }
+        if from > self.state.epoch {
+            return Err(Error::Conflict);
+        }
+        let (old, new) = (self.state.key_of(from)?, self.current_key()?);
+        for purpose in &mut slot.purposes {
+            let line = purpose.line;
+            for version in &mut purpose.versions {
+                let place = self.place(&purpose.name, line, version.number);
+                version.wrapped = rewrap_data_key(old, new, self.suite, &place, &version.key_id, &version.wrapped)?;
+            }
+        }
+        slot.epoch = Some(self.state.epoch);
+        Ok(true)
+    }
+
+    fn current_key(&self) -> Result<&UsableKey> {
+        self.state.current_key().ok_or(Error::Bug("no wrapping key for the current epoch"))
+    }
+
+    fn place<'b>(&'b self, purpose: &'b Purpose, line: u32, version: u32) -> DataKeyPlace<'b> {
+        DataKeyPlace { tenant: self.tenant, tag: self.tag, purpose, line, version }
+    }
+}
