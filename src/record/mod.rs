@@ -84,6 +84,18 @@ impl SubjectKeys {
         T::decode(Decoder::new(frame)?).map(Plain::new)
     }
 
+    /// Moves a value that [`seal_value`](Self::seal_value) sealed for the same context to the current key; see
+    /// [`reseal_bytes`](Self::reseal_bytes). `None` where there is nothing to do.
+    ///
+    /// # Errors
+    /// Those of [`reseal_bytes`](Self::reseal_bytes). The value is not decoded, so not that it is of another type.
+    ///
+    /// # Security
+    /// As of [`reseal_bytes`](Self::reseal_bytes).
+    pub fn reseal_value<T>(&self, sealed: &Sealed<T>, context: &FieldContext<'_>) -> Result<Option<Sealed<T>>> {
+        Ok(self.reseal_bytes(sealed.as_bytes(), context)?.map(Sealed::trusted))
+    }
+
     /// Opens one field of a row.
     ///
     /// # Errors
