@@ -5,6 +5,7 @@
 pub(crate) mod column;
 mod field;
 mod place;
+mod reseal;
 
 pub use column::{Column, OptionalColumn};
 pub use field::{Field, FieldSpec};
@@ -50,6 +51,34 @@ pub trait Record: Sized {
     /// [`Error::UnknownFormat`], [`Error::KeysExpired`], [`Error::PurposeUnknown`], [`Error::PurposeErased`].
     fn open(&self, keys: &SubjectKeys) -> Result<Self::Plain>;
 
+    /// Whether a field is to be [resealed](Record::reseal). Nothing is opened to tell, so it is not known whether the fields
+    /// would open.
+    ///
+    /// # Errors
+    /// [`Error::WrongSubject`]; [`Error::Authentication`] if a field names a key of another purpose, or one that is nobody's;
+    /// [`Error::KeyNotHeld`], [`Error::KeysExpired`], [`Error::PurposeUnknown`], [`Error::PurposeErased`].
+    fn needs_reseal(&self, keys: &SubjectKeys) -> Result<bool> {
+        reseal::needs_reseal(self, keys)
+    }
+
+    /// Moves the fields whose key is older than the current one, or whose suite is another, to the current key: the same
+    /// values in the same place with the same padding. Gives how many there were; for none, nothing is drawn.
+    ///
+    /// What is NULL stays so, and fields of another purpose than the record's that was erased stay as they are. What needs no
+    /// move is not opened: a value under a newer key than the current one needs none.
+    ///
+    /// To lose no write of somebody else, write a column only where its old envelope still stands (`UPDATE .. SET email = ?
+    /// WHERE id = ? AND email = ?`), or lock the row before it is read (`SELECT .. FOR UPDATE`).
+    ///
+    /// # Errors
+    /// Those of [`Record::open`], if a field that is to be moved can't be; and [`Error::Entropy`]. The row is then as it was.
+    ///
+    /// # Security
+    /// What opens is moved. An older value of the same place that somebody put back is one of the current key from then on.
+    fn reseal(&mut self, keys: &SubjectKeys) -> Result<u32> {
+        reseal::reseal(self, keys)
+    }
+
     /// Which of the ids names the subject, if one does: a [`Place`] is made from the ids alone.
     #[doc(hidden)]
     const SUBJECT_AMONG_IDS: Option<usize> = None;
@@ -57,6 +86,10 @@ pub trait Record: Sized {
     /// Calls `each` with the ids of this record, in the order of the declaration.
     #[doc(hidden)]
     fn each_id(&self, each: &mut dyn FnMut(Id<'_>) -> Result<()>) -> Result<()>;
+
+    /// Calls `visitor` with every sealed field, in the order of the declaration.
+    #[doc(hidden)]
+    fn each_field(visitor: &mut impl private::FieldVisitor<Self>);
 
     /// The subject that this record says it is about.
     #[doc(hidden)]
@@ -160,6 +193,7 @@ pub mod private {
     use crate::record::{Column, Field, OptionalColumn, Record};
     use crate::{Result, SubjectKeys};
 
+    pub use super::reseal::FieldVisitor;
     pub use crate::subject::{Opener, Sealer};
 
     /// Seals the fields of one record.
