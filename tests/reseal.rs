@@ -209,6 +209,49 @@ fn a_column_is_moved_in_its_place() {
     assert!(before.place::<Account>(&7).unwrap().reseal(Account::NAME, &row.name).unwrap().is_none());
 }
 
+#[test]
+fn a_change_moves_the_rest_of_the_row_under_the_same_draw() {
+    let (mut row, _, after) = account();
+    after.change(&mut row, Account::NOTE, "sturdy").unwrap();
+    assert!(!row.needs_reseal(&after).unwrap());
+    let opened = row.open(&after).unwrap();
+    assert_eq!((opened.name.expose().as_str(), opened.note.expose().as_str()), ("Ada", "sturdy"));
+    assert_eq!(opened.likes.unwrap().expose(), "tea");
+    assert_eq!(nonce(&row.name).get(..16), nonce(&row.note).get(..16));
+    assert_ne!(nonce(&row.name), nonce(&row.note));
+
+    // A row that is current keeps the rest to the byte.
+    let current = row.clone();
+    after.change(&mut row, Account::NOTE, "fragile").unwrap();
+    assert_eq!((&row.name, &row.likes), (&current.name, &current.likes));
+}
+
+#[test]
+fn a_change_leaves_what_can_not_be_moved() {
+    let [before, after] = rotated_keys(&7, &["contract"], &["marketing"]);
+    let [stranger, _] = rotated_keys(&7, &BOTH, &[]);
+    let sealed = Account::seal(AccountPlain { nickname: Some("A".into()), ..plain() }, &before).unwrap();
+    let foreign = Account::seal(AccountPlain { nickname: Some("B".into()), ..plain() }, &stranger).unwrap().nickname;
+    for nickname in [foreign, sealed.nickname.as_ref().map(damaged), Some(sealed.name.clone())] {
+        let mut row = Account { nickname: nickname.clone(), ..sealed.clone() };
+        after.change(&mut row, Account::NOTE, "sturdy").unwrap();
+        assert_eq!(*after.open(&row, Account::NOTE).unwrap().expose(), "sturdy");
+        assert_eq!(*after.open(&row, Account::NAME).unwrap().expose(), "Ada");
+        assert_ne!(key(&row.name), key(&sealed.name));
+        assert_eq!((&row.nickname, &row.likes), (&nickname, &sealed.likes));
+    }
+}
+
+#[test]
+fn a_change_that_fails_leaves_the_row_as_it_was() {
+    let [before, after] = rotated_keys(&7, &["contract"], &["marketing"]);
+    let mut row = Account::seal(plain(), &before).unwrap();
+    let old = row.clone();
+    let likes = Some(Plain::from("coffee"));
+    assert!(matches!(after.change(&mut row, Account::LIKES, likes), Err(Error::PurposeErased { .. })));
+    assert_eq!(row, old);
+}
+
 #[derive(Debug, Record)]
 #[record(schema = "generic", unbound)]
 struct Generic<T: fieldseal::Plaintext, const N: usize> {

@@ -14,7 +14,7 @@ pub use place::Place;
 use crate::envelope::FieldContext;
 use crate::error::{Error, Result};
 use crate::id::{Id, RecordIds};
-use crate::subject::{Opener, Sealer, SubjectKeys};
+use crate::subject::{Opener, Resealer, Sealer, SubjectKeys};
 use crate::value::{Decoder, Plain, Plaintext, Sealed, plaintext::frame_of};
 
 /// A row as it is stored: its personal fields sealed. Derived with `#[derive(Record)]`.
@@ -138,10 +138,17 @@ impl SubjectKeys {
         field.of(row).open_with(&mut Opener::new(self, R::SCHEMA, &IdsOf(row))?, field.spec())
     }
 
-    /// Replaces one field of a row by a new value, sealed with a nonce of its own.
+    /// Replaces one field of a row by a new value.
+    ///
+    /// The row is to be written anyway, so its other fields are [resealed](Record::reseal) in passing, under the same draw of
+    /// randomness. Those that can't be (damaged, erased, of a key that isn't held) stay as they are. Nothing is lost where the
+    /// changed column alone is written.
     ///
     /// # Errors
     /// Those of [`Record::seal`]; the row is then as it was.
+    ///
+    /// # Security
+    /// As of [`Record::reseal`].
     pub fn change<R: Record, C: Column>(
         &self,
         row: &mut R,
@@ -149,8 +156,9 @@ impl SubjectKeys {
         plain: impl Into<C::Plain>,
     ) -> Result<()> {
         check_owner(row.owner()?, self)?;
-        let column = C::seal_with(plain.into(), &mut Sealer::new(self, R::SCHEMA, &IdsOf(&*row))?, field.spec())?;
-        *field.of_mut(row) = column;
+        let mut resealer = Resealer::new(self, R::SCHEMA, &IdsOf(&*row))?;
+        *field.of_mut(row) = C::seal_with(plain.into(), resealer.sealer()?, field.spec())?;
+        reseal::reseal_in_passing(row, &mut resealer);
         Ok(())
     }
 

@@ -42,6 +42,12 @@ pub(super) fn reseal<R: Record>(row: &mut R, keys: &SubjectKeys) -> Result<u32> 
     Ok(replace(row, envelopes))
 }
 
+/// Moves what can be moved of a row that is written for another reason.
+pub(super) fn reseal_in_passing<R: Record>(row: &mut R, resealer: &mut Resealer<'_>) {
+    let envelopes = envelopes(row, resealer).into_iter().map(|envelope| envelope.ok().flatten()).collect();
+    replace(row, envelopes);
+}
+
 /// The column under the current key; `None` where there is nothing to do.
 pub(super) fn reseal_column<C: Column>(column: &C, resealer: &mut Resealer<'_>, spec: &FieldSpec) -> Result<Option<C>> {
     Ok(envelope(column, resealer, spec)?.map(C::of_envelope))
