@@ -46,6 +46,7 @@
 //! | hold a personal value in memory | [`Plain<T>`]; [`Plaintext`] for a type of my own |
 //! | get a person's keys | [`Tenant::enroll`], [`Tenant::keys`]; [`Tenant::keys_of`] for a page of rows |
 //! | seal or open a row, a field, a column alone | [`Record::seal`](trait@Record), [`SubjectKeys::open`], [`SubjectKeys::place`] |
+//! | move old values to the current key | [`Record::reseal`](trait@Record), [`Place::reseal`], [`SubjectKeys::reseal_bytes`]; [`Sealed::needs_reseal`] |
 //! | seal a value that is in no row | [`SubjectKeys::seal_value`], [`FieldContext`] |
 //! | keep master keys | [`provider::LocalKeyring`]; [`provider::MasterKeyProvider`] for another |
 //! | keep wrapped keys | `store::SqliteStore` (feature `store-sqlite`), [`store::MemoryStore`]; [`store::KeyStore`] for another |

@@ -1,7 +1,7 @@
 //! Records that the derive macro made, as rows of sqlx: several in one row, and ids that are UUIDs.
 #![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
 
-use fieldseal::testing::keys;
+use fieldseal::testing::{keys, rotated_keys};
 use fieldseal::{Error, HasSubject as _, Record, Sealed, SubjectKeys};
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{AssertSqlSafe, Connection as _, FromRow};
@@ -100,6 +100,31 @@ async fn two_records_of_one_row_open_each_with_its_own_subjects_keys() {
     assert!(matches!(order.customer.open(&bens), Err(Error::WrongSubject)));
     assert!(matches!(order.seller.open(&adas), Err(Error::WrongSubject)));
     assert!(matches!(bens.open(&order.customer, Customer::EMAIL), Err(Error::WrongSubject)));
+}
+
+#[tokio::test]
+async fn each_record_of_a_joined_row_is_resealed_with_its_own_subjects_keys() {
+    let id = Uuid::new_v4();
+    let ([adas_old, adas], [bens_old, bens]) =
+        (rotated_keys(&id, &["default"], &[]), rotated_keys(&7, &["default"], &[]));
+    let ada = CustomerPlain { id, email: "ada@example.com".into(), phone: None };
+    let ada = Customer::seal(ada, &adas_old).unwrap();
+    let ben = Seller::seal(SellerPlain { id: 7, email: "ben@example.com".into() }, &bens_old).unwrap();
+    let mut db = database(&ada, &ben).await;
+    let mut order: OrderRow = sqlx::query_as(JOIN).fetch_one(&mut db).await.unwrap();
+
+    assert!(matches!(order.customer.reseal(&bens), Err(Error::WrongSubject)));
+    assert_eq!((order.customer.reseal(&adas).unwrap(), order.seller.reseal(&bens).unwrap()), (1, 1));
+    // Only where the old one still stands.
+    let update = "UPDATE seller SET email = $1 WHERE id = $2 AND email = $3";
+    for (updated, old) in [(1, &ben.email), (0, &ben.email), (0, &ada.email)] {
+        let update = sqlx::query(update).bind(&order.seller.email).bind(7).bind(old).execute(&mut db);
+        assert_eq!(update.await.unwrap().rows_affected(), updated);
+    }
+    let read: OrderRow = sqlx::query_as(JOIN).fetch_one(&mut db).await.unwrap();
+    assert_eq!((&read.customer, &read.seller), (&ada, &order.seller));
+    assert_eq!(read.seller.open(&bens).unwrap().email.expose(), "ben@example.com");
+    assert!(read.customer.needs_reseal(&adas).unwrap() && !read.seller.needs_reseal(&bens).unwrap());
 }
 
 /// The two e-mails are of one type, so a query that confuses them compiles.

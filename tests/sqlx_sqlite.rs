@@ -57,6 +57,31 @@ async fn rows_are_bound_by_value_too() {
     assert_eq!(select(&mut db, 1).await, row);
 }
 
+/// In BLOB, NULL and TEXT alike.
+#[tokio::test]
+async fn columns_of_every_kind_are_resealed() {
+    let mut db = database().await;
+    let [before, after] = fieldseal::testing::rotated_keys(&1, &["default"], &[]);
+    for (plain, columns) in [(CustomerPlain::full as fn(i64) -> _, 4), (CustomerPlain::sparse, 2)] {
+        let mut row = Customer::seal(plain(1), &before).unwrap();
+        assert!(row.needs_reseal(&after).unwrap());
+        assert_eq!(row.reseal(&after).unwrap(), columns);
+        sqlx::query("DELETE FROM customer").execute(&mut db).await.unwrap();
+        insert(&mut db, &row).await;
+        let mut read = select(&mut db, 1).await;
+        assert!(!read.needs_reseal(&after).unwrap() && read.holds(&after, &plain(1)));
+        assert!(matches!(read.open(&before), Err(Error::KeyNotHeld)));
+
+        std::mem::swap(&mut read.email, &mut read.note.0);
+        assert!(matches!(read.open(&after), Err(Error::Authentication)));
+    }
+    let place = after.place::<Customer>(&1).unwrap();
+    let row = Customer::seal(CustomerPlain::full(1), &before).unwrap();
+    let note = place.reseal(Customer::NOTE, &row.note).unwrap().unwrap();
+    assert!(Customer { note, ..row.clone() }.holds(&after, &CustomerPlain::full(1)));
+    assert!(matches!(place.reseal(Customer::REMARK, &Some(row.note)), Err(Error::Authentication)));
+}
+
 #[tokio::test]
 async fn null_is_none() {
     let mut db = database().await;

@@ -152,6 +152,10 @@ fn record_impl(record: &Record) -> TokenStream {
             }
         }
     });
+    let visited = record.columns().map(|(field, column)| {
+        let constant = generated(&column.constant);
+        quote_spanned!(on(&field.ty)=> #krate::record::private::FieldVisitor::visit(__visitor, Self::#constant);)
+    });
     let subject = record.subject().map(|field| &field.ident);
     let subject_among_ids = match id_fields.iter().position(|id| Some(*id) == subject) {
         Some(n) => quote!(::core::option::Option::Some(#n)),
@@ -189,6 +193,10 @@ fn record_impl(record: &Record) -> TokenStream {
             ) -> #krate::Result<()> {
                 #(__each(<#id_types as #krate::id::ToId>::to_id(&self.#id_fields)?)?;)*
                 ::core::result::Result::Ok(())
+            }
+
+            fn each_field(__visitor: &mut impl #krate::record::private::FieldVisitor<Self>) {
+                #(#visited)*
             }
 
             fn owner(&self) -> #krate::Result<::core::option::Option<#krate::id::Id<'_>>> {

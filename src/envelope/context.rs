@@ -97,6 +97,7 @@ impl RecordIds for FieldContext<'_> {
 }
 
 /// The associated data of the fields of one record. What the fields share is encoded once.
+#[derive(Clone)]
 pub(crate) struct FieldAad<'a> {
     tenant: &'a str,
     subject: &'a str,

@@ -29,7 +29,21 @@ impl Frame {
         if pad > MAX_PAD {
             return Err(Error::invalid("padding is to at most 65536 bytes"));
         }
-        let frame_len = (value_len + 1).next_multiple_of(pad.max(1));
+        Self::of_len(value_len, (value_len + 1).next_multiple_of(pad.max(1)))
+    }
+
+    /// The same value with the same padding, to seal again: of an opened frame.
+    pub(crate) fn again(framed: &[u8]) -> Result<Self> {
+        let value_len = value_len(framed)?;
+        let mut frame = Self::of_len(value_len.unwrap_or_default(), framed.len())?;
+        match value_len {
+            Some(len) => frame.put(framed.get(..len).ok_or(Error::Bug("a value longer than its frame"))?)?,
+            None => frame.put_none(),
+        }
+        Ok(frame)
+    }
+
+    fn of_len(value_len: usize, frame_len: usize) -> Result<Self> {
         let mut buf = WipingBuf::with_capacity(HEADER_LEN + frame_len + TAG_LEN);
         buf.zero_fill(HEADER_LEN)?;
         Ok(Self { buf, frame_len, value_end: HEADER_LEN + value_len, marker: VALUE })
@@ -82,6 +96,18 @@ mod tests {
             assert_eq!(buf.len(), HEADER_LEN + frame_len);
             assert_eq!(value_len(&buf.as_slice()[HEADER_LEN..]).unwrap(), Some(value));
             assert_eq!(buf.remaining(), TAG_LEN, "one allocation of the envelope's size");
+        }
+    }
+
+    #[test]
+    fn an_opened_frame_is_framed_again_as_it_was() {
+        for framed in [&b"\x80"[..], b"a\x80", b"a\x80\0\0", b"\0\x80\0", b"\x81\x80", b"\x81", b"\x81\0\0"] {
+            let buf = Frame::again(framed).unwrap().finish().unwrap();
+            assert_eq!(&buf.as_slice()[HEADER_LEN..], framed);
+            assert_eq!(buf.remaining(), TAG_LEN, "one allocation of the envelope's size");
+        }
+        for framed in [&b""[..], b"\0", b"a", b"a\x81"] {
+            assert!(matches!(Frame::again(framed), Err(Error::Malformed)), "{framed:?}");
         }
     }
 

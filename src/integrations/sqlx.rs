@@ -85,6 +85,14 @@ impl<T: Plaintext> Column for Text<Sealed<T>> {
     fn open_with(&self, opener: &mut Opener<'_>, spec: &FieldSpec) -> Result<Plain<T>> {
         self.0.open_with(opener, spec)
     }
+
+    fn envelope(&self) -> Option<&[u8]> {
+        self.0.envelope()
+    }
+
+    fn of_envelope(envelope: Vec<u8>) -> Self {
+        Self(Sealed::of_envelope(envelope))
+    }
 }
 
 impl<T> crate::record::column::sealed::Sealed for Text<Sealed<T>> {

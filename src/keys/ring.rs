@@ -1,5 +1,7 @@
 //! [`KeyRing`]: one subject's unwrapped data keys.
 
+use std::cmp::Ordering;
+
 use crate::clock::Timestamp;
 use crate::envelope::KeyId;
 use crate::error::{Error, Result};
@@ -83,23 +85,39 @@ impl KeyRing {
     /// The key to seal under now: the newest version whose time has come, else the oldest.
     pub(crate) fn current(&self, purpose: &str, now: Timestamp) -> Result<&UsableKey> {
         let purpose = self.live(purpose)?;
-        let come = |k: &&DataKey| k.seal_from.is_some_and(|from| from <= now);
-        let key = purpose.keys.iter().rev().find(come).or(purpose.keys.first());
-        Ok(&key.ok_or(Error::Bug("a live purpose without a key"))?.key)
+        let key = purpose.keys.get(purpose.current(now)).ok_or(Error::Bug("a live purpose without a key"))?;
+        Ok(&key.key)
     }
 
     /// The key that an envelope names.
     pub(crate) fn named(&self, purpose: &str, id: &KeyId) -> Result<&UsableKey, NotHeld> {
-        let is = |k: &&DataKey| k.key.id().is(id);
-        if let Some(key) = self.purpose(purpose).and_then(|p| p.keys.iter().find(is)) {
-            return Ok(&key.key);
+        self.held(purpose, id).map(|held| held.key)
+    }
+
+    /// How the key that an envelope names stands to the one to seal under now: `Less` is older.
+    pub(crate) fn standing(&self, purpose: &str, id: &KeyId, now: Timestamp) -> Result<Ordering, NotHeld> {
+        self.held(purpose, id).map(|held| held.at.cmp(&held.purpose.current(now)))
+    }
+
+    /// The purpose of the key that an envelope names.
+    pub(crate) fn purpose_of(&self, id: &KeyId) -> Result<&str, NotHeld> {
+        if let Some(purpose) = self.purposes.iter().find(|p| p.held(id).is_some()) {
+            return Ok(purpose.name.as_str());
+        }
+        let destroyed = self.purposes.iter().find(|p| p.destroyed.contains(id));
+        Err(destroyed.and_then(|p| p.erased_at).map_or(NotHeld::Unknown, |at| NotHeld::Destroyed { at }))
+    }
+
+    fn held(&self, purpose: &str, id: &KeyId) -> Result<Held<'_>, NotHeld> {
+        if let Some(held) = self.purpose(purpose).and_then(|p| p.held(id)) {
+            return Ok(held);
         }
         let destroyed = |p: &&PurposeKeys| p.destroyed.contains(id);
         if let Some(at) = self.purpose(purpose).filter(destroyed).and_then(|p| p.erased_at) {
             return Err(NotHeld::Destroyed { at });
         }
         // Also one that was destroyed: where it stands now it was never sealed, and this purpose was not erased.
-        if self.purposes.iter().any(|p| p.keys.iter().any(|k| is(&k)) || destroyed(&p)) {
+        if self.purposes.iter().any(|p| p.held(id).is_some() || destroyed(&p)) {
             return Err(NotHeld::OtherPurpose);
         }
         // No key of an erased purpose will ever come by a refresh; one that is unknown may.
@@ -135,6 +153,24 @@ impl PurposeKeys {
     fn erased(&self) -> Option<Timestamp> {
         self.erased_at.filter(|_| self.keys.is_empty())
     }
+
+    /// Where the key to seal under now stands: the newest version whose time has come, else the oldest.
+    fn current(&self, now: Timestamp) -> usize {
+        self.keys.iter().rposition(|k| k.seal_from.is_some_and(|from| from <= now)).unwrap_or_default()
+    }
+
+    fn held(&self, id: &KeyId) -> Option<Held<'_>> {
+        let mut keys = self.keys.iter().enumerate();
+        keys.find(|(_, k)| k.key.id().is(id)).map(|(at, k)| Held { purpose: self, at, key: &k.key })
+    }
+}
+
+/// A key, found by its id.
+struct Held<'r> {
+    purpose: &'r PurposeKeys,
+    /// Where it stands among the purpose's keys.
+    at: usize,
+    key: &'r UsableKey,
 }
 
 /// Why no key of the purpose has an id.

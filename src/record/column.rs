@@ -20,6 +20,12 @@ pub trait Column: sealed::Sealed + Sized {
     fn seal_with(plain: Self::Plain, sealer: &mut Sealer<'_>, spec: &FieldSpec) -> Result<Self>;
     #[doc(hidden)]
     fn open_with(&self, opener: &mut Opener<'_>, spec: &FieldSpec) -> Result<Self::Plain>;
+    /// None where the column is NULL.
+    #[doc(hidden)]
+    fn envelope(&self) -> Option<&[u8]>;
+    /// The column of an envelope that a sealer made.
+    #[doc(hidden)]
+    fn of_envelope(envelope: Vec<u8>) -> Self;
 }
 
 /// A column that can be NULL.
@@ -41,6 +47,14 @@ impl<T: Plaintext> Column for Sealed<T> {
         let frame = opener.open(spec.purpose(), spec.name(), self.as_bytes())?;
         T::decode(Decoder::new(frame)?).map(Plain::new)
     }
+
+    fn envelope(&self) -> Option<&[u8]> {
+        Some(self.as_bytes())
+    }
+
+    fn of_envelope(envelope: Vec<u8>) -> Self {
+        Self::trusted(envelope)
+    }
 }
 
 impl<C: Column> Column for Option<C> {
@@ -56,6 +70,14 @@ impl<C: Column> Column for Option<C> {
             Err(Error::PurposeErased { .. }) if spec.is_of_other_purpose() => Ok(None),
             opened => opened,
         }
+    }
+
+    fn envelope(&self) -> Option<&[u8]> {
+        self.as_ref().and_then(C::envelope)
+    }
+
+    fn of_envelope(envelope: Vec<u8>) -> Self {
+        Some(C::of_envelope(envelope))
     }
 }
 

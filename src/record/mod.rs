@@ -5,6 +5,7 @@
 pub(crate) mod column;
 mod field;
 mod place;
+mod reseal;
 
 pub use column::{Column, OptionalColumn};
 pub use field::{Field, FieldSpec};
@@ -13,7 +14,7 @@ pub use place::Place;
 use crate::envelope::FieldContext;
 use crate::error::{Error, Result};
 use crate::id::{Id, RecordIds};
-use crate::subject::{Opener, Sealer, SubjectKeys};
+use crate::subject::{Opener, Resealer, Sealer, SubjectKeys};
 use crate::value::{Decoder, Plain, Plaintext, Sealed, plaintext::frame_of};
 
 /// A row as it is stored: its personal fields sealed. Derived with `#[derive(Record)]`.
@@ -50,6 +51,34 @@ pub trait Record: Sized {
     /// [`Error::UnknownFormat`], [`Error::KeysExpired`], [`Error::PurposeUnknown`], [`Error::PurposeErased`].
     fn open(&self, keys: &SubjectKeys) -> Result<Self::Plain>;
 
+    /// Whether a field is to be [resealed](Record::reseal). Nothing is opened to tell, so it is not known whether the fields
+    /// would open.
+    ///
+    /// # Errors
+    /// [`Error::WrongSubject`]; [`Error::Authentication`] if a field names a key of another purpose, or one that is nobody's;
+    /// [`Error::KeyNotHeld`], [`Error::KeysExpired`], [`Error::PurposeUnknown`], [`Error::PurposeErased`].
+    fn needs_reseal(&self, keys: &SubjectKeys) -> Result<bool> {
+        reseal::needs_reseal(self, keys)
+    }
+
+    /// Moves the fields whose key is older than the current one, or whose suite is another, to the current key: the same
+    /// values in the same place with the same padding. Gives how many there were; for none, nothing is drawn.
+    ///
+    /// What is NULL stays so, and fields of another purpose than the record's that was erased stay as they are. What needs no
+    /// move is not opened: a value under a newer key than the current one needs none.
+    ///
+    /// To lose no write of somebody else, write a column only where its old envelope still stands (`UPDATE .. SET email = ?
+    /// WHERE id = ? AND email = ?`), or lock the row before it is read (`SELECT .. FOR UPDATE`).
+    ///
+    /// # Errors
+    /// Those of [`Record::open`], if a field that is to be moved can't be; and [`Error::Entropy`]. The row is then as it was.
+    ///
+    /// # Security
+    /// What opens is moved. An older value of the same place that somebody put back is one of the current key from then on.
+    fn reseal(&mut self, keys: &SubjectKeys) -> Result<u32> {
+        reseal::reseal(self, keys)
+    }
+
     /// Which of the ids names the subject, if one does: a [`Place`] is made from the ids alone.
     #[doc(hidden)]
     const SUBJECT_AMONG_IDS: Option<usize> = None;
@@ -57,6 +86,10 @@ pub trait Record: Sized {
     /// Calls `each` with the ids of this record, in the order of the declaration.
     #[doc(hidden)]
     fn each_id(&self, each: &mut dyn FnMut(Id<'_>) -> Result<()>) -> Result<()>;
+
+    /// Calls `visitor` with every sealed field, in the order of the declaration.
+    #[doc(hidden)]
+    fn each_field(visitor: &mut impl private::FieldVisitor<Self>);
 
     /// The subject that this record says it is about.
     #[doc(hidden)]
@@ -84,6 +117,18 @@ impl SubjectKeys {
         T::decode(Decoder::new(frame)?).map(Plain::new)
     }
 
+    /// Moves a value that [`seal_value`](Self::seal_value) sealed for the same context to the current key; see
+    /// [`reseal_bytes`](Self::reseal_bytes). `None` where there is nothing to do.
+    ///
+    /// # Errors
+    /// Those of [`reseal_bytes`](Self::reseal_bytes). The value is not decoded, so not that it is of another type.
+    ///
+    /// # Security
+    /// As of [`reseal_bytes`](Self::reseal_bytes).
+    pub fn reseal_value<T>(&self, sealed: &Sealed<T>, context: &FieldContext<'_>) -> Result<Option<Sealed<T>>> {
+        Ok(self.reseal_bytes(sealed.as_bytes(), context)?.map(Sealed::trusted))
+    }
+
     /// Opens one field of a row.
     ///
     /// # Errors
@@ -93,10 +138,17 @@ impl SubjectKeys {
         field.of(row).open_with(&mut Opener::new(self, R::SCHEMA, &IdsOf(row))?, field.spec())
     }
 
-    /// Replaces one field of a row by a new value, sealed with a nonce of its own.
+    /// Replaces one field of a row by a new value.
+    ///
+    /// The row is to be written anyway, so its other fields are [resealed](Record::reseal) in passing, under the same draw of
+    /// randomness. Those that can't be (damaged, erased, of a key that isn't held) stay as they are. Nothing is lost where the
+    /// changed column alone is written.
     ///
     /// # Errors
     /// Those of [`Record::seal`]; the row is then as it was.
+    ///
+    /// # Security
+    /// As of [`Record::reseal`].
     pub fn change<R: Record, C: Column>(
         &self,
         row: &mut R,
@@ -104,8 +156,9 @@ impl SubjectKeys {
         plain: impl Into<C::Plain>,
     ) -> Result<()> {
         check_owner(row.owner()?, self)?;
-        let column = C::seal_with(plain.into(), &mut Sealer::new(self, R::SCHEMA, &IdsOf(&*row))?, field.spec())?;
-        *field.of_mut(row) = column;
+        let mut resealer = Resealer::new(self, R::SCHEMA, &IdsOf(&*row))?;
+        *field.of_mut(row) = C::seal_with(plain.into(), resealer.sealer()?, field.spec())?;
+        reseal::reseal_in_passing(row, &mut resealer);
         Ok(())
     }
 
@@ -148,6 +201,7 @@ pub mod private {
     use crate::record::{Column, Field, OptionalColumn, Record};
     use crate::{Result, SubjectKeys};
 
+    pub use super::reseal::FieldVisitor;
     pub use crate::subject::{Opener, Sealer};
 
     /// Seals the fields of one record.

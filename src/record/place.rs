@@ -1,14 +1,15 @@
-//! [`Place`]: one record by its id, for reading and writing single columns.
+//! [`Place`]: one record by its id, for reading, writing and resealing single columns.
 
 use std::fmt;
 use std::marker::PhantomData;
 
+use super::reseal::reseal_column;
 use super::{Column, Field, Record, check_owner};
 use crate::error::Result;
 use crate::id::RecordIds as _;
-use crate::subject::{Opener, Sealer, SubjectKeys};
+use crate::subject::{Opener, Resealer, Sealer, SubjectKeys};
 
-/// The record of type `R` with a given id: opens and seals single columns of it without its row.
+/// The record of type `R` with a given id: opens, seals and reseals single columns of it without its row.
 ///
 /// ```
 /// # use fieldseal::{Record, Result, Sealed, SubjectKeys};
@@ -58,6 +59,32 @@ impl<'k, R: Record> Place<'k, R> {
         self.keys.check()?;
         column.open_with(&mut self.opener, field.spec())
     }
+
+    /// Moves the value of a column to the current key, as [`Record::reseal`] does. `None` where there is nothing to write: it
+    /// is under that key already, or NULL, or of another purpose than its record's that was erased.
+    ///
+    /// ```
+    /// # use fieldseal::{Record, Result, Sealed, SubjectKeys};
+    /// # #[derive(Record)]
+    /// # #[record(schema = "customer")]
+    /// # struct Customer { #[record(id, subject)] id: i64, email: Sealed<String> }
+    /// fn reseal_email(keys: &SubjectKeys, id: i64, stored: &Sealed<String>) -> Result<()> {
+    ///     if let Some(email) = keys.place::<Customer>(&id)?.reseal(Customer::EMAIL, stored)? {
+    ///         // "UPDATE customer SET email = ? WHERE id = ? AND email = ?", with `email`, `id` and `stored`:
+    ///         // what somebody else wrote in the meantime stays.
+    ///     }
+    ///     Ok(())
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// Those of [`Record::reseal`].
+    ///
+    /// # Security
+    /// As of [`Record::reseal`].
+    pub fn reseal<C: Column>(&self, field: Field<R, C>, column: &C) -> Result<Option<C>> {
+        reseal_column(column, &mut Resealer::new(self.keys, R::SCHEMA, self.id)?, field.spec())
+    }
 }
 
 impl<R: Record> fmt::Debug for Place<'_, R> {
@@ -75,6 +102,7 @@ mod tests {
     use crate::error::Error;
     use crate::id::Id;
     use crate::record::FieldSpec;
+    use crate::record::private::FieldVisitor;
     use crate::subject::tests::{HandClock, MAX_AGE, NOW, policy, ring, subject_keys};
     use crate::value::{Plain, Sealed};
 
@@ -103,9 +131,37 @@ mod tests {
             Ok(())
         }
 
+        fn each_field(visitor: &mut impl FieldVisitor<Self>) {
+            visitor.visit(EMAIL);
+        }
+
         fn owner(&self) -> Result<Option<Id<'_>>> {
             Ok(None)
         }
+    }
+
+    #[test]
+    fn a_place_and_a_row_reseal_under_keys_that_did_not_expire() {
+        let clock = HandClock::at(NOW);
+        let policy = policy("acme", Suite::default(), Arc::clone(&clock) as _);
+        let old = subject_keys(&policy, "ada", ring("default", &[1]));
+        let keys = subject_keys(&policy, "ada", ring("default", &[1, 2]));
+        let (id, other) = (17, 18);
+        let sealed = old.place::<Row>(&id).unwrap().seal(EMAIL, "ada@example.com").unwrap();
+        let mut place = keys.place::<Row>(&id).unwrap();
+        let resealed = place.reseal(EMAIL, &sealed).unwrap().unwrap();
+        assert_eq!(place.open(EMAIL, &resealed).unwrap().expose(), "ada@example.com");
+        assert!(place.reseal(EMAIL, &resealed).unwrap().is_none());
+        let elsewhere = keys.place::<Row>(&other).unwrap();
+        assert!(matches!(elsewhere.reseal(EMAIL, &sealed), Err(Error::Authentication)));
+
+        let past = NOW + u64::try_from(MAX_AGE.as_millis()).unwrap() + 1;
+        clock.set(past, past);
+        assert!(matches!(place.reseal(EMAIL, &sealed), Err(Error::KeysExpired)));
+        let mut row = Row { email: sealed.clone() };
+        assert!(matches!(row.needs_reseal(&keys), Err(Error::KeysExpired)));
+        assert!(matches!(row.reseal(&keys), Err(Error::KeysExpired)));
+        assert_eq!(row.email, sealed);
     }
 
     #[test]

@@ -1,8 +1,10 @@
 //! [`SubjectKeys`]: one subject's keys in memory, and sealing and opening with them, on bytes. Sync, no I/O.
 //!
-//! Imports `error`, `id`, `clock`, `crypto`, `envelope` and `keys`. The typed layer stands on [`Sealer`] and [`Opener`].
+//! Imports `error`, `id`, `clock`, `crypto`, `envelope` and `keys`. The typed layer stands on [`Sealer`],
+//! [`Opener`] and [`Resealer`].
 
 mod opener;
+mod resealer;
 mod sealer;
 
 use std::fmt;
@@ -11,6 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 pub use opener::Opener;
+pub(crate) use resealer::Resealer;
 pub use sealer::Sealer;
 use zeroize::Zeroizing;
 
@@ -20,7 +23,7 @@ use crate::envelope::FieldContext;
 use crate::envelope::frame::{self, Frame};
 use crate::error::{Error, Result};
 use crate::id::{HasSubject, Purpose, SubjectId, TenantId};
-use crate::keys::ring::KeyRing;
+use crate::keys::ring::{KeyRing, NotHeld};
 
 /// One subject's data keys, unwrapped, for at most `max_age`.
 ///
@@ -153,6 +156,23 @@ impl SubjectKeys {
         }))
     }
 
+    /// Moves an envelope that [`seal_bytes`](Self::seal_bytes) made for the same context to the current key: the same value
+    /// with the same padding, under a nonce of its own. `None` where there is nothing to do: it is under that key already, or
+    /// under one that is newer.
+    ///
+    /// What needs no move is not opened, so `None` doesn't say that it would open. To lose no write of somebody else, write
+    /// the new envelope only where the old one still stands: `UPDATE .. SET email = ? WHERE id = ? AND email = ?`.
+    ///
+    /// # Errors
+    /// Those of [`open_bytes`](Self::open_bytes), and [`Error::Entropy`].
+    ///
+    /// # Security
+    /// What opens is moved. An older value of the same place that somebody put back is one of the current key from then on.
+    pub fn reseal_bytes(&self, envelope: &[u8], context: &FieldContext<'_>) -> Result<Option<Vec<u8>>> {
+        let mut resealer = Resealer::new(self, context.schema(), context)?;
+        resealer.reseal(context.purpose_name(), context.field(), envelope)
+    }
+
     /// Whether the keys are past `max_age`, or ended before.
     pub(crate) fn expired(&self) -> bool {
         self.ring().is_err()
@@ -188,6 +208,17 @@ impl SubjectKeys {
         mark.check()?;
         let now = Stamp::now(&policy.clock);
         if loaded.expired_at(&now, policy.max_age) { Err(Error::KeysExpired) } else { Ok((ring, now.wall())) }
+    }
+
+    /// What it means to the caller that a key is not held.
+    fn not_held(&self, why: NotHeld) -> Error {
+        match why {
+            NotHeld::Destroyed { at } => Error::PurposeErased { at },
+            NotHeld::OtherPurpose => Error::Authentication,
+            NotHeld::NoPurpose => Error::PurposeUnknown,
+            NotHeld::Unknown if self.know_of_every_key() => Error::Authentication,
+            NotHeld::Unknown => Error::KeyNotHeld,
+        }
     }
 }
 

@@ -13,7 +13,6 @@ use crate::envelope::wire;
 use crate::error::{Error, Result};
 use crate::id::RecordIds;
 use crate::keys::UsableKey;
-use crate::keys::ring::NotHeld;
 
 /// Lives in one opening call, or one [`Place`](crate::record::Place).
 #[derive(Debug)]
@@ -52,14 +51,13 @@ impl<'k> Opener<'k> {
         Ok(&mut self.frame)
     }
 
+    /// Who it opens for, and where.
+    pub(super) fn place(&self) -> (&'k SubjectKeys, &FieldAad<'k>) {
+        (self.keys, &self.aad)
+    }
+
     fn key(&self, purpose: &str, id: &KeyId) -> Result<&'k UsableKey> {
-        self.keys.inner.ring.named(purpose, id).map_err(|why| match why {
-            NotHeld::Destroyed { at } => Error::PurposeErased { at },
-            NotHeld::OtherPurpose => Error::Authentication,
-            NotHeld::NoPurpose => Error::PurposeUnknown,
-            NotHeld::Unknown if self.keys.know_of_every_key() => Error::Authentication,
-            NotHeld::Unknown => Error::KeyNotHeld,
-        })
+        self.keys.inner.ring.named(purpose, id).map_err(|why| self.keys.not_held(why))
     }
 }
 

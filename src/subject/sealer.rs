@@ -33,15 +33,15 @@ impl<'k> Sealer<'k> {
         schema: impl Into<Cow<'k, str>>,
         ids: &(impl RecordIds + ?Sized),
     ) -> Result<Self> {
-        let (ring, now) = keys.ring()?;
-        Ok(Self {
-            keys,
-            ring,
-            now,
-            aad: FieldAad::new(keys.inner.policy.tenant.as_str(), keys.inner.subject.as_str(), schema, ids)?,
-            next_nonce: rng::nonce()?,
-            ciphers: Vec::with_capacity(1),
-        })
+        let (_, now) = keys.ring()?;
+        let (tenant, subject) = (keys.inner.policy.tenant.as_str(), keys.inner.subject.as_str());
+        Self::at(keys, now, FieldAad::new(tenant, subject, schema, ids)?)
+    }
+
+    /// For keys whose age was checked at `now`, and a place that was encoded before.
+    pub(super) fn at(keys: &'k SubjectKeys, now: Timestamp, aad: FieldAad<'k>) -> Result<Self> {
+        let ring = &keys.inner.ring;
+        Ok(Self { keys, ring, now, aad, next_nonce: rng::nonce()?, ciphers: Vec::with_capacity(1) })
     }
 
     pub(crate) fn seal(&mut self, purpose: &str, field: &str, frame: Frame) -> Result<Vec<u8>> {

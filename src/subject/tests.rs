@@ -585,6 +585,205 @@ fn a_pending_version_opens_and_does_not_seal_before_its_time() {
     }
 }
 
+// --- Reseal ----------------------------------------------------------------------------------
+
+type Version = (u8, Option<u64>);
+
+fn dated(suite: Suite, versions: &[Version]) -> SubjectKeys {
+    let ring = ring_of_slot(&[("billing", &[7], &[(8, Some(1))]), ("default", &[9], versions), ("gone", &[5], &[])]);
+    subject_keys(&policy("acme", suite, HandClock::at(NOW)), "ada", ring)
+}
+
+/// The byte of the key that an envelope names.
+fn key_of(envelope: &[u8]) -> u8 {
+    (0..20).find(|byte| envelope[1..25] == key(*byte).id().as_bytes()[..]).unwrap()
+}
+
+fn sealed_of(envelope: &[u8]) -> crate::Sealed<String> {
+    crate::Sealed::from_bytes(envelope).unwrap()
+}
+
+/// Whether a reseal is needed, of the two that tell the same.
+fn needs(keys: &SubjectKeys, envelope: &[u8]) -> Result<bool> {
+    let needs = sealed_of(envelope).needs_reseal(keys);
+    let in_purpose = keys.needs_reseal(Some(Purpose::DEFAULT), envelope);
+    assert_eq!(needs.as_ref().ok(), in_purpose.as_ref().ok());
+    needs
+}
+
+#[test]
+fn a_value_of_an_older_key_is_moved_to_the_current_one() {
+    let sealed = ada(Suite::Xaes256Gcm, &[1]).seal_bytes(b"x", &email()).unwrap();
+    for (versions, current) in [
+        (&[(1, Some(1)), (2, Some(NOW))][..], Some(2)),
+        (&[(1, Some(1)), (2, Some(1)), (3, Some(NOW))], Some(3)),
+        (&[(1, Some(1)), (2, Some(2)), (3, None)], Some(2)),
+        // What is pending is not current, and the current is left alone.
+        (&[(1, Some(1)), (2, Some(NOW + 1))], None),
+        (&[(1, Some(1)), (2, None)], None),
+        (&[(1, None), (2, None)], None),
+        (&[(1, Some(1))], None),
+    ] {
+        let keys = dated(Suite::Xaes256Gcm, versions);
+        assert_eq!(needs(&keys, &sealed).unwrap(), current.is_some(), "{versions:?}");
+        let resealed = keys.reseal_bytes(&sealed, &email()).unwrap();
+        assert_eq!(resealed.as_deref().map(key_of), current, "{versions:?}");
+        let Some(resealed) = resealed else { continue };
+        assert_eq!(**keys.open_bytes(&resealed, &email()).unwrap().unwrap(), *b"x");
+        assert!(!needs(&keys, &resealed).unwrap());
+        assert!(keys.reseal_bytes(&resealed, &email()).unwrap().is_none());
+        assert_eq!(outcome(ada(Suite::Xaes256Gcm, &[1]).open_bytes(&resealed, &email())), "key not held");
+        let elsewhere = FieldContext::new("customer", "email", "18").unwrap();
+        assert_eq!(outcome(keys.open_bytes(&resealed, &elsewhere)), "authentication");
+    }
+}
+
+/// Somebody whose clock is ahead sealed it: to move it back would be undone, again and again.
+#[test]
+fn a_value_of_a_newer_key_than_the_current_one_is_left_there() {
+    let keys = dated(Suite::Xaes256Gcm, &[(1, Some(1)), (2, Some(NOW + 1))]);
+    for suite in Suite::ALL {
+        let newer = ada(suite, &[1, 2]).seal_bytes(b"x", &email()).unwrap();
+        assert!(!needs(&keys, &newer).unwrap());
+        assert!(keys.reseal_bytes(&newer, &email()).unwrap().is_none());
+    }
+}
+
+#[test]
+fn a_value_of_another_suite_is_moved_to_that_of_the_keys() {
+    for (from, to) in [(0, 1), (1, 0), (0, 0), (1, 1)].map(|(from, to)| (Suite::ALL[from], Suite::ALL[to])) {
+        let (before, keys) = (ada(from, &[1]), ada(to, &[1]));
+        let sealed = before.seal_bytes(b"x", &email()).unwrap();
+        assert_eq!(needs(&keys, &sealed).unwrap(), from != to);
+        let resealed = keys.reseal_bytes(&sealed, &email()).unwrap();
+        assert_eq!(
+            resealed.as_ref().map(|envelope| (envelope[0], key_of(envelope))),
+            (from != to).then(|| (to.byte(), 1))
+        );
+        let Some(resealed) = resealed else { continue };
+        assert_eq!(**before.open_bytes(&resealed, &email()).unwrap().unwrap(), *b"x");
+        assert!(needs(&before, &resealed).unwrap() && !needs(&keys, &resealed).unwrap());
+    }
+}
+
+#[test]
+fn a_key_that_is_not_held_is_told_as_when_opening() {
+    let keys = dated(Suite::Xaes256Gcm, &[(1, Some(1)), (2, Some(1))]);
+    let fresh = refreshed(&keys, ring_of_slot(&[("default", &[9], &[(1, Some(1)), (2, Some(1))])]));
+    let outcome_of = |reseal: Result<Option<Vec<u8>>>| outcome(reseal.map(|_| None));
+    for (keys, byte, whole, of_default) in [
+        (&keys, 9, "purpose erased", "purpose erased"),
+        (&keys, 99, "key not held", "key not held"),
+        (&fresh, 99, "authentication", "authentication"),
+        // Who asks without a purpose is told of the key's own.
+        (&keys, 5, "purpose erased", "authentication"),
+        (&keys, 8, "opened", "authentication"),
+    ] {
+        let needs = sealed_of(&named(byte)).needs_reseal(keys);
+        assert_eq!(outcome(needs.map(|needs| assert!(!needs)).map(|()| None)), whole, "{byte}");
+        assert_eq!(outcome(keys.needs_reseal(Some("default"), &named(byte)).map(|_| None)), of_default, "{byte}");
+        assert_eq!(outcome_of(keys.reseal_bytes(&named(byte), &email())), of_default, "{byte}");
+        assert_eq!(outcome(keys.open_bytes(&named(byte), &email())), of_default, "{byte}");
+    }
+    assert_eq!(outcome_of(keys.reseal_bytes(&named(99), &email().purpose("never had"))), "purpose unknown");
+    for bytes in [&b""[..], b"\x01", &[0xF9; 60]] {
+        assert_eq!(outcome_of(keys.reseal_bytes(bytes, &email())), "malformed");
+    }
+}
+
+#[test]
+fn keys_past_max_age_neither_judge_nor_reseal() {
+    let clock = HandClock::at(NOW);
+    let keys = subject_keys(&policy("acme", Suite::Xaes256Gcm, clock.clone()), "ada", ring("default", &[1, 2]));
+    let sealed = ada(Suite::Xaes256Gcm, &[1]).seal_bytes(b"x", &email()).unwrap();
+    assert!(needs(&keys, &sealed).unwrap());
+    let past = NOW + u64::try_from(MAX_AGE.as_millis()).unwrap() + 1;
+    clock.set(past, past);
+    assert!(matches!(needs(&keys, &sealed), Err(Error::KeysExpired)));
+    assert!(matches!(keys.reseal_bytes(&sealed, &email()), Err(Error::KeysExpired)));
+    // Before anything about the envelope is told.
+    assert!(matches!(keys.reseal_bytes(b"", &email()), Err(Error::KeysExpired)));
+}
+
+#[test]
+fn a_malformed_frame_is_not_vouched_for() {
+    let (old, keys) = (UsableKey::derive(&key(1)), ada(Suite::Xaes256Gcm, &[1, 2]));
+    for framed in [&b"\0"[..], b"a", b"a\x81"] {
+        let envelope = seal_raw(&old, Suite::Xaes256Gcm, &email(), framed.to_vec());
+        assert!(matches!(keys.reseal_bytes(&envelope, &email()), Err(Error::Malformed)), "{framed:?}");
+    }
+    let none = seal_raw(&old, Suite::Xaes256Gcm, &email(), b"\x81\0\0".to_vec());
+    let resealed = keys.reseal_bytes(&none, &email()).unwrap().unwrap();
+    assert!(keys.open_bytes(&resealed, &email()).unwrap().is_none());
+    assert_eq!(resealed.len(), none.len());
+}
+
+/// Whatever stands between them, and although a version becomes due in the middle of the call.
+#[test]
+fn one_resealer_draws_once_and_judges_as_of_one_moment() {
+    let clock = HandClock::at(NOW);
+    let ring = ring_of_slot(&[("default", &[], &[(1, Some(1)), (2, Some(NOW)), (3, Some(NOW + 10))])]);
+    let keys = subject_keys(&policy("acme", Suite::Xaes256Gcm, clock.clone()), "ada", ring);
+    let seal = |byte: u8| ada(Suite::Xaes256Gcm, &[byte]).seal_bytes(&[byte], &email()).unwrap();
+    let mut resealer = Resealer::new(&keys, "customer", &"17").unwrap();
+    let mut damaged = seal(1);
+    *damaged.last_mut().unwrap() ^= 1;
+    let mut resealed = Vec::new();
+    for (i, envelope) in [seal(2), seal(1), damaged, seal(1), seal(3), seal(1)].iter().enumerate() {
+        clock.set(NOW + 5 * u64::try_from(i).unwrap(), NOW + 5 * u64::try_from(i).unwrap());
+        match resealer.reseal(Purpose::DEFAULT, "email", envelope) {
+            Ok(Some(envelope)) => resealed.push(envelope),
+            Ok(None) => assert!([0, 4].contains(&i)),
+            Err(e) => assert!(i == 2 && matches!(e, Error::Authentication), "{i} {e:?}"),
+        }
+    }
+    assert_eq!(resealed.iter().map(|envelope| key_of(envelope)).collect::<Vec<_>>(), [2, 2, 2]);
+    let first = u64::from_be_bytes(resealed[0][41..49].try_into().unwrap());
+    for (i, envelope) in (0..).zip(&resealed) {
+        assert_eq!(envelope[25..41], resealed[0][25..41]);
+        assert_eq!(envelope[41..49], first.wrapping_add(i).to_be_bytes());
+    }
+    assert!(
+        Resealer::new(&keys, "customer", &"17").unwrap().reseal("default", "email", &resealed[0]).unwrap().is_some()
+    );
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn a_resealed_value_is_the_same_in_its_place_and_not_moved_from_another(
+        at in at(), (from, to) in (suite(), suite()), pad in 0..70_usize,
+        value in proptest::option::of(proptest::collection::vec(any::<u8>(), 0..80)),
+    ) {
+        let (before, keys) = (at.keys(from, &[1]), at.keys(to, &[1, 2]));
+        let mut frame = Frame::new(value.as_ref().map_or(0, Vec::len), pad).unwrap();
+        match &value {
+            Some(value) => frame.put(value).unwrap(),
+            None => frame.put_none(),
+        }
+        let mut sealer = Sealer::new(&before, &at.schema, &at.context()).unwrap();
+        let sealed = sealer.seal(&at.purpose, &at.field, frame).unwrap();
+        let resealed = keys.reseal_bytes(&sealed, &at.context()).unwrap().unwrap();
+        prop_assert_eq!(resealed.len(), sealed.len());
+        prop_assert_eq!((resealed[0], key_of(&resealed)), (to.byte(), 2));
+        prop_assert_ne!(&resealed[25..49], &sealed[25..49]);
+        let opened = keys.open_bytes(&resealed, &at.context()).unwrap();
+        prop_assert_eq!(opened.as_deref().map(Vec::as_slice), value.as_deref());
+        prop_assert!(keys.reseal_bytes(&resealed, &at.context()).unwrap().is_none());
+
+        for other in at.others() {
+            let outcome = outcome(other.keys(to, &[1, 2]).reseal_bytes(&sealed, &other.context()).map(|_| None));
+            prop_assert_eq!(outcome, "authentication", "{:?}", other);
+        }
+        for bit in (25 * 8..sealed.len() * 8).step_by(7) {
+            let mut changed = sealed.clone();
+            changed[bit / 8] ^= 1 << (bit % 8);
+            prop_assert!(matches!(keys.reseal_bytes(&changed, &at.context()), Err(Error::Authentication)), "bit {}", bit);
+        }
+    }
+}
+
 // --- Age -------------------------------------------------------------------------------------
 
 #[test]

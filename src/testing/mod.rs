@@ -10,5 +10,5 @@ pub mod slot;
 pub mod store;
 mod vectors;
 
-pub use keys::{keys, keys_for};
+pub use keys::{keys, keys_for, rotated_keys};
 pub use vectors::{keys_from, unwrap_vector};

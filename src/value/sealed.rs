@@ -8,6 +8,7 @@ use std::str::FromStr;
 use crate::envelope::header::Envelope;
 use crate::envelope::text;
 use crate::error::Error;
+use crate::subject::SubjectKeys;
 
 /// A value of type `T`, sealed: bytes that open in one place only. What the database, its backups and logs see.
 ///
@@ -37,6 +38,16 @@ impl<T> Sealed<T> {
     /// The envelope.
     pub fn into_bytes(self) -> Vec<u8> {
         self.envelope
+    }
+
+    /// Whether the value is to be [resealed](SubjectKeys::reseal_value): its key is older than the one that seals for its
+    /// purpose now, or it is of another suite. Nothing is opened to tell, so it is not known whether the value would open.
+    ///
+    /// # Errors
+    /// [`Error::KeyNotHeld`] for a key that may be newer than these, [`Error::Authentication`] for one that is nobody's;
+    /// [`Error::PurposeErased`] for one that was destroyed; [`Error::KeysExpired`].
+    pub fn needs_reseal(&self, keys: &SubjectKeys) -> Result<bool, Error> {
+        keys.needs_reseal(None, &self.envelope)
     }
 
     /// What a sealer made.

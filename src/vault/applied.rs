@@ -209,7 +209,7 @@ enum Root {
 /// By the names that the slots carry, without asking the provider.
 async fn find_root(vault: &VaultInner, id: &TenantId, told: &TenantHistory) -> Result<Root> {
     let stored = vault.load(&[SlotId::Tenant(id.clone())]).await?.into_iter().next().flatten();
-    let root = stored.as_ref().map(|stored| TenantSlot::root_of(stored)).transpose()?.map(|root| root.key_id);
+    let root = stored.as_ref().map(TenantSlot::root_of).transpose()?.map(|root| root.key_id);
     if !told.is_missing(root.as_ref()) {
         return Ok(if root.is_some() { Root::There } else { Root::Absent });
     }

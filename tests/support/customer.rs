@@ -2,7 +2,7 @@
 //! out, so that these tests need nothing of it.
 
 use fieldseal::id::{Id, ToId as _};
-use fieldseal::record::private::{RecordOpener, RecordSealer};
+use fieldseal::record::private::{FieldVisitor, RecordOpener, RecordSealer};
 use fieldseal::record::{Field, FieldSpec, Record};
 use fieldseal::{Plain, Result, Sealed, SubjectKeys};
 use sqlx::types::Text;
@@ -105,6 +105,13 @@ impl Record for Customer {
 
     fn each_id(&self, each: &mut dyn FnMut(Id<'_>) -> Result<()>) -> Result<()> {
         each(self.id.to_id()?)
+    }
+
+    fn each_field(visitor: &mut impl FieldVisitor<Self>) {
+        visitor.visit(Self::EMAIL);
+        visitor.visit(Self::PHONE);
+        visitor.visit(Self::NOTE);
+        visitor.visit(Self::REMARK);
     }
 
     fn owner(&self) -> Result<Option<Id<'_>>> {

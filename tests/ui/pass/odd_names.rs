@@ -22,6 +22,8 @@ pub struct Odd {
     pub opener: Sealed<String>,
     pub row: Sealed<String>,
     pub each: Sealed<String>,
+    pub visitor: Sealed<String>,
+    pub reseal: Sealed<String>,
     pub f: Sealed<String>,
     pub _unused: Sealed<String>,
     pub größe: Sealed<String>,
@@ -32,6 +34,8 @@ pub struct Odd {
     pub __plain: i64,
     #[record(clear)]
     pub __sealer: i64,
+    #[record(clear)]
+    pub __visitor: i64,
     #[record(clear)]
     pub r#struct: i64,
 }

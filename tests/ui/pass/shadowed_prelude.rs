@@ -29,6 +29,7 @@ mod shadowed {
     pub trait Record {}
     pub trait Column {}
     pub trait ToId {}
+    pub trait FieldVisitor {}
     pub mod std {}
     pub mod core {}
     pub mod alloc {}
@@ -62,7 +63,10 @@ mod shadowed {
         pub const PURPOSES: i32 = 2;
         pub fn seal(&self) {}
         pub fn open(&self) {}
+        pub fn needs_reseal(&self) {}
+        pub fn reseal(&self) {}
         pub fn each_id(&self) {}
+        pub fn each_field(&self) {}
         pub fn owner(&self) {}
         pub fn subject(&self) {}
         pub fn clone(&self) {}
@@ -79,6 +83,8 @@ mod shadowed {
         type Plain;
         fn seal(&self) {}
         fn open(&self) {}
+        fn reseal(&mut self) {}
+        fn each_field(&self) {}
     }
 
     impl Clashing for Order {
@@ -94,6 +100,7 @@ mod shadowed {
         fn fmt(&self) {}
         fn debug_struct(&self) {}
         fn map(&self) {}
+        fn visit(&self) {}
     }
 }
 
