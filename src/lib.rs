@@ -70,6 +70,7 @@
 mod bytes;
 pub mod clock;
 mod crypto;
+mod disk;
 pub mod envelope;
 pub mod error;
 #[cfg(fuzzing)]
