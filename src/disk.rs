@@ -76,6 +76,15 @@ impl Place {
         Self::of(&dir.join(name), words)
     }
 
+    /// Of a file that is there, or else of one to be made.
+    pub(crate) fn of_any(path: &Path, words: &'static Words) -> Result<Self, DiskError> {
+        match fs::canonicalize(path) {
+            Ok(file) => Self::of(&file, words),
+            Err(e) if e.kind() == ErrorKind::NotFound => Self::of_new(path, words),
+            Err(e) => Err(words.failed(&format!("find the {}", words.name), path, e)),
+        }
+    }
+
     fn of(file: &Path, words: &'static Words) -> Result<Self, DiskError> {
         let (Some(dir), Some(name)) = (file.parent(), file.file_name()) else {
             return Err(not_a_file(file));
