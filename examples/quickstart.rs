@@ -2,60 +2,32 @@
 //!
 //! `cargo run --example quickstart --all-features`
 //!
-//! A keyring file guards the keys, one SQLite file holds them, another is the application's own database.
+//! A keyring file guards the keys, one SQLite file holds them, another is the application's own database. A journal tells
+//! of erasures: `examples/erase.rs` goes on with that. The record is in `common/mod.rs`: read it first.
 #![expect(clippy::print_stdout, reason = "an example prints")]
+
+mod common;
 
 use std::path::Path;
 
+use common::{Customer, insert, select, select_all};
+use fieldseal::journal::FileJournal;
 use fieldseal::provider::LocalKeyring;
 use fieldseal::store::SqliteStore;
 use fieldseal::{Error, Record, Sealed, Tenant, Vault};
-use serde::Deserialize;
-use sqlx::SqlitePool;
-use sqlx::sqlite::SqliteConnectOptions;
-
-/// The row as it is stored: it never holds plaintext. `CustomerPlain`, its twin, is made by the derive.
-#[derive(Record, sqlx::FromRow)]
-#[record(schema = "customer", plain(derive(Deserialize)))]
-struct Customer {
-    #[record(id, subject)]
-    customer_id: i64,
-    #[record(pad = 32)] // names are short: don't show how short
-    firstname: Sealed<String>,
-    #[record(pad = 32)]
-    lastname: Sealed<String>,
-    email: Sealed<String>,
-    phone: Option<Sealed<String>>,
-    fax: Option<Sealed<String>>,
-    address: Sealed<String>,
-    city: Sealed<String>,
-    postalcode: Option<Sealed<String>>,
-    #[record(purpose = "billing")] // another purpose has keys of its own, and can be erased alone
-    company: Option<Sealed<String>>,
-    #[record(clear)] // leaving a field in the clear must be said
-    state: Option<String>,
-    #[record(clear)]
-    country: String,
-    #[record(clear)]
-    support_rep: i64,
-}
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let scratch = Path::new(env!("CARGO_MANIFEST_DIR")).join("target").join("quickstart");
-    if scratch.exists() {
-        std::fs::remove_dir_all(&scratch)?;
-    }
-    std::fs::create_dir_all(&scratch)?;
-    let database = open_database(&scratch).await?;
+    let scratch = common::scratch("quickstart")?;
+    let database = common::open_database(&scratch.join("app.db")).await?;
 
-    println!("1. A keyring file with a master key, a key store, a vault.");
+    println!("1. A keyring file with a master key, a key store, a journal of erasures, a vault.");
+    std::fs::create_dir(scratch.join("journal"))?;
     LocalKeyring::generate(scratch.join("master.keyring")).await?;
     let customers = open_vault(&scratch).await?;
 
     println!("2. Enroll and seal the customers of examples/data/chinook_customers.csv.");
-    let csv = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/data/chinook_customers.csv");
-    let people: Vec<CustomerPlain> = csv::Reader::from_path(csv)?.deserialize().collect::<Result<_, _>>()?;
+    let people = common::people()?;
     let page = customers.enroll_all(&people).await?;
     for person in people {
         let keys = page.get(&person)?;
@@ -74,7 +46,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("   in a log {:?}\n", opened.email);
 
     println!("4. Open them all: one read of the key store for what isn't cached.");
-    let rows: Vec<Customer> = sqlx::query_as("SELECT * FROM customer").fetch_all(&database).await?;
+    let rows = select_all(&database).await?;
     let page = customers.keys_of(&rows).await?;
     let mut domains: Vec<String> = Vec::new();
     for row in &rows {
@@ -117,6 +89,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("Look at next: {}", scratch.display());
     println!("  sqlite3 app.db 'SELECT hex(email), country FROM customer LIMIT 3'   what a leaked dump shows");
     println!("  sqlite3 keys.db 'SELECT hex(id), state FROM fieldseal_slots LIMIT 3'  the key store names nobody");
+    println!("  cargo run --example erase --all-features                              how one of them is erased");
     println!("  docs/architecture.md for the why, examples/axum_sqlx for a service");
     Ok(())
 }
@@ -125,51 +98,10 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 async fn open_vault(folder: &Path) -> Result<Tenant, Box<dyn std::error::Error>> {
     let provider = LocalKeyring::open(folder.join("master.keyring")).await?;
     let store = SqliteStore::open(folder.join("keys.db")).await?;
-    let vault = Vault::builder(provider, store)
-        .without_journal() // an erasure needs one, kept elsewhere than the key store
-        .purposes(["billing"])
-        .build()
-        .await?;
+    // Kept elsewhere than the key store and its backups: else a restored backup would bring erased keys back.
+    let journal = FileJournal::open(folder.join("journal").join("erasures.journal")).await?;
+    let vault = Vault::builder(provider, store).journal(journal).purposes(["billing"]).build().await?;
     Ok(vault.default_tenant())
-}
-
-async fn open_database(folder: &Path) -> Result<SqlitePool, sqlx::Error> {
-    let options = SqliteConnectOptions::new().filename(folder.join("app.db")).create_if_missing(true);
-    let database = SqlitePool::connect_with(options).await?;
-    sqlx::query(
-        "CREATE TABLE customer (
-            customer_id INTEGER PRIMARY KEY, firstname BLOB NOT NULL, lastname BLOB NOT NULL, email BLOB NOT NULL,
-            phone BLOB, fax BLOB, address BLOB NOT NULL, city BLOB NOT NULL, postalcode BLOB, company BLOB,
-            state TEXT, country TEXT NOT NULL, support_rep INTEGER NOT NULL
-        )",
-    )
-    .execute(&database)
-    .await?;
-    Ok(database)
-}
-
-async fn insert(database: &SqlitePool, row: &Customer) -> Result<(), sqlx::Error> {
-    sqlx::query("INSERT INTO customer VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
-        .bind(row.customer_id)
-        .bind(&row.firstname)
-        .bind(&row.lastname)
-        .bind(&row.email)
-        .bind(&row.phone)
-        .bind(&row.fax)
-        .bind(&row.address)
-        .bind(&row.city)
-        .bind(&row.postalcode)
-        .bind(&row.company)
-        .bind(&row.state)
-        .bind(&row.country)
-        .bind(row.support_rep)
-        .execute(database)
-        .await?;
-    Ok(())
-}
-
-async fn select(database: &SqlitePool, id: i64) -> Result<Customer, sqlx::Error> {
-    sqlx::query_as("SELECT * FROM customer WHERE customer_id = ?").bind(id).fetch_one(database).await
 }
 
 fn show(phone: Option<&fieldseal::Plain<String>>) -> &str {
