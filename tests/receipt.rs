@@ -1,0 +1,437 @@
+//! `docs/receipt.md`, held to the code: the document, the text, and what is claimed.
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by a panic")]
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use fieldseal::clock::Timestamp;
+use fieldseal::error::ProviderError;
+use fieldseal::journal::MemoryJournal;
+use fieldseal::lifecycle::{ErasureReceipt, ErasureRequest, ErasureStatus, UndoneReason};
+use fieldseal::provider::{
+    Destruction, KeyMaterial, LocalKeyring, MasterKeyId, MasterKeyProvider, WrapContext, WrappedKey,
+};
+use fieldseal::store::{Epoch, Expected, KeyStore as _, MemoryStore, SlotId};
+use fieldseal::testing::clock::ManualClock;
+use fieldseal::{Result, TenantId, Vault};
+use serde_json::{Value, json};
+
+// --- The document ----------------------------------------------------------------------------
+
+/// The first block of a language in the page.
+fn block(language: &str) -> &'static str {
+    let page = include_str!("../docs/receipt.md");
+    let (_, rest) = page.split_once(&format!("```{language}\n")).unwrap();
+    rest.split_once("\n```").unwrap().0
+}
+
+fn example() -> Value {
+    serde_json::from_str(block("json")).unwrap()
+}
+
+/// A receipt in which everything occurs that can.
+fn everything() -> Value {
+    let mut document = example();
+    document["master_keys"] = json!([
+        { "id": "one", "epoch": 1, "end": { "state": "destroyed" } },
+        { "id": "two", "epoch": 2, "end": { "state": "destroyed_here", "copies": ["tapes", "vaults"] } },
+        { "id": "three", "epoch": 3, "end": { "state": "scheduled", "at": "2026-12-01T00:00:00.000Z" } },
+        { "id": "four", "epoch": 4, "end": { "state": "unconfirmed" } },
+        { "id": "five", "epoch": 5, "end": { "state": "lives" } },
+    ]);
+    document
+}
+
+/// A tenant's.
+fn of_a_tenant() -> Value {
+    let mut document = example();
+    document["subject"] = Value::Null;
+    document["reference"] = Value::Null;
+    document["purposes"] = json!([]);
+    document["may_remain"] = json!([]);
+    document
+}
+
+fn read(document: &Value) -> serde_json::Result<ErasureReceipt> {
+    serde_json::from_value(document.clone())
+}
+
+#[test]
+fn a_receipt_is_written_as_it_was_read() {
+    let receipt: ErasureReceipt = serde_json::from_str(block("json")).unwrap();
+    assert_eq!(
+        serde_json::to_string_pretty(&receipt).unwrap(),
+        block("json"),
+        "the same text, order of fields included"
+    );
+    for document in [example(), everything(), of_a_tenant()] {
+        let receipt = read(&document).unwrap();
+        assert_eq!(serde_json::to_value(&receipt).unwrap(), document);
+        assert_eq!(read(&serde_json::to_value(&receipt).unwrap()).unwrap(), receipt);
+    }
+}
+
+/// Every place in a document, as a path.
+fn places(document: &Value, path: &str, found: &mut Vec<String>) {
+    match document {
+        Value::Object(fields) => fields.iter().for_each(|(name, value)| {
+            found.push(format!("{path}/{name}"));
+            places(value, &format!("{path}/{name}"), found);
+        }),
+        Value::Array(items) => items.iter().enumerate().for_each(|(i, item)| {
+            found.push(format!("{path}/{i}"));
+            places(item, &format!("{path}/{i}"), found);
+        }),
+        _ => {}
+    }
+}
+
+#[test]
+fn a_field_that_is_missing_or_unknown_is_refused() {
+    let mut paths = Vec::new();
+    places(&everything(), "", &mut paths);
+    assert!(paths.len() > 50, "the document was not walked");
+    for path in &paths {
+        let (parent, name) = path.rsplit_once('/').unwrap();
+        let mut without = everything();
+        if let Some(fields) = without.pointer_mut(parent).unwrap().as_object_mut() {
+            fields.remove(name);
+            assert_eq!(read(&without).is_ok(), path == "/reference", "without {path}");
+        }
+        let mut with = everything();
+        if let Some(fields) = with.pointer_mut(path).unwrap().as_object_mut() {
+            // Serde looks at nothing but the tag of a state that has nothing else.
+            let is_bare = path.ends_with("/end") && fields.len() == 1;
+            fields.insert("more".to_owned(), Value::Null);
+            assert_eq!(read(&with).is_ok(), is_bare, "with another field in {path}");
+        }
+    }
+    let mut more = everything();
+    more["more"] = Value::Null;
+    assert!(read(&more).is_err());
+}
+
+#[test]
+fn a_value_of_another_kind_is_refused_everywhere() {
+    let mut paths = Vec::new();
+    places(&everything(), "", &mut paths);
+    for path in &paths {
+        let was = everything().pointer(path).unwrap().clone();
+        for nonsense in
+            [json!({}), json!([[]]), json!("nonsense"), json!(0), json!(-1), json!(1.5), json!(4_294_967_296_u64)]
+        {
+            let free_text = ["tenant", "reference", "purpose", "place", "ends_by", "id", "0", "1"];
+            let is_text = free_text.iter().any(|name| path.ends_with(&format!("/{name}"))) && was.is_string();
+            // Names and texts are free, but for the ids of keys.
+            if nonsense.is_string() && is_text && !path.contains("/key_ids/") {
+                continue;
+            }
+            let mut document = everything();
+            *document.pointer_mut(path).unwrap() = nonsense.clone();
+            assert!(read(&document).is_err(), "{nonsense} for {path}");
+        }
+    }
+}
+
+#[test]
+fn what_is_near_to_right_is_refused() {
+    let longer = "x".repeat(1025);
+    for (path, value) in [
+        ("/format", "fieldseal erasure receipt 2"),
+        ("/journal", "E4AC7F3A8C8D60028210B20DAD5D0814"),
+        ("/journal", "e4ac7f3a8c8d60028210b20dad5d08"),
+        ("/journal", "e4ac7f3a8c8d60028210b20dad5d081400"),
+        ("/journal", "e4ac7f3a8c8d60028210b20dad5d081"),
+        ("/subject", "e4ac7f3a8c8d60028210b20dad5d081g"),
+        ("/tenant", ""),
+        ("/tenant", &longer),
+        ("/erased_at", "2026-11-23T10:00:00Z"),
+        ("/erased_at", "2026-11-23 10:00:00.000Z"),
+        ("/effective_by", "2026-02-30T10:05:00.000Z"),
+        ("/effective_by", "2026-11-23T10:05:00.000+00:00"),
+        ("/purposes/0/purpose", ""),
+        ("/purposes/0/key_ids/0", "655a91d39381cc8bb276fe726dc698a6"),
+        ("/master_keys/0/id", ""),
+        ("/master_keys/0/end/state", "gone"),
+        ("/master_keys/2/end/at", "soon"),
+    ] {
+        let mut document = everything();
+        *document.pointer_mut(path).unwrap() = json!(value);
+        assert!(read(&document).is_err(), "{value:?} for {path}");
+    }
+    for (path, value) in [("/subject", Value::Null), ("/purposes", json!([]))] {
+        let mut document = everything();
+        document[path.trim_start_matches('/')] = value;
+        assert!(read(&document).is_err(), "a subject has purposes, a tenant has none");
+    }
+}
+
+// --- The text --------------------------------------------------------------------------------
+
+#[test]
+fn the_text_is_that_of_the_page() {
+    assert_eq!(read(&example()).unwrap().to_string(), block("text"));
+}
+
+#[test]
+fn the_text_claims_no_more_than_is_so() {
+    let text = read(&everything()).unwrap().to_string();
+    let masters: Vec<&str> = text.lines().filter(|line| line.contains("master key  ")).collect();
+    assert_eq!(
+        masters,
+        [
+            "  master key     one of epoch 1: destroyed",
+            "  master key     two of epoch 2: destroyed here; the operator answers for tapes, vaults",
+            "  master key     three of epoch 3: will be destroyed at 2026-12-01T00:00:00.000Z, and can be called back until then",
+            "  master key     four of epoch 4: the provider could not say",
+            "  master key     five of epoch 5: is there; retiring the epoch ends it",
+        ]
+    );
+    assert!(!text.contains("final"), "a receipt never says so: a status does");
+    assert_eq!(
+        read(&of_a_tenant()).unwrap().to_string(),
+        "Erasure of tenant \"default\"\n\
+        \x20 destroyed at   2026-11-23T10:00:00.000Z\n\
+        \x20 in force by    2026-11-23T10:05:00.000Z in every process\n\
+        \x20 master key     local-265ac83a20d4b22d of epoch 1: is there; retiring the epoch ends it\n\
+        Copies of the destroyed keys in backups of the key store open only under these master keys."
+    );
+}
+
+#[test]
+fn each_status_says_what_it_depends_on() {
+    let waits_for = read(&everything()).unwrap().master_keys()[2..].to_vec();
+    let text = |status: ErasureStatus| status.to_string();
+    assert_eq!(
+        text(ErasureStatus::Erased { waits_for }),
+        "erased; copies in backups of the key store open until these end:\n\
+        \x20 three of epoch 3: will be destroyed at 2026-12-01T00:00:00.000Z, and can be called back until then\n\
+        \x20 four of epoch 4: the provider could not say\n\
+        \x20 five of epoch 5: is there; retiring the epoch ends it"
+    );
+    assert_eq!(
+        text(ErasureStatus::Erased { waits_for: vec![] }),
+        "erased: keys that other processes read before are not past their age yet"
+    );
+    assert_eq!(
+        text(ErasureStatus::Final { vouched_for: vec!["tapes".into(), "vaults".into()] }),
+        "final, as far as the operator vouches that none of these holds a master key: tapes, vaults"
+    );
+    assert_eq!(
+        text(ErasureStatus::Final { vouched_for: vec![] }),
+        "final: every master key that wrapped one of the keys is destroyed"
+    );
+    assert_eq!(
+        text(ErasureStatus::Undone { reason: UndoneReason::KeysAreBack }),
+        "undone: the key store has the keys again (a backup was restored): replay the journal"
+    );
+    assert_eq!(
+        text(ErasureStatus::Undone { reason: UndoneReason::TombstoneMissing }),
+        "undone: the key store does not know of the erasure (a backup was restored): replay the journal"
+    );
+    assert_eq!(
+        text(ErasureStatus::Undone { reason: UndoneReason::NotJournalled }),
+        "undone: the journal does not tell that it was done: erase again"
+    );
+}
+
+// --- What is claimed -------------------------------------------------------------------------
+
+/// A keyring whose answers about destruction the test gives: as a KMS with a waiting period would.
+#[derive(Debug)]
+struct Provider {
+    keyring: LocalKeyring,
+    says: Mutex<Says>,
+}
+
+#[derive(Clone, Debug)]
+enum Says {
+    AsItIs,
+    Is(Option<Destruction>),
+    Nothing,
+}
+
+#[async_trait]
+impl MasterKeyProvider for Provider {
+    async fn current(&self) -> Result<MasterKeyId, ProviderError> {
+        self.keyring.current().await
+    }
+
+    async fn wrap_key(&self, key: &KeyMaterial, context: &WrapContext) -> Result<WrappedKey, ProviderError> {
+        self.keyring.wrap_key(key, context).await
+    }
+
+    async fn unwrap_key(&self, wrapped: &WrappedKey, context: &WrapContext) -> Result<KeyMaterial, ProviderError> {
+        self.keyring.unwrap_key(wrapped, context).await
+    }
+
+    async fn destroy_key(&self, id: &MasterKeyId) -> Result<Destruction, ProviderError> {
+        self.keyring.destroy_key(id).await
+    }
+
+    async fn destruction(&self, id: &MasterKeyId) -> Result<Option<Destruction>, ProviderError> {
+        let says = self.says.lock().unwrap().clone();
+        match says {
+            Says::AsItIs => self.keyring.destruction(id).await,
+            Says::Is(destruction) => Ok(destruction),
+            Says::Nothing => Err(ProviderError::unavailable("down")),
+        }
+    }
+}
+
+struct World {
+    provider: Arc<Provider>,
+    store: Arc<MemoryStore>,
+    clock: ManualClock,
+    vault: Vault,
+}
+
+const ADA: &str = "ada";
+
+impl World {
+    async fn new() -> Result<Self> {
+        let keyring = LocalKeyring::ephemeral()?;
+        let provider = Arc::new(Provider { keyring, says: Mutex::new(Says::AsItIs) });
+        let (store, clock) = (Arc::new(MemoryStore::new()), ManualClock::new());
+        let builder = Vault::builder(provider.clone(), store.clone()).clock(clock.clone());
+        let vault = builder.journal(MemoryJournal::new()?).build().await?;
+        Ok(Self { provider, store, clock, vault })
+    }
+
+    fn say(&self, says: Says) {
+        *self.provider.says.lock().unwrap() = says;
+    }
+
+    async fn erase(&self) -> Result<ErasureReceipt> {
+        let tenant = self.vault.default_tenant();
+        tenant.enroll(ADA).await?;
+        tenant.erase(ADA, &ErasureRequest::new()).await
+    }
+
+    async fn status(&self, receipt: &ErasureReceipt) -> Result<ErasureStatus> {
+        self.vault.default_tenant().erasure_status(receipt).await
+    }
+
+    async fn next_epoch(&self) -> Result<Epoch> {
+        self.provider.keyring.add_key().await?;
+        let epoch = self.vault.advance_epoch().await?;
+        let mut from = None;
+        loop {
+            from = self.vault.rewrap_page(from.as_ref(), 10).await?.next;
+            if from.is_none() {
+                return Ok(epoch);
+            }
+        }
+    }
+
+    fn wait(&self) {
+        self.clock.advance(self.vault.max_age());
+    }
+}
+
+/// How many master keys it waits for; none if it is not `Erased`.
+fn waits_for(status: &ErasureStatus) -> Option<usize> {
+    match status {
+        ErasureStatus::Erased { waits_for } => Some(waits_for.len()),
+        _ => None,
+    }
+}
+
+fn is_final(status: &ErasureStatus) -> bool {
+    matches!(status, ErasureStatus::Final { .. })
+}
+
+#[tokio::test]
+async fn an_erasure_is_final_when_its_master_key_is_destroyed_and_every_snapshot_is_past_its_age() -> Result<()> {
+    let world = World::new().await?;
+    let receipt = world.erase().await?;
+    assert_eq!(waits_for(&world.status(&receipt).await?), Some(1));
+    world.next_epoch().await?;
+    assert_eq!(waits_for(&world.status(&receipt).await?), Some(1), "rewrapping the others ends no copy");
+    world.vault.retire_epoch(Epoch::FIRST).await?;
+    assert_eq!(waits_for(&world.status(&receipt).await?), Some(0), "a process may still have read it before");
+    world.clock.advance(world.vault.max_age() - Duration::from_millis(1));
+    assert!(!is_final(&world.status(&receipt).await?));
+    world.clock.advance(Duration::from_millis(1));
+    assert!(is_final(&world.status(&receipt).await?));
+    Ok(())
+}
+
+#[tokio::test]
+async fn only_a_provider_that_says_destroyed_makes_it_final() -> Result<()> {
+    let world = World::new().await?;
+    let receipt = world.erase().await?;
+    world.wait();
+    let at = Timestamp::from_millis(1);
+    for says in [Says::Is(None), Says::Is(Some(Destruction::Scheduled { at })), Says::Nothing] {
+        world.say(says.clone());
+        assert_eq!(waits_for(&world.status(&receipt).await?), Some(1), "{says:?}, and be its moment long past");
+    }
+    world.say(Says::Is(Some(Destruction::Destroyed)));
+    assert_eq!(world.status(&receipt).await?, ErasureStatus::Final { vouched_for: vec![] });
+    let copies = vec!["tapes", "disks"];
+    world.say(Says::Is(Some(Destruction::DestroyedHere { copies })));
+    let vouched_for = vec!["disks".to_owned(), "tapes".to_owned()];
+    assert_eq!(world.status(&receipt).await?, ErasureStatus::Final { vouched_for });
+    world.say(Says::Is(None));
+    assert_eq!(waits_for(&world.status(&receipt).await?), Some(1), "it was called back: nothing is remembered");
+    Ok(())
+}
+
+#[tokio::test]
+async fn every_master_key_since_the_line_began_counts_and_later_ones_do_not() -> Result<()> {
+    let world = World::new().await?;
+    let tenant = world.vault.default_tenant();
+    tenant.enroll(ADA).await?;
+    let second = world.next_epoch().await?;
+    let receipt = tenant.erase(ADA, &ErasureRequest::new()).await?;
+    assert_eq!(receipt.master_keys().len(), 2);
+    world.next_epoch().await?;
+    world.wait();
+    world.vault.retire_epoch(Epoch::FIRST).await?;
+    assert_eq!(waits_for(&world.status(&receipt).await?), Some(1), "the second one is there");
+    world.vault.retire_epoch(second).await?;
+    assert!(is_final(&world.status(&receipt).await?), "the third one never wrapped it");
+    Ok(())
+}
+
+#[tokio::test]
+async fn keys_that_are_back_undo_it_whatever_the_provider_says() -> Result<()> {
+    let world = World::new().await?;
+    let tenant = world.vault.default_tenant();
+    tenant.enroll(ADA).await?;
+    let twin = World::new().await?;
+    // The tag is in the receipt alone; the store's only subject is hers.
+    let slots = world.store.scan(&fieldseal::store::Scan::new(fieldseal::store::Filter::All)).await?.slots;
+    let before = slots.into_iter().find(|slot| matches!(slot.id(), SlotId::Subject(..))).unwrap();
+    let receipt = tenant.erase(ADA, &ErasureRequest::new()).await?;
+    let tombstone = world.store.load(std::slice::from_ref(before.id())).await?.remove(0).unwrap();
+    world.store.put(&before, Expected::Revision(tombstone.revision())).await?;
+    world.say(Says::Is(Some(Destruction::Destroyed)));
+    world.wait();
+    assert_eq!(world.status(&receipt).await?, ErasureStatus::Undone { reason: UndoneReason::KeysAreBack });
+    assert_eq!(world.vault.replay_journal().await?.erasures, 1);
+    assert!(is_final(&world.status(&receipt).await?));
+
+    let elsewhere = twin.vault.default_tenant().erasure_status(&receipt).await;
+    assert!(elsewhere.is_err(), "of another key store nothing can be said");
+    let other = world.vault.tenant(&TenantId::new("other")?);
+    assert!(other.erasure_status(&receipt).await.is_err());
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_erased_tenant_waits_for_every_master_key_that_there_was() -> Result<()> {
+    let world = World::new().await?;
+    world.vault.default_tenant().enroll(ADA).await?;
+    world.next_epoch().await?;
+    let tenant = TenantId::new("acme")?;
+    world.vault.tenant(&tenant).enroll("bob").await?;
+    let receipt = world.vault.erase_tenant(&tenant, &ErasureRequest::new()).await?;
+    assert_eq!((receipt.tag(), receipt.purposes().len(), receipt.master_keys().len()), (None, 0, 2));
+    world.wait();
+    let status = world.vault.tenant(&tenant).erasure_status(&receipt).await?;
+    assert_eq!(waits_for(&status), Some(2));
+    Ok(())
+}
