@@ -2,6 +2,8 @@
 //! that are erased by destroying one person's key.
 //!
 //! ```
+//! use fieldseal::journal::MemoryJournal;
+//! use fieldseal::lifecycle::ErasureRequest;
 //! use fieldseal::provider::LocalKeyring;
 //! use fieldseal::store::MemoryStore;
 //! use fieldseal::{Record, Sealed, Vault};
@@ -21,7 +23,7 @@
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> fieldseal::Result<()> {
 //! let vault = Vault::builder(LocalKeyring::ephemeral()?, MemoryStore::new()) // a keyring file, a database: see below
-//!     .without_journal()
+//!     .journal(MemoryJournal::new()?) // a journal file: what was erased stays erased in a restored backup
 //!     .purposes(["billing"])
 //!     .build()
 //!     .await?;
@@ -34,6 +36,9 @@
 //! let email = keys.open(&row, Customer::EMAIL)?; // one field: the least exposure
 //! assert_eq!(email.expose(), "ada@example.com");
 //! assert!(customers.enroll(&18).await?.open(&row, Customer::EMAIL).is_err()); // nobody else's keys
+//!
+//! let receipt = customers.erase(&17, &ErasureRequest::new()).await?; // what is gone, and what is not yet
+//! assert!(keys.open(&row, Customer::EMAIL).is_err()); // for good
 //! # Ok(())
 //! # }
 //! ```
@@ -48,6 +53,12 @@
 //! | seal or open a row, a field, a column alone | [`Record::seal`](trait@Record), [`SubjectKeys::open`], [`SubjectKeys::place`] |
 //! | move old values to the current key | [`Record::reseal`](trait@Record), [`Place::reseal`], [`SubjectKeys::reseal_bytes`]; [`Sealed::needs_reseal`] |
 //! | seal a value that is in no row | [`SubjectKeys::seal_value`], [`FieldContext`] |
+//! | erase a person, or a purpose of theirs | [`Tenant::erase`], [`Tenant::erase_all`]; [`Tenant::schedule_erasure`], [`Vault::sweep`] for later |
+//! | keep a person from being erased | [`Tenant::hold`] |
+//! | know what has become of an erasure | [`Tenant::erasure_status`], [`lifecycle::ErasureReceipt`] |
+//! | give a person a new key | [`Tenant::rotate`], [`Tenant::rotate_now`] |
+//! | change the master key | [`Vault::advance_epoch`], [`Vault::rewrap_page`], [`Vault::retire_epoch`] |
+//! | go on after a restore of the key store | [`VaultBuilder::replay`](vault::VaultBuilder::replay), [`Vault::replay_journal`] |
 //! | keep master keys | [`provider::LocalKeyring`]; [`provider::MasterKeyProvider`] for another |
 //! | keep wrapped keys | `store::SqliteStore` (feature `store-sqlite`), [`store::MemoryStore`]; [`store::KeyStore`] for another |
 //! | keep what must outlive a restore of the store | [`journal::FileJournal`], [`journal::MemoryJournal`]; [`journal::ErasureJournal`] for another |
@@ -65,8 +76,8 @@
 //!
 //! An older value of the same place, under the same key version, can be put back unnoticed; rows can be deleted; lengths show
 //! unless a field is padded; key ids join the rows of one person. Whoever may call the master key provider and read the key
-//! store reads everything. `SECURITY.md` has the whole list. Erasing and rotating come with the next release; the formats are
-//! made for them.
+//! store reads everything. Erasing leaves the rows, unreadable, and what your code did with opened values; copies of wrapped
+//! keys in backups open until their master key is destroyed. `SECURITY.md` has the whole list.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod bytes;

@@ -1,4 +1,5 @@
-//! What needs slots that nothing makes yet (tombstones, later epochs): written by hand under the tenant's root.
+//! What needs slots of a certain kind (tombstones, later epochs), without the work that makes them: written by hand under the
+//! tenant's root.
 
 use std::sync::Arc;
 
