@@ -33,6 +33,7 @@ pub(crate) struct Words {
     /// What to do where there is one already.
     pub(crate) taken: &'static str,
     /// What it means if others could read it.
+    #[cfg_attr(not(unix), expect(dead_code, reason = "modes are Unix's"))]
     pub(crate) exposed: &'static str,
 }
 
@@ -74,6 +75,15 @@ impl Place {
         };
         let dir = fs::canonicalize(dir).map_err(failed)?;
         Self::of(&dir.join(name), words)
+    }
+
+    /// Of a file that is there, or else of one to be made.
+    pub(crate) fn of_any(path: &Path, words: &'static Words) -> Result<Self, DiskError> {
+        match fs::canonicalize(path) {
+            Ok(file) => Self::of(&file, words),
+            Err(e) if e.kind() == ErrorKind::NotFound => Self::of_new(path, words),
+            Err(e) => Err(words.failed(&format!("find the {}", words.name), path, e)),
+        }
     }
 
     fn of(file: &Path, words: &'static Words) -> Result<Self, DiskError> {

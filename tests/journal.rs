@@ -1,5 +1,8 @@
-//! The journals: the conformance suite on each.
-#![expect(clippy::unwrap_used, reason = "a test")]
+//! The journals: the conformance suite on each, and what a file adds.
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::print_stdout, reason = "a test")]
+
+#[path = "journal/file.rs"]
+mod file;
 
 use fieldseal::journal::{ErasureJournal as _, MemoryJournal};
 use fieldseal::testing::counting::Counting;

@@ -1,8 +1,10 @@
 //! The erasure journal: the port [`ErasureJournal`], an append-only log kept outside the key store, and its adapters.
 //!
-//! Imports `error`, `id`, `clock`, `bytes`, `crypto`, `envelope` and `keys`; knows no other port.
+//! Imports `error`, `id`, `clock`, `bytes`, `crypto`, `envelope`, `keys`, and for the adapters `thread` and `disk`; knows
+//! no other port.
 
 mod entry;
+pub(crate) mod file;
 mod memory;
 
 use std::fmt::{self, Debug};
@@ -12,6 +14,7 @@ use async_trait::async_trait;
 
 pub use crate::error::{JournalError, JournalErrorKind};
 pub use entry::{ErasedLine, JournalEntry, JournalEvent};
+pub use file::FileJournal;
 pub use memory::MemoryJournal;
 
 use crate::crypto::{mac, rng};
