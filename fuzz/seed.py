@@ -56,9 +56,12 @@ def vectors() -> dict[str, list[bytes]]:
 
 def slots() -> dict[str, list[bytes]]:
     document = json.loads((TESTS / "vectors" / "slots.json").read_text(encoding="utf-8"))
+    file = document["journal_file"]
+    base = bytes.fromhex(file["file"])
     ids = [b"\x01", b"\x02acme", b"\x03acme" + bytes(range(16))]
     return {
         "slot": [bytes.fromhex(entry["slot"]) for entry in document["slots"]] + ids,
+        "journal_file": [base + bytes.fromhex(tail["tail"]) for tail in file["tails"]] + [base[:68]],
         "journal_entry": [bytes.fromhex(entry["entry"]) for entry in document["journal"]],
     }
 

@@ -1,6 +1,6 @@
 //! Entries for the fuzz targets in `fuzz/` to what isn't public. Compiled under `--cfg fuzzing` alone.
 //!
-//! Imports `envelope`, `keys` and `provider`.
+//! Imports `envelope`, `keys`, `provider` and `journal`.
 
 use crate::envelope::frame;
 use crate::envelope::header::Envelope;
@@ -31,4 +31,9 @@ pub fn slot(bytes: &[u8]) {
 /// A keyring file, as far as that goes without its check.
 pub fn keyring_file(bytes: &[u8]) {
     crate::provider::local::format::parse_for_fuzz(bytes);
+}
+
+/// A journal file, its chain included.
+pub fn journal_file(bytes: &[u8]) {
+    crate::journal::file::format::parse_for_fuzz(bytes);
 }

@@ -50,6 +50,7 @@
 //! | seal a value that is in no row | [`SubjectKeys::seal_value`], [`FieldContext`] |
 //! | keep master keys | [`provider::LocalKeyring`]; [`provider::MasterKeyProvider`] for another |
 //! | keep wrapped keys | `store::SqliteStore` (feature `store-sqlite`), [`store::MemoryStore`]; [`store::KeyStore`] for another |
+//! | keep what must outlive a restore of the store | [`journal::FileJournal`], [`journal::MemoryJournal`]; [`journal::ErasureJournal`] for another |
 //! | isolate customers of mine from one another | [`Vault::tenant`] |
 //! | know what to do about an error | [`Error`], [`Error::retry`] |
 //! | test code that takes keys | `testing::keys` (feature `test-util`) |
@@ -71,6 +72,7 @@
 mod bytes;
 pub mod clock;
 mod crypto;
+mod disk;
 pub mod envelope;
 pub mod error;
 #[cfg(fuzzing)]

@@ -11,6 +11,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("clock", &[]),
     ("bytes", &[]),
     ("thread", &[]),
+    ("disk", &["error"]),
     ("id", &["error"]),
     ("crypto", &["id"]),
     ("envelope", &["crypto"]),
@@ -18,14 +19,14 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("subject", &["keys"]),
     ("value", &["subject"]),
     ("record", &["value"]),
-    ("provider", &["keys", "thread"]),
+    ("provider", &["keys", "thread", "disk"]),
     ("store", &["keys", "thread"]),
-    ("journal", &["keys"]),
+    ("journal", &["keys", "thread", "disk"]),
     ("vault", &["subject", "provider", "store", "journal"]),
     ("lifecycle", &["vault"]),
     ("integrations", &["record", "lifecycle"]),
     ("testing", &["record", "lifecycle"]),
-    ("fuzzing", &["keys", "provider"]),
+    ("fuzzing", &["keys", "provider", "journal"]),
 ];
 
 /// Layers that are a function of their arguments: no I/O, no clock of their own, nothing async.

@@ -225,6 +225,10 @@ pub enum JournalErrorKind {
     Unavailable,
     /// The journal is damaged.
     Corrupt,
+    /// The journal refuses this caller.
+    Denied,
+    /// The journal is set up wrongly, or was called wrongly.
+    Misconfigured,
 }
 
 impl PortErrorKind for JournalErrorKind {
@@ -232,7 +236,7 @@ impl PortErrorKind for JournalErrorKind {
         match self {
             Self::Conflict => Retry::Now,
             Self::Unavailable => Retry::Later,
-            Self::Corrupt => Retry::Never,
+            _ => Retry::Never,
         }
     }
 
@@ -241,6 +245,8 @@ impl PortErrorKind for JournalErrorKind {
             Self::Conflict => "somebody else appended to the journal",
             Self::Unavailable => "not available",
             Self::Corrupt => "damaged",
+            Self::Denied => "access to the journal was denied",
+            Self::Misconfigured => "not set up as it must be",
         }
     }
 }
@@ -259,5 +265,10 @@ impl JournalError {
     /// The journal is damaged; `what` says how and where.
     pub fn corrupt(what: impl Into<Cow<'static, str>>) -> Self {
         Self::new(JournalErrorKind::Corrupt).with_hint(what)
+    }
+
+    /// The journal is set up wrongly, or was called wrongly; `what` says what to change.
+    pub fn misconfigured(what: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(JournalErrorKind::Misconfigured).with_hint(what)
     }
 }

@@ -53,6 +53,7 @@ impl ErasureJournal for MemoryJournal {
     }
 
     async fn append(&self, entry: &JournalEntry, expected: &Head) -> Result<Head, JournalError> {
+        entry.check_bounds()?;
         let mut state = self.state();
         if state.head != *expected {
             return Err(JournalError::conflict());

@@ -1,8 +1,10 @@
 //! The erasure journal: the port [`ErasureJournal`], an append-only log kept outside the key store, and its adapters.
 //!
-//! Imports `error`, `id`, `clock`, `bytes`, `crypto`, `envelope` and `keys`; knows no other port.
+//! Imports `error`, `id`, `clock`, `bytes`, `crypto`, `envelope`, `keys`, and for the adapters `thread` and `disk`; knows
+//! no other port.
 
 mod entry;
+pub(crate) mod file;
 pub(crate) mod history;
 mod memory;
 
@@ -13,6 +15,7 @@ use async_trait::async_trait;
 
 pub use crate::error::{JournalError, JournalErrorKind};
 pub use entry::{ErasedLine, JournalEntry, JournalEvent};
+pub use file::FileJournal;
 pub use memory::MemoryJournal;
 
 use crate::crypto::{mac, rng};
@@ -50,7 +53,8 @@ pub trait ErasureJournal: Debug + Send + Sync + 'static {
     /// returns.
     ///
     /// # Errors
-    /// [`JournalError`] of kind `Conflict`: nothing was appended. `Unavailable`: it may have been.
+    /// [`JournalError`] of kind `Conflict`: nothing was appended. `Unavailable`: it may have been. `Misconfigured`: nothing
+    /// was appended, the entry breaks a bound of the format ([`JournalEntry::from_bytes`] wouldn't read it).
     ///
     /// # Cancel safety
     /// A call that is dropped may have appended.

@@ -1,6 +1,6 @@
 //! Master keys: the port [`MasterKeyProvider`], and its adapters.
 //!
-//! Imports `error`, `id`, `clock`, `thread`, `crypto`, `envelope` and `keys`; knows no other port.
+//! Imports `error`, `id`, `clock`, `thread`, `disk`, `crypto`, `envelope` and `keys`; knows no other port.
 
 pub(crate) mod local;
 

@@ -5,11 +5,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
 
-use crate::keys::{Epoch, KeyMaterial, MasterKeyId, SlotId, StoredSlot, WrapContext, WrappedKey};
+use crate::id::TenantId;
+use crate::journal::{ErasureJournal, Head, JournalEntry, JournalError, JournalId};
+use crate::keys::{Epoch, KeyMaterial, MasterKeyId, SlotId, StoredSlot, Tag, WrapContext, WrappedKey};
 use crate::provider::{Destruction, MasterKeyProvider, ProviderError};
 use crate::store::{Expected, KeyStore, Residue, Scan, ScanPage, StoreError};
 
-/// A key store or a master key provider that counts the calls it passes on.
+/// A key store, a master key provider or a journal that counts the calls it passes on.
 ///
 /// ```
 /// use fieldseal::store::MemoryStore;
@@ -88,6 +90,14 @@ counts! {
     destroys;
     /// Calls of [`MasterKeyProvider::destruction`].
     destructions;
+    /// Calls of [`ErasureJournal::id`].
+    ids;
+    /// Calls of [`ErasureJournal::head`].
+    heads;
+    /// Calls of [`ErasureJournal::append`].
+    appends;
+    /// Calls of [`ErasureJournal::read`] and [`ErasureJournal::read_of`].
+    reads;
 }
 
 fn count(number: &AtomicU64) {
@@ -150,5 +160,39 @@ impl<P: MasterKeyProvider> MasterKeyProvider for Counting<P> {
     async fn destruction(&self, id: &MasterKeyId) -> Result<Option<Destruction>, ProviderError> {
         count(&self.counts.0.destructions);
         self.inner.destruction(id).await
+    }
+}
+
+#[async_trait]
+#[deny(clippy::missing_trait_methods)]
+impl<J: ErasureJournal> ErasureJournal for Counting<J> {
+    async fn id(&self) -> Result<JournalId, JournalError> {
+        count(&self.counts.0.ids);
+        self.inner.id().await
+    }
+
+    async fn head(&self) -> Result<Head, JournalError> {
+        count(&self.counts.0.heads);
+        self.inner.head().await
+    }
+
+    async fn append(&self, entry: &JournalEntry, expected: &Head) -> Result<Head, JournalError> {
+        count(&self.counts.0.appends);
+        self.inner.append(entry, expected).await
+    }
+
+    async fn read(&self, from: u64, limit: usize) -> Result<Vec<JournalEntry>, JournalError> {
+        count(&self.counts.0.reads);
+        self.inner.read(from, limit).await
+    }
+
+    async fn read_of(
+        &self,
+        tenant: Option<&TenantId>,
+        tag: Option<&Tag>,
+        up_to: &Head,
+    ) -> Result<Vec<JournalEntry>, JournalError> {
+        count(&self.counts.0.reads);
+        self.inner.read_of(tenant, tag, up_to).await
     }
 }

@@ -4,6 +4,7 @@
 
 pub mod clock;
 pub mod counting;
+pub mod journal;
 mod keys;
 pub mod provider;
 pub mod slot;

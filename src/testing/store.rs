@@ -42,7 +42,7 @@ macro_rules! store_suite {
             use super::*;
 
             $crate::__suite_tests! {
-                [$(#[$test])+] [($make().await)]
+                [$(#[$test])+] [($make().await)] store
                 an_absent_slot_loads_as_none
                 a_load_of_nothing_is_nothing
                 a_load_answers_in_the_order_asked
@@ -87,7 +87,7 @@ macro_rules! persistent_store_suite {
             use super::*;
 
             $crate::__suite_tests! {
-                [$(#[$test])+] [($place().await), $open]
+                [$(#[$test])+] [($place().await), $open] store
                 what_was_put_survives_reopening
                 the_floor_survives_reopening
                 a_new_place_can_be_opened_by_many_at_once
@@ -102,19 +102,19 @@ macro_rules! persistent_store_suite {
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __suite_tests {
-    ($attributes:tt $arguments:tt $($rule:ident)*) => {
-        $($crate::__suite_test! { $attributes $arguments $rule })*
+    ($attributes:tt $arguments:tt $suite:ident $($rule:ident)*) => {
+        $($crate::__suite_test! { $attributes $arguments $suite $rule })*
     };
 }
 
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __suite_test {
-    ([$($attribute:tt)*] [($make:expr) $(, $open:path)?] $rule:ident) => {
+    ([$($attribute:tt)*] [($make:expr) $(, $open:path)?] $suite:ident $rule:ident) => {
         $($attribute)*
         async fn $rule() {
             let made = $make;
-            $crate::testing::store::$rule(&made $(, $open)?).await;
+            $crate::testing::$suite::$rule(&made $(, $open)?).await;
         }
     };
 }

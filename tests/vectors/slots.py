@@ -1,5 +1,5 @@
-"""Writes the examples of tags, slots, journal entries and provider contexts (docs/format.md,
-sections 2, 10 and 11).
+"""Writes the examples of tags, slots, journal entries, journal files and provider contexts
+(docs/format.md, sections 2, 10, 11 and 13).
 
     python slots.py > slots.json      generate
     python slots.py --check           exit 1 when the committed slots.json differs
@@ -170,6 +170,95 @@ def chain(entries: list[bytes]) -> list[bytes]:
     return heads
 
 
+# --- Section 13 ------------------------------------------------------------------------------
+
+
+def journal_header(journal_id: bytes) -> bytes:
+    head = b"fieldseal journal 1\n" + journal_id
+    return head + hashlib.sha256(head).digest()
+
+
+def frame(commit: int, data: bytes, head: bytes) -> bytes:
+    return bytes([commit]) + u32(len(data)) + data + head
+
+
+def judge(tail: bytes, head: bytes, reads) -> str:
+    """What follows the committed frames; `reads` tells whether bytes are an entry."""
+    if not tail:
+        return "end"
+    if tail[0] > 1:
+        return "damage"
+    committed, left = tail[0] == 1, len(tail)
+    if left < 5:
+        return "damage" if committed else "torn"
+    if not committed and left == 5:
+        return "torn"
+    (length,) = struct.unpack(">I", tail[1:5])
+    if not 1 <= length <= 65_536:
+        return "damage"
+    if left < 37 + length:
+        return "damage" if committed else "torn"
+    if not committed and left > 37 + length:
+        return "damage"
+    data, after = tail[5 : 5 + length], tail[5 + length : 37 + length]
+    good = reads(data) and after == hashlib.sha256(enc("journal", head, data)).digest()
+    if committed:
+        return "committed" if good else "damage"
+    return "uncommitted" if good else "torn"
+
+
+def journal_file(tag: bytes) -> dict:
+    """A file of three entries, and what may follow them."""
+    data = [data for _, data in journal_entries(tag)][:5]
+    heads = chain(data)
+    base = journal_header(pattern(12, 16))
+    for n in range(3):
+        base += frame(1, data[n], heads[n])
+    head, next_, after = heads[2], data[3], heads[3]
+    whole, done = frame(0, next_, after), frame(1, next_, after)
+    wrong = after[:-1] + bytes([after[-1] ^ 1])
+    unread = b"\x02" + next_[1:]
+    unread_after = hashlib.sha256(enc("journal", head, unread)).digest()
+    tails = [
+        ("nothing", b""),
+        ("a commit byte", whole[:1]),
+        ("half a length", whole[:3]),
+        ("a length", whole[:5]),
+        ("a start of zeros", bytes(5)),
+        ("half an entry", whole[:20]),
+        ("all but one byte", whole[:-1]),
+        ("zeros for an entry", whole[:5] + bytes(len(whole) - 5)),
+        ("another hash", frame(0, next_, wrong)),
+        ("an entry of another version", frame(0, unread, unread_after)),
+        ("a whole frame", whole),
+        ("a whole frame and a byte", whole + b"\x00"),
+        ("two of them", whole + frame(0, data[4], heads[4])),
+        ("one that was committed, and another", whole + frame(1, data[4], heads[4])),
+        ("zeros", bytes(6)),
+        ("many zeros", bytes(4096)),
+        ("a length out of bounds", b"\x00" + u32(65_537) + bytes(200)),
+        ("one more", done),
+        ("committed and cut", done[:-1]),
+        ("committed and cut to its length", done[:5]),
+        ("committed and cut to its commit byte", done[:1]),
+        ("committed, with another hash", frame(1, next_, wrong)),
+        ("committed, of another version", frame(1, unread, unread_after)),
+        ("committed, out of place", frame(1, data[4], heads[4])),
+        ("committed, without length", b"\x01" + u32(0) + after),
+        ("neither", b"\x02" + done[1:]),
+    ]
+    known = set(data)
+    return {
+        "id": pattern(12, 16).hex(),
+        "entries": 3,
+        "file": base.hex(),
+        "tails": [
+            {"name": name, "tail": tail.hex(), "is": judge(tail, head, known.__contains__)}
+            for name, tail in tails
+        ],
+    }
+
+
 # --- Output ----------------------------------------------------------------------------------
 
 
@@ -217,6 +306,7 @@ def document() -> bytes:
         "key_id": key_id.hex(),
         "slots": slots,
         "journal": journal,
+        "journal_file": journal_file(tag),
         "contexts": contexts,
     }
     return (json.dumps(out, indent=2, ensure_ascii=True) + "\n").encode("ascii")

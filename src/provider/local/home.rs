@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::disk::{Contents, Lock, Place, Stamp};
+use super::disk::{self, Contents, Stamp};
 use super::format::{KeyLine, KeyringFile, LineState, Parsed, Protection, StoredKey, Unreadable};
 use super::held::Held;
 use super::passphrase::{Passphrase, PassphraseKey};
@@ -11,6 +11,7 @@ use super::{internal, random_id};
 use crate::clock::Clock;
 use crate::crypto::mac;
 use crate::crypto::password::Cost;
+use crate::disk::{Lock, Place};
 use crate::error::ProviderError;
 use crate::keys::{KeyMaterial, MasterKeyId};
 
@@ -43,7 +44,7 @@ impl Home {
 
     /// Opens the file.
     pub(super) fn open(place: Place, passphrase: Option<Passphrase>) -> Result<(Self, Held), ProviderError> {
-        let contents = place.read()?;
+        let contents = disk::read(&place)?;
         let parsed = KeyringFile::parse(contents.bytes.as_slice()).map_err(|e| unreadable(e, place.file()))?;
         let passphrase = match (parsed.file.protection, passphrase) {
             (Protection::None, None) => None,
@@ -66,7 +67,7 @@ impl Home {
 
     /// Reads the file and makes its keys ready.
     pub(super) fn load(&self) -> Result<(KeyringFile, Held), ProviderError> {
-        let contents = self.place.read()?;
+        let contents = disk::read(&self.place)?;
         let parsed = KeyringFile::parse(contents.bytes.as_slice()).map_err(|e| unreadable(e, self.place.file()))?;
         let held = self.accept(&contents, &parsed)?;
         Ok((parsed.file, held))
@@ -83,13 +84,14 @@ impl Home {
             return Err(unreadable(damaged, self.place.file()));
         }
         let held = Held::of_file(&parsed.file, self.passphrase.as_ref(), contents.stamp)?;
-        self.place.confirm(contents)?;
+        // A key must not be used before it is stored.
+        self.place.confirm(&contents.file)?;
         Ok(held)
     }
 
     /// Writes the file, under the lock under which it was read.
     pub(super) fn replace(&self, file: &KeyringFile, lock: &Lock) -> Result<(), ProviderError> {
-        self.place.replace(&file.encode(|body| self.check(body)), lock)
+        Ok(self.place.replace(&file.encode(|body| self.check(body)), lock)?)
     }
 
     /// Appends a new key, the current one.
@@ -104,11 +106,11 @@ impl Home {
     }
 
     pub(super) fn lock(&self) -> Result<Lock, ProviderError> {
-        self.place.lock()
+        Ok(self.place.lock()?)
     }
 
     pub(super) fn stamp(&self) -> Result<Stamp, ProviderError> {
-        self.place.stamp()
+        disk::stamp(&self.place)
     }
 
     pub(super) fn path(&self) -> &Path {

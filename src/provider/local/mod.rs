@@ -1,6 +1,6 @@
 //! [`LocalKeyring`]: master keys in a file, or in memory. The file is that of `docs/format.md`, section 12.
 //!
-//! Imports what `provider` does. `format` is bytes, `disk` is files, `home` joins the two under a
+//! Imports what `provider` does. `format` is bytes, `disk` is the file, `home` joins the two under a
 //! passphrase, `held` is what calls answer from.
 
 mod disk;
@@ -20,13 +20,14 @@ pub use held::{MasterKeyInfo, MasterKeyState};
 pub use options::KeyringOptions;
 pub use passphrase::Passphrase;
 
-use self::disk::{Place, Stamp};
+use self::disk::{KEYRING, Stamp};
 use self::format::{ID_PREFIX, KeyringFile, LineState, MAX_KEYS};
 use self::held::Held;
 use self::home::Home;
 use super::{Destruction, MasterKeyProvider};
 use crate::clock::Clock;
 use crate::crypto::{Suite, rng};
+use crate::disk::Place;
 use crate::error::{Error, ProviderError, ProviderErrorKind};
 use crate::keys::{KeyMaterial, MasterKeyId, WrapContext, WrappedKey, unwrap_in_envelope, wrap_in_envelope};
 use crate::thread;
@@ -213,13 +214,13 @@ enum Look {
 impl Keyring {
     fn generate(options: KeyringOptions, path: &Path) -> Result<Arc<Self>, ProviderError> {
         let KeyringOptions { passphrase, cost, clock } = options;
-        let (home, held) = Home::generate(Place::of_new(path)?, passphrase, cost, &*clock)?;
+        let (home, held) = Home::generate(Place::of_new(path, &KEYRING)?, passphrase, cost, &*clock)?;
         Ok(Arc::new(Self { clock, home: Some(home), held: Mutex::new(Arc::new(held)) }))
     }
 
     fn open(options: KeyringOptions, path: &Path) -> Result<Arc<Self>, ProviderError> {
         let KeyringOptions { passphrase, clock, .. } = options;
-        let (home, held) = Home::open(Place::of_existing(path)?, passphrase)?;
+        let (home, held) = Home::open(Place::of_existing(path, &KEYRING)?, passphrase)?;
         Ok(Arc::new(Self { clock, home: Some(home), held: Mutex::new(Arc::new(held)) }))
     }
 
