@@ -33,6 +33,7 @@ pub(crate) struct Words {
     /// What to do where there is one already.
     pub(crate) taken: &'static str,
     /// What it means if others could read it.
+    #[cfg_attr(not(unix), expect(dead_code, reason = "modes are Unix's"))]
     pub(crate) exposed: &'static str,
 }
 

@@ -28,7 +28,12 @@ impl MemoryJournal {
     /// # Errors
     /// [`Error::Entropy`](crate::Error::Entropy) if the operating system gives no random bytes.
     pub fn new() -> Result<Self> {
-        Ok(Self { id: JournalId::generate()?, state: Mutex::new(State { entries: Vec::new(), head: Head::EMPTY }) })
+        Ok(Self::with_id(JournalId::generate()?))
+    }
+
+    /// An empty journal that goes by this id, as one that was rebuilt from a copy does.
+    pub fn with_id(id: JournalId) -> Self {
+        Self { id, state: Mutex::new(State { entries: Vec::new(), head: Head::EMPTY }) }
     }
 
     fn state(&self) -> std::sync::MutexGuard<'_, State> {

@@ -14,7 +14,7 @@ use crate::keys::slot::SubjectSlot;
 use crate::keys::{Epoch, MasterKeyId, Tag};
 use crate::store::Residue;
 use crate::vault::erasing::{Destroyed, Extent};
-use crate::vault::{Tenant, VaultInner, WRITES_AT_ONCE};
+use crate::vault::{Tenant, VaultInner, WRITES_AT_ONCE, root};
 
 /// What is to be erased, and for whom.
 #[derive(Clone, Debug, Default)]
@@ -111,6 +111,8 @@ impl Tenant {
         let futures: Vec<_> = tagged.into_iter().map(destroy).collect();
         let destroyed: Vec<_> = stream::iter(futures).buffered(WRITES_AT_ONCE).collect().await;
         let residue = self.vault.0.store.scrub().await?;
+        // After the tombstones: whoever may use keys for longer than this says read after them.
+        root::reload(&self.vault.0).await?;
         let journalled = Masters::read(&self.vault.0).await?;
         let mut answers = Vec::with_capacity(destroyed.len());
         for (subject, tag, destroyed) in destroyed {

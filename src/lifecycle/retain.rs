@@ -12,7 +12,7 @@ use crate::keys::{SlotId, StoredSlot, Tag};
 use crate::store::{Filter, Scan};
 use crate::vault::erasing::{Destroyed, Extent};
 use crate::vault::slots::Edit;
-use crate::vault::{Tenant, Vault, WRITES_AT_ONCE, put_flags};
+use crate::vault::{Tenant, Vault, WRITES_AT_ONCE, put_flags, root};
 
 /// What a sweep did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -74,6 +74,7 @@ impl Vault {
             return Ok(());
         }
         let residue = self.0.store.scrub().await?;
+        root::reload(&self.0).await?;
         let masters = Masters::read(&self.0).await?;
         let request = ErasureRequest::new();
         for (tenant, tag, destroyed) in erased {

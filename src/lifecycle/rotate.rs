@@ -4,8 +4,8 @@ use crate::clock::Timestamp;
 use crate::error::{Error, Result};
 use crate::id::HasSubject;
 use crate::keys::slot::{PurposeSlot, SubjectSlot};
+use crate::vault::Tenant;
 use crate::vault::slots::{Edit, Wrapper};
-use crate::vault::{Tenant, root};
 
 impl Tenant {
     /// Gives a subject a new data key for each of its purposes, and tells from when on it is sealed under: in `max_age`,
@@ -21,8 +21,6 @@ impl Tenant {
     /// A call that is dropped may have made the new key; calling again goes on with it.
     pub async fn rotate(&self, subject: &(impl HasSubject + Sync + ?Sized)) -> Result<Timestamp> {
         let tag = self.tag_to_write(&subject.subject()?).await?;
-        // How long the others may use what they read is the store's to say, and may have been raised.
-        root::reload(&self.vault.0).await?;
         // Without a date at first: it counts from when the key has landed, and only a second write can know that.
         self.edit_slot(&tag, |slot, wrapper| {
             let mut new = rotatable(slot)?.clone();

@@ -1,5 +1,7 @@
 //! Erasing a tenant, with every subject that it has.
 
+use std::collections::HashSet;
+
 use super::erase::{ErasureRequest, Masters, now};
 use super::receipt::{ErasureReceipt, residue_of};
 use crate::error::{Error, JournalErrorKind, Result};
@@ -7,9 +9,7 @@ use crate::id::TenantId;
 use crate::journal::history::TenantHistory;
 use crate::journal::{Head, JournalEntry, JournalEvent};
 use crate::keys::{Epoch, Tag};
-use crate::vault::{ATTEMPTS, Vault};
-
-use std::collections::HashSet;
+use crate::vault::{ATTEMPTS, Vault, root};
 
 impl Vault {
     /// Destroys every key of a tenant but the root that authenticates its slots: none of its subjects can be read again, and
@@ -28,6 +28,7 @@ impl Vault {
         let tenant = self.tenant(tenant);
         tenant.destroy_tenant().await?;
         let residue = self.0.store.scrub().await?;
+        root::reload(&self.0).await?; // after the tombstone: nobody else has keys for longer than this says
         tenant.conclude_tenant(false).await?;
         let told = tenant.part.history(&self.0).await?;
         let done = told.done.ok_or(Error::Bug("a tenant's erasure that was entered is not there"))?;

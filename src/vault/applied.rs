@@ -162,7 +162,15 @@ async fn examine(
         if tags.is_empty() && told.erased().is_none() {
             continue; // no provider is asked for a tenant of which there is nothing to check
         }
-        let Some(state) = tenant.part.any_state(vault).await? else { continue };
+        let state = match tenant.part.any_state(vault).await {
+            // One tenant's provider that is down is not to stop the others: this one hands out no keys meanwhile.
+            Err(Error::Provider(_)) if why == Why::Look => {
+                found.pending = true;
+                continue;
+            }
+            state => state?,
+        };
+        let Some(state) = state else { continue };
         if told.erased().is_some() {
             let is_gone = state.erased_at.is_some();
             match told.done {

@@ -59,7 +59,8 @@ impl VaultBuilder<WantsJournal> {
         Self { settings, step: WantsJournal }
     }
 
-    /// Enters erasures in this journal. The key store is bound to it for good: another, or none, is refused later.
+    /// Enters erasures in this journal. The key store is bound to it for good: another, or none, is refused later. It must
+    /// be readable once in each `max_age`: a process that can't see whether the store was restored under it hands out no keys.
     pub fn journal(self, journal: impl ErasureJournal) -> VaultBuilder<Ready> {
         VaultBuilder { settings: self.settings, step: Ready(Some(Arc::new(journal))) }
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::state::TenantState;
-use super::{ATTEMPTS, Tenant};
+use super::{ATTEMPTS, Tenant, root};
 use crate::clock::Timestamp;
 use crate::crypto::Suite;
 use crate::error::{Error, Result, StoreErrorKind};
@@ -47,6 +47,10 @@ impl Tenant {
     ) -> Result<T> {
         for _ in 0..ATTEMPTS {
             let ReadSlot { state, stored, mut slot } = self.read_slot(tag).await?;
+            if slot.as_ref().is_some_and(SubjectSlot::has_undated) {
+                // How long others may use what they read before the key landed is the store's to say, and may be raised.
+                root::reload(&self.vault.0).await?;
+            }
             let wrapper = self.wrapper(tag, &state);
             let undated = slot.as_mut().is_some_and(|slot| slot.date(wrapper.dated));
             let (mut new, answer) = match (edit(slot.as_ref(), &wrapper), slot) {

@@ -6,14 +6,16 @@ use std::fs::{self, OpenOptions};
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use fieldseal::TenantId;
 use fieldseal::clock::Timestamp;
 use fieldseal::error::{JournalError, JournalErrorKind};
 use fieldseal::journal::{ErasureJournal, FileJournal, Head, JournalEntry, JournalEvent, JournalId};
-use fieldseal::store::Tag;
+use fieldseal::provider::LocalKeyring;
+use fieldseal::store::{MemoryStore, Tag};
+use fieldseal::{Error, TenantId, Vault};
 use tempfile::TempDir;
 
 /// A journal and the folder that its file is in.
@@ -269,7 +271,7 @@ async fn a_file_cut_within_a_committed_entry_is_damaged() {
 // What a crash leaves
 
 #[tokio::test]
-async fn a_torn_entry_is_ignored_and_cut_off_by_the_next_append() {
+async fn a_torn_entry_is_ignored_and_overwritten_by_the_next_append() {
     let sample = sample(2).await;
     let whole = sample.next(7).await;
     let zeros = [&whole[..5], &vec![0; whole.len() - 5]].concat();
@@ -632,6 +634,25 @@ async fn an_append_that_nobody_waits_for_is_made() {
     panic!("the entry was not appended");
 }
 
+// The vault
+
+#[tokio::test]
+async fn a_key_store_is_bound_to_its_file() {
+    let [folder, other] = [folder().await, folder().await];
+    let provider = LocalKeyring::ephemeral().unwrap();
+    let store = Arc::new(MemoryStore::new());
+    let build = async |folder: &TempDir| {
+        let vault = Vault::builder(provider.clone(), store.clone()).journal(open(folder).await).build().await?;
+        vault.tenant(&acme()).enroll(&17).await
+    };
+    build(&folder).await.unwrap();
+    let head = open(&folder).await.head().await.unwrap();
+    assert!(head.position() > 2, "the roots of vault and tenant, and an epoch");
+    build(&folder).await.unwrap();
+    assert_eq!(open(&folder).await.head().await.unwrap(), head, "nothing new happened");
+    assert!(matches!(build(&other).await.unwrap_err(), Error::WrongJournal));
+}
+
 // Processes
 
 /// Runs the test of this name in a process of its own, with the path of a journal.
@@ -673,10 +694,11 @@ async fn append_some(path: &Path, numbers: std::ops::Range<u64>) {
     }
 }
 
-fn appended(child: &mut Child) -> Vec<u64> {
+/// What the child says it appended, as it says so, until it ends.
+fn appended(child: &mut Child) -> impl Iterator<Item = u64> + use<> {
     let out = BufReader::new(child.stdout.take().unwrap());
     let lines = out.lines().map_while(Result::ok);
-    lines.filter_map(|line| line.strip_prefix(APPENDED).and_then(|n| n.parse().ok())).collect()
+    lines.filter_map(|line| line.strip_prefix(APPENDED).and_then(|n| n.parse().ok()))
 }
 
 async fn moments(journal: &FileJournal) -> Vec<u64> {
@@ -702,9 +724,8 @@ async fn processes_that_append_at_once_lose_no_entry() {
     let sample = sample(0).await;
     let mut children = ["0", "500"].map(|first| child("file::child_appends", &path(&sample.folder), first));
     for (child, first) in children.iter_mut().zip([0, 500]) {
-        let confirmed = appended(child);
+        assert!(appended(child).eq(first..first + 500));
         assert!(child.wait().unwrap().success());
-        assert_eq!(confirmed, (first..first + 500).collect::<Vec<_>>());
     }
     let journal = open(&sample.folder).await;
     let mut stored = moments(&journal).await;
@@ -723,10 +744,13 @@ async fn a_killed_process_loses_no_entry_that_it_was_told_of() {
     for round in 0..12 {
         let first = round * 1_000_000;
         let mut child = child("file::child_appends_until_killed", &path(&sample.folder), &first.to_string());
-        std::thread::sleep(Duration::from_millis(60 + 7 * round));
+        let mut confirmed = appended(&mut child);
+        all.extend(confirmed.next());
+        std::thread::sleep(Duration::from_micros(1700 * round));
         child.kill().unwrap();
-        all.extend(appended(&mut child));
+        all.extend(confirmed);
         child.wait().unwrap();
+        assert!(all.contains(&first), "the child was killed before it began");
         let journal = open(&sample.folder).await;
         append(&journal, &entry(first + 999_999)).await;
         all.insert(first + 999_999);
@@ -750,7 +774,7 @@ async fn an_append_that_does_not_fit_leaves_the_journal_usable() {
     let program = std::env::current_exe().unwrap();
     shell.args(["-c", "trap '' XFSZ; ulimit -f 8 || exit; exec \"$0\" \"$@\""]).arg(program);
     let mut child = spawn(shell, "file::child_fills_the_disk", &path(&sample.folder), "0");
-    let appended = appended(&mut child);
+    let appended: Vec<_> = appended(&mut child).collect();
     assert!(child.wait().unwrap().success());
     let journal = open(&sample.folder).await;
     assert_eq!(moments(&journal).await, [vec![0, 1, 2], appended].concat());

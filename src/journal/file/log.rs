@@ -93,8 +93,8 @@ impl Log {
             return Err(JournalError::conflict());
         }
         if let Err(e) = self.announce(&held, entry, &lock) {
-            // Nobody was told of it, so it need not stay; if it can't be cut off now, the next append does it.
-            let _ = held.file.set_len(held.index.end());
+            // Nobody was told of it, so it need not stay; if it can't be cut now, the next append does it.
+            let _ = cut(&held);
             return Err(self.place.failed("append to", e).into());
         }
         self.commit(&mut held, entry, &lock)
@@ -225,11 +225,7 @@ impl Log {
     fn settle(&self, held: &mut Held, tail: Tail, lock: &Lock) -> Result<(), JournalError> {
         match tail {
             Tail::Nothing => Ok(()),
-            Tail::Torn => {
-                // Synced, so that what is written next is never followed by what was here.
-                let cut = held.file.set_len(held.index.end()).and_then(|()| held.file.sync_data());
-                cut.map_err(|e| self.place.failed("cut an unfinished entry off", e).into())
-            }
+            Tail::Torn => cut(held).map_err(|e| self.place.failed("cut an unfinished entry off", e).into()),
             Tail::Uncommitted(entry) => {
                 // Written again: that it can be read doesn't say that it is stored.
                 self.announce(held, &entry, lock).map_err(|e| self.place.failed("finish an entry of", e))?;
@@ -241,7 +237,7 @@ impl Log {
     /// Steps 1 and 2 of an append: everything but the commit.
     fn announce(&self, Held { file, index }: &Held, entry: &JournalEntry, _: &Lock) -> io::Result<()> {
         let (start, rest) = format::frame(entry, &index.head().after(entry));
-        // If the commit of the last entry was written but could not be synced, the system may have forgotten that it must be.
+        // If the commit of the last entry was written and not synced, the system may have forgotten that it must be stored.
         if let Some(last) = index.last() {
             write_at(file, last, &[COMMITTED])?;
         }
@@ -304,6 +300,19 @@ impl From<JournalError> for Stopped {
     fn from(e: JournalError) -> Self {
         Self::Failed(e)
     }
+}
+
+/// Cuts what is torn to its start, which the next append overwrites. Synced, so that what that writes is never followed by
+/// what was here.
+///
+/// The start stays because a file system may store that the rest of a block is zeroed before it stores that the file is
+/// shorter: with a start of zeros, too, that would be damage.
+fn cut(Held { file, index }: &Held) -> io::Result<()> {
+    let start = index.end() + START_LEN as u64;
+    if file.metadata()?.len() > start {
+        file.set_len(start)?;
+    }
+    file.sync_data()
 }
 
 fn write_at(mut file: &File, at: u64, bytes: &[u8]) -> io::Result<()> {

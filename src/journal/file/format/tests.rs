@@ -103,6 +103,44 @@ fn a_header_is_whole_or_is_refused() {
     }
 }
 
+/// Every state between the syncs of section 13: what was being written is there or reads as zeros, up to any length.
+#[test]
+fn nothing_that_a_crash_leaves_is_called_damage() {
+    let base = unhex(&vectors()["file"]);
+    let (entries, _) = read(&base);
+    let head = entries.iter().fold(Head::EMPTY, |head, entry| head.after(entry));
+    let next = entries[1].clone();
+    let (start, rest) = frame(&next, &head.after(&next));
+    let whole = [&start[..], &rest].concat();
+    let judge = |tail: &[u8]| {
+        let (read, found) = read(&[&base[..], tail].concat());
+        match found.unwrap() {
+            Tail::Uncommitted(entry) => assert!(entry == next && tail == whole),
+            Tail::Torn => assert!(!tail.is_empty() && tail != whole),
+            Tail::Nothing => assert!(tail.is_empty() || read[3..] == [next.clone()]),
+        }
+    };
+    // The first sync: any of the first bytes, over nothing or over what is left of a torn entry.
+    for (under, len) in (0..=START_LEN).map(|len| ([0; START_LEN], len)).chain([([0, 0, 1, 0, 0], START_LEN)]) {
+        for written in 0..1 << len {
+            let byte = |i: usize| if written >> i & 1 == 1 { start[i] } else { under[i] };
+            judge(&(0..len).map(byte).collect::<Vec<_>>());
+        }
+    }
+    // The second: any part of the rest. The same is what a torn entry looks like while it is cut to its start.
+    for len in START_LEN..=whole.len() {
+        for edge in START_LEN..=len {
+            for zeros in [START_LEN..edge, edge..len] {
+                let mut tail = whole[..len].to_vec();
+                tail[zeros].fill(0);
+                judge(&tail);
+            }
+        }
+    }
+    // The third.
+    judge(&[&[COMMITTED], &whole[1..]].concat());
+}
+
 #[test]
 fn a_zeroed_block_is_never_taken_for_a_torn_append() {
     let file = unhex(&vectors()["file"]);

@@ -1,0 +1,310 @@
+//! New master keys for everything, and the end of old ones.
+
+use fieldseal::TenantId;
+use fieldseal::error::ProviderErrorKind;
+use fieldseal::provider::{
+    Destruction, KeyMaterial, MasterKeyId, MasterKeyProvider, ProviderError, WrapContext, WrappedKey,
+};
+
+use super::*;
+
+fn epoch(n: u32) -> Epoch {
+    Epoch::new(n).unwrap()
+}
+
+/// Opens the next epoch under a new master key.
+async fn advance(world: &World, vault: &Vault) -> Result<Epoch> {
+    world.provider.add_key().await?;
+    vault.advance_epoch().await
+}
+
+#[tokio::test]
+async fn everything_opens_across_epochs_and_after_the_old_one_has_ended() -> Result {
+    let world = World::new()?;
+    let (vault, other) = (world.vault().await?, world.vault().await?);
+    let customers = vault.default_tenant();
+    let mut sealed = Vec::new();
+    for n in 1..=10i64 {
+        sealed.push((n, seal(&customers.enroll(&n).await?)?));
+    }
+    other.default_tenant().keys(&1i64).await?; // knows epoch 1 alone
+    let first = world.provider.current().await?;
+    assert_eq!(advance(&world, &vault).await?, epoch(2));
+    for (n, envelope) in &sealed {
+        assert!(open(&other.default_tenant().keys(n).await?, envelope)?);
+    }
+    assert!(matches!(vault.retire_epoch(epoch(1)).await, Err(Error::EpochInUse { slots: 10 })));
+    assert_eq!(world.rewrap_all(&vault).await?, 10);
+    assert_eq!(world.rewrap_all(&vault).await?, 0, "what is there stays");
+    let retired = vault.retire_epoch(epoch(1)).await?;
+    assert_eq!((retired.epoch, &retired.master, retired.destruction), (epoch(1), &first, Destruction::Destroyed));
+    for process in [&vault, &other, &world.vault().await?] {
+        for (n, envelope) in &sealed {
+            assert!(open(&process.default_tenant().keys(n).await?, envelope)?);
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_epoch_has_a_master_key_of_its_own() -> Result {
+    let world = World::new()?;
+    let vault = world.vault().await?;
+    vault.default_tenant().enroll("ada").await?;
+    assert!(matches!(vault.advance_epoch().await, Err(Error::InvalidInput(_))), "no new master key was made");
+    advance(&world, &vault).await?;
+    assert!(matches!(vault.advance_epoch().await, Err(Error::InvalidInput(_))));
+    assert_eq!(vault.current_epoch().await?, epoch(2));
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_epoch_is_journalled_before_it_is_opened() -> Result {
+    let world = World::new()?;
+    let vault = world.vault().await?;
+    advance(&world, &vault).await?;
+    let master = world.provider.current().await?;
+    assert_eq!(world.events().await?.pop(), Some(JournalEvent::EpochOpened { epoch: epoch(2), master }));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_root_that_was_left_behind_holds_the_epoch() -> Result {
+    let world = World::new()?;
+    let vault = world.vault().await?;
+    vault.tenant(&TenantId::new("acme")?).enroll("ada").await?;
+    // As if the process had died between the epoch and its tenants: the tenant's slot as it was.
+    let tenant = SlotId::Tenant(TenantId::new("acme")?);
+    let before = world.store.load(std::slice::from_ref(&tenant)).await?.remove(0).unwrap();
+    advance(&world, &vault).await?;
+    let moved = world.store.load(std::slice::from_ref(&tenant)).await?.remove(0).unwrap();
+    world.store.put(&before, Expected::Revision(moved.revision())).await?;
+    let fresh = world.vault().await?;
+    assert!(matches!(fresh.retire_epoch(epoch(1)).await, Err(Error::EpochInUse { slots: 2 })));
+    // Advancing again finishes it, and opens no other epoch.
+    assert_eq!(fresh.advance_epoch().await?, epoch(2));
+    assert!(matches!(fresh.retire_epoch(epoch(1)).await, Err(Error::EpochInUse { slots: 1 })));
+    assert!(fresh.tenant(&TenantId::new("acme")?).keys("ada").await.is_ok());
+    Ok(())
+}
+
+#[tokio::test]
+async fn held_and_scheduled_subjects_hold_an_epoch_and_move_with_the_others() -> Result {
+    let world = World::new()?;
+    let vault = world.vault().await?;
+    let customers = vault.default_tenant();
+    let sealed = [seal(&customers.enroll("ada").await?)?, seal(&customers.enroll("ben").await?)?];
+    customers.hold("ada").await?;
+    customers.schedule_erasure("ben", later(&world.clock, Duration::from_secs(1000))).await?;
+    advance(&world, &vault).await?;
+    assert!(matches!(vault.retire_epoch(epoch(1)).await, Err(Error::EpochInUse { slots: 2 })));
+    assert_eq!(world.rewrap_all(&vault).await?, 2);
+    vault.retire_epoch(epoch(1)).await?;
+    customers.cancel_erasure("ben").await?;
+    for (subject, envelope) in ["ada", "ben"].into_iter().zip(&sealed) {
+        assert!(open(&customers.keys(subject).await?, envelope)?);
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_rewrap_revives_no_tombstone() -> Result {
+    let world = World::new()?;
+    let vault = world.vault().await?;
+    let customers = vault.default_tenant();
+    customers.enroll("ada").await?;
+    customers.erase("ada", &whole()).await?;
+    let tombstone = world.subjects().await?.remove(0);
+    advance(&world, &vault).await?;
+    assert_eq!(world.rewrap_all(&vault).await?, 0);
+    assert_eq!(world.subjects().await?.remove(0).revision(), tombstone.revision());
+    vault.retire_epoch(epoch(1)).await?;
+    assert!(is_erased(&world.customers().await?.keys("ada").await));
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_current_epoch_and_unknown_ones_are_not_retired() -> Result {
+    let world = World::new()?;
+    let vault = world.vault().await?;
+    for n in [1, 2] {
+        assert!(matches!(vault.retire_epoch(epoch(n)).await, Err(Error::InvalidInput(_))));
+    }
+    assert!(world.provider.destruction(&world.provider.current().await?).await?.is_none());
+    Ok(())
+}
+
+#[tokio::test]
+async fn retiring_again_tells_and_does_nothing() -> Result {
+    let world = World::new()?;
+    let vault = world.vault().await?;
+    vault.default_tenant().enroll("ada").await?;
+    advance(&world, &vault).await?;
+    world.rewrap_all(&vault).await?;
+    let first = vault.retire_epoch(epoch(1)).await?;
+    let events = world.events().await?.len();
+    assert_eq!(world.vault().await?.retire_epoch(epoch(1)).await?, first);
+    assert_eq!(world.events().await?.len(), events);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_later_epoch_can_be_retired_before_an_earlier_one_never_with_something_in_either() -> Result {
+    let world = World::new()?;
+    let vault = world.vault().await?;
+    let sealed = seal(&vault.default_tenant().enroll("ada").await?)?;
+    advance(&world, &vault).await?;
+    advance(&world, &vault).await?;
+    assert!(matches!(vault.retire_epoch(epoch(2)).await, Err(Error::EpochInUse { slots: 1 })), "what is in epoch 1");
+    world.rewrap_all(&vault).await?;
+    vault.retire_epoch(epoch(2)).await?;
+    vault.retire_epoch(epoch(1)).await?;
+    assert!(open(&world.customers().await?.keys("ada").await?, &sealed)?);
+    Ok(())
+}
+
+#[tokio::test]
+async fn no_key_lands_under_an_epoch_that_is_being_retired() -> Result {
+    let world = World::new()?;
+    let (stale, vault) = (world.customers().await?, world.vault().await?);
+    stale.enroll("ada").await?; // knows epoch 1
+    advance(&world, &vault).await?;
+    assert!(vault.retire_epoch(epoch(1)).await.is_err(), "ada is in it; the floor is up all the same");
+    let ben = stale.enroll("ben").await?; // refused below the floor, and made in epoch 2
+    stale.rotate("ada").await?; // moves on the way
+    assert!(world.subjects().await?.iter().all(|slot| slot.epoch() == Some(epoch(2))));
+    vault.retire_epoch(epoch(1)).await?;
+    assert!(open(&world.customers().await?.keys("ben").await?, &seal(&ben)?)?);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_master_key_that_the_provider_still_wraps_with_is_not_destroyed() -> Result {
+    let world = World::new()?;
+    let vault = world.vault().await?;
+    vault.default_tenant().enroll("ada").await?;
+    let first = world.provider.current().await?;
+    advance(&world, &vault).await?;
+    world.rewrap_all(&vault).await?;
+    let set_back = SetBack { provider: world.provider.clone(), to: first.clone() };
+    let builder = Vault::builder(set_back, world.store.clone()).journal(world.journal.clone());
+    let refused = builder.build().await?.retire_epoch(epoch(1)).await;
+    assert!(matches!(refused, Err(Error::Provider(e)) if e.kind() == ProviderErrorKind::Misconfigured));
+    assert_eq!(world.provider.destruction(&first).await?, None);
+    Ok(())
+}
+
+/// A provider whose current master key an operator set back.
+#[derive(Debug)]
+struct SetBack {
+    provider: Arc<LocalKeyring>,
+    to: MasterKeyId,
+}
+
+type ProviderResult<T> = std::result::Result<T, ProviderError>;
+
+#[async_trait::async_trait]
+impl MasterKeyProvider for SetBack {
+    async fn current(&self) -> ProviderResult<MasterKeyId> {
+        Ok(self.to.clone())
+    }
+
+    async fn wrap_key(&self, key: &KeyMaterial, context: &WrapContext) -> ProviderResult<WrappedKey> {
+        self.provider.wrap_key(key, context).await
+    }
+
+    async fn unwrap_key(&self, wrapped: &WrappedKey, context: &WrapContext) -> ProviderResult<KeyMaterial> {
+        self.provider.unwrap_key(wrapped, context).await
+    }
+
+    async fn destroy_key(&self, id: &MasterKeyId) -> ProviderResult<Destruction> {
+        self.provider.destroy_key(id).await
+    }
+
+    async fn destruction(&self, id: &MasterKeyId) -> ProviderResult<Option<Destruction>> {
+        self.provider.destruction(id).await
+    }
+}
+
+#[tokio::test]
+async fn an_epoch_opened_after_a_restore_takes_no_number_that_was_taken() -> Result {
+    let world = World::new()?;
+    let vault = world.vault().await?;
+    vault.default_tenant().enroll("ada").await?;
+    let backup = world.store.backup().await?;
+    advance(&world, &vault).await?;
+    drop(vault);
+    world.store.restore(backup);
+    let vault = world.vault().await?;
+    assert_eq!(vault.current_epoch().await?, epoch(1));
+    assert_eq!(vault.advance_epoch().await?, epoch(3), "the journal knows of epoch 2");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_restored_backup_from_a_retired_epoch_does_not_open() -> Result {
+    let world = World::new()?;
+    let vault = world.vault().await?;
+    vault.default_tenant().enroll("ada").await?;
+    let backup = world.store.backup().await?;
+    advance(&world, &vault).await?;
+    world.rewrap_all(&vault).await?;
+    vault.retire_epoch(epoch(1)).await?;
+    drop(vault);
+    world.store.restore(backup);
+    let built = world.vault().await;
+    assert!(matches!(built, Err(Error::Provider(e)) if e.kind() == ProviderErrorKind::KeyDestroyed));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_backup_from_between_opens_what_had_left_the_retired_epoch() -> Result {
+    let world = World::new()?;
+    let vault = world.vault().await?;
+    let sealed = seal(&vault.default_tenant().enroll("ada").await?)?;
+    vault.default_tenant().enroll("ben").await?;
+    advance(&world, &vault).await?;
+    vault.default_tenant().rotate("ada").await?; // moves her alone
+    let backup = world.store.backup().await?;
+    world.rewrap_all(&vault).await?;
+    vault.retire_epoch(epoch(1)).await?;
+    drop(vault);
+    world.store.restore(backup);
+    let customers = world.customers().await?;
+    assert!(open(&customers.keys("ada").await?, &sealed)?);
+    let lost = customers.keys("ben").await;
+    assert!(matches!(lost, Err(Error::Provider(e)) if e.kind() == ProviderErrorKind::KeyDestroyed));
+    // Erasing needs no key.
+    customers.erase("ben", &whole()).await?;
+    assert!(is_erased(&customers.keys("ben").await));
+    Ok(())
+}
+
+#[tokio::test]
+async fn rotation_and_epochs_need_no_journal() -> Result {
+    let world = World::new()?;
+    let builder = Vault::builder(world.provider.clone(), world.store.clone()).clock(world.clock.clone());
+    let vault = builder.without_journal().build().await?;
+    let customers = vault.default_tenant();
+    let sealed = seal(&customers.enroll("ada").await?)?;
+    customers.rotate("ada").await?;
+    advance(&world, &vault).await?;
+    world.rewrap_all(&vault).await?;
+    vault.retire_epoch(epoch(1)).await?;
+    assert!(open(&customers.keys("ada").await?, &sealed)?);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_page_of_rewrapping_is_resumed_at_its_cursor() -> Result {
+    let world = World::new()?;
+    let vault = world.vault().await?;
+    let subjects: Vec<i64> = (1..=10).collect();
+    vault.default_tenant().enroll_all(&subjects).await?;
+    advance(&world, &vault).await?;
+    let page = vault.rewrap_page(None, 4).await?;
+    assert_eq!((page.moved, page.next.is_some()), (4, true));
+    let page = vault.rewrap_page(page.next.as_ref(), 100).await?;
+    assert_eq!((page.moved, page.next), (6, None));
+    Ok(())
+}

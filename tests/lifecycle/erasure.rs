@@ -1,0 +1,410 @@
+//! Erasing subjects, purposes and tenants; holds, schedules and retention; receipts.
+
+use fieldseal::TenantId;
+use fieldseal::lifecycle::{ErasureStatus, KeyEnd, UndoneReason};
+use fieldseal::provider::MasterKeyProvider as _;
+use fieldseal::vault::Enrolment;
+
+use super::*;
+
+#[tokio::test]
+async fn an_erased_subject_is_erased_for_good_and_not_unknown() -> Result {
+    let world = World::new()?;
+    let (here, there) = (world.customers().await?, world.customers().await?);
+    let held = here.enroll("ada").await?;
+    let envelope = seal(&held)?;
+    let elsewhere = there.keys("ada").await?;
+    here.erase("ada", &whole()).await?;
+    assert!(is_erased(&open(&held, &envelope)), "keys that are out in this process end");
+    assert!(is_erased(&held.place_open(&envelope)));
+    assert!(is_erased(&here.keys("ada").await) && is_erased(&here.refresh(&held).await));
+    assert!(is_erased(&here.enroll("ada").await) && is_erased(&here.enroll_with("ada", &due_at(9)).await));
+    let page = here.enroll_all(&["ada", "ben"]).await?;
+    assert!(is_erased(&page.get("ada")) && page.get("ben").is_ok());
+    assert!(matches!(here.keys("never seen").await, Err(Error::SubjectUnknown)), "which is another thing");
+    assert!(open(&elsewhere, &envelope)?, "another process goes on with what it read");
+    world.pass_max_age();
+    assert!(matches!(open(&elsewhere, &envelope), Err(Error::KeysExpired)), "for max_age at most");
+    assert!(is_erased(&there.keys("ada").await));
+    assert!(is_erased(&world.customers().await?.keys("ada").await));
+    Ok(())
+}
+
+trait PlaceOpen {
+    fn place_open(&self, envelope: &[u8]) -> Result<bool>;
+}
+
+impl PlaceOpen for SubjectKeys {
+    fn place_open(&self, envelope: &[u8]) -> Result<bool> {
+        self.reseal_bytes(envelope, &context("default")).map(|moved| moved.is_some())
+    }
+}
+
+fn due_at(millis: u64) -> Enrolment {
+    Enrolment::new().due_at(Timestamp::from_millis(millis))
+}
+
+#[tokio::test]
+async fn one_purpose_is_erased_alone() -> Result {
+    let world = World::new()?;
+    let customers = world.customers().await?;
+    let held = customers.enroll("ada").await?;
+    let (default, billing) = (seal_for(&held, "default")?, seal_for(&held, "billing")?);
+    let receipt = customers.erase("ada", &only("billing")).await?;
+    assert_eq!((receipt.is_whole(), receipt.purposes().len()), (false, 1));
+    assert!(matches!(open(&held, &default), Err(Error::KeysExpired)), "what is out is to be read again");
+    for keys in [customers.keys("ada").await?, world.customers().await?.enroll("ada").await?] {
+        assert!(open(&keys, &default)?);
+        assert!(matches!(open_for(&keys, &billing, "billing"), Err(Error::PurposeErased { .. })));
+        assert!(matches!(seal_for(&keys, "billing"), Err(Error::PurposeErased { .. })));
+    }
+    assert!(matches!(customers.erase("ada", &only("marketing")).await, Err(Error::PurposeUnknown)));
+    customers.erase("ada", &only("default")).await?;
+    assert!(is_erased(&customers.keys("ada").await), "nothing is left");
+    Ok(())
+}
+
+#[tokio::test]
+async fn who_was_never_seen_is_erased_too() -> Result {
+    let world = World::new()?;
+    let customers = world.customers().await?;
+    let receipt = customers.erase("ada", &whole()).await?;
+    assert!(receipt.purposes().iter().all(|erased| erased.key_ids.is_empty()));
+    assert!(is_erased(&customers.enroll("ada").await) && is_erased(&world.customers().await?.enroll("ada").await));
+    // A service that knows other purposes doesn't take her for new.
+    let other = Vault::builder(world.provider.clone(), world.store.clone()).journal(world.journal.clone());
+    let other = other.purposes(["marketing"]).build().await?.default_tenant();
+    assert!(is_erased(&other.enroll("ada").await));
+    Ok(())
+}
+
+#[tokio::test]
+async fn enrolling_again_takes_a_word_and_opens_nothing_old() -> Result {
+    let world = World::new()?;
+    let customers = world.customers().await?;
+    let old = seal(&customers.enroll("ada").await?)?;
+    for line in 2..4 {
+        customers.erase("ada", &whole()).await?;
+        assert!(is_erased(&customers.enroll("ada").await));
+        let keys = customers.enroll_with("ada", &Enrolment::new().again()).await?;
+        assert!(matches!(open(&keys, &old), Err(Error::PurposeErased { .. })));
+        assert!(open(&world.customers().await?.keys("ada").await?, &seal(&keys)?)?);
+        let reenrolled =
+            |event: &&JournalEvent| matches!(event, JournalEvent::Reenrolled { line: l, .. } if *l == line);
+        assert_eq!(world.events().await?.iter().filter(reenrolled).count(), 2, "both purposes, line {line}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_intent_comes_before_the_tombstone_and_done_after_it() -> Result {
+    let world = World::new()?;
+    let customers = world.customers().await?;
+    customers.enroll("ada").await?;
+    let before = world.events().await?.len();
+    customers.erase("ada", &whole()).await?;
+    let events = world.events().await?.split_off(before);
+    assert!(
+        matches!(&events[..], [JournalEvent::ErasureIntended { whole: true, lines }, JournalEvent::ErasureDone { .. }]
+            if lines.len() == 2)
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn erasing_again_gives_the_receipt_again() -> Result {
+    let world = World::new()?;
+    let customers = world.customers().await?;
+    customers.enroll("ada").await?;
+    let request = whole().reference("case 4711");
+    let first = customers.erase("ada", &request).await?;
+    let events = world.events().await?.len();
+    world.clock.advance(Duration::from_secs(9));
+    assert_eq!(world.customers().await?.erase("ada", &request).await?, first);
+    assert_eq!(world.events().await?.len(), events, "and enters nothing");
+    Ok(())
+}
+
+#[tokio::test]
+async fn many_are_erased_at_once_and_one_that_is_held_spoils_nothing() -> Result {
+    let world = World::new()?;
+    let customers = world.customers().await?;
+    customers.enroll_all(&["ada", "ben", "cy"]).await?;
+    customers.hold("ben").await?;
+    let answers = customers.erase_all(&["ada", "ben", "ada", "cy", "never seen"], &whole()).await?;
+    let told: Vec<_> = answers.iter().map(|(subject, answer)| (subject.as_str(), answer.is_ok())).collect();
+    assert_eq!(told, [("ada", true), ("ben", false), ("cy", true), ("never seen", true)]);
+    assert!(matches!(answers[1].1, Err(Error::SubjectHeld)));
+    assert!(customers.keys("ben").await.is_ok() && is_erased(&customers.keys("cy").await));
+    Ok(())
+}
+
+#[tokio::test]
+async fn without_a_journal_nothing_is_erased() -> Result {
+    let world = World::new()?;
+    let builder = Vault::builder(world.provider.clone(), world.store.clone());
+    let vault = builder.without_journal().build().await?;
+    let customers = vault.default_tenant();
+    let envelope = seal(&customers.enroll("ada").await?)?;
+    let at = later(&world.clock, MAX_AGE);
+    let invalid = |result: Result| matches!(result, Err(Error::InvalidInput(_)));
+    assert!(invalid(customers.erase("ada", &whole()).await.map(drop)));
+    assert!(invalid(customers.erase_all(&["ada"], &whole()).await.map(drop)));
+    assert!(invalid(customers.schedule_erasure("ada", at).await) && invalid(customers.hold("ada").await));
+    assert!(invalid(vault.sweep().await.map(drop)) && invalid(vault.replay_journal().await.map(drop)));
+    assert!(invalid(vault.erase_tenant(customers.id(), &whole()).await.map(drop)));
+    assert!(open(&customers.keys("ada").await?, &envelope)?);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_hold_stands_until_it_is_released() -> Result {
+    let world = World::new()?;
+    let (here, there) = (world.customers().await?, world.customers().await?);
+    let envelope = seal(&here.enroll("ada").await?)?;
+    assert!(matches!(here.hold("nobody").await, Err(Error::SubjectUnknown)));
+    here.hold("ada").await?;
+    here.hold("ada").await?;
+    for refused in [
+        there.erase("ada", &whole()).await.map(drop),
+        there.erase("ada", &only("billing")).await.map(drop),
+        there.schedule_erasure("ada", later(&world.clock, MAX_AGE)).await,
+        there.vault().erase_tenant(there.id(), &whole()).await.map(drop),
+    ] {
+        assert!(matches!(refused, Err(Error::SubjectHeld)));
+    }
+    assert!(open(&there.keys("ada").await?, &envelope)?, "held is readable");
+    there.release("ada").await?;
+    there.release("ada").await?;
+    here.erase("ada", &whole()).await?;
+    assert!(is_erased(&there.hold("ada").await), "and a hold comes too late");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_scheduled_erasure_hides_at_once_and_is_undone_until_it_is_due() -> Result {
+    let world = World::new()?;
+    let (here, there) = (world.customers().await?, world.customers().await?);
+    let held = here.enroll("ada").await?;
+    let envelope = seal(&held)?;
+    let at = later(&world.clock, Duration::from_secs(3600));
+    here.schedule_erasure("ada", at).await?;
+    assert!(matches!(open(&held, &envelope), Err(Error::SubjectErased { at: told }) if told == at));
+    assert!(is_erased(&there.keys("ada").await) && is_erased(&there.enroll("ada").await));
+    assert!(is_erased(&there.enroll_with("ada", &Enrolment::new().again()).await), "it is undone by cancelling alone");
+    assert!(there.vault().sweep().await?.receipts.is_empty(), "it is not due");
+    there.cancel_erasure("ada").await?;
+    there.cancel_erasure("ada").await?;
+    assert!(open(&here.keys("ada").await?, &envelope)?);
+    // Scheduled again, moved, and due.
+    here.schedule_erasure("ada", at).await?;
+    let sooner = later(&world.clock, Duration::from_secs(60));
+    here.schedule_erasure("ada", sooner).await?;
+    world.clock.advance(Duration::from_secs(60));
+    let swept = there.vault().sweep().await?;
+    assert_eq!((swept.receipts.len(), swept.held), (1, 0));
+    assert!(is_erased(&here.cancel_erasure("ada").await), "too late");
+    assert_eq!(there.vault().sweep().await?, Default::default(), "a tombstone is not due");
+    assert!(matches!(here.schedule_erasure("nobody", at).await, Err(Error::SubjectUnknown)));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_retention_period_ends_in_an_erasure_unless_it_is_prolonged_or_held() -> Result {
+    let world = World::new()?;
+    let vault = world.vault().await?;
+    let customers = vault.default_tenant();
+    let end = later(&world.clock, Duration::from_secs(100));
+    for subject in ["ada", "ben", "cy"] {
+        customers.enroll_with(subject, &Enrolment::new().due_at(end)).await?;
+    }
+    customers.enroll("dee").await?;
+    customers.hold("ben").await?;
+    customers.enroll_with("cy", &Enrolment::new().due_at(later(&world.clock, Duration::from_secs(1000)))).await?;
+    assert!(vault.sweep().await?.receipts.is_empty());
+    world.clock.advance(Duration::from_secs(100));
+    let swept = vault.sweep().await?;
+    assert_eq!((swept.receipts.len(), swept.held), (1, 1));
+    assert!(is_erased(&customers.keys("ada").await));
+    for subject in ["ben", "cy", "dee"] {
+        assert!(customers.keys(subject).await.is_ok());
+    }
+    customers.release("ben").await?;
+    assert_eq!(vault.sweep().await?.receipts.len(), 1);
+    assert!(is_erased(&customers.keys("ben").await));
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_erased_tenant_has_no_keys_and_never_gets_any() -> Result {
+    let world = World::new()?;
+    let (vault, other) = (world.vault().await?, world.vault().await?);
+    let acme = TenantId::new("acme")?;
+    let mut held = Vec::new();
+    for n in 1..=5i64 {
+        held.push(vault.tenant(&acme).enroll(&n).await?);
+    }
+    let envelope = seal(&held[0])?;
+    let neighbour = seal(&vault.default_tenant().enroll("ada").await?)?;
+    let elsewhere = other.tenant(&acme).keys(&1i64).await?;
+    let receipt = vault.erase_tenant(&acme, &whole()).await?;
+    assert!(receipt.tag().is_none() && receipt.is_whole() && receipt.purposes().is_empty());
+    let erased = |result: Result| matches!(result, Err(Error::TenantErased { .. }));
+    assert!(matches!(open(&held[0], &envelope), Err(Error::KeysExpired)));
+    for tenant in [vault.tenant(&acme), world.vault().await?.tenant(&acme)] {
+        assert!(erased(tenant.keys(&1i64).await.map(drop)) && erased(tenant.enroll(&9i64).await.map(drop)));
+        assert!(erased(tenant.enroll_with(&1i64, &Enrolment::new().again()).await.map(drop)));
+        assert!(erased(tenant.rotate(&1i64).await.map(drop)) && erased(tenant.erase(&1i64, &whole()).await.map(drop)));
+    }
+    assert!(open(&elsewhere, &envelope)?);
+    world.pass_max_age();
+    assert!(open(&elsewhere, &envelope).is_err() && erased(other.tenant(&acme).keys(&1i64).await.map(drop)));
+    assert!(open(&other.default_tenant().keys("ada").await?, &neighbour)?, "others are not concerned");
+    assert_eq!(vault.erase_tenant(&acme, &whole()).await?, receipt);
+    // Its tombstones hold no epoch.
+    world.provider.add_key().await?;
+    vault.advance_epoch().await?;
+    world.rewrap_all(&vault).await?;
+    vault.retire_epoch(Epoch::FIRST).await?;
+    assert!(matches!(vault.tenant(&acme).erasure_status(&receipt).await?, ErasureStatus::Final { .. }));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_tenant_that_was_never_seen_is_erased_too() -> Result {
+    let world = World::new()?;
+    let vault = world.vault().await?;
+    let acme = TenantId::new("acme")?;
+    vault.erase_tenant(&acme, &whole()).await?;
+    assert!(matches!(vault.tenant(&acme).enroll("ada").await, Err(Error::TenantErased { .. })));
+    assert!(matches!(world.vault().await?.tenant(&acme).enroll("ada").await, Err(Error::TenantErased { .. })));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_receipt_tells_what_is_gone_and_what_could_still_hold_a_copy() -> Result {
+    let world = World::new()?;
+    let customers = world.customers().await?;
+    let envelope = seal(&customers.enroll("ada").await?)?;
+    customers.rotate_now("ada").await?;
+    let receipt = customers.erase("ada", &whole().reference("case 4711")).await?;
+    let now = later(&world.clock, Duration::ZERO);
+    assert_eq!((receipt.erased_at(), receipt.effective_by()), (now, now.plus(MAX_AGE)));
+    assert_eq!(receipt.reference(), Some("case 4711"));
+    let [billing, default] = receipt.purposes() else { panic!("two purposes") };
+    assert_eq!((billing.purpose.as_str(), billing.line, billing.key_ids.len()), ("billing", 1, 2));
+    assert!(default.key_ids.iter().any(|id| id.as_bytes() == &envelope[1..25]), "the key that the envelope names");
+    let [master] = receipt.master_keys() else { panic!("one master key") };
+    assert_eq!((&master.master, &master.end), (&world.provider.current().await?, &KeyEnd::Lives));
+    let shown = receipt.to_string();
+    assert!(shown.contains("case 4711") && shown.contains("is there; retiring the epoch ends it"));
+    assert!(!shown.contains("ada"));
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_erasure_is_final_once_every_master_key_that_wrapped_the_keys_is_destroyed() -> Result {
+    let world = World::new()?;
+    let vault = world.vault().await?;
+    let customers = vault.default_tenant();
+    let next = async || -> Result<()> {
+        world.provider.add_key().await?;
+        vault.advance_epoch().await?;
+        world.rewrap_all(&vault).await.map(drop)
+    };
+    customers.enroll("ben").await?;
+    next().await?; // epoch 2: ada's line begins here
+    customers.enroll("ada").await?;
+    next().await?; // epoch 3: she is erased here
+    let receipt = customers.erase("ada", &whole()).await?;
+    let epochs =
+        |masters: &[fieldseal::lifecycle::MasterKeyEnd]| masters.iter().map(|m| m.epoch.get()).collect::<Vec<_>>();
+    assert_eq!(epochs(receipt.master_keys()), [2, 3], "no older one ever wrapped her keys");
+    let waits = async || -> Result<Vec<u32>> {
+        match customers.erasure_status(&receipt).await? {
+            ErasureStatus::Erased { waits_for } => Ok(epochs(&waits_for)),
+            other => panic!("{other:?}"),
+        }
+    };
+    vault.retire_epoch(Epoch::new(2).unwrap()).await?;
+    assert_eq!(waits().await?, [3]);
+    next().await?;
+    vault.retire_epoch(Epoch::new(3).unwrap()).await?;
+    assert_eq!(waits().await?, [0; 0], "not before every process has stopped");
+    world.pass_max_age();
+    let status = customers.erasure_status(&receipt).await?;
+    assert_eq!(status, ErasureStatus::Final { vouched_for: vec![] });
+    assert!(world.provider.destruction(&receipt.master_keys()[0].master).await?.is_some());
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_keyring_file_is_final_as_far_as_its_operator_vouches() -> Result {
+    let folder = tempfile::tempdir().unwrap();
+    let keyring = LocalKeyring::generate(folder.path().join("keyring")).await?;
+    let world = World::new()?;
+    let builder = Vault::builder(keyring.clone(), world.store.clone()).clock(world.clock.clone());
+    let vault = builder.journal(world.journal.clone()).build().await?;
+    let customers = vault.default_tenant();
+    customers.enroll("ada").await?;
+    let receipt = customers.erase("ada", &whole()).await?;
+    keyring.add_key().await?;
+    vault.advance_epoch().await?;
+    vault.retire_epoch(Epoch::FIRST).await?;
+    world.pass_max_age();
+    let status = customers.erasure_status(&receipt).await?;
+    assert!(
+        matches!(&status, ErasureStatus::Final { vouched_for } if vouched_for.iter().any(|c| c.contains("backup")))
+    );
+    assert!(status.to_string().contains("as far as the operator vouches"));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_receipt_of_another_tenant_or_journal_is_refused() -> Result {
+    let (world, other) = (World::new()?, World::new()?);
+    let receipt = world.customers().await?.erase("ada", &whole()).await?;
+    let elsewhere = other.customers().await?.erasure_status(&receipt).await;
+    assert!(matches!(elsewhere, Err(Error::InvalidInput(_))));
+    let acme = world.vault().await?.tenant(&TenantId::new("acme")?);
+    assert!(matches!(acme.erasure_status(&receipt).await, Err(Error::InvalidInput(_))));
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_earlier_receipt_holds_beside_a_new_line() -> Result {
+    let world = World::new()?;
+    let customers = world.customers().await?;
+    customers.enroll("ada").await?;
+    let receipt = customers.erase("ada", &whole()).await?;
+    customers.enroll_with("ada", &Enrolment::new().again()).await?;
+    assert!(matches!(customers.erasure_status(&receipt).await?, ErasureStatus::Erased { .. }));
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_erasure_that_did_not_hold_is_undone_with_its_reason() -> Result {
+    let world = World::new()?;
+    let customers = world.customers().await?;
+    let before = world.store.backup().await?;
+    customers.enroll("ada").await?;
+    let enrolled = world.store.backup().await?;
+    let receipt = customers.erase("ada", &whole()).await?;
+    for (backup, reason) in [(enrolled, UndoneReason::KeysAreBack), (before, UndoneReason::TombstoneMissing)] {
+        world.store.restore(backup);
+        assert_eq!(customers.erasure_status(&receipt).await?, ErasureStatus::Undone { reason });
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_longest_max_age_counts_for_when_an_erasure_is_in_force() -> Result {
+    let world = World::new()?;
+    let short = world.builder().max_age(Duration::from_secs(300)).build().await?;
+    let quick = world.builder().max_age(Duration::from_secs(5)).build().await?;
+    quick.default_tenant().enroll("ada").await?; // has read the store's max_age
+    short.set_max_age(Duration::from_secs(900)).await?;
+    let receipt = quick.default_tenant().erase("ada", &whole()).await?;
+    assert_eq!(receipt.effective_by(), receipt.erased_at().plus(Duration::from_secs(900)));
+    Ok(())
+}

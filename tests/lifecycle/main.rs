@@ -1,0 +1,187 @@
+//! The life and death of keys over the in-memory ports. Several vaults on the same ports are several processes.
+//!
+//! `docs/lifecycle.md` names the rules without which the protocol fails; each is held by one of these, or by the tests of
+//! races, faults and crashes beside them.
+#![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
+
+mod epochs;
+mod erasure;
+mod restore;
+mod rotation;
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use fieldseal::clock::Timestamp;
+use fieldseal::id::Purpose;
+use fieldseal::journal::{ErasureJournal as _, JournalEntry, JournalEvent, MemoryJournal};
+use fieldseal::lifecycle::ErasureRequest;
+use fieldseal::provider::LocalKeyring;
+use fieldseal::store::{
+    Epoch, Expected, Filter, KeyStore, MemoryStore, Residue, Scan, ScanPage, SlotId, StoreError, StoredSlot,
+};
+use fieldseal::testing::clock::ManualClock;
+use fieldseal::vault::{Ready, VaultBuilder};
+use fieldseal::{Error, FieldContext, SubjectKeys, Tenant, Vault};
+
+type Result<T = ()> = fieldseal::Result<T>;
+
+/// Ports that several vaults share.
+struct World {
+    provider: Arc<LocalKeyring>,
+    store: Arc<Restorable>,
+    journal: Arc<MemoryJournal>,
+    clock: ManualClock,
+}
+
+impl World {
+    fn new() -> Result<Self> {
+        Ok(Self {
+            provider: Arc::new(LocalKeyring::ephemeral()?),
+            store: Arc::default(),
+            journal: Arc::new(MemoryJournal::new()?),
+            clock: ManualClock::new(),
+        })
+    }
+
+    fn builder(&self) -> VaultBuilder<Ready> {
+        let builder = Vault::builder(self.provider.clone(), self.store.clone()).clock(self.clock.clone());
+        builder.journal(self.journal.clone()).purposes(["billing"])
+    }
+
+    async fn vault(&self) -> Result<Vault> {
+        self.builder().build().await
+    }
+
+    /// The customers, in a process of their own.
+    async fn customers(&self) -> Result<Tenant> {
+        Ok(self.vault().await?.default_tenant())
+    }
+
+    /// As long as any process may use keys that it read.
+    fn pass_max_age(&self) {
+        self.clock.advance(MAX_AGE + Duration::from_millis(1));
+    }
+
+    async fn events(&self) -> Result<Vec<JournalEvent>> {
+        Ok(self.entries().await?.iter().map(|entry| entry.event().clone()).collect())
+    }
+
+    async fn entries(&self) -> Result<Vec<JournalEntry>> {
+        Ok(self.journal.read(0, 10_000).await?)
+    }
+
+    /// Every subject's slot, without its tenant.
+    async fn subjects(&self) -> Result<Vec<StoredSlot>> {
+        let slots = self.store.scan(&Scan::new(Filter::All).limit(1000)).await?.slots;
+        Ok(slots.into_iter().filter(|slot| matches!(slot.id(), SlotId::Subject(..))).collect())
+    }
+
+    /// Everything moves to the current epoch.
+    async fn rewrap_all(&self, vault: &Vault) -> Result<u64> {
+        let (mut next, mut moved) = (None, 0);
+        loop {
+            let page = vault.rewrap_page(next.as_ref(), 3).await?;
+            moved += page.moved;
+            next = page.next;
+            if next.is_none() {
+                return Ok(moved);
+            }
+        }
+    }
+}
+
+/// What a vault is created with where nothing is said.
+const MAX_AGE: Duration = Duration::from_secs(300);
+
+fn context(purpose: &'static str) -> FieldContext<'static> {
+    FieldContext::new("customer", "email", &17i64).unwrap().purpose(purpose)
+}
+
+fn seal(keys: &SubjectKeys) -> Result<Vec<u8>> {
+    seal_for(keys, "default")
+}
+
+fn seal_for(keys: &SubjectKeys, purpose: &'static str) -> Result<Vec<u8>> {
+    keys.seal_bytes(b"ada@example.com", &context(purpose))
+}
+
+fn open(keys: &SubjectKeys, envelope: &[u8]) -> Result<bool> {
+    open_for(keys, envelope, "default")
+}
+
+fn open_for(keys: &SubjectKeys, envelope: &[u8], purpose: &'static str) -> Result<bool> {
+    Ok(keys.open_bytes(envelope, &context(purpose))?.as_deref().is_some_and(|value| value == b"ada@example.com"))
+}
+
+fn whole() -> ErasureRequest {
+    ErasureRequest::new()
+}
+
+fn only(purpose: &str) -> ErasureRequest {
+    ErasureRequest::new().purpose(Purpose::new(purpose).unwrap())
+}
+
+fn is_erased<T>(result: &Result<T>) -> bool {
+    matches!(result, Err(Error::SubjectErased { .. }))
+}
+
+fn millis(n: u64) -> Duration {
+    Duration::from_millis(n)
+}
+
+fn later(clock: &ManualClock, by: Duration) -> Timestamp {
+    use fieldseal::clock::Clock as _;
+    clock.wall().plus(by)
+}
+
+/// A store of which backups are taken, and put in its place again under those who have it open.
+#[derive(Debug, Default)]
+struct Restorable(Mutex<Arc<MemoryStore>>);
+
+impl Restorable {
+    fn now(&self) -> Arc<MemoryStore> {
+        self.0.lock().unwrap().clone()
+    }
+
+    async fn backup(&self) -> Result<MemoryStore> {
+        self.backup_without(|_| false).await
+    }
+
+    async fn backup_without(&self, leave_out: impl Fn(&SlotId) -> bool) -> Result<MemoryStore> {
+        let copy = MemoryStore::new();
+        for slot in self.now().scan(&Scan::new(Filter::All).limit(1000)).await?.slots {
+            if !leave_out(slot.id()) {
+                copy.put(&slot, Expected::Absent).await?;
+            }
+        }
+        Ok(copy)
+    }
+
+    fn restore(&self, backup: MemoryStore) {
+        *self.0.lock().unwrap() = Arc::new(backup);
+    }
+}
+
+#[async_trait::async_trait]
+impl KeyStore for Restorable {
+    async fn load(&self, ids: &[SlotId]) -> std::result::Result<Vec<Option<StoredSlot>>, StoreError> {
+        self.now().load(ids).await
+    }
+
+    async fn put(&self, slot: &StoredSlot, expected: Expected) -> std::result::Result<(), StoreError> {
+        self.now().put(slot, expected).await
+    }
+
+    async fn scan(&self, scan: &Scan) -> std::result::Result<ScanPage, StoreError> {
+        self.now().scan(scan).await
+    }
+
+    async fn raise_floor(&self, epoch: Epoch) -> std::result::Result<(), StoreError> {
+        self.now().raise_floor(epoch).await
+    }
+
+    async fn scrub(&self) -> std::result::Result<Residue, StoreError> {
+        self.now().scrub().await
+    }
+}

@@ -1,0 +1,482 @@
+//! Crashes and restored backups: what is finished, what is refused, what a replay does.
+
+use fieldseal::journal::ErasureJournal;
+use fieldseal::lifecycle::ErasureStatus;
+use fieldseal::vault::Enrolment;
+
+use super::*;
+
+async fn behind(world: &World) -> Result<u64> {
+    match world.vault().await {
+        Err(Error::StoreBehindJournal { missing }) => Ok(missing),
+        Err(e) => Err(e),
+        Ok(_) => Ok(0),
+    }
+}
+
+async fn replay(world: &World) -> Result<(Tenant, fieldseal::vault::Replayed)> {
+    let (vault, replayed) = world.builder().replay().await?;
+    Ok((vault.default_tenant(), replayed))
+}
+
+#[tokio::test]
+async fn a_restored_backup_does_not_undo_an_erasure() -> Result {
+    let world = World::new()?;
+    let customers = world.customers().await?;
+    let (ada, ben) = (seal(&customers.enroll("ada").await?)?, seal(&customers.enroll("ben").await?)?);
+    let backup = world.store.backup().await?;
+    let receipt = customers.erase("ada", &whole()).await?;
+    drop(customers);
+    world.store.restore(backup);
+    assert_eq!(behind(&world).await?, 1);
+    assert_eq!(behind(&world).await?, 1, "asking again changes nothing");
+    let (customers, replayed) = replay(&world).await?;
+    assert_eq!(replayed.erasures, 1);
+    assert!(is_erased(&customers.keys("ada").await) && is_erased(&world.customers().await?.enroll("ada").await));
+    assert!(open(&customers.keys("ben").await?, &ben)?);
+    assert!(open(&customers.keys("ben").await?, &ada).is_err());
+    assert!(matches!(customers.erasure_status(&receipt).await?, ErasureStatus::Erased { .. }));
+    assert_eq!(behind(&world).await?, 0);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_backup_from_before_the_subject_was_enrolled_gets_its_tombstone() -> Result {
+    let world = World::new()?;
+    let customers = world.customers().await?;
+    customers.enroll("ben").await?;
+    let backup = world.store.backup().await?;
+    customers.enroll("ada").await?;
+    customers.erase("ada", &whole()).await?;
+    drop(customers);
+    world.store.restore(backup);
+    assert_eq!(behind(&world).await?, 1, "else she would be enrolled again as if new");
+    let (customers, _) = replay(&world).await?;
+    assert!(is_erased(&customers.enroll("ada").await));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_replay_never_destroys_a_higher_line() -> Result {
+    let world = World::new()?;
+    let customers = world.customers().await?;
+    customers.enroll("ada").await?;
+    let first = world.store.backup().await?;
+    customers.erase("ada", &whole()).await?;
+    let envelope = seal(&customers.enroll_with("ada", &Enrolment::new().again()).await?)?;
+    let second = world.store.backup().await?;
+    drop(customers);
+    // The backup knows line 2: nothing is missing, and a replay leaves it.
+    world.store.restore(second);
+    let (customers, replayed) = replay(&world).await?;
+    assert_eq!(replayed.erasures, 0);
+    assert!(open(&customers.keys("ada").await?, &envelope)?);
+    drop(customers);
+    // The older one knows line 1: that is destroyed; line 2 is lost with the store, and its number is not taken again.
+    world.store.restore(first);
+    assert_eq!(behind(&world).await?, 1);
+    let (customers, _) = replay(&world).await?;
+    assert!(is_erased(&customers.keys("ada").await));
+    let keys = customers.enroll_with("ada", &Enrolment::new().again()).await?;
+    assert!(open(&keys, &envelope).is_err());
+    let lines = world.events().await?.into_iter().filter_map(|event| match event {
+        JournalEvent::Reenrolled { line, .. } => Some(line),
+        _ => None,
+    });
+    assert_eq!(lines.max(), Some(3));
+    drop(customers);
+    assert_eq!(behind(&world).await?, 0, "and nothing takes it for the erased one");
+    assert!(open(&world.customers().await?.keys("ada").await?, &seal(&keys)?)?);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_line_is_above_what_the_journal_says_was_erased() -> Result {
+    let world = World::new()?;
+    let customers = world.customers().await?;
+    customers.enroll("ben").await?;
+    let backup = world.store.backup().await?;
+    // Erased without ever having been enrolled: no other entry names her line.
+    customers.erase("ada", &whole()).await?;
+    drop(customers);
+    world.store.restore(backup);
+    let (customers, _) = replay(&world).await?;
+    let keys = customers.enroll_with("ada", &Enrolment::new().again()).await?;
+    drop(customers);
+    assert_eq!(behind(&world).await?, 0);
+    assert!(open(&world.customers().await?.keys("ada").await?, &seal(&keys)?)?, "line 2 is no line that was erased");
+    Ok(())
+}
+
+#[tokio::test]
+async fn holds_and_schedules_come_back_with_a_replay() -> Result {
+    let world = World::new()?;
+    let customers = world.customers().await?;
+    let at = later(&world.clock, Duration::from_secs(1000));
+    let mut sealed = Vec::new();
+    for subject in ["ada", "ben", "cy", "dee"] {
+        sealed.push(seal(&customers.enroll(subject).await?)?);
+    }
+    customers.hold("cy").await?;
+    customers.schedule_erasure("dee", at).await?;
+    let backup = world.store.backup().await?;
+    customers.hold("ada").await?;
+    customers.schedule_erasure("ben", at).await?;
+    customers.release("cy").await?;
+    customers.cancel_erasure("dee").await?;
+    drop(customers);
+    world.store.restore(backup);
+    // None of it is an erasure, so the next vault puts it right by itself.
+    let customers = world.customers().await?;
+    assert!(is_erased(&customers.keys("ben").await));
+    assert!(open(&customers.keys("dee").await?, &sealed[3])?);
+    assert!(matches!(customers.erase("ada", &whole()).await, Err(Error::SubjectHeld)));
+    customers.erase("cy", &whole()).await?;
+    world.clock.advance(Duration::from_secs(1000));
+    assert_eq!(customers.vault().sweep().await?.receipts.len(), 1, "ben's");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_hold_that_only_the_journal_knows_of_stands() -> Result {
+    let world = World::new()?;
+    let customers = world.customers().await?;
+    customers.enroll("ada").await?;
+    let unheld = world.store.backup().await?;
+    customers.hold("ada").await?;
+    // Under the running process: the slot says nothing of a hold.
+    world.store.restore(unheld);
+    assert!(matches!(customers.erase("ada", &whole()).await, Err(Error::SubjectHeld)));
+    assert!(customers.keys("ada").await.is_ok());
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_intent_without_done_is_finished_by_the_next_vault() -> Result {
+    let world = World::new()?;
+    let customers = world.customers().await?;
+    customers.enroll("ada").await?;
+    let alive = world.store.backup().await?;
+    customers.erase("ada", &whole()).await?;
+    drop(customers);
+    // What a crash behind the intent leaves: the journal without its last entry, the store as it was.
+    let world = World { journal: Arc::new(without_last(&world).await?), ..world };
+    world.store.restore(alive);
+    let customers = world.customers().await?;
+    assert!(is_erased(&customers.keys("ada").await));
+    assert!(matches!(world.events().await?.last(), Some(JournalEvent::ErasureDone { .. })));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_tombstone_without_done_is_entered_as_done_by_the_next_vault() -> Result {
+    let world = World::new()?;
+    let customers = world.customers().await?;
+    customers.enroll("ada").await?;
+    customers.erase("ada", &whole()).await?;
+    drop(customers);
+    let tombstone = world.subjects().await?.remove(0);
+    let world = World { journal: Arc::new(without_last(&world).await?), ..world };
+    world.customers().await?;
+    assert!(matches!(world.events().await?.last(), Some(JournalEvent::ErasureDone { .. })));
+    assert_eq!(world.subjects().await?.remove(0).revision(), tombstone.revision(), "and is not written again");
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_enrolment_finishes_what_crashed_before_it_answers() -> Result {
+    let world = World::new()?;
+    let running = world.customers().await?;
+    running.enroll("ben").await?;
+    intend(&world, "ada").await?;
+    let tail = world.events().await?.len();
+    assert!(is_erased(&running.enroll("ada").await), "her tombstone is on its way");
+    assert!(matches!(&world.events().await?[tail..], [JournalEvent::ErasureDone { .. }]));
+    let keys = running.enroll_with("ada", &Enrolment::new().again()).await?;
+    assert!(open(&world.customers().await?.keys("ada").await?, &seal(&keys)?)?);
+    Ok(())
+}
+
+/// What a process leaves that dies behind the intent of an erasure: the entry of one that another world carries out.
+async fn intend(world: &World, subject: &str) -> Result {
+    let journal = MemoryJournal::with_id(world.journal.id().await?);
+    for entry in world.entries().await? {
+        journal.append(&entry, &journal.head().await?).await?;
+    }
+    let store = Restorable(Mutex::new(Arc::new(world.store.backup().await?)));
+    let twin = World {
+        provider: world.provider.clone(),
+        store: Arc::new(store),
+        journal: Arc::new(journal),
+        clock: world.clock.clone(),
+    };
+    twin.customers().await?.erase(subject, &whole()).await?;
+    let entries = twin.entries().await?;
+    let intent = |entry: &&JournalEntry| matches!(entry.event(), JournalEvent::ErasureIntended { .. });
+    let intent = entries.iter().rev().find(intent).unwrap();
+    world.journal.append(intent, &world.journal.head().await?).await?;
+    Ok(())
+}
+
+/// The journal as it was before its last entry: a crash came between.
+async fn without_last(world: &World) -> Result<MemoryJournal> {
+    let entries = world.entries().await?;
+    let journal = MemoryJournal::with_id(world.journal.id().await?);
+    for entry in &entries[..entries.len() - 1] {
+        journal.append(entry, &journal.head().await?).await?;
+    }
+    Ok(journal)
+}
+
+#[tokio::test]
+async fn a_journal_that_lacks_what_the_store_has_seen_is_refused() -> Result {
+    let world = World::new()?;
+    world.customers().await?.erase("ada", &whole()).await?;
+    world.vault().await?; // which sees it applied
+    let shorter = World { journal: Arc::new(without_last(&world).await?), ..world };
+    assert!(matches!(shorter.vault().await, Err(Error::JournalTruncated)));
+    assert!(matches!(replay(&shorter).await, Err(Error::JournalTruncated)));
+    // As long, and another: its last entry was replaced.
+    let entry = JournalEntry::store_wide(later(&shorter.clock, MAX_AGE), JournalEvent::MaxAgeRaised { millis: 1 });
+    shorter.journal.append(&entry, &shorter.journal.head().await?).await?;
+    assert!(matches!(shorter.vault().await, Err(Error::JournalTruncated)));
+    shorter.journal.append(&entry, &shorter.journal.head().await?).await?;
+    assert!(matches!(shorter.vault().await, Err(Error::JournalTruncated)), "longer, and another before");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_restore_under_a_running_process_is_noticed_within_max_age() -> Result {
+    let world = World::new()?;
+    let (running, eraser) = (world.customers().await?, world.customers().await?);
+    let envelope = seal(&running.enroll("ada").await?)?;
+    let backup = world.store.backup().await?;
+    eraser.erase("ada", &whole()).await?;
+    drop(eraser);
+    world.pass_max_age();
+    assert!(is_erased(&running.keys("ada").await));
+    world.store.restore(backup);
+    let unnoticed = running.keys("ada").await?; // the second line is not the first
+    assert!(open(&unnoticed, &envelope)?);
+    world.pass_max_age();
+    for _ in 0..2 {
+        assert!(matches!(running.keys("ada").await, Err(Error::StoreBehindJournal { .. })));
+        assert!(matches!(running.enroll("ben").await, Err(Error::StoreBehindJournal { .. })));
+    }
+    assert!(open(&unnoticed, &envelope).is_err());
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_store_that_went_back_with_nothing_erased_is_noticed_too() -> Result {
+    let world = World::new()?;
+    let running = world.customers().await?;
+    running.enroll("ada").await?;
+    let backup = world.store.backup().await?;
+    running.hold("ada").await?;
+    running.release("ada").await?;
+    world.pass_max_age();
+    running.keys("ada").await?; // sees that much applied
+    world.store.restore(backup);
+    world.pass_max_age();
+    assert!(matches!(running.keys("ada").await, Err(Error::StoreBehindJournal { .. })));
+    world.customers().await?; // a new one begins from what is there
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_writer_from_before_a_restore_overwrites_nothing() -> Result {
+    let world = World::new()?;
+    let customers = world.customers().await?;
+    customers.enroll("ada").await?;
+    let old = world.subjects().await?.remove(0);
+    let backup = world.store.backup().await?;
+    customers.rotate_now("ada").await?;
+    let seen = world.subjects().await?.remove(0);
+    world.store.restore(backup);
+    customers.rotate_now("ada").await?; // another second version
+    let current = world.subjects().await?.remove(0);
+    assert_ne!(current.revision(), seen.revision(), "a revision never comes again");
+    assert!(world.store.put(&old, Expected::Revision(seen.revision())).await.is_err());
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_single_slot_that_was_restored_by_hand_takes_a_full_replay() -> Result {
+    let world = World::new()?;
+    let customers = world.customers().await?;
+    let envelope = seal(&customers.enroll("ada").await?)?;
+    let live = world.subjects().await?.remove(0);
+    let receipt = customers.erase("ada", &whole()).await?;
+    world.vault().await?; // `applied` is past it
+    let tombstone = world.subjects().await?.remove(0);
+    world.store.put(&live, Expected::Revision(tombstone.revision())).await?;
+    assert_eq!(behind(&world).await?, 0, "nothing looks before `applied`");
+    assert!(matches!(customers.erasure_status(&receipt).await?, ErasureStatus::Undone { .. }), "but the receipt tells");
+    let vault = world.vault().await?;
+    assert!(open(&vault.default_tenant().keys("ada").await?, &envelope)?);
+    assert_eq!(vault.replay_journal().await?.erasures, 1);
+    assert!(is_erased(&vault.default_tenant().keys("ada").await));
+    Ok(())
+}
+
+#[tokio::test]
+async fn erasing_again_mends_what_came_back() -> Result {
+    let world = World::new()?;
+    let customers = world.customers().await?;
+    customers.enroll("ada").await?;
+    let live = world.subjects().await?.remove(0);
+    customers.erase("ada", &whole()).await?;
+    let tombstone = world.subjects().await?.remove(0);
+    world.store.put(&live, Expected::Revision(tombstone.revision())).await?;
+    let done = |events: Vec<JournalEvent>| {
+        events.iter().filter(|event| matches!(event, JournalEvent::ErasureDone { .. })).count()
+    };
+    assert_eq!(done(world.events().await?), 1);
+    customers.erase("ada", &whole()).await?;
+    assert!(is_erased(&world.customers().await?.keys("ada").await));
+    assert_eq!(done(world.events().await?), 2, "a later master key may have wrapped what came back");
+    Ok(())
+}
+
+#[tokio::test]
+async fn finality_counts_the_master_keys_that_the_journal_names_not_those_that_the_store_remembers() -> Result {
+    let world = World::new()?;
+    let vault = world.vault().await?;
+    vault.default_tenant().enroll("ada").await?;
+    let first = world.store.backup().await?;
+    world.provider.add_key().await?;
+    vault.advance_epoch().await?;
+    world.rewrap_all(&vault).await?;
+    // A backup taken here has her keys under the second master key. The store goes back to the first.
+    drop(vault);
+    world.store.restore(first);
+    let receipt = world.customers().await?.erase("ada", &whole()).await?;
+    let epochs: Vec<u32> = receipt.master_keys().iter().map(|master| master.epoch.get()).collect();
+    assert_eq!(epochs, [1, 2]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_erased_tenant_is_erased_again_after_a_restore() -> Result {
+    let world = World::new()?;
+    let vault = world.vault().await?;
+    let acme = fieldseal::TenantId::new("acme")?;
+    vault.tenant(&acme).enroll("ada").await?;
+    let backup = world.store.backup().await?;
+    vault.erase_tenant(&acme, &whole()).await?;
+    drop(vault);
+    world.store.restore(backup);
+    assert_eq!(behind(&world).await?, 1);
+    let (vault, replayed) = world.builder().replay().await?;
+    assert_eq!(replayed.tenants, 1);
+    assert!(matches!(vault.tenant(&acme).keys("ada").await, Err(Error::TenantErased { .. })));
+    assert_eq!(behind(&world).await?, 0);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_tenant_that_the_backup_does_not_have_gets_a_new_root_after_a_replay_alone() -> Result {
+    let world = World::new()?;
+    let vault = world.vault().await?;
+    let acme = fieldseal::TenantId::new("acme")?;
+    let empty = world.store.backup().await?;
+    let envelope = seal(&vault.tenant(&acme).enroll("ada").await?)?;
+    let full = world.store.backup().await?;
+    vault.tenant(&acme).erase("ben", &whole()).await?;
+    drop(vault);
+    world.store.restore(empty);
+    assert_eq!(behind(&world).await?, 1, "the tenant's root is lost");
+    let (vault, replayed) = world.builder().replay().await?;
+    assert_eq!((replayed.roots_lost, replayed.erasures), (1, 0));
+    let keys = vault.tenant(&acme).enroll("ada").await?;
+    assert!(open(&keys, &envelope).is_err(), "her old keys are lost with the store");
+    drop(vault);
+    assert_eq!(behind(&world).await?, 0);
+    // A later backup with the root that was given up is not taken for the store.
+    world.store.restore(full);
+    let vault = world.vault().await;
+    let refused = match vault {
+        Ok(vault) => vault.tenant(&acme).keys("ada").await.map(drop),
+        Err(e) => Err(e),
+    };
+    assert!(refused.is_err());
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_erasure_under_way_in_another_process_is_left_to_it_for_max_age() -> Result {
+    let world = World::new()?;
+    let running = world.customers().await?;
+    running.enroll("ada").await?;
+    let live = world.subjects().await?.remove(0);
+    world.pass_max_age();
+    intend(&world, "ada").await?;
+    let intended = world.events().await?.len();
+    let _ = running.keys("somebody else").await; // looks again
+    assert_eq!(world.subjects().await?.remove(0).revision(), live.revision(), "whoever intends it is at it");
+    world.pass_max_age();
+    let _ = running.keys("somebody else").await;
+    assert!(is_erased(&running.keys("ada").await), "it did not come to it");
+    assert!(matches!(&world.events().await?[intended..], [JournalEvent::ErasureDone { .. }]));
+    Ok(())
+}
+
+#[tokio::test]
+async fn applied_moves_as_far_as_was_checked_and_builds_read_on_from_there() -> Result {
+    let world = World::new()?;
+    let customers = world.customers().await?;
+    for n in 1..=50i64 {
+        customers.erase(&n, &whole()).await?;
+    }
+    world.vault().await?;
+    let journal = Arc::new(Watched { journal: world.journal.clone(), read: Mutex::default() });
+    let builder = Vault::builder(world.provider.clone(), world.store.clone()).clock(world.clock.clone());
+    builder.journal(journal.clone()).purposes(["billing"]).build().await?;
+    // The first page, where the root stands, is read in any case.
+    let read = journal.read.lock().unwrap().clone();
+    assert!(read.iter().all(|from| *from == 0), "{read:?}");
+    Ok(())
+}
+
+/// Remembers where it was read from.
+#[derive(Debug)]
+struct Watched {
+    journal: Arc<MemoryJournal>,
+    read: Mutex<Vec<u64>>,
+}
+
+type JournalResult<T> = std::result::Result<T, fieldseal::journal::JournalError>;
+
+#[async_trait::async_trait]
+impl ErasureJournal for Watched {
+    async fn id(&self) -> JournalResult<fieldseal::journal::JournalId> {
+        self.journal.id().await
+    }
+
+    async fn head(&self) -> JournalResult<fieldseal::journal::Head> {
+        self.journal.head().await
+    }
+
+    async fn append(
+        &self,
+        entry: &JournalEntry,
+        expected: &fieldseal::journal::Head,
+    ) -> JournalResult<fieldseal::journal::Head> {
+        self.journal.append(entry, expected).await
+    }
+
+    async fn read(&self, from: u64, limit: usize) -> JournalResult<Vec<JournalEntry>> {
+        self.read.lock().unwrap().push(from);
+        self.journal.read(from, limit).await
+    }
+
+    async fn read_of(
+        &self,
+        tenant: Option<&fieldseal::TenantId>,
+        tag: Option<&fieldseal::store::Tag>,
+        up_to: &fieldseal::journal::Head,
+    ) -> JournalResult<Vec<JournalEntry>> {
+        self.journal.read_of(tenant, tag, up_to).await
+    }
+}

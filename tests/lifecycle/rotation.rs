@@ -1,0 +1,195 @@
+//! New data keys: held by everybody before anybody seals under them.
+
+use super::*;
+
+/// The key that an envelope names.
+fn key_of(envelope: &[u8]) -> &[u8] {
+    &envelope[1..25]
+}
+
+#[tokio::test]
+async fn a_new_key_is_sealed_under_once_every_process_can_hold_it() -> Result {
+    let world = World::new()?;
+    let (here, there) = (world.customers().await?, world.customers().await?);
+    let old = seal(&here.enroll("ada").await?)?;
+    let held_before = there.keys("ada").await?;
+    let from = here.rotate("ada").await?;
+    assert_eq!(from, later(&world.clock, MAX_AGE));
+    assert_eq!(key_of(&seal(&here.keys("ada").await?)?), key_of(&old), "it waits");
+    world.clock.advance(MAX_AGE - millis(1));
+    let before = here.keys("ada").await?;
+    assert!(open(&held_before, &seal(&before)?)?, "whoever read before the rotation opens what is sealed until then");
+    world.clock.advance(millis(1));
+    let new = seal(&before)?;
+    assert_ne!(key_of(&new), key_of(&old), "now it is sealed under");
+    world.clock.advance(millis(1));
+    assert!(matches!(open(&held_before, &new), Err(Error::KeysExpired)), "nobody still has keys without it");
+    let fresh = there.keys("ada").await?;
+    assert!(open(&fresh, &new)? && open(&fresh, &old)?);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_key_that_waits_is_not_rotated_again() -> Result {
+    let world = World::new()?;
+    let customers = world.customers().await?;
+    customers.enroll("ada").await?;
+    let from = customers.rotate("ada").await?;
+    let slot = world.subjects().await?.remove(0);
+    world.clock.advance(Duration::from_secs(10));
+    assert_eq!(world.customers().await?.rotate("ada").await?, from);
+    assert_eq!(world.subjects().await?.remove(0).revision(), slot.revision(), "nothing was written");
+    world.pass_max_age();
+    assert!(customers.rotate("ada").await? > from, "its time has come, so the next one may");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_key_is_dated_from_when_it_has_landed() -> Result {
+    let world = World::new()?;
+    world.customers().await?.enroll("ada").await?;
+    // The write that brings the key takes a minute.
+    let slow = Arc::new(Slow { store: world.store.clone(), clock: world.clock.clone() });
+    let builder = Vault::builder(world.provider.clone(), slow).clock(world.clock.clone());
+    let vault = builder.journal(world.journal.clone()).build().await?;
+    let begun = later(&world.clock, Duration::ZERO);
+    let from = vault.default_tenant().rotate("ada").await?;
+    assert!(from >= begun.plus(Duration::from_secs(60) + MAX_AGE), "who read a moment before it landed has max_age");
+    Ok(())
+}
+
+/// Time passes while it writes.
+#[derive(Debug)]
+struct Slow {
+    store: Arc<Restorable>,
+    clock: ManualClock,
+}
+
+#[async_trait::async_trait]
+impl KeyStore for Slow {
+    async fn load(&self, ids: &[SlotId]) -> std::result::Result<Vec<Option<StoredSlot>>, StoreError> {
+        self.store.load(ids).await
+    }
+
+    async fn put(&self, slot: &StoredSlot, expected: Expected) -> std::result::Result<(), StoreError> {
+        self.clock.advance(Duration::from_secs(60));
+        self.store.put(slot, expected).await
+    }
+
+    async fn scan(&self, scan: &Scan) -> std::result::Result<ScanPage, StoreError> {
+        self.store.scan(scan).await
+    }
+
+    async fn raise_floor(&self, epoch: Epoch) -> std::result::Result<(), StoreError> {
+        self.store.raise_floor(epoch).await
+    }
+
+    async fn scrub(&self) -> std::result::Result<Residue, StoreError> {
+        self.store.scrub().await
+    }
+}
+
+#[tokio::test]
+async fn a_raised_max_age_counts_for_the_date() -> Result {
+    let world = World::new()?;
+    let (old, other) = (world.vault().await?, world.vault().await?);
+    old.default_tenant().enroll("ada").await?; // has read the store's max_age
+    other.set_max_age(Duration::from_secs(3600)).await?;
+    assert_eq!(old.default_tenant().rotate("ada").await?, later(&world.clock, Duration::from_secs(3600)));
+    Ok(())
+}
+
+#[tokio::test]
+async fn after_a_leak_the_new_key_is_sealed_under_at_once() -> Result {
+    let world = World::new()?;
+    let (here, there) = (world.customers().await?, world.customers().await?);
+    let held = here.enroll("ada").await?;
+    let old = seal(&held)?;
+    let elsewhere = there.keys("ada").await?;
+    here.rotate_now("ada").await?;
+    assert!(matches!(seal(&held), Err(Error::KeysExpired)), "nothing is sealed under the old one in this process");
+    let new = seal(&here.keys("ada").await?)?;
+    assert_ne!(key_of(&new), key_of(&old));
+    assert!(matches!(open(&elsewhere, &new), Err(Error::KeyNotHeld)));
+    let refreshed = there.refresh(&elsewhere).await?;
+    assert!(open(&refreshed, &new)? && open(&refreshed, &old)?);
+    Ok(())
+}
+
+#[tokio::test]
+async fn after_a_leak_a_key_that_waits_is_taken() -> Result {
+    let world = World::new()?;
+    let customers = world.customers().await?;
+    let old = seal(&customers.enroll("ada").await?)?;
+    customers.rotate("ada").await?;
+    customers.rotate_now("ada").await?;
+    let keys = customers.keys("ada").await?;
+    let new = seal(&keys)?;
+    assert_ne!(key_of(&new), key_of(&old));
+    world.pass_max_age();
+    assert_eq!(key_of(&seal(&customers.keys("ada").await?)?), key_of(&new), "there is no third");
+    Ok(())
+}
+
+#[tokio::test]
+async fn every_purpose_that_lives_is_rotated() -> Result {
+    let world = World::new()?;
+    let customers = world.customers().await?;
+    let keys = customers.enroll("ada").await?;
+    let old = [seal_for(&keys, "default")?, seal_for(&keys, "billing")?];
+    customers.rotate_now("ada").await?;
+    let keys = customers.keys("ada").await?;
+    for (purpose, old) in ["default", "billing"].into_iter().zip(&old) {
+        assert_ne!(key_of(&seal_for(&keys, purpose)?), key_of(old));
+        assert!(open_for(&keys, old, purpose)?);
+    }
+    customers.erase("ada", &only("billing")).await?;
+    customers.rotate_now("ada").await?;
+    let keys = customers.keys("ada").await?;
+    assert!(matches!(seal_for(&keys, "billing"), Err(Error::PurposeErased { .. })), "an erased one stays erased");
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_is_not_there_is_not_rotated() -> Result {
+    let world = World::new()?;
+    let customers = world.customers().await?;
+    assert!(matches!(customers.rotate("ada").await, Err(Error::SubjectUnknown)));
+    customers.enroll("ada").await?;
+    customers.schedule_erasure("ada", later(&world.clock, Duration::from_secs(60))).await?;
+    assert!(is_erased(&customers.rotate("ada").await));
+    customers.erase("ada", &whole()).await?;
+    assert!(is_erased(&customers.rotate("ada").await));
+    assert!(is_erased(&customers.rotate_now("ada").await));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_purpose_has_at_most_64_keys_and_loses_none() -> Result {
+    let world = World::new()?;
+    let customers = world.customers().await?;
+    let first = seal(&customers.enroll("ada").await?)?;
+    for _ in 1..64 {
+        customers.rotate_now("ada").await?;
+    }
+    assert!(matches!(customers.rotate_now("ada").await, Err(Error::InvalidInput(_))));
+    assert!(matches!(customers.rotate("ada").await, Err(Error::InvalidInput(_))));
+    assert!(open(&customers.keys("ada").await?, &first)?);
+    Ok(())
+}
+
+#[tokio::test]
+async fn values_move_to_the_new_key_when_they_are_resealed() -> Result {
+    let world = World::new()?;
+    let customers = world.customers().await?;
+    let old = seal(&customers.enroll("ada").await?)?;
+    customers.rotate("ada").await?;
+    let keys = customers.keys("ada").await?;
+    assert_eq!(keys.reseal_bytes(&old, &context("default"))?, None, "the new key waits");
+    world.pass_max_age();
+    let keys = customers.keys("ada").await?;
+    let new = keys.reseal_bytes(&old, &context("default"))?.unwrap();
+    assert_eq!(key_of(&new), key_of(&seal(&keys)?));
+    assert!(open(&keys, &new)? && keys.reseal_bytes(&new, &context("default"))?.is_none());
+    Ok(())
+}
