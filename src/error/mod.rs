@@ -64,7 +64,7 @@ pub enum Error {
     Conflict,
     /// The key store lacks what the journal says was done: it was restored from a backup. Replay the journal.
     StoreBehindJournal {
-        /// How many entries of the journal are not in the store.
+        /// How much of it was found missing: erasures, or entries where a running process saw the store go back. At least 1.
         missing: u64,
     },
     /// The journal lacks entries that the key store has seen: restore the journal.
