@@ -47,7 +47,7 @@ DESIGN = dict(
     strict=True,          # a missing slot or a lower tombstone counts as behind the journal; False: only a live line does
     hold_journal=True,    # holds are decided by the journal, in the append that writes the intent; False: by a flag in the slot
     line_journal=True,    # a new line is one above every line in slot and journal; False: in the slot
-    applied_atomic=True,  # `applied` moves in one transaction with the check of the slots it covers; False: compare-and-swap only
+    applied_atomic=False, # `applied` moves by compare-and-swap; True: in one transaction with the check of the slots that it covers
     recheck=True,         # each max_age a process verifies the entries after `applied`; False: only that `applied` did not fall
     masters=True,         # a new epoch's master key is journalled before the epoch is put, and finality reads the journal
     confirm=True,         # rotation dates a pending version only after its put was confirmed
@@ -522,11 +522,11 @@ VARIANTS = {
     'live-only':        (dict(strict=False), 'restore2', 'I7'),
     'hold-in-slot':     (dict(hold_journal=False), 'hold', 'I6'),
     'line-from-slot':   (dict(line_journal=False, strict=False), 'restore3', 'I7'),
-    'applied-by-cas':   (dict(applied_atomic=False, stopped=False), 'restore', 'I4'),
+    'applied-running':  (dict(stopped=False), 'restore', 'I4'),        # only one transaction would mend this one
     'applied-only':     (dict(recheck=False, stopped=False), 'restore', 'I9'),
     'masters-in-store': (dict(masters=False), 'final', 'I8'),
     'dated-at-once':    (dict(confirm=False), 'pending', 'I10'),
-    'restore-running':  (dict(stopped=False), 'retire', 'I1'),     # nothing else above mends this one
+    'restore-running':  (dict(stopped=False), 'retire', 'I1'),     # nothing above mends this one
 }
 
 def report(name, cname, D, traces, stop='', limit=3_000_000, seconds=600):
