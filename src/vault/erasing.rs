@@ -51,7 +51,7 @@ impl Tenant {
                 let lines = self.lines_of(slot.as_ref(), history, extent)?;
                 let covered =
                     |by: fn(&History, &Purpose) -> u32| lines.iter().all(|l| by(history, &l.purpose) >= l.line);
-                let concluded = covered(History::done_line);
+                let concluded = covered(History::done_line) && !history.whole_is_open;
                 // A schedule is fulfilled by an intent of the whole subject alone.
                 if covered(History::destroyed_line) && !(whole && history.scheduled.is_some()) {
                     return Ok((None, (lines, concluded)));
@@ -61,7 +61,7 @@ impl Tenant {
                 }
                 gate(history)?;
                 let event = JournalEvent::ErasureIntended { whole, lines: lines.clone() };
-                Ok((Some(event), (lines, concluded)))
+                Ok((Some(event), (lines, false)))
             };
             let (lines, concluded) = self.decide(tag, decide).await?;
             // Another purpose may have been enrolled since the slot was read: then the intent must name it too.
@@ -127,7 +127,8 @@ impl Tenant {
         for _ in 0..APPENDS {
             let head = journal.head().await?;
             let history = History::of(&journal.read_of(Some(self.id()), Some(tag), &head).await?);
-            if !again && lines.iter().all(|l| history.done_line(&l.purpose) >= l.line) {
+            let said = lines.iter().all(|l| history.done_line(&l.purpose) >= l.line) && !history.whole_is_open;
+            if said && !again {
                 return Ok(());
             }
             let until = highest_epoch(&journal.read_of(None, None, &head).await?);

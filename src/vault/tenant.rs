@@ -242,7 +242,11 @@ impl Tenant {
         if complete && !enrolment.is_again() {
             return Ok(History::default());
         }
-        self.history(tag).await
+        // A process that knew the tenant before it was erased must not make anything in it.
+        match self.part.history(&self.vault.0).await?.erased() {
+            Some(at) => Err(Error::TenantErased { at }),
+            None => self.history(tag).await,
+        }
     }
 
     /// What is known of each subject, from the cache or the store.

@@ -271,6 +271,63 @@ async fn an_erased_tenant_has_no_keys_and_never_gets_any() -> Result {
 }
 
 #[tokio::test]
+async fn nobody_makes_anything_in_a_tenant_that_was_erased_meanwhile() -> Result {
+    let world = World::new()?;
+    let (vault, other) = (world.vault().await?, world.vault().await?);
+    let acme = TenantId::new("acme")?;
+    other.tenant(&acme).enroll("ada").await?; // has the tenant's keys for a while
+    vault.erase_tenant(&acme, &whole()).await?;
+    assert!(matches!(other.tenant(&acme).enroll("ben").await, Err(Error::TenantErased { .. })));
+    assert!(matches!(other.tenant(&acme).erase("ada", &whole()).await, Err(Error::TenantErased { .. })));
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_an_erased_tenant_has_left_is_buried_and_holds_no_epoch() -> Result {
+    let world = World::new()?;
+    let vault = world.vault().await?;
+    let acme = TenantId::new("acme")?;
+    vault.tenant(&acme).enroll("ada").await?;
+    let live = world.subjects().await?.remove(0);
+    vault.erase_tenant(&acme, &whole()).await?;
+    let tombstone = world.subjects().await?.remove(0);
+    // As a write does that was under way when the tenant was erased.
+    world.store.put(&live, Expected::Revision(tombstone.revision())).await?;
+    world.provider.add_key().await?;
+    vault.advance_epoch().await?;
+    assert!(matches!(vault.retire_epoch(Epoch::FIRST).await, Err(Error::EpochInUse { slots: 1 })));
+    assert_eq!(world.rewrap_all(&vault).await?, 1);
+    vault.retire_epoch(Epoch::FIRST).await?;
+    assert_eq!(world.subjects().await?.remove(0).epoch(), None);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_schedule_is_fulfilled_by_an_erasure_of_the_whole_subject_alone() -> Result {
+    let world = World::new()?;
+    let customers = world.customers().await?;
+    customers.enroll("ada").await?;
+    let at = later(&world.clock, Duration::from_secs(3600));
+    customers.schedule_erasure("ada", at).await?;
+    for purpose in ["billing", "default"] {
+        customers.erase("ada", &only(purpose)).await?;
+    }
+    let again = Enrolment::new().again();
+    let refused = customers.enroll_with("ada", &again).await;
+    assert!(
+        matches!(refused, Err(Error::SubjectErased { at: told }) if told == at),
+        "new keys would be destroyed by it"
+    );
+    customers.erase("ada", &whole()).await?;
+    let envelope = seal(&customers.enroll_with("ada", &again).await?)?;
+    world.clock.advance(Duration::from_secs(3601));
+    let customers = world.customers().await?;
+    assert!(customers.vault().sweep().await?.receipts.is_empty());
+    assert!(open(&customers.keys("ada").await?, &envelope)?);
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_tenant_that_was_never_seen_is_erased_too() -> Result {
     let world = World::new()?;
     let vault = world.vault().await?;

@@ -268,6 +268,21 @@ async fn a_restore_under_a_running_process_is_noticed_within_max_age() -> Result
 }
 
 #[tokio::test]
+async fn an_erasure_that_a_running_process_never_saw_in_the_store_is_missed_all_the_same() -> Result {
+    let world = World::new()?;
+    let (running, eraser) = (world.customers().await?, world.customers().await?);
+    running.enroll("ada").await?;
+    let backup = world.store.backup().await?;
+    eraser.erase("ada", &whole()).await?;
+    drop(eraser);
+    // `applied` is as it was: only what the journal tells after it gives the restore away.
+    world.store.restore(backup);
+    world.pass_max_age();
+    assert!(matches!(running.keys("ada").await, Err(Error::StoreBehindJournal { missing: 1 })));
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_store_that_went_back_with_nothing_erased_is_noticed_too() -> Result {
     let world = World::new()?;
     let running = world.customers().await?;

@@ -1,0 +1,204 @@
+//! Processes that are killed, and processes that run beside each other, on one keyring file, one SQLite store and one
+//! journal file.
+//!
+//! The test's own program is the child: it is started again with `CHILD` set. A child that is to be killed stands still at
+//! a call of a port, says so, and gets SIGKILL; nothing of it runs on. What it left is opened by a fresh vault, the same is
+//! called again, and everything that lives must open, everything that was erased must not, and nothing is done twice.
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by a panic")]
+#![expect(clippy::print_stdout, reason = "the child tells its parent")]
+#![expect(clippy::disallowed_methods, reason = "how long a child may run is drawn by the clock")]
+
+#[path = "processes/child.rs"]
+mod child;
+#[path = "processes/parent.rs"]
+mod parent;
+
+use std::path::{Path, PathBuf};
+
+use fieldseal::journal::FileJournal;
+use fieldseal::lifecycle::ErasureRequest;
+use fieldseal::provider::{KeyringOptions, LocalKeyring, MasterKeyProvider};
+use fieldseal::store::{Epoch, Filter, KeyStore, Scan, SlotId, SqliteStore};
+use fieldseal::testing::faults::{Tap, Tapped};
+use fieldseal::{Error, FieldContext, SubjectKeys, Tenant, TenantId, Vault};
+
+type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
+
+/// Whom a child works for, and on what: the folder, and what it is to do.
+const CHILD: &str = "FIELDSEAL_TEST_CHILD";
+
+fn main() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    match std::env::var(CHILD) {
+        Ok(task) => {
+            if let Err(e) = runtime.block_on(child::run(&task)) {
+                println!("failed {e:?}");
+                std::process::exit(1);
+            }
+        }
+        Err(_) => parent::run(runtime),
+    }
+}
+
+/// The files that processes share.
+#[derive(Clone)]
+struct Place(PathBuf);
+
+impl Place {
+    fn keyring(&self) -> PathBuf {
+        self.0.join("keyring")
+    }
+
+    /// A process's vault; each call of a port passes the tap.
+    async fn vault(&self, tap: &Tap) -> Result<(Vault, LocalKeyring)> {
+        let keyring = LocalKeyring::open(self.keyring()).await?;
+        let store = SqliteStore::open(self.0.join("keys.db")).await?;
+        let journal = FileJournal::open(self.0.join("journal")).await?;
+        let builder = Vault::builder(Tapped::new(keyring.clone(), tap), Tapped::new(store, tap));
+        let vault = builder.journal(Tapped::new(journal, tap)).purposes(["billing"]).build().await?;
+        Ok((vault, keyring))
+    }
+
+    async fn fresh(&self) -> Result<Vault> {
+        Ok(self.vault(&Tap::open()).await?.0)
+    }
+
+    async fn make(folder: &Path) -> Result<Self> {
+        let place = Self(folder.to_owned());
+        KeyringOptions::new().generate(place.keyring()).await?;
+        place.fresh().await?;
+        Ok(place)
+    }
+
+    /// Copies the files of a place that nobody has open.
+    fn copy_to(&self, folder: &Path) -> Result<Self> {
+        for entry in std::fs::read_dir(&self.0)? {
+            let entry = entry?;
+            std::fs::copy(entry.path(), folder.join(entry.file_name()))?;
+        }
+        Ok(Self(folder.to_owned()))
+    }
+}
+
+/// What a child is killed at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Job {
+    Enroll,
+    EnrollAgain,
+    Rotate,
+    RotateNow,
+    Erase,
+    EraseOnePurpose,
+    EraseAll,
+    EraseNeverSeen,
+    Hold,
+    Release,
+    Schedule,
+    Cancel,
+    Sweep,
+    Advance,
+    Rewrap,
+    Retire,
+    EraseTenant,
+    Replay,
+}
+
+impl Job {
+    const ALL: [Self; 18] = [
+        Self::Enroll,
+        Self::EnrollAgain,
+        Self::Rotate,
+        Self::RotateNow,
+        Self::Erase,
+        Self::EraseOnePurpose,
+        Self::EraseAll,
+        Self::EraseNeverSeen,
+        Self::Hold,
+        Self::Release,
+        Self::Schedule,
+        Self::Cancel,
+        Self::Sweep,
+        Self::Advance,
+        Self::Rewrap,
+        Self::Retire,
+        Self::EraseTenant,
+        Self::Replay,
+    ];
+
+    fn name(self) -> String {
+        format!("{self:?}")
+    }
+
+    fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|job| job.name() == name)
+    }
+
+    /// What is done, by the child and once more after it was killed.
+    async fn run(self, vault: &Vault) -> fieldseal::Result<()> {
+        let customers = vault.default_tenant();
+        let request = ErasureRequest::new();
+        match self {
+            Self::Enroll => customers.enroll("new").await.map(drop),
+            Self::EnrollAgain => {
+                customers.enroll_with("gone", &fieldseal::vault::Enrolment::new().again()).await.map(drop)
+            }
+            Self::Rotate => customers.rotate("ada").await.map(drop),
+            Self::RotateNow => customers.rotate_now("ada").await,
+            Self::Erase => customers.erase("ada", &request).await.map(drop),
+            Self::EraseOnePurpose => {
+                let billing = fieldseal::id::Purpose::new("billing")?;
+                customers.erase("ada", &request.purpose(billing)).await.map(drop)
+            }
+            Self::EraseAll => {
+                let answers = customers.erase_all(&["ada", "cy", "never seen"], &request).await?;
+                answers.into_iter().try_for_each(|(_, answer)| answer.map(drop))
+            }
+            Self::EraseNeverSeen => customers.erase("never seen", &request).await.map(drop),
+            Self::Hold => customers.hold("ada").await,
+            Self::Release => customers.release("held").await,
+            Self::Schedule => customers.schedule_erasure("ada", NEVER).await,
+            Self::Cancel => customers.cancel_erasure("scheduled").await,
+            Self::Sweep => vault.sweep().await.map(drop),
+            Self::Advance => match vault.advance_epoch().await {
+                // It was done before the kill.
+                Err(Error::InvalidInput(_)) if vault.current_epoch().await? > Epoch::FIRST => Ok(()),
+                advanced => advanced.map(drop),
+            },
+            Self::Rewrap => rewrap_all(vault).await,
+            Self::Retire => vault.retire_epoch(Epoch::FIRST).await.map(drop),
+            Self::EraseTenant => vault.erase_tenant(&acme(), &request).await.map(drop),
+            Self::Replay => vault.replay_journal().await.map(drop),
+        }
+    }
+}
+
+/// Far enough for a schedule that is not to come.
+const NEVER: fieldseal::clock::Timestamp = fieldseal::clock::Timestamp::from_millis(32_503_680_000_000);
+
+fn acme() -> TenantId {
+    TenantId::new("acme").unwrap()
+}
+
+async fn rewrap_all(vault: &Vault) -> fieldseal::Result<()> {
+    let mut next = None;
+    loop {
+        next = vault.rewrap_page(next.as_ref(), 3).await?.next;
+        if next.is_none() {
+            return Ok(());
+        }
+    }
+}
+
+fn context() -> FieldContext<'static> {
+    FieldContext::new("customer", "email", &17i64).unwrap()
+}
+
+fn seal(keys: &SubjectKeys) -> fieldseal::Result<Vec<u8>> {
+    keys.seal_bytes(b"ada@example.com", &context())
+}
+
+/// That the subject's keys open what was sealed under them.
+async fn opens(customers: &Tenant, subject: &str, envelope: &[u8]) -> fieldseal::Result<bool> {
+    let keys = customers.keys(subject).await?;
+    Ok(keys.open_bytes(envelope, &context())?.is_some_and(|value| value.as_slice() == b"ada@example.com"))
+}

@@ -1,0 +1,128 @@
+//! What a child does: one job until it is to be killed, or many until somebody kills it.
+
+use std::io::Write as _;
+
+use super::*;
+
+/// `task` is one of
+/// - `job FOLDER JOB POINT`: does the job; at its POINT-th call point it says `reached`, and stands still.
+/// - `work FOLDER SEED COUNT`: does what comes, COUNT times, and says what it has done.
+pub(super) async fn run(task: &str) -> Result {
+    let words: Vec<&str> = task.split('\n').collect();
+    match words.as_slice() {
+        ["job", folder, job, point] => {
+            one_job(&Place((*folder).into()), Job::named(job).unwrap(), point.parse()?).await
+        }
+        ["work", folder, seed, count] => work(&Place((*folder).into()), seed.parse()?, count.parse()?).await,
+        _ => Err("a task that nobody gives".into()),
+    }
+}
+
+async fn one_job(place: &Place, job: Job, point: u64) -> Result {
+    let tap = Tap::open();
+    let (vault, _) = place.vault(&tap).await?;
+    let passed = std::sync::atomic::AtomicU64::new(0);
+    tap.set(move |_| {
+        if passed.fetch_add(1, std::sync::atomic::Ordering::SeqCst) == point {
+            say("reached");
+            loop {
+                std::thread::park();
+            }
+        }
+        fieldseal::testing::faults::Act::Go
+    });
+    job.run(&vault).await?;
+    say("done");
+    Ok(())
+}
+
+fn say(what: &str) {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{what}").expect("the parent listens");
+    out.flush().expect("the parent listens");
+}
+
+/// Enrolls, seals, rotates, erases, holds, schedules and advances as the seed says. What it says was done is done.
+async fn work(place: &Place, seed: u64, count: u64) -> Result {
+    let (vault, keyring) = place.vault(&Tap::open()).await?;
+    let customers = vault.default_tenant();
+    say("begun");
+    let mut random = Random(seed);
+    for _ in 0..count {
+        let subject = format!("s{}", random.below(40));
+        match random.below(16) {
+            0..=5 => match customers.enroll(&subject).await {
+                Ok(keys) => say(&format!("sealed {subject} {}", hex(&seal(&keys)?))),
+                Err(Error::SubjectErased { .. }) => {}
+                Err(e) => return Err(e.into()),
+            },
+            6..=7 => permit(customers.rotate(&subject).await)?,
+            8 => permit(customers.rotate_now(&subject).await)?,
+            9..=10 => {
+                say(&format!("erasing {subject}"));
+                match customers.erase(&subject, &ErasureRequest::new()).await {
+                    Ok(_) => say(&format!("erased {subject}")),
+                    Err(Error::SubjectHeld) => say(&format!("spared {subject}")),
+                    Err(e) => return Err(e.into()),
+                }
+            }
+            11 => permit(customers.hold(&subject).await)?,
+            12 => permit(customers.release(&subject).await)?,
+            13 => rewrap_all(&vault).await?,
+            14 if random.below(4) == 0 => {
+                keyring.add_key().await?;
+                match vault.advance_epoch().await {
+                    // Another process's key came between, or it advanced to this one.
+                    Err(Error::InvalidInput(_) | Error::Provider(_)) => {}
+                    advanced => drop(advanced?),
+                }
+            }
+            15 if random.below(4) == 0 => {
+                let current = vault.current_epoch().await?.get();
+                let Some(old) = Epoch::new(current.saturating_sub(1)) else { continue };
+                match vault.retire_epoch(old).await {
+                    Err(Error::EpochInUse { .. } | Error::InvalidInput(_) | Error::Conflict) => {}
+                    retired => drop(retired?),
+                }
+            }
+            _ => match customers.keys(&subject).await {
+                Ok(keys) => say(&format!("sealed {subject} {}", hex(&seal(&keys)?))),
+                Err(Error::SubjectUnknown | Error::SubjectErased { .. }) => {}
+                Err(e) => return Err(e.into()),
+            },
+        }
+    }
+    say("done");
+    Ok(())
+}
+
+/// What can't be done with the subject as it is.
+fn permit<T>(done: fieldseal::Result<T>) -> Result {
+    match done {
+        Err(Error::SubjectUnknown | Error::SubjectErased { .. } | Error::SubjectHeld | Error::InvalidInput(_)) => {
+            Ok(())
+        }
+        done => Ok(done.map(drop)?),
+    }
+}
+
+/// SplitMix64.
+pub(super) struct Random(pub(super) u64);
+
+impl Random {
+    pub(super) fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    pub(super) fn below(&mut self, n: u64) -> u64 {
+        self.next() % n
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,359 @@
+//! Starts children, kills them, and looks at what they left.
+
+use std::collections::{HashMap, HashSet};
+use std::io::{BufRead as _, BufReader};
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use libtest_mimic::{Arguments, Failed, Trial};
+use tokio::runtime::Runtime;
+
+use super::child::Random;
+use super::*;
+
+pub(super) fn run(runtime: Runtime) {
+    let runtime = Arc::new(runtime);
+    let on = |name: String, test: fn(&Runtime, Option<Job>) -> Result, job: Option<Job>| {
+        let runtime = runtime.clone();
+        Trial::test(name, move || test(&runtime, job).map_err(|e| Failed::from(format!("{e:?}"))))
+    };
+    let mut trials: Vec<Trial> = Job::ALL
+        .into_iter()
+        .map(|job| {
+            on(
+                format!("killed_at_each_call_of_{job:?}"),
+                |runtime, job| killed_at_each_call(runtime, job.unwrap()),
+                Some(job),
+            )
+        })
+        .collect();
+    trials.push(on("killed_at_200_random_moments".into(), |runtime, _| killed_at_random_moments(runtime), None));
+    trials.push(on("two_processes_share_keyring_store_and_journal".into(), |runtime, _| two_processes(runtime), None));
+    libtest_mimic::run(&Arguments::from_args(), trials).exit();
+}
+
+/// A place with customers in every state, and what they had sealed.
+struct Template {
+    folder: tempfile::TempDir,
+    sealed: HashMap<&'static str, Vec<u8>>,
+}
+
+impl Template {
+    async fn make(job: Job) -> Result<Self> {
+        let folder = tempfile::tempdir()?;
+        let place = Place::make(folder.path()).await?;
+        let (vault, keyring) = place.vault(&Tap::open()).await?;
+        let customers = vault.default_tenant();
+        let mut sealed = HashMap::new();
+        for subject in ["ada", "ben", "cy", "held", "scheduled", "gone", "due"] {
+            sealed.insert(subject, seal(&customers.enroll(subject).await?)?);
+        }
+        let request = ErasureRequest::new();
+        for n in 1..=5i64 {
+            vault.tenant(&acme()).enroll(&n).await?;
+        }
+        sealed.insert("acme", seal(&vault.tenant(&acme()).keys(&1i64).await?)?);
+        customers.hold("held").await?;
+        customers.schedule_erasure("scheduled", NEVER).await?;
+        let backup = folder.path().join("backup.db");
+        if job == Job::Replay {
+            copy_store(&place, &backup).await?;
+        }
+        customers.erase("gone", &request).await?;
+        let past = fieldseal::clock::Timestamp::from_millis(1);
+        customers.enroll_with("due", &fieldseal::vault::Enrolment::new().due_at(past)).await?;
+        if matches!(job, Job::Advance | Job::Rewrap | Job::Retire) {
+            keyring.add_key().await?;
+        }
+        if matches!(job, Job::Rewrap | Job::Retire) {
+            vault.advance_epoch().await?;
+        }
+        if job == Job::Retire {
+            rewrap_all(&vault).await?;
+        }
+        drop(vault);
+        place.fresh().await?; // `applied` is past all this
+        if job == Job::Replay {
+            // A single customer is put back by hand: the one that is gone.
+            put_back(&place, &backup).await?;
+            std::fs::remove_file(backup)?;
+        }
+        Ok(Self { folder, sealed })
+    }
+}
+
+async fn copy_store(place: &Place, to: &Path) -> Result {
+    let from = SqliteStore::open(place.0.join("keys.db")).await?;
+    let copy = SqliteStore::open(to).await?;
+    let slots = from.scan(&Scan::new(Filter::All).limit(1000)).await?.slots;
+    for slot in slots {
+        copy.put(&slot, fieldseal::store::Expected::Absent).await?;
+    }
+    Ok(())
+}
+
+/// Where the store has a tombstone and the backup keys, the keys.
+async fn put_back(place: &Place, backup: &Path) -> Result {
+    let (store, backup) = (SqliteStore::open(place.0.join("keys.db")).await?, SqliteStore::open(backup).await?);
+    for old in backup.scan(&Scan::new(Filter::All).limit(1000)).await?.slots {
+        let now = store.load(std::slice::from_ref(old.id())).await?.remove(0).unwrap();
+        if now.state() == fieldseal::store::SlotState::Erased {
+            store.put(&old, fieldseal::store::Expected::Revision(now.revision())).await?;
+        }
+    }
+    Ok(())
+}
+
+fn killed_at_each_call(runtime: &Runtime, job: Job) -> Result {
+    let template = runtime.block_on(Template::make(job))?;
+    let mut kills = 0;
+    for point in 0.. {
+        let folder = tempfile::tempdir()?;
+        let place = Place(template.folder.path().to_owned()).copy_to(folder.path())?;
+        let task = ["job", folder.path().to_str().unwrap(), &job.name(), &point.to_string()].join("\n");
+        let mut child = start(&task)?;
+        match child.next_line()?.as_str() {
+            "reached" => child.kill()?,
+            "done" => break,
+            other => return Err(format!("the child at point {point} says {other:?}").into()),
+        }
+        kills += 1;
+        let looked = runtime.block_on(look(&place, job, &template.sealed));
+        looked.map_err(|e| format!("killed at point {point}: {e:?}"))?;
+    }
+    assert!(kills > 0, "nobody was killed");
+    Ok(())
+}
+
+/// What a killed child left, and what the same job makes of it.
+async fn look(place: &Place, job: Job, sealed: &HashMap<&'static str, Vec<u8>>) -> Result {
+    let vault = place.fresh().await?;
+    job.run(&vault).await?;
+    drop(vault);
+    let vault = place.fresh().await?;
+    let customers = vault.default_tenant();
+    let erased: &[&str] = match job {
+        Job::Erase => &["ada", "gone"],
+        Job::EraseAll => &["ada", "cy", "never seen", "gone"],
+        Job::EraseNeverSeen => &["never seen", "gone"],
+        Job::Sweep => &["due", "gone"],
+        Job::EnrollAgain => &[],
+        _ => &["gone"],
+    };
+    for subject in erased {
+        assert!(matches!(customers.keys(*subject).await, Err(Error::SubjectErased { .. })), "{subject} is not erased");
+        assert!(matches!(customers.enroll(*subject).await, Err(Error::SubjectErased { .. })));
+    }
+    let hidden = match job {
+        Job::Schedule => vec!["ada", "scheduled"],
+        Job::Cancel => vec![],
+        _ => vec!["scheduled"],
+    };
+    for (subject, envelope) in sealed {
+        if *subject == "acme" {
+            let keys = vault.tenant(&acme()).keys(&1i64).await;
+            match job {
+                Job::EraseTenant => assert!(matches!(keys, Err(Error::TenantErased { .. }))),
+                _ => assert!(keys?.open_bytes(envelope, &context()).is_ok()),
+            }
+        } else if erased.contains(subject) {
+        } else if hidden.contains(subject) {
+            assert!(matches!(customers.keys(*subject).await, Err(Error::SubjectErased { .. })));
+        } else if *subject == "gone" {
+            // Enrolled again: in a new line, that doesn't open the old.
+            assert!(opens(&customers, subject, envelope).await.is_err());
+        } else {
+            assert!(opens(&customers, subject, envelope).await?, "{subject} does not open");
+        }
+    }
+    match job {
+        Job::Enroll => drop(customers.keys("new").await?),
+        Job::Hold => assert!(matches!(customers.erase("ada", &ErasureRequest::new()).await, Err(Error::SubjectHeld))),
+        Job::Release => drop(customers.erase("held", &ErasureRequest::new()).await?),
+        Job::EraseOnePurpose => {
+            let keys = customers.keys("ada").await?;
+            let billing = context().purpose("billing");
+            assert!(matches!(keys.seal_bytes(b"x", &billing), Err(Error::PurposeErased { .. })));
+        }
+        // However often it was begun, one new key waits.
+        Job::Rotate => assert_eq!(longest_slot(place).await?, BEFORE + ONE_EACH, "rotated twice, or half"),
+        Job::Advance => {
+            // One that was journalled and not opened has taken its number.
+            let opened = vault.current_epoch().await?;
+            assert!((2..=3).contains(&opened.get()));
+            assert!(matches!(vault.advance_epoch().await, Err(Error::InvalidInput(_))), "no tenant was left behind");
+            assert_eq!(vault.current_epoch().await?, opened);
+        }
+        Job::Rewrap => {
+            let left = vault.rewrap_page(None, 1000).await?;
+            assert_eq!((left.moved, left.next), (0, None));
+        }
+        Job::Retire => {
+            let keyring = LocalKeyring::open(place.keyring()).await?;
+            let first = keyring.keys().await?.remove(0);
+            assert!(keyring.destruction(first.id()).await?.is_some());
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+/// The longest slot of a customer tells how many keys whoever has the most of them has.
+async fn longest_slot(place: &Place) -> Result<usize> {
+    let store = SqliteStore::open(place.0.join("keys.db")).await?;
+    let slots = store.scan(&Scan::new(Filter::All).limit(1000)).await?.slots;
+    let of_default = |id: &SlotId| matches!(id, SlotId::Subject(tenant, _) if *tenant == TenantId::default_tenant());
+    let longest = slots.iter().filter(|slot| of_default(slot.id())).map(|slot| slot.as_bytes().len()).max();
+    Ok(longest.unwrap_or(0))
+}
+
+/// The length of a slot with two purposes of one version; and what one more version each adds.
+const BEFORE: usize = 15 + 22 + (2 + 7 + 4 + 4 + 8 + 2 + 1) * 2 + 2 * 142 + 32;
+const ONE_EACH: usize = 2 * 142;
+
+fn killed_at_random_moments(runtime: &Runtime) -> Result {
+    let seed =
+        u64::try_from(std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?.as_nanos() & 0xffff_ffff)?;
+    println!("seed {seed}");
+    let mut random = Random(seed);
+    let folder = tempfile::tempdir()?;
+    let place = runtime.block_on(Place::make(folder.path()))?;
+    let mut told = Told::default();
+    for kill in 0..200 {
+        let task = ["work", folder.path().to_str().unwrap(), &random.next().to_string(), "100000"].join("\n");
+        let mut child = start(&task)?;
+        assert_eq!(child.next_line()?, "begun", "kill {kill}");
+        std::thread::sleep(Duration::from_micros(random.below(60_000)));
+        child.kill()?;
+        while let Some(line) = child.line()? {
+            told.hear(&line)?;
+        }
+        if kill % 20 == 19 {
+            runtime.block_on(told.check(&place)).map_err(|e| format!("seed {seed}, after kill {kill}: {e:?}"))?;
+        }
+    }
+    runtime.block_on(told.check(&place)).map_err(|e| format!("seed {seed}: {e:?}"))?;
+    assert!(told.sealed.len() > 10 && told.erased.len() > 5, "the children came to nothing");
+    runtime.block_on(end_all_epochs(&place))?;
+    runtime.block_on(told.check(&place))
+}
+
+/// Everything moves to a new epoch, and every other one ends: nothing may have been left behind.
+async fn end_all_epochs(place: &Place) -> Result {
+    let (vault, keyring) = place.vault(&Tap::open()).await?;
+    keyring.add_key().await?;
+    let current = vault.advance_epoch().await?.get();
+    rewrap_all(&vault).await?;
+    for epoch in 1..current {
+        match vault.retire_epoch(Epoch::new(epoch).unwrap()).await {
+            Err(Error::InvalidInput(why)) if why.contains("no such epoch") => {}
+            retired => drop(retired?),
+        }
+    }
+    Ok(())
+}
+
+fn two_processes(runtime: &Runtime) -> Result {
+    let folder = tempfile::tempdir()?;
+    let place = runtime.block_on(Place::make(folder.path()))?;
+    let task = |seed: &str| ["work", folder.path().to_str().unwrap(), seed, "600"].join("\n");
+    let children = [start(&task("1"))?, start(&task("2"))?];
+    let hear = |mut child: Process| {
+        std::thread::spawn(move || -> Result<Vec<String>> {
+            let mut lines = Vec::new();
+            while let Some(line) = child.line()? {
+                lines.push(line);
+            }
+            Ok(lines)
+        })
+    };
+    let mut told = Told::default();
+    for child in children.map(hear) {
+        let lines = child.join().map_err(|_| "a listener panicked")??;
+        assert_eq!(lines.last().map(String::as_str), Some("done"), "a child failed");
+        lines.iter().try_for_each(|line| told.hear(line))?;
+    }
+    runtime.block_on(told.check(&place))?;
+    runtime.block_on(end_all_epochs(&place))?;
+    runtime.block_on(told.check(&place))
+}
+
+/// What children said that was done.
+#[derive(Default)]
+struct Told {
+    sealed: Vec<(String, Vec<u8>)>,
+    /// Begun, and perhaps done.
+    erasing: HashSet<String>,
+    erased: HashSet<String>,
+}
+
+impl Told {
+    fn hear(&mut self, line: &str) -> Result {
+        match line.split(' ').collect::<Vec<_>>().as_slice() {
+            ["begun" | "done"] => {}
+            ["sealed", subject, envelope] => {
+                let bytes = (0..envelope.len()).step_by(2).map(|i| u8::from_str_radix(&envelope[i..i + 2], 16));
+                self.sealed.push(((*subject).to_owned(), bytes.collect::<std::result::Result<_, _>>()?));
+            }
+            ["erasing", subject] => drop(self.erasing.insert((*subject).to_owned())),
+            ["erased", subject] => drop(self.erased.insert((*subject).to_owned())),
+            ["spared", _] => {}
+            _ => return Err(format!("a child says {line:?}").into()),
+        }
+        Ok(())
+    }
+
+    async fn check(&self, place: &Place) -> Result {
+        let customers = place.fresh().await?.default_tenant();
+        for subject in &self.erased {
+            assert!(matches!(customers.keys(subject).await, Err(Error::SubjectErased { .. })), "{subject} came back");
+        }
+        for (subject, envelope) in &self.sealed {
+            match opens(&customers, subject, envelope).await {
+                Ok(opened) => assert!(opened && !self.erased.contains(subject)),
+                Err(Error::SubjectErased { .. }) if self.erasing.contains(subject) => {}
+                Err(e) => return Err(format!("{subject} is lost: {e:?}").into()),
+            }
+        }
+        Ok(())
+    }
+}
+
+struct Process {
+    child: Child,
+    out: BufReader<ChildStdout>,
+}
+
+fn start(task: &str) -> Result<Process> {
+    let mut command = Command::new(std::env::current_exe()?);
+    let mut child = command.env(CHILD, task).stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?;
+    let out = BufReader::new(child.stdout.take().expect("it is piped"));
+    Ok(Process { child, out })
+}
+
+impl Process {
+    fn next_line(&mut self) -> Result<String> {
+        self.line()?.ok_or_else(|| "the child said nothing and ended".into())
+    }
+
+    /// A whole line; what a kill cut off is none.
+    fn line(&mut self) -> Result<Option<String>> {
+        let mut line = String::new();
+        self.out.read_line(&mut line)?;
+        Ok(line.strip_suffix('\n').map(str::to_owned))
+    }
+
+    /// SIGKILL, and wait.
+    fn kill(&mut self) -> Result {
+        self.child.kill()?;
+        self.child.wait()?;
+        Ok(())
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.kill();
+    }
+}
