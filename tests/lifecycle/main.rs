@@ -8,6 +8,7 @@ mod epochs;
 mod erasure;
 mod restore;
 mod rotation;
+mod runbook;
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

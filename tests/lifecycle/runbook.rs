@@ -1,0 +1,125 @@
+//! What `docs/restore.md` and `SECURITY.md` tell operators and no other test holds.
+
+use fieldseal::error::ProviderErrorKind;
+use fieldseal::journal::ErasedLine;
+use fieldseal::store::Tag;
+use fieldseal::vault::Enrolment;
+use fieldseal::{Retry, TenantId};
+
+use super::*;
+
+#[tokio::test]
+async fn after_a_restore_from_before_an_advance_new_tenants_wait_for_the_next_one() -> Result {
+    let world = World::new()?;
+    let vault = world.vault().await?;
+    vault.default_tenant().enroll("ada").await?;
+    let backup = world.store.backup().await?;
+    world.provider.add_key().await?;
+    vault.advance_epoch().await?;
+    drop(vault);
+    world.store.restore(backup);
+
+    let (vault, _) = world.builder().replay().await?;
+    vault.default_tenant().enroll("bob").await?;
+    let acme = vault.tenant(&TenantId::new("acme")?);
+    let refused = acme.enroll("cy").await;
+    assert!(matches!(refused, Err(Error::Provider(e)) if e.kind() == ProviderErrorKind::Misconfigured));
+    world.provider.add_key().await?;
+    vault.advance_epoch().await?;
+    world.rewrap_all(&vault).await?;
+    acme.enroll("cy").await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn keys_made_since_the_backup_are_lost_and_said_to_be() -> Result {
+    let world = World::new()?;
+    let customers = world.customers().await?;
+    customers.enroll("ada").await?;
+    let backup = world.store.backup().await?;
+    customers.rotate_now("ada").await?;
+    let since = seal(&customers.keys("ada").await?)?;
+    let of_bob = seal(&customers.enroll("bob").await?)?;
+    drop(customers);
+    world.store.restore(backup);
+
+    let customers = world.builder().replay().await?.0.default_tenant();
+    let keys = customers.keys("ada").await?;
+    assert!(matches!(open(&keys, &since), Err(Error::KeyNotHeld)));
+    world.clock.advance(Duration::from_secs(1));
+    assert!(matches!(open(&customers.refresh(&keys).await?, &since), Err(Error::Authentication)));
+    assert!(matches!(customers.keys("bob").await, Err(Error::SubjectUnknown)));
+    let new = customers.enroll("bob").await?;
+    assert!(open(&new, &seal(&new)?)? && open(&new, &of_bob).is_err(), "new keys open nothing old");
+    Ok(())
+}
+
+#[tokio::test]
+async fn retention_periods_and_max_age_are_those_of_the_backup() -> Result {
+    let world = World::new()?;
+    let vault = world.vault().await?;
+    let customers = vault.default_tenant();
+    customers.enroll_with("ada", &Enrolment::new().due_at(later(&world.clock, MAX_AGE))).await?;
+    let backup = world.store.backup().await?;
+    customers.enroll_with("ada", &Enrolment::new().due_at(later(&world.clock, MAX_AGE * 100))).await?;
+    vault.set_max_age(MAX_AGE * 2).await?;
+    drop((vault, customers));
+    world.store.restore(backup);
+
+    let asked = world.builder().max_age(MAX_AGE * 2).build().await;
+    assert!(matches!(asked, Err(Error::MaxAgeTooLong { limit }) if limit == MAX_AGE));
+    let (vault, _) = world.builder().replay().await?;
+    world.pass_max_age();
+    assert_eq!(vault.sweep().await?.receipts.len(), 1);
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_the_end_of_a_lost_journal_told_is_entered_anew_by_erasing_again() -> Result {
+    let world = World::new()?;
+    let customers = world.customers().await?;
+    customers.enroll("ada").await?;
+    drop(customers);
+    world.vault().await?;
+    let (backup, before) = (world.store.backup().await?, world.entries().await?);
+    world.customers().await?.erase("ada", &whole()).await?;
+
+    // The journal's disk is lost, and its copy is from before the erasure; the store had not seen it applied.
+    let journal = MemoryJournal::with_id(world.journal.id().await?);
+    for entry in &before {
+        journal.append(entry, &journal.head().await?).await?;
+    }
+    let world = World { journal: Arc::new(journal), ..world };
+    let customers = world.customers().await?;
+    assert!(is_erased(&customers.keys("ada").await), "the tombstone is in the store");
+    customers.erase("ada", &whole()).await?;
+    drop(customers);
+    world.store.restore(backup);
+    assert!(matches!(world.vault().await, Err(Error::StoreBehindJournal { .. })), "so a restore knows of it");
+    assert_eq!(world.builder().replay().await?.1.erasures, 1);
+    Ok(())
+}
+
+#[tokio::test]
+async fn whoever_can_write_to_the_journal_can_have_anybody_erased_and_read_nothing() -> Result {
+    let world = World::new()?;
+    let customers = world.customers().await?;
+    customers.enroll("ada").await?;
+    let SlotId::Subject(tenant, tag) = world.subjects().await?.remove(0).id().clone() else { unreachable!() };
+    let forge = async |tag: Tag, event| {
+        let entry = JournalEntry::of_subject(later(&world.clock, Duration::ZERO), tenant.clone(), tag, event);
+        world.journal.append(&entry, &world.journal.head().await?).await.map(drop).map_err(Error::from)
+    };
+    forge(tag, JournalEvent::Held).await?;
+    let held = customers.erase("ada", &whole()).await;
+    assert!(matches!(&held, Err(Error::SubjectHeld)) && held.is_err_and(|e| e.retry() == Retry::Never));
+    forge(tag, JournalEvent::Released).await?;
+    let lines = vec![
+        ErasedLine::new(Purpose::new("billing").unwrap(), 1),
+        ErasedLine::new(Purpose::new("default").unwrap(), 1),
+    ];
+    forge(tag, JournalEvent::ErasureIntended { whole: true, lines }).await?;
+    assert!(customers.keys("ada").await.is_ok(), "not before the next check");
+    assert!(is_erased(&world.customers().await?.keys("ada").await));
+    Ok(())
+}
