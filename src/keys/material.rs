@@ -49,9 +49,14 @@ impl KeyMaterial {
 
     /// `Expand(PRK, "fieldseal/1 key id", 24)`: what a [`WrapContext`](crate::provider::WrapContext) names it by.
     pub fn id(&self) -> KeyId {
-        let id = key_id(&Prk::new(self.expose()));
-        crypto::wipe_stack();
+        let id = self.derive_id();
+        crypto::wipe_stack_of_hash();
         id
+    }
+
+    #[inline(never)] // so that the wipe covers its frame
+    fn derive_id(&self) -> KeyId {
+        key_id(&Prk::new(self.expose()))
     }
 }
 
@@ -80,7 +85,7 @@ pub(crate) struct UsableKey {
 impl UsableKey {
     pub(crate) fn derive(key: &KeyMaterial) -> Self {
         let usable = Self::derive_in_place(key);
-        crypto::wipe_stack();
+        crypto::wipe_stack_of_hash();
         usable
     }
 

@@ -20,7 +20,7 @@ pub(crate) struct RootKey {
 impl RootKey {
     pub(crate) fn derive(root: &KeyMaterial) -> Self {
         let key = Self::derive_in_place(root);
-        crypto::wipe_stack();
+        crypto::wipe_stack_of_hash();
         key
     }
 
@@ -40,12 +40,25 @@ impl RootKey {
     pub(crate) fn tag(&self, tenant: &TenantId, subject: &SubjectId) -> Tag {
         let info = context::encode("tag", &[tenant.as_str().as_bytes(), subject.as_str().as_bytes()]);
         let mut tag = [0; Tag::LEN];
-        self.prk.expand(&[&info], &mut tag);
+        self.expand(&info, &mut tag);
+        crypto::wipe_stack_of_hash();
         Tag::from_bytes(tag)
+    }
+
+    #[inline(never)] // so that the wipe covers its frame
+    fn expand(&self, info: &[u8], out: &mut [u8]) {
+        self.prk.expand(&[info], out);
     }
 
     /// `HMAC-SHA256(slot MAC key, message)`
     pub(super) fn mac(&self, message: &[u8]) -> [u8; 32] {
+        let mac = self.mac_in_place(message);
+        crypto::wipe_stack_of_hash();
+        mac
+    }
+
+    #[inline(never)] // so that the wipe covers its frame
+    fn mac_in_place(&self, message: &[u8]) -> [u8; 32] {
         mac::hmac(&self.slot_mac_key, &[message])
     }
 }

@@ -258,15 +258,19 @@ pub(crate) fn wrap_in_envelope(
     context: &[u8],
     key: &KeyMaterial,
 ) -> Result<[u8; WRAPPED_LEN]> {
+    let envelope = seal_key(kek, suite, context, key);
+    crypto::wipe_stack();
+    envelope?.try_into().map_err(|_| Error::Bug("a wrapped key has 98 bytes"))
+}
+
+#[inline(never)] // so that `wipe_stack` covers its frame, where the cipher was
+fn seal_key(kek: &UsableKey, suite: Suite, context: &[u8], key: &KeyMaterial) -> Result<Vec<u8>> {
     let nonce = rng::nonce()?;
     let mut framed = Frame::new(KeyMaterial::LEN, 0)?;
     framed.put(key.expose())?;
     let aad = context::aad(suite, kek.id(), context);
     let cipher = Cipher::new(suite, kek.cipher_key(suite), &nonce);
-    let envelope = wire::seal(&cipher, suite, kek.id(), &nonce, &aad, framed)?;
-    drop(cipher);
-    crypto::wipe_stack();
-    envelope.try_into().map_err(|_| Error::Bug("a wrapped key has 98 bytes"))
+    wire::seal(&cipher, suite, kek.id(), &nonce, &aad, framed)
 }
 
 /// The key in an envelope.
@@ -278,18 +282,23 @@ pub(crate) fn unwrap_in_envelope(kek: &UsableKey, context: &[u8], wrapped: &[u8]
     if !envelope.key_id.is(kek.id()) {
         return Err(Error::Authentication);
     }
-    let aad = context::aad(envelope.suite, kek.id(), context);
-    let cipher = Cipher::new(envelope.suite, kek.cipher_key(envelope.suite), envelope.nonce);
-    let mut framed = WipingBuf::default();
-    let opened = wire::open(&cipher, &envelope, &aad, &mut framed);
-    drop(cipher);
+    let framed = open_key(kek, context, &envelope);
     crypto::wipe_stack();
-    opened?;
+    let framed = framed?;
     match frame::value_len(framed.as_slice())? {
         Some(len) => KeyMaterial::from_slice(framed.as_slice().get(..len).unwrap_or_default()),
         None => Err(Error::Malformed),
     }
     .map_err(|_| Error::Malformed)
+}
+
+#[inline(never)] // so that `wipe_stack` covers its frame, where the cipher was
+fn open_key(kek: &UsableKey, context: &[u8], envelope: &Envelope<'_>) -> Result<WipingBuf> {
+    let aad = context::aad(envelope.suite, kek.id(), context);
+    let cipher = Cipher::new(envelope.suite, kek.cipher_key(envelope.suite), envelope.nonce);
+    let mut framed = WipingBuf::default();
+    wire::open(&cipher, envelope, &aad, &mut framed)?;
+    Ok(framed)
 }
 
 #[cfg(test)]

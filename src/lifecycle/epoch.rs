@@ -164,6 +164,8 @@ impl Vault {
             slots => return Err(Error::EpochInUse { slots }),
         }
         self.drop_wrapping_keys(epoch).await?;
+        // What rewrapping overwrote is not to outlive the epoch in the store's files: the master key may have copies.
+        self.0.store.scrub().await?;
         let destruction = self.0.provider.destroy_key(&master).await?;
         let event = JournalEvent::MasterKeyDestroyed { master: master.clone() };
         self.0.append(|at| JournalEntry::store_wide(at, event.clone())).await?;

@@ -36,6 +36,7 @@ impl<'k> Opener<'k> {
     }
 
     /// The opened frame. It is wiped when the next one is opened, unless it is taken.
+    #[inline(never)] // so that `wipe_stack`, on drop, covers its frame, where the cipher was made
     pub(crate) fn open(&mut self, purpose: &str, field: &str, envelope: &[u8]) -> Result<&mut WipingBuf> {
         let envelope = Envelope::parse(envelope)?;
         let key = self.key(purpose, &envelope.key_id)?;

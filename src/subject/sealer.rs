@@ -44,6 +44,7 @@ impl<'k> Sealer<'k> {
         Ok(Self { keys, ring, now, aad, next_nonce: rng::nonce()?, ciphers: Vec::with_capacity(1) })
     }
 
+    #[inline(never)] // so that `wipe_stack`, on drop, covers its frame, where the cipher was made
     pub(crate) fn seal(&mut self, purpose: &str, field: &str, frame: Frame) -> Result<Vec<u8>> {
         let suite = self.keys.inner.policy.suite;
         let key = self.ring.current(purpose, self.now)?;

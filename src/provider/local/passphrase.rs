@@ -77,16 +77,24 @@ impl PassphraseKey {
 
     fn derive(passphrase: &Passphrase, cost: Cost, salt: [u8; SALT_LEN]) -> Result<Self, ProviderError> {
         debug_assert!(format::in_bounds(&cost));
-        let derived = password::argon2id(&passphrase.0, &salt, cost).map_err(|password::Refused| {
+        let derived = password::argon2id(&passphrase.0, &salt, cost);
+        crypto::wipe_stack();
+        let derived = derived.map_err(|password::Refused| {
             ProviderError::new(ProviderErrorKind::Unavailable)
                 .with_hint(format!("no memory for Argon2, which needs {} MiB here", cost.memory_kib / 1024))
         })?;
         let key = KeyMaterial::from_slice(derived.as_slice()).map_err(internal)?;
-        let mut mac_key = Box::new(Zeroizing::new([0; 32]));
-        Prk::new(key.expose()).expand(&[b"fieldseal/1 keyring"], mac_key.as_mut_slice());
+        let mac_key = Self::mac_key(&key);
         crypto::wipe_stack();
         let key = UsableKey::derive(&key);
         Ok(Self { params: PassphraseParams { cost, salt, key_id: *key.id() }, key, mac_key })
+    }
+
+    #[inline(never)] // so that the wipe covers its frame
+    fn mac_key(key: &KeyMaterial) -> Box<Zeroizing<[u8; 32]>> {
+        let mut mac_key = Box::new(Zeroizing::new([0; 32]));
+        Prk::new(key.expose()).expand(&[b"fieldseal/1 keyring"], mac_key.as_mut_slice());
+        mac_key
     }
 
     pub(super) fn params(&self) -> &PassphraseParams {
