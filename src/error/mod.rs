@@ -132,14 +132,18 @@ impl fmt::Display for Error {
             Self::KeysExpired => f.write_str("the subject keys are older than max_age: ask the tenant for them again"),
             Self::WrongSubject => f.write_str("the row belongs to another subject than the keys"),
             Self::Conflict => f.write_str("somebody else changed the same keys meanwhile: try again"),
-            Self::StoreBehindJournal { missing } => write!(
-                f,
-                "the key store lacks {missing} journalled changes (it was restored from a backup): replay the journal"
-            ),
+            Self::StoreBehindJournal { missing } => {
+                let s = if *missing == 1 { "" } else { "s" };
+                write!(
+                    f,
+                    "the key store lacks {missing} journalled change{s} (it was restored from a backup): replay the journal"
+                )
+            }
             Self::JournalTruncated => {
                 f.write_str("the journal lacks entries that the key store has seen: restore the journal")
             }
             Self::WrongJournal => f.write_str("the key store is bound to another journal than the one given"),
+            Self::EpochInUse { slots: 1 } => f.write_str("1 slot is still under this epoch: rewrap it first"),
             Self::EpochInUse { slots } => write!(f, "{slots} slots are still under this epoch: rewrap them first"),
             Self::MaxAgeTooLong { limit } => {
                 write!(f, "the key store was made with a max_age of {limit:?}: ask for at most that")

@@ -140,8 +140,8 @@ impl Tenant {
         }
         let purposes: Vec<ErasedPurpose> = lines.iter().filter_map(|line| erased_purpose(&slot, line)).collect();
         let erased_at = purposes.iter().map(|purpose| purpose.erased_at).max().unwrap_or(self.vault.0.clock.wall());
-        let until = self.history(tag).await?.done.map_or(masters.highest(), |done| done.until);
-        let masters = masters.ends(&self.vault.0, since(&purposes), until).await;
+        let done = self.history(tag).await?.done.ok_or(Error::Bug("an erasure that was entered is not there"))?;
+        let masters = masters.ends(&self.vault.0, since(&purposes), done.until).await;
         let whole = request.purpose.is_none();
         Ok(ErasureReceipt {
             journal: self.vault.0.journal()?.id().await?,
@@ -151,7 +151,8 @@ impl Tenant {
             purposes,
             reference: request.reference.clone(),
             erased_at,
-            effective_by: erased_at.plus(self.vault.0.longest_age()),
+            // The tombstone had landed by then: whoever read keys, read them before.
+            effective_by: done.at.max(erased_at).plus(self.vault.0.longest_age()),
             residue: super::receipt::residue_of(residue),
             masters,
         })
@@ -260,10 +261,6 @@ impl Masters {
             _ => None,
         });
         Ok(Self { opened: opened.collect() })
-    }
-
-    pub(super) fn highest(&self) -> Epoch {
-        self.opened.iter().map(|(epoch, _)| *epoch).max().unwrap_or(Epoch::FIRST)
     }
 
     /// What has become of every master key under which a copy of a key can be wrapped that lived in these epochs. The

@@ -57,10 +57,11 @@ struct MasterPart {
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "snake_case", tag = "state")]
 enum EndPart {
-    Lives,
-    Unconfirmed,
+    // Braces, so that a field which nobody knows is refused beside these, too.
+    Lives {},
+    Unconfirmed {},
     Scheduled { at: String },
-    Destroyed,
+    Destroyed {},
     DestroyedHere { copies: Vec<String> },
 }
 
@@ -102,6 +103,10 @@ impl Document {
         if tag.is_none() != self.purposes.is_empty() {
             return None;
         }
+        let (erased_at, effective_by) = (moment(&self.erased_at)?, moment(&self.effective_by)?);
+        if effective_by < erased_at || !self.purposes.is_sorted_by(|a, b| a.purpose < b.purpose) {
+            return None;
+        }
         Some(ErasureReceipt {
             journal: JournalId::from_bytes(from_hex(&self.journal)?),
             tenant: TenantId::new(self.tenant).ok()?,
@@ -109,8 +114,8 @@ impl Document {
             whole: self.whole,
             purposes: self.purposes.into_iter().map(PurposePart::read).collect::<Option<_>>()?,
             reference: self.reference,
-            erased_at: moment(&self.erased_at)?,
-            effective_by: moment(&self.effective_by)?,
+            erased_at,
+            effective_by,
             residue: self.may_remain.into_iter().map(RemainderPart::read).collect(),
             masters: self.master_keys.into_iter().map(MasterPart::read).collect::<Option<_>>()?,
         })
@@ -152,10 +157,10 @@ impl RemainderPart {
 impl MasterPart {
     fn of(master: &MasterKeyEnd) -> Self {
         let end = match &master.end {
-            KeyEnd::Lives => EndPart::Lives,
-            KeyEnd::Unconfirmed => EndPart::Unconfirmed,
+            KeyEnd::Lives => EndPart::Lives {},
+            KeyEnd::Unconfirmed => EndPart::Unconfirmed {},
             KeyEnd::Scheduled { at } => EndPart::Scheduled { at: at.to_string() },
-            KeyEnd::Destroyed => EndPart::Destroyed,
+            KeyEnd::Destroyed => EndPart::Destroyed {},
             KeyEnd::DestroyedHere { copies } => EndPart::DestroyedHere { copies: copies.clone() },
         };
         Self { id: master.master.as_str().to_owned(), epoch: master.epoch.get(), end }
@@ -163,10 +168,10 @@ impl MasterPart {
 
     fn read(self) -> Option<MasterKeyEnd> {
         let end = match self.end {
-            EndPart::Lives => KeyEnd::Lives,
-            EndPart::Unconfirmed => KeyEnd::Unconfirmed,
+            EndPart::Lives {} => KeyEnd::Lives,
+            EndPart::Unconfirmed {} => KeyEnd::Unconfirmed,
             EndPart::Scheduled { at } => KeyEnd::Scheduled { at: moment(&at)? },
-            EndPart::Destroyed => KeyEnd::Destroyed,
+            EndPart::Destroyed {} => KeyEnd::Destroyed,
             EndPart::DestroyedHere { copies } => KeyEnd::DestroyedHere { copies },
         };
         Some(MasterKeyEnd { master: MasterKeyId::new(self.id).ok()?, epoch: Epoch::new(self.epoch)?, end })

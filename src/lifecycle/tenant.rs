@@ -45,7 +45,7 @@ impl Vault {
             purposes: Vec::new(),
             reference: request.filed_under().map(str::to_owned),
             erased_at,
-            effective_by: erased_at.plus(self.0.longest_age()),
+            effective_by: done.at.max(erased_at).plus(self.0.longest_age()),
             residue: residue_of(&residue),
             masters,
         })

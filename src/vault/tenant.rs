@@ -132,6 +132,21 @@ impl Tenant {
         self.find(distinct(subjects)?).await.map(KeyPage::new)
     }
 
+    /// The tag that the key store's slots, the journal and [receipts](crate::lifecycle::ErasureReceipt) name a subject by;
+    /// also of one that was erased, or never seen. A tenant that has no keys yet is made.
+    ///
+    /// # Errors
+    /// [`Error::InvalidInput`] if the subject id is a placeholder; those of the ports.
+    ///
+    /// # Cancel safety
+    /// Can be called again.
+    ///
+    /// # Security
+    /// Pseudonymous personal data: whoever has it and the person's id can join what is said of both.
+    pub async fn tag(&self, subject: &(impl HasSubject + Sync + ?Sized)) -> Result<Tag> {
+        self.tag_of(&subject.subject()?).await
+    }
+
     /// Reads a subject's keys again, past the cache: for an envelope that names a key which they don't hold
     /// ([`Error::KeyNotHeld`]). A key that the new ones don't hold either is nobody's: [`Error::Authentication`].
     ///

@@ -353,6 +353,8 @@ async fn a_receipt_tells_what_is_gone_and_what_could_still_hold_a_copy() -> Resu
     assert!(default.key_ids.iter().any(|id| id.as_bytes() == &envelope[1..25]), "the key that the envelope names");
     let [master] = receipt.master_keys() else { panic!("one master key") };
     assert_eq!((&master.master, &master.end), (&world.provider.current().await?, &KeyEnd::Lives));
+    assert_eq!(receipt.tag(), Some(&world.customers().await?.tag("ada").await?));
+    assert_ne!(receipt.tag(), Some(&world.customers().await?.tag("ben").await?));
     let shown = receipt.to_string();
     assert!(shown.contains("case 4711") && shown.contains("is there; retiring the epoch ends it"));
     assert!(!shown.contains("ada"));
