@@ -1,9 +1,11 @@
-//! For tests: keys without a vault, conformance suites for ports, counting decorators, a clock set by hand.
+//! For tests: keys without a vault, conformance suites for ports, decorators that count, delay and fail calls, a clock set
+//! by hand.
 //!
 //! Imports everything; nothing imports it. Nothing here picks a runtime: a suite's test attribute is passed in.
 
 pub mod clock;
 pub mod counting;
+pub mod faults;
 mod keys;
 pub mod provider;
 pub mod slot;
