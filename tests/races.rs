@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use fieldseal::clock::{Clock as _, Timestamp};
 use fieldseal::id::Purpose;
+use fieldseal::journal::JournalEvent;
 use fieldseal::lifecycle::ErasureRequest;
 use fieldseal::testing::faults::Tap;
 use fieldseal::vault::Enrolment;
@@ -458,6 +459,58 @@ async fn two_sweeps_erase_once_what_is_due() -> Result {
         let receipts: Vec<_> = one?.receipts.into_iter().chain(two?.receipts).collect();
         assert!(!receipts.is_empty() && receipts.iter().all(|receipt| receipt.tag() == receipts[0].tag()));
         r.check_gone().await
+    })
+    .await
+}
+
+/// The journal decides whether an erasure is scheduled; when the calls have returned, the subject can be read or not as it
+/// says.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn after_a_schedule_and_a_cancellation_the_slot_is_as_the_journal_says() -> Result {
+    rounds(50, |r| async move {
+        let (a, _, sealed) = r.known_to_both().await?;
+        let at = r.world.after(3600);
+        if r.number % 3 == 0 {
+            r.b.schedule_erasure(&*r.subject, r.world.after(1800)).await?;
+        }
+        let (scheduled, cancelled) = r.both(r.schedule(&r.a, at), r.cancel(&r.b)).await;
+        scheduled?;
+        cancelled?;
+        let last = r.world.entries().await?.into_iter().rev().find_map(|entry| match entry.event() {
+            JournalEvent::ErasureScheduled { .. } => Some(true),
+            JournalEvent::ErasureCancelled => Some(false),
+            _ => None,
+        });
+        match last {
+            Some(true) => {
+                for process in [&r.a, &r.b] {
+                    let keys = process.refresh(&a).await;
+                    assert!(is_erased(&keys), "{keys:?}");
+                }
+            }
+            _ => {
+                // Not by a fresh process: that one would mend it.
+                for process in [&r.a, &r.b] {
+                    open(&process.refresh(&a).await?, &sealed[0])?;
+                }
+            }
+        }
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_schedule_ends_the_keys_of_every_process_that_made_it() -> Result {
+    rounds(50, |r| async move {
+        let (a, b, sealed) = r.known_to_both().await?;
+        let at = r.world.after(3600);
+        let (one, two) = r.both(r.schedule(&r.a, at), r.schedule(&r.b, at)).await;
+        one?;
+        two?;
+        Round::check_ended(&a, &sealed);
+        Round::check_ended(&b, &sealed);
+        Ok(())
     })
     .await
 }

@@ -100,8 +100,7 @@ impl Tenant {
         event: impl Fn(&History) -> Result<Option<JournalEvent>> + Send + Sync,
     ) -> Result<()> {
         self.decide(tag, |history| Ok((event(history)?, ()))).await?;
-        // As the journal has it now: others may have decided since.
-        put_flags(self, tag, &self.history(tag).await?).await.map(drop)
+        put_flags(self, tag).await.map(drop)
     }
 }
 

@@ -99,7 +99,7 @@ impl Tenant {
         let history = self.history(tag).await?;
         let Some(slot) = read.slot.filter(|slot| is_due(slot, &history, now)) else {
             // The copy in the slot may be older than the journal.
-            put_flags(self, tag, &history).await?;
+            put_flags(self, tag).await?;
             return Ok(Due::Not);
         };
         if history.held && history.open().is_empty() {
