@@ -431,6 +431,46 @@ async fn a_retirement_beside_a_rotation_loses_no_key() -> Result {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_retention_period_that_was_prolonged_is_not_swept() -> Result {
+    rounds(50, |r| async move {
+        let ended = Enrolment::new().due_at(r.world.clock.wall());
+        let keys = r.a.enroll_with(&*r.subject, &ended).await?;
+        let sealed = [seal(&keys)?];
+        let later = Enrolment::new().due_at(r.world.after(3600));
+        let vault = r.a.vault().clone();
+        let prolong: BoxFuture<'static, Result<SubjectKeys>> = match r.number % 3 {
+            0 => Box::pin(r.enroll_with(&r.b, later)),
+            1 => Box::pin(r.on(&r.b, move |b, who| async move {
+                b.cancel_erasure(&*who).await?;
+                b.enroll_with(&*who, &later).await
+            })),
+            _ => Box::pin(r.on(&r.b, move |b, who| async move {
+                b.hold(&*who).await?;
+                let keys = b.enroll_with(&*who, &later).await;
+                b.release(&*who).await?;
+                keys
+            })),
+        };
+        let (swept, prolonged) = r.both(async move { vault.sweep().await }, prolong).await;
+        let swept = swept?.receipts.len();
+        match prolonged {
+            Ok(keys) => {
+                assert_eq!(swept, 0, "it was prolonged, and erased");
+                let late = seal(&keys)?;
+                r.check_opens(&[sealed[0].clone(), late]).await
+            }
+            Err(Error::SubjectErased { .. }) => {
+                // It had begun: then it comes to its end, by the next sweep at the latest.
+                r.b.vault().sweep().await?;
+                r.check_gone().await
+            }
+            Err(e) => Err(e),
+        }
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_a_sweep_and_a_cancellation_exactly_one_wins() -> Result {
     rounds(50, |r| async move {
         let (_, _, sealed) = r.known_to_both().await?;

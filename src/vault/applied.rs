@@ -287,7 +287,7 @@ pub(crate) async fn put_flags(tenant: &Tenant, tag: &Tag) -> Result<bool> {
             if read.as_ref() != Some(slot) {
                 return Ok(Edit::Keep(Copied::Changed));
             }
-            let new = SubjectSlot { held: history.held, erase_at: history.scheduled, ..slot.clone() };
+            let new = SubjectSlot { held: history.held, erase_at: erase_at(slot, &history), ..slot.clone() };
             let readable_changed = new.erase_at != slot.erase_at;
             Ok(Edit::Put(new, Copied::Put { readable_changed }))
         };
@@ -322,7 +322,14 @@ enum Copied {
 }
 
 fn flags_differ(slot: &SubjectSlot, history: &History) -> bool {
-    slot.epoch.is_some() && (slot.held != history.held || slot.erase_at != history.scheduled)
+    slot.epoch.is_some() && (slot.held != history.held || slot.erase_at != erase_at(slot, history))
+}
+
+/// What a slot is to have: what the journal says. But a subject that a sweep closed at the end of its retention period stays
+/// closed, unless it is held: it may be about to be erased, and must not be prolonged.
+fn erase_at(slot: &SubjectSlot, history: &History) -> Option<Timestamp> {
+    let closed = slot.erase_at.filter(|_| slot.is_closed());
+    history.scheduled.or(closed.filter(|_| !history.held))
 }
 
 fn has_destroyed(slot: Option<&SubjectSlot>, lines: &[ErasedLine]) -> bool {

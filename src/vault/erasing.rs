@@ -56,10 +56,12 @@ impl Tenant {
                 if covered(History::destroyed_line) && !(whole && history.scheduled.is_some()) {
                     return Ok((None, (lines, concluded)));
                 }
-                if history.held {
-                    return Err(Error::SubjectHeld);
+                if !(whole && history.whole_is_open) {
+                    if history.held {
+                        return Err(Error::SubjectHeld);
+                    }
+                    gate(history)?;
                 }
-                gate(history)?;
                 let event = JournalEvent::ErasureIntended { whole, lines: lines.clone() };
                 Ok((Some(event), (lines, concluded)))
             };
