@@ -16,7 +16,7 @@ use fieldseal::clock::{Clock as _, Timestamp};
 use fieldseal::id::Purpose;
 use fieldseal::journal::JournalEvent;
 use fieldseal::lifecycle::ErasureRequest;
-use fieldseal::testing::faults::Tap;
+use fieldseal::testing::faults::{Act, Gate, Tap};
 use fieldseal::vault::Enrolment;
 use fieldseal::{Error, SubjectKeys, Tenant, TenantId};
 use futures_util::future::BoxFuture;
@@ -431,6 +431,37 @@ async fn a_retirement_beside_a_rotation_loses_no_key() -> Result {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_tenants_erasure_beats_an_enrolment() -> Result {
+    rounds(25, |r| async move {
+        let tenant = TenantId::new(&format!("tenant {}", r.number))?;
+        // In the vault that erases, and in another; in a tenant that is there, and in one that was never seen.
+        let by = if r.number % 4 < 2 { r.a.vault() } else { r.b.vault() }.tenant(&tenant);
+        if r.number % 3 > 0 {
+            by.enroll("somebody else").await?;
+        }
+        let (vault, id) = (r.a.vault().clone(), tenant.clone());
+        let erase = async move { vault.erase_tenant(&id, &ErasureRequest::new()).await };
+        let (erased, enrolled) = r.both(erase, r.enroll(&by)).await;
+        erased?;
+        assert!(
+            matches!(&enrolled, Ok(_) | Err(Error::TenantErased { .. } | Error::SubjectErased { .. })),
+            "{enrolled:?}"
+        );
+        let gone = |answer: Result<SubjectKeys>| {
+            assert!(matches!(&answer, Err(Error::TenantErased { .. })), "{answer:?}");
+        };
+        for vault in [r.a.vault().clone(), r.world.builder().build().await?] {
+            for subject in ["somebody else", &r.subject, "somebody new"] {
+                gone(vault.tenant(&tenant).keys(subject).await);
+                gone(vault.tenant(&tenant).enroll(subject).await);
+            }
+        }
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_retention_period_that_was_prolonged_is_not_swept() -> Result {
     rounds(50, |r| async move {
         let ended = Enrolment::new().due_at(r.world.clock.wall());
@@ -663,4 +694,33 @@ async fn two_vaults_open_one_epoch() -> Result {
         r.check_opens(&sealed).await
     })
     .await
+}
+
+/// A read of a tenant that was sent before the tenant was erased, and is answered after.
+#[tokio::test]
+async fn a_tenants_load_that_was_under_way_brings_no_key_back() -> Result {
+    let world = World::new()?;
+    let tenant = TenantId::new("acme")?;
+    world.builder().build().await?.tenant(&tenant).enroll("ada").await?;
+    let (tap, gate) = (Tap::open(), Gate::new());
+    let vault = world.tapped(&tap).build().await?;
+    let acme = vault.tenant(&tenant);
+    let parked = gate.clone();
+    tap.set(move |call| match call.method {
+        // The last key of the slot: the read from the store is done.
+        "unwrap_key" if call.number < 10 && call.is_over() => Act::Park(parked.clone()),
+        _ => Act::Go,
+    });
+    let load = tokio::spawn({
+        let acme = acme.clone();
+        async move { acme.enroll("ben").await }
+    });
+    gate.reached().await;
+    tap.set(|_| Act::Go);
+    vault.erase_tenant(&tenant, &ErasureRequest::new()).await?;
+    gate.open();
+    assert!(matches!(load.await.unwrap(), Err(Error::TenantErased { .. })));
+    assert!(matches!(acme.enroll("cleo").await, Err(Error::TenantErased { .. })));
+    assert!(world.subjects().await?.iter().all(|slot| slot.epoch().is_none()), "a key was made for nobody");
+    Ok(())
 }

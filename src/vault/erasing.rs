@@ -227,15 +227,16 @@ impl Tenant {
         Err(Error::Conflict)
     }
 
-    /// Destroys a tenant's wrapping keys, and makes tombstones of its subjects.
+    /// Destroys a tenant's wrapping keys, and makes tombstones of its subjects. One that was never seen gets a slot without
+    /// wrapping keys: whoever is making it at the same time fails.
     pub(crate) async fn destroy_tenant(&self) -> Result<()> {
         let vault = &self.vault.0;
         for attempt in 0.. {
             self.part.forget();
             match self.part.any_state(vault).await? {
-                Some(state) if state.erased_at.is_none() && attempt < ATTEMPTS => {}
-                Some(state) if state.erased_at.is_none() => return Err(Error::Conflict),
-                _ => break,
+                Some(state) if state.erased_at.is_some() => break,
+                _ if attempt < ATTEMPTS => {}
+                _ => return Err(Error::Conflict),
             }
             self.part.change(vault, TenantChange::Erase(vault.clock.wall())).await?;
         }
