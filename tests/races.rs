@@ -724,3 +724,44 @@ async fn a_tenants_load_that_was_under_way_brings_no_key_back() -> Result {
     assert!(world.subjects().await?.iter().all(|slot| slot.epoch().is_none()), "a key was made for nobody");
     Ok(())
 }
+
+/// What a process still holds of a tenant must not be taken for what the store has.
+#[tokio::test]
+async fn a_tenant_that_another_process_erased_is_no_restored_store() -> Result {
+    let world = World::new()?;
+    let tenant = TenantId::new("acme")?;
+    let (a, b) = (world.builder().build().await?, world.builder().build().await?);
+    let half = a.max_age() / 2;
+    world.clock.advance(half);
+    b.tenant(&tenant).enroll("ada").await?;
+    a.erase_tenant(&tenant, &ErasureRequest::new()).await?;
+    // Time to look into the journal again, and the tenant's keys are not past their age.
+    world.clock.advance(half + Duration::from_millis(1));
+    b.default_tenant().enroll("ben").await?;
+    assert!(matches!(b.tenant(&tenant).enroll("cleo").await, Err(Error::TenantErased { .. })));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_tenant_that_another_process_erases_stops_no_sweep() -> Result {
+    let world = World::new()?;
+    let tenant = TenantId::new("acme")?;
+    let (tap, gate) = (Tap::open(), Gate::new());
+    let (a, b) = (world.tapped(&tap).build().await?, world.builder().build().await?);
+    let ended = Enrolment::new().due_at(world.clock.wall());
+    b.tenant(&tenant).enroll_with("ada", &ended).await?;
+    b.default_tenant().enroll_with("ben", &ended).await?;
+    // The intent is in the journal, and no slot is changed yet.
+    let parked = gate.clone();
+    tap.set(move |call| if call.method == "put" { Act::Park(parked.clone()) } else { Act::Go });
+    let erasure = tokio::spawn({
+        let (a, tenant) = (a.clone(), tenant.clone());
+        async move { a.erase_tenant(&tenant, &ErasureRequest::new()).await }
+    });
+    gate.reached().await;
+    assert_eq!(b.sweep().await?.receipts.len(), 1, "the other tenant's subject");
+    gate.open();
+    erasure.await.unwrap()?;
+    assert!(world.subjects().await?.iter().all(|slot| slot.epoch().is_none()));
+    Ok(())
+}

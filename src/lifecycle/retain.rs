@@ -121,6 +121,11 @@ impl Tenant {
             Ok(destroyed) => Ok(Due::Destroyed(destroyed)),
             Err(Error::SubjectHeld) => self.leave_held(tag).await,
             Err(Error::Conflict) => Ok(Due::Not),
+            // Whoever erases the tenant buries its subjects; if that crashed, the next sweep does.
+            Err(Error::TenantErased { .. }) => {
+                self.part.forget();
+                Ok(Due::Not)
+            }
             Err(e) => Err(e),
         }
     }

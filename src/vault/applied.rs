@@ -163,6 +163,9 @@ async fn examine(
         if tags.is_empty() && told.erased().is_none() {
             continue; // no provider is asked for a tenant of which there is nothing to check
         }
+        if told.erased().is_some() {
+            tenant.part.forget(); // what this process holds may be from before another one erased it
+        }
         let Some(state) = tenant.part.any_state(vault).await? else { continue };
         if told.erased().is_some() {
             let is_gone = state.erased_at.is_some();
@@ -234,7 +237,10 @@ async fn mend(vault: &Arc<VaultInner>, found: &Found, why: Why, replayed: &mut R
             tenant.destroy_lines(tag, &history.done(), false).await?;
             destroyed.push((tenant.clone(), *tag, history.done(), true));
         }
-        let finished = tenant.finish(tag, &history).await?;
+        let finished = match tenant.finish(tag, &history).await {
+            Err(Error::TenantErased { .. }) => continue, // since it was surveyed: the next survey finds that
+            finished => finished?,
+        };
         if !finished.is_empty() {
             destroyed.push((tenant, *tag, finished, false));
         }
