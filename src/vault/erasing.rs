@@ -106,7 +106,9 @@ impl Tenant {
             lines.iter().for_each(|l| new.destroy(&l.purpose, l.line, wrapper.now));
             Ok(Edit::Put(new.clone(), Some((new, true))))
         };
+        let mut ends = EndsUnlessKnown(Some((self, tag)));
         let destroyed = self.edit_slot(tag, edit).await?;
+        ends.0 = None;
         if let Some((slot, _)) = &destroyed {
             self.end(tag, slot.erased_at());
         }
@@ -271,6 +273,18 @@ impl Tenant {
             Ok(Edit::Put(new, ()))
         })
         .await
+    }
+}
+
+/// Has a subject's keys read again where its destruction was dropped or failed: nobody knows whether it landed, and the next
+/// sweep does not meet a tombstone again.
+struct EndsUnlessKnown<'a>(Option<(&'a Tenant, &'a Tag)>);
+
+impl Drop for EndsUnlessKnown<'_> {
+    fn drop(&mut self) {
+        if let Some((tenant, tag)) = self.0 {
+            tenant.end(tag, None);
+        }
     }
 }
 
