@@ -25,6 +25,8 @@ pub(crate) struct History {
     pub(crate) whole_is_open: bool,
     /// The last entry that says that something is to be destroyed.
     pub(crate) intended_at: Option<Timestamp>,
+    /// How many there are: one that was read again and has as many has not changed.
+    pub(crate) entries: u64,
 }
 
 /// The highest line of a purpose that each kind of entry names.
@@ -52,6 +54,7 @@ impl History {
     }
 
     fn add(&mut self, entry: &JournalEntry) {
+        self.entries += 1;
         match entry.event() {
             JournalEvent::Reenrolled { purpose, line } => {
                 let lines = self.purposes.entry(purpose.clone()).or_default();

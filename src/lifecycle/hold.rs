@@ -7,7 +7,8 @@ use crate::journal::JournalEvent;
 use crate::journal::history::History;
 use crate::keys::Tag;
 use crate::keys::slot::SubjectSlot;
-use crate::vault::{Tenant, put_flags};
+use crate::vault::slots::{Edit, Wrapper};
+use crate::vault::{ATTEMPTS, Tenant, put_flags};
 
 impl Tenant {
     /// Puts a hold on a subject: it can't be erased until [`release`](Self::release), not by a sweep either. Its data stays
@@ -77,16 +78,36 @@ impl Tenant {
     /// A call that is dropped may have cancelled it.
     pub async fn cancel_erasure(&self, subject: &(impl HasSubject + Sync + ?Sized)) -> Result<()> {
         let tag = self.tag_of(&subject.subject()?).await?;
-        let slot = self.read_slot(&tag).await?.slot.ok_or(Error::SubjectUnknown)?;
-        let gone = slot.erased_at();
-        self.decide_and_copy(&tag, |history| {
-            if gone.is_none() {
-                check_not_intended(&slot, history)?;
+        for _ in 0..ATTEMPTS {
+            let slot = self.read_slot(&tag).await?.slot.ok_or(Error::SubjectUnknown)?;
+            let gone = slot.erased_at();
+            // Also where only the slot has it: a sweep that closed the subject sees from the entry that it is open again.
+            self.decide(&tag, |history| {
+                if gone.is_none() {
+                    check_not_intended(&slot, history)?;
+                }
+                let any = history.scheduled.is_some() || slot.erase_at.is_some();
+                Ok((any.then_some(JournalEvent::ErasureCancelled), ()))
+            })
+            .await?;
+            if let Some(at) = gone {
+                return Err(Error::SubjectErased { at });
             }
-            Ok(history.scheduled.map(|_| JournalEvent::ErasureCancelled))
-        })
-        .await?;
-        gone.map_or(Ok(()), |at| Err(Error::SubjectErased { at }))
+            // Only the very slot that was there before the entry: it may have been closed, or scheduled, anew.
+            let reopen = |now: Option<&SubjectSlot>, _: &Wrapper<'_>| match now {
+                Some(now) if now.erase_at.is_some() && *now == slot => {
+                    Ok(Edit::Put(SubjectSlot { erase_at: None, ..now.clone() }, Some(true)))
+                }
+                now => Ok(Edit::Keep(now.is_some_and(|now| now.erase_at.is_none()).then_some(false))),
+            };
+            if let Some(reopened) = self.edit_slot(&tag, reopen).await? {
+                if reopened {
+                    self.end(&tag, None);
+                }
+                return put_flags(self, &tag).await.map(drop);
+            }
+        }
+        Err(Error::Conflict)
     }
 
     async fn living_slot(&self, tag: &Tag) -> Result<SubjectSlot> {
@@ -100,8 +121,7 @@ impl Tenant {
         event: impl Fn(&History) -> Result<Option<JournalEvent>> + Send + Sync,
     ) -> Result<()> {
         self.decide(tag, |history| Ok((event(history)?, ()))).await?;
-        // As the journal has it now: others may have decided since.
-        put_flags(self, tag, &self.history(tag).await?).await.map(drop)
+        put_flags(self, tag).await.map(drop)
     }
 }
 

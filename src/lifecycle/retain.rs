@@ -1,5 +1,7 @@
 //! What is due: retention periods that ended, and scheduled erasures whose moment has come.
 
+use std::time::Duration;
+
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 
 use super::erase::{ErasureRequest, Masters, now};
@@ -40,7 +42,7 @@ impl Vault {
         let now = now(&self.0);
         let mut swept = Swept::default();
         // A moment that is now has come.
-        let mut scan = Scan::new(Filter::DueBefore(now.plus(std::time::Duration::from_millis(1))));
+        let mut scan = Scan::new(Filter::DueBefore(now.plus(Duration::from_millis(1))));
         loop {
             let page = self.0.store.scan(&scan).await?;
             self.sweep_page(page.slots, now, &mut swept).await?;
@@ -100,40 +102,53 @@ impl Tenant {
         let history = self.history(tag).await?;
         let Some(slot) = read.slot.filter(|slot| is_due(slot, &history, now)) else {
             // The copy in the slot may be older than the journal.
-            put_flags(self, tag, &history).await?;
+            put_flags(self, tag).await?;
             return Ok(Due::Not);
         };
         if history.held && history.open().is_empty() {
-            return Ok(Due::Held);
+            return self.leave_held(tag).await;
         }
         let retained = slot.retain_until.filter(|until| *until <= now);
         if retained.is_some() && !self.close(tag, now).await? {
             return Ok(Due::Not);
         }
+        // Whoever opens it again, so that its period can be prolonged, enters something in the journal first.
+        let is_closed = |now: &History| retained.is_some() && now.entries == history.entries;
         let gate = |history: &History| {
-            let due = history.scheduled.is_some_and(|at| at <= now) || retained.is_some();
+            let due = history.scheduled.is_some_and(|at| at <= now) || is_closed(history);
             if due { Ok(()) } else { Err(Error::Conflict) }
         };
         match self.destroy(tag, Extent::Whole, gate).await {
             Ok(destroyed) => Ok(Due::Destroyed(destroyed)),
-            Err(Error::SubjectHeld) => Ok(Due::Held),
+            Err(Error::SubjectHeld) => self.leave_held(tag).await,
             Err(Error::Conflict) => Ok(Due::Not),
+            // Whoever erases the tenant buries its subjects; if that crashed, the next sweep does.
+            Err(Error::TenantErased { .. }) => {
+                self.part.forget();
+                Ok(Due::Not)
+            }
             Err(e) => Err(e),
         }
     }
 
+    /// What is held stays readable.
+    async fn leave_held(&self, tag: &Tag) -> Result<Due> {
+        put_flags(self, tag).await.map(|_| Due::Held)
+    }
+
     /// Makes a subject whose retention period has ended unreadable, by compare-and-swap: from here on the period can't be
-    /// prolonged, which only the slot knows of. False if it was.
+    /// prolonged, which only the slot knows of. False if it was. It always writes: whoever read the slot before, to open it
+    /// again, fails.
     async fn close(&self, tag: &Tag, now: Timestamp) -> Result<bool> {
         let (due, closed) = self
             .edit_slot(tag, |slot, _| {
                 let Some(slot) = slot.filter(|slot| slot.retain_until.is_some_and(|until| until <= now)) else {
                     return Ok(Edit::Keep((false, None)));
                 };
-                if slot.erase_at.is_some() {
-                    return Ok(Edit::Keep((true, None)));
-                }
-                Ok(Edit::Put(SubjectSlot { erase_at: slot.retain_until, ..slot.clone() }, (true, slot.retain_until)))
+                let mut new = slot.clone();
+                new.close();
+                let erase_at = new.erase_at;
+                Ok(Edit::Put(new, (true, erase_at)))
             })
             .await?;
         if closed.is_some() {
@@ -145,5 +160,7 @@ impl Tenant {
 
 fn is_due(slot: &SubjectSlot, history: &History, now: Timestamp) -> bool {
     slot.epoch.is_some()
-        && (slot.retain_until.is_some_and(|until| until <= now) || history.scheduled.is_some_and(|at| at <= now))
+        && (history.whole_is_open
+            || slot.retain_until.is_some_and(|until| until <= now)
+            || history.scheduled.is_some_and(|at| at <= now))
 }

@@ -236,7 +236,7 @@ impl Gate {
         wakers.into_iter().for_each(Waker::wake);
     }
 
-    async fn until(&self, holds: impl Fn(&GateState) -> bool) {
+    async fn until(&self, holds: fn(&GateState) -> bool) {
         poll_fn(|context| {
             let mut state = self.lock();
             if holds(&state) {

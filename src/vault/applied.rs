@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::{ATTEMPTS, Tenant, Vault, VaultInner, root};
+use crate::clock::Timestamp;
 use crate::error::{Error, Result, StoreErrorKind};
 use crate::id::TenantId;
 use crate::journal::history::{History, TenantHistory};
@@ -16,7 +17,7 @@ use crate::journal::{ErasedLine, ErasureJournal, Head, JournalEntry, JournalEven
 use crate::keys::slot::{SubjectSlot, TenantSlot};
 use crate::keys::{SlotId, Tag};
 use crate::store::{Expected, Filter, Scan};
-use crate::vault::slots::Edit;
+use crate::vault::slots::{Edit, Wrapper};
 
 /// Why it is checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -162,6 +163,9 @@ async fn examine(
         if tags.is_empty() && told.erased().is_none() {
             continue; // no provider is asked for a tenant of which there is nothing to check
         }
+        if told.erased().is_some() {
+            tenant.part.forget(); // what this process holds may be from before another one erased it
+        }
         let state = match tenant.part.any_state(vault).await {
             // One tenant's provider that is down is not to stop the others: this one hands out no keys meanwhile.
             Err(Error::Provider(_)) if why == Why::Look => {
@@ -232,7 +236,7 @@ async fn mend(vault: &Arc<VaultInner>, found: &Found, why: Why, replayed: &mut R
     for (id, tag) in &found.subjects {
         let tenant = tenant(vault, id);
         let history = tenant.history(tag).await?;
-        replayed.flags += u64::from(put_flags(&tenant, tag, &history).await?);
+        replayed.flags += u64::from(put_flags(&tenant, tag).await?);
         let slot = tenant.read_slot(tag).await?.slot;
         if !has_destroyed(slot.as_ref(), &history.done()) {
             if why != Why::Replay {
@@ -241,7 +245,10 @@ async fn mend(vault: &Arc<VaultInner>, found: &Found, why: Why, replayed: &mut R
             tenant.destroy_lines(tag, &history.done(), false).await?;
             destroyed.push((tenant.clone(), *tag, history.done(), true));
         }
-        let finished = tenant.finish(tag, &history).await?;
+        let finished = match tenant.finish(tag, &history).await {
+            Err(Error::TenantErased { .. }) => continue, // since it was surveyed: the next survey finds that
+            finished => finished?,
+        };
         if !finished.is_empty() {
             destroyed.push((tenant, *tag, finished, false));
         }
@@ -279,25 +286,64 @@ async fn mend(vault: &Arc<VaultInner>, found: &Found, why: Why, replayed: &mut R
 }
 
 /// Makes a slot's copies of what the journal says of holds and schedules what they are to be. True if it had others.
-pub(crate) async fn put_flags(tenant: &Tenant, tag: &Tag, history: &History) -> Result<bool> {
-    let (put, readable_changed) = tenant
-        .edit_slot(tag, |slot, _| {
-            let Some(slot) = slot.filter(|slot| flags_differ(slot, history)) else {
-                return Ok(Edit::Keep((false, false)));
+///
+/// Others may decide, and copy, at the same time. So the journal is read after the slot that is replaced, and again once it
+/// is: whoever copies last has read the last word.
+pub(crate) async fn put_flags(tenant: &Tenant, tag: &Tag) -> Result<bool> {
+    let mut put_any = false;
+    for _ in 0..ATTEMPTS {
+        let read = tenant.read_slot(tag).await?.slot;
+        let history = tenant.history(tag).await?;
+        let edit = |slot: Option<&SubjectSlot>, _: &Wrapper<'_>| {
+            let Some(slot) = slot.filter(|slot| flags_differ(slot, &history)) else {
+                return Ok(Edit::Keep(Copied::Already));
             };
-            let new = SubjectSlot { held: history.held, erase_at: history.scheduled, ..slot.clone() };
+            if read.as_ref() != Some(slot) {
+                return Ok(Edit::Keep(Copied::Changed));
+            }
+            let new = SubjectSlot { held: history.held, erase_at: erase_at(slot, &history), ..slot.clone() };
             let readable_changed = new.erase_at != slot.erase_at;
-            Ok(Edit::Put(new, (true, readable_changed)))
-        })
-        .await?;
-    if readable_changed {
-        tenant.end(tag, history.scheduled);
+            Ok(Edit::Put(new, Copied::Put { readable_changed }))
+        };
+        match tenant.edit_slot(tag, edit).await? {
+            Copied::Already => {
+                // Also where another process made the copy: the keys that are out in this one end as well.
+                if history.scheduled.is_some() {
+                    tenant.end(tag, history.scheduled);
+                }
+                return Ok(put_any);
+            }
+            Copied::Changed => {}
+            Copied::Put { readable_changed } => {
+                put_any = true;
+                if readable_changed {
+                    tenant.end(tag, history.scheduled);
+                }
+            }
+        }
     }
-    Ok(put)
+    Err(Error::Conflict)
+}
+
+/// What became of a copy.
+enum Copied {
+    Already,
+    Put {
+        readable_changed: bool,
+    },
+    /// The slot is another than was read before the journal.
+    Changed,
 }
 
 fn flags_differ(slot: &SubjectSlot, history: &History) -> bool {
-    slot.epoch.is_some() && (slot.held != history.held || slot.erase_at != history.scheduled)
+    slot.epoch.is_some() && (slot.held != history.held || slot.erase_at != erase_at(slot, history))
+}
+
+/// What a slot is to have: what the journal says. But a subject that a sweep closed at the end of its retention period stays
+/// closed, unless it is held: it may be about to be erased, and must not be prolonged.
+fn erase_at(slot: &SubjectSlot, history: &History) -> Option<Timestamp> {
+    let closed = slot.erase_at.filter(|_| slot.is_closed());
+    history.scheduled.or(closed.filter(|_| !history.held))
 }
 
 fn has_destroyed(slot: Option<&SubjectSlot>, lines: &[ErasedLine]) -> bool {
@@ -305,7 +351,7 @@ fn has_destroyed(slot: Option<&SubjectSlot>, lines: &[ErasedLine]) -> bool {
 }
 
 /// Whether whoever intended it may still be at it.
-fn is_young(vault: &VaultInner, at: crate::clock::Timestamp) -> bool {
+fn is_young(vault: &VaultInner, at: Timestamp) -> bool {
     vault.clock.wall().since(at) < vault.max_age
 }
 

@@ -199,6 +199,11 @@ impl<T: Clone + Send + Sync + 'static> Flight<T> {
         };
         load.await
     }
+
+    /// Whoever comes from now on shares no load that is under way.
+    pub(super) fn leave(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
 }
 
 impl<T: Clone + Send + Sync + 'static> Default for Flight<T> {

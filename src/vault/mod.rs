@@ -221,11 +221,12 @@ impl VaultInner {
 
     /// Drops every key that was read, and ends those that are out.
     pub(crate) fn end_all(&self) {
-        self.live.end_all();
-        self.cache.clear();
+        // Tenants first: whoever takes a ticket after the end wraps under no key from before it.
         for part in self.tenants.lock().unwrap_or_else(PoisonError::into_inner).values() {
             part.forget();
         }
+        self.live.end_all();
+        self.cache.clear();
     }
 
     /// Reads slots, and holds the store to what was asked: an answer in another's place would be taken for it.

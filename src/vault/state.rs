@@ -28,6 +28,8 @@ struct Known {
     state: Option<Arc<TenantState>>,
     /// Pinned by the first read: a tenant's root never changes.
     root_id: Option<KeyId>,
+    /// How often it was forgotten: what a read finds that was sent before is not kept.
+    turn: u64,
 }
 
 /// A tenant's unwrapped keys.
@@ -48,7 +50,7 @@ pub(crate) enum TenantChange {
     Move,
     /// Its wrapping key of this epoch goes.
     Retire(Epoch),
-    /// All its keys but the root go.
+    /// All its keys but the root go. It is made without any if it is not there.
     Erase(Timestamp),
 }
 
@@ -100,9 +102,12 @@ impl TenantPart {
         Err(Error::Conflict)
     }
 
-    /// Drops what is held: the next use reads it again.
+    /// Drops what is held: the next use reads it again, and shares no read that is under way.
     pub(crate) fn forget(&self) {
-        self.lock().state = None;
+        let mut known = self.lock();
+        known.state = None;
+        known.turn += 1;
+        self.flight.leave();
     }
 
     fn known(&self) -> Option<Arc<TenantState>> {
@@ -120,7 +125,7 @@ impl TenantPart {
 
     /// One store read, and one provider call a key in the slot.
     async fn load(&self, vault: &VaultInner) -> Result<Option<Arc<TenantState>>> {
-        let loaded = vault.now();
+        let (loaded, turn) = (vault.now(), self.lock().turn);
         let Some((_, slot, vault_slot, root)) = self.read(vault).await? else { return Ok(None) };
         let mut epoch_keys = Vec::with_capacity(slot.epoch_keys.len());
         for wrapped in &slot.epoch_keys {
@@ -139,17 +144,21 @@ impl TenantPart {
         let state = Arc::new(TenantState { root, erased_at, epoch, epoch_keys, loaded });
         let mut known = self.lock();
         known.root_id = Some(*state.root.id());
-        known.state = Some(state.clone());
+        if known.turn == turn {
+            known.state = Some(state.clone());
+        }
         Ok(Some(state))
     }
 
     /// The tenant's slot, authenticated by its root; and the vault's, from the same read.
     async fn read(&self, vault: &VaultInner) -> Result<Option<(StoredSlot, TenantSlot, VaultSlot, RootKey)>> {
         let ids = [SlotId::Vault, SlotId::Tenant(self.id().clone())];
+        // Known before the read is sent: it may be made, and read by somebody else here, while the answer is on its way.
+        let must_be_there = self.lock().root_id.is_some();
         let mut stored = vault.load(&ids).await?.into_iter();
         let vault_slot = root::open(&stored.next().flatten().ok_or_else(root::missing)?, vault)?;
         let Some(stored) = stored.next().flatten() else {
-            return if self.lock().root_id.is_some() { Err(root_missing()) } else { Ok(None) };
+            return if must_be_there { Err(root_missing()) } else { Ok(None) };
         };
         let wrapped = TenantSlot::root_of(&stored)?;
         if self.lock().root_id.is_some_and(|id| !id.is(&wrapped.key_id)) {
@@ -205,8 +214,9 @@ impl TenantPart {
                 moved if moved == slot => return Ok(false),
                 moved => (moved.seal(self.id(), &root)?, Expected::Revision(stored.revision())),
             },
-            None if change == TenantChange::Move && self.may_be_made(vault).await? => {
-                (self.new_slot(vault, current).await?, Expected::Absent)
+            None if matches!(change, TenantChange::Retire(_)) => return Ok(false),
+            None if self.may_be_made(vault, change).await? => {
+                (self.new_slot(vault, current, change).await?, Expected::Absent)
             }
             None => return Ok(false),
         };
@@ -261,13 +271,16 @@ impl TenantPart {
     }
 
     /// A slot with a new root, which is journalled first.
-    async fn new_slot(&self, vault: &VaultInner, current: &EpochRecord) -> Result<StoredSlot> {
+    async fn new_slot(&self, vault: &VaultInner, current: &EpochRecord, change: TenantChange) -> Result<StoredSlot> {
         let context = |id| WrapContext::root(self.id().clone(), current.epoch, id);
         let (root, wrapped) = root::wrap_new(&*vault.provider, current.epoch, context).await?;
         root::check_master(&wrapped, &current.master)?;
         self.append(vault, JournalEvent::RootCreated { key_id: wrapped.key_id }).await?;
-        let epoch_keys = vec![self.new_epoch_key(vault, current).await?];
-        TenantSlot { root: wrapped, erased_at: None, epoch_keys, index_keys: Vec::new() }.seal(self.id(), &root)
+        let (erased_at, epoch_keys) = match change {
+            TenantChange::Erase(at) => (Some(at), Vec::new()),
+            _ => (None, vec![self.new_epoch_key(vault, current).await?]),
+        };
+        TenantSlot { root: wrapped, erased_at, epoch_keys, index_keys: Vec::new() }.seal(self.id(), &root)
     }
 
     /// Whether the slot has a wrapping key of an epoch.
@@ -277,7 +290,7 @@ impl TenantPart {
     }
 
     /// A root is never made anew: subjects, or erasures of them, would become unfindable. False if there is one after all.
-    async fn may_be_made(&self, vault: &VaultInner) -> Result<bool> {
+    async fn may_be_made(&self, vault: &VaultInner, change: TenantChange) -> Result<bool> {
         let of_tenant = Scan::new(Filter::All).tenant(self.id().clone()).limit(1);
         if !vault.store.scan(&of_tenant).await?.slots.is_empty() {
             // It may be that another vault was faster; then the tenant's slot is there now.
@@ -285,7 +298,7 @@ impl TenantPart {
             return if now.iter().any(Option::is_some) { Ok(false) } else { Err(root_missing()) };
         }
         let told = self.history(vault).await?;
-        if let Some(at) = told.erased() {
+        if let Some(at) = told.erased().filter(|_| change == TenantChange::Move) {
             return Err(Error::TenantErased { at });
         }
         // A root that was made and not stored: its maker crashed before the put. One that was stored is lost.

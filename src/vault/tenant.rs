@@ -199,6 +199,8 @@ impl Tenant {
         let vault = &self.vault.0;
         vault.check().await?;
         for _ in 0..ATTEMPTS {
+            // Before the tenant's keys are taken: an erasure of the tenant ends what is wrapped under them.
+            let (loaded, ticket) = (vault.now(), vault.live.ticket());
             let state = self.part.state_to_write(vault).await?;
             let tag = state.root.tag(self.id(), &subject);
             if enrolment.changes_nothing_for_known()
@@ -206,7 +208,6 @@ impl Tenant {
             {
                 return Ok(keys);
             }
-            let (loaded, ticket) = (vault.now(), vault.live.ticket());
             let ReadSlot { state, stored, slot: old } = self.read_slot(&tag).await?;
             if state.current_key().is_none() {
                 continue; // the epoch advanced meanwhile

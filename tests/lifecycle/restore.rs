@@ -222,7 +222,7 @@ async fn intend(world: &World, subject: &str) -> Result {
 async fn without_last(world: &World) -> Result<MemoryJournal> {
     let entries = world.entries().await?;
     let journal = MemoryJournal::with_id(world.journal.id().await?);
-    for entry in &entries[..entries.len() - 1] {
+    for entry in entries.iter().rev().skip(1).rev() {
         journal.append(entry, &journal.head().await?).await?;
     }
     Ok(journal)

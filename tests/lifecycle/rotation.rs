@@ -4,7 +4,7 @@ use super::*;
 
 /// The key that an envelope names.
 fn key_of(envelope: &[u8]) -> &[u8] {
-    &envelope[1..25]
+    envelope.get(1..25).unwrap()
 }
 
 #[tokio::test]

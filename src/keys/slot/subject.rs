@@ -1,5 +1,7 @@
 //! A subject's slot: every purpose, line and version of its data keys; or what is left of them.
 
+use std::time::Duration;
+
 use super::{Body, Columns, Epoch, SlotId, SlotState, StoredSlot, millis, moment};
 use crate::bytes::{Damaged, Reader, Writer};
 use crate::clock::Timestamp;
@@ -15,6 +17,9 @@ pub(crate) const MAX_VERSIONS: usize = 64;
 /// The most destroyed keys that a purpose remembers. Whoever destroys more keeps the newest.
 pub(crate) const MAX_DESTROYED: usize = 512;
 
+/// A subject that is closed so often is closed as at first again.
+const CLOSED_WITHIN: Duration = Duration::from_secs(1);
+
 /// What is known of a subject.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct SubjectSlot {
@@ -22,7 +27,8 @@ pub(crate) struct SubjectSlot {
     pub(crate) epoch: Option<Epoch>,
     /// When the retention period ends.
     pub(crate) retain_until: Option<Timestamp>,
-    /// When a scheduled erasure destroys the keys. Until then they can't be read, but kept.
+    /// When a scheduled erasure destroys the keys. Until then they can't be read, but kept. Where nothing is scheduled: when
+    /// a sweep closed it, beginning with the end of the retention period.
     pub(crate) erase_at: Option<Timestamp>,
     /// A copy of what the journal says: a hold stands.
     pub(crate) held: bool,
@@ -131,6 +137,21 @@ impl SubjectSlot {
         }
         if !self.purposes.iter().any(PurposeSlot::is_live) {
             *self = Self { purposes: std::mem::take(&mut self.purposes), ..Self::empty() };
+        }
+    }
+
+    /// Whether a sweep closed it: the retention period ended, and the erasure that follows may have begun.
+    pub(crate) fn is_closed(&self) -> bool {
+        let since = |(at, until): (Timestamp, Timestamp)| until <= at && at.since(until) < CLOSED_WITHIN;
+        self.erase_at.zip(self.retain_until).is_some_and(since)
+    }
+
+    /// Closes it, or closes it anew: into bytes that it did not have before.
+    pub(crate) fn close(&mut self) {
+        let again = self.erase_at.filter(|_| self.is_closed()).map(|at| at.plus(Duration::from_millis(1)));
+        self.erase_at = again.or(self.retain_until);
+        if !self.is_closed() {
+            self.erase_at = self.retain_until;
         }
     }
 

@@ -1,0 +1,446 @@
+//! Every call that a vault or tenant has, each with what comes before it and what must hold after it: for tests that drop
+//! calls, or let their ports fail.
+#![allow(dead_code, reason = "each test needs a part of it")]
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use fieldseal::clock::Clock as _;
+use fieldseal::id::Purpose;
+use fieldseal::journal::JournalEvent;
+use fieldseal::lifecycle::{ErasureReceipt, ErasureRequest, ErasureStatus};
+use fieldseal::store::{Epoch, Expected, Filter, KeyStore as _, MemoryStore, Scan};
+use fieldseal::testing::faults::{Act, Tap};
+use fieldseal::vault::Enrolment;
+use fieldseal::{Error, SubjectKeys, Tenant, TenantId, Vault};
+
+use crate::world::{Result, World, context, is_erased, open, seal};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Operation {
+    Create,
+    Build,
+    BuildAfterACrash,
+    Replay,
+    ReplayJournal,
+    SetMaxAge,
+    Enroll,
+    EnrollInANewTenant,
+    EnrollAnotherPurpose,
+    EnrollDue,
+    EnrollAgain,
+    EnrollAfterACrash,
+    EnrollAll,
+    Keys,
+    KeysOf,
+    Refresh,
+    Rotate,
+    RotateNow,
+    Erase,
+    EraseNeverSeen,
+    EraseAll,
+    ErasePurpose,
+    EraseAfterACrash,
+    ErasureStatus,
+    Schedule,
+    Cancel,
+    Hold,
+    Release,
+    SweepRetained,
+    SweepScheduled,
+    AdvanceEpoch,
+    RewrapPage,
+    RetireEpoch,
+    EraseTenant,
+    EraseTenantNeverSeen,
+}
+
+/// Every one.
+pub(crate) const OPERATIONS: [Operation; 35] = {
+    use Operation::*;
+    [
+        Create,
+        Build,
+        BuildAfterACrash,
+        Replay,
+        ReplayJournal,
+        SetMaxAge,
+        Enroll,
+        EnrollInANewTenant,
+        EnrollAnotherPurpose,
+        EnrollDue,
+        EnrollAgain,
+        EnrollAfterACrash,
+        EnrollAll,
+        Keys,
+        KeysOf,
+        Refresh,
+        Rotate,
+        RotateNow,
+        Erase,
+        EraseNeverSeen,
+        EraseAll,
+        ErasePurpose,
+        EraseAfterACrash,
+        ErasureStatus,
+        Schedule,
+        Cancel,
+        Hold,
+        Release,
+        SweepRetained,
+        SweepScheduled,
+        AdvanceEpoch,
+        RewrapPage,
+        RetireEpoch,
+        EraseTenant,
+        EraseTenantNeverSeen,
+    ]
+};
+
+/// A vault on ports that ask [`Scene::tap`], in a store where Ada and Ben are enrolled.
+pub(crate) struct Scene {
+    pub(crate) world: World,
+    pub(crate) tap: Tap,
+    operation: Operation,
+    vault: Vault,
+    customers: Tenant,
+    ada: SubjectKeys,
+    sealed: Vec<u8>,
+    /// Sealed for Ada and the purpose `billing`.
+    iban: Vec<u8>,
+    receipt: Option<ErasureReceipt>,
+}
+
+impl Scene {
+    /// With everything done that comes before the operation.
+    pub(crate) async fn before(operation: Operation) -> Result<Self> {
+        let (world, tap) = (World::new()?, Tap::open());
+        let other = world.builder().purposes(["billing"]).build().await?.default_tenant();
+        other.enroll_all(&["ada", "ben"]).await?;
+        let vault = world.tapped(&tap).purposes(["billing"]).build().await?;
+        let customers = vault.default_tenant();
+        let ada = customers.keys("ada").await?;
+        let (sealed, iban) = (seal(&ada)?, ada.seal_bytes(b"DE02", &context().purpose("billing"))?);
+        let mut scene = Self { world, tap, operation, vault, customers, ada, sealed, iban, receipt: None };
+        scene.prepare(&other).await?;
+        Ok(scene)
+    }
+
+    async fn prepare(&mut self, other: &Tenant) -> Result {
+        let now = self.world.clock.wall();
+        match self.operation {
+            Operation::Create => {
+                self.world = World::new()?;
+            }
+            Operation::BuildAfterACrash | Operation::EnrollAfterACrash | Operation::EraseAfterACrash => {
+                if self.operation == Operation::EnrollAfterACrash {
+                    // One that has reason to look into the journal; built now, because that would finish it.
+                    let vault = self.world.tapped(&self.tap).purposes(["billing", "support"]).build().await?;
+                    self.customers = vault.default_tenant();
+                }
+                // After the intent, before the tombstone.
+                self.tap.set(|call| if call.puts_a_subject() { Act::Fail } else { Act::Go });
+                assert!(self.customers.erase("ada", &ErasureRequest::new()).await.is_err());
+                self.tap.set(|_| Act::Go);
+            }
+            Operation::Replay | Operation::ReplayJournal => {
+                let backup = copy(&self.world.store).await?;
+                other.hold("ben").await?;
+                other.erase("ada", &ErasureRequest::new()).await?;
+                if self.operation == Operation::Replay {
+                    self.world.store = Arc::new(backup);
+                } else {
+                    // One slot, by hand, under a vault that runs.
+                    self.world.restore_subjects(&backup).await?;
+                }
+            }
+            Operation::EnrollAnotherPurpose => {
+                let vault = self.world.tapped(&self.tap).purposes(["billing", "support"]).build().await?;
+                self.customers = vault.default_tenant();
+            }
+            Operation::EnrollDue => {
+                drop(other.enroll_with("ada", &Enrolment::new().due_at(self.world.after(9))).await?)
+            }
+            Operation::EnrollAgain | Operation::ErasureStatus => {
+                self.receipt = Some(other.erase("ada", &ErasureRequest::new()).await?);
+            }
+            Operation::Cancel => other.schedule_erasure("ada", self.world.after(9)).await?,
+            Operation::Release => other.hold("ada").await?,
+            Operation::SweepRetained => drop(other.enroll_with("ada", &Enrolment::new().due_at(now)).await?),
+            Operation::SweepScheduled => other.schedule_erasure("ada", now).await?,
+            Operation::AdvanceEpoch => drop(self.world.provider.add_key().await?),
+            Operation::RewrapPage | Operation::RetireEpoch => {
+                self.world.provider.add_key().await?;
+                other.vault().advance_epoch().await?;
+                if self.operation == Operation::RetireEpoch {
+                    World::rewrap_all(other.vault()).await?;
+                }
+            }
+            Operation::Keys | Operation::KeysOf => self.world.clock.advance(Duration::from_secs(301)),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// The call itself; made again, it gives what the first one would have given.
+    pub(crate) async fn call(&self) -> Result {
+        let (all, request) = (["ada", "ben"], ErasureRequest::new());
+        let customers = &self.customers;
+        match self.operation {
+            Operation::Create | Operation::Build | Operation::BuildAfterACrash => {
+                self.world.tapped(&self.tap).build().await.map(drop)
+            }
+            Operation::Replay => self.world.tapped(&self.tap).replay().await.map(drop),
+            Operation::ReplayJournal => self.vault.replay_journal().await.map(drop),
+            Operation::SetMaxAge => self.vault.set_max_age(Duration::from_secs(600)).await,
+            Operation::Enroll => customers.enroll("cleo").await.map(drop),
+            Operation::EnrollInANewTenant => self.vault.tenant(&acme()).enroll("cleo").await.map(drop),
+            Operation::EnrollAnotherPurpose => customers.enroll("ada").await.map(drop),
+            Operation::EnrollDue => {
+                customers.enroll_with("ada", &Enrolment::new().due_at(self.world.after(3600))).await.map(drop)
+            }
+            Operation::EnrollAgain => customers.enroll_with("ada", &Enrolment::new().again()).await.map(drop),
+            Operation::EnrollAfterACrash => {
+                let enrolled = customers.enroll("ada").await;
+                if is_erased(&enrolled) { Ok(()) } else { enrolled.map(|_| panic!("the erasure is binding")) }
+            }
+            Operation::EnrollAll => customers.enroll_all(&["ada", "cleo", "dora"]).await.map(drop),
+            Operation::Keys => customers.keys("ada").await.map(drop),
+            Operation::KeysOf => customers.keys_of(&all).await.map(drop),
+            Operation::Refresh => customers.refresh(&self.ada).await.map(drop),
+            Operation::Rotate => customers.rotate("ada").await.map(drop_copy),
+            Operation::RotateNow => customers.rotate_now("ada").await,
+            Operation::Erase | Operation::EraseAfterACrash => customers.erase("ada", &request).await.map(drop),
+            Operation::EraseNeverSeen => customers.erase("cleo", &request).await.map(drop),
+            Operation::EraseAll => {
+                let erased = customers.erase_all(&all, &request).await?;
+                erased.into_iter().try_for_each(|(_, receipt)| receipt.map(drop))
+            }
+            Operation::ErasePurpose => {
+                customers.erase("ada", &request.purpose(Purpose::new("billing")?)).await.map(drop)
+            }
+            Operation::ErasureStatus => {
+                let Some(receipt) = &self.receipt else { panic!("there is no receipt") };
+                let status = customers.erasure_status(receipt).await?;
+                assert!(matches!(status, ErasureStatus::Erased { .. }), "{status:?}");
+                Ok(())
+            }
+            Operation::Schedule => customers.schedule_erasure("ada", self.world.after(9)).await,
+            Operation::Cancel => customers.cancel_erasure("ada").await,
+            Operation::Hold => customers.hold("ada").await,
+            Operation::Release => customers.release("ada").await,
+            Operation::SweepRetained | Operation::SweepScheduled => self.vault.sweep().await.map(drop),
+            Operation::AdvanceEpoch => match self.vault.advance_epoch().await {
+                Err(Error::InvalidInput(_)) if self.vault.current_epoch().await? > epoch(1) => Ok(()),
+                advanced => advanced.map(drop_copy),
+            },
+            Operation::RewrapPage => self.vault.rewrap_page(None, 100).await.map(drop),
+            Operation::RetireEpoch => self.vault.retire_epoch(epoch(1)).await.map(drop),
+            Operation::EraseTenant => self.vault.erase_tenant(customers.id(), &request).await.map(drop),
+            Operation::EraseTenantNeverSeen => self.vault.erase_tenant(&acme(), &request).await.map(drop),
+        }
+    }
+
+    /// What holds once the call has returned: in the process that made it, and in one that starts now.
+    pub(crate) async fn check(&self) -> Result {
+        let fresh = self.world.builder().purposes(["billing"]).build().await?.default_tenant();
+        if self.operation == Operation::Create {
+            open(&fresh.enroll("ada").await?, &seal(&fresh.keys("ada").await?)?)?;
+            return self.check_nothing_is_open().await;
+        }
+        let process = match self.operation {
+            // Another vault than the one that may go on for `max_age`.
+            Operation::Build | Operation::BuildAfterACrash | Operation::Replay | Operation::ErasureStatus => &fresh,
+            _ => &self.customers,
+        };
+        match self.operation {
+            Operation::Erase | Operation::EraseAll | Operation::EraseAfterACrash | Operation::Schedule => {
+                // Or they are to be asked for again, where the first call left in doubt what became of them.
+                let ended = open(&self.ada, &self.sealed);
+                assert!(matches!(ended, Err(Error::SubjectErased { .. } | Error::KeysExpired)), "{ended:?}");
+            }
+            Operation::ErasePurpose => {
+                assert!(matches!(open(&self.ada, &self.sealed), Err(Error::KeysExpired)));
+            }
+            _ => {}
+        }
+        for process in [process, &fresh] {
+            self.check_ada(process).await?;
+        }
+        self.check_the_rest(&fresh).await?;
+        self.check_nothing_is_open().await
+    }
+
+    async fn check_ada(&self, process: &Tenant) -> Result {
+        let keys = process.keys("ada").await;
+        match self.operation {
+            Operation::EraseTenant => assert!(matches!(keys, Err(Error::TenantErased { .. })), "{keys:?}"),
+            Operation::Erase
+            | Operation::EraseAll
+            | Operation::EraseAfterACrash
+            | Operation::EnrollAfterACrash
+            | Operation::BuildAfterACrash
+            | Operation::ErasureStatus
+            | Operation::Replay
+            | Operation::ReplayJournal
+            | Operation::Schedule
+            | Operation::SweepRetained
+            | Operation::SweepScheduled => assert!(is_erased(&keys), "{keys:?}"),
+            Operation::EnrollAgain => {
+                let old = open(&keys?, &self.sealed);
+                assert!(matches!(old, Err(Error::PurposeErased { .. })), "{old:?}");
+            }
+            Operation::ErasePurpose => {
+                let keys = keys?;
+                open(&keys, &self.sealed)?;
+                let gone = keys.open_bytes(&self.iban, &context().purpose("billing"));
+                assert!(matches!(gone, Err(Error::PurposeErased { .. })), "{gone:?}");
+            }
+            _ => {
+                let keys = keys?;
+                open(&keys, &self.sealed)?;
+                assert!(keys.open_bytes(&self.iban, &context().purpose("billing"))?.is_some());
+            }
+        }
+        Ok(())
+    }
+
+    async fn check_the_rest(&self, fresh: &Tenant) -> Result {
+        match self.operation {
+            Operation::EraseTenant => return Ok(()),
+            Operation::EraseAll => assert!(is_erased(&fresh.keys("ben").await)),
+            _ => drop(fresh.keys("ben").await?),
+        }
+        let erase = |who: &'static str| async move { fresh.erase(who, &ErasureRequest::new()).await };
+        match self.operation {
+            Operation::SetMaxAge => assert_eq!(fresh.vault().max_age(), Duration::from_secs(600)),
+            Operation::Enroll | Operation::EnrollAll => drop(fresh.keys("cleo").await?),
+            Operation::EnrollInANewTenant => drop(fresh.vault().tenant(&acme()).keys("cleo").await?),
+            Operation::EraseNeverSeen => assert!(is_erased(&fresh.enroll("cleo").await)),
+            Operation::EnrollDue => {
+                self.world.clock.advance(Duration::from_secs(60));
+                assert!(fresh.vault().sweep().await?.receipts.is_empty(), "it was prolonged");
+            }
+            Operation::Rotate => {
+                let receipt = erase("ada").await?;
+                assert!(receipt.purposes().iter().all(|purpose| purpose.key_ids.len() == 2), "rotated twice");
+            }
+            Operation::Hold => assert!(matches!(erase("ada").await, Err(Error::SubjectHeld))),
+            Operation::Replay | Operation::ReplayJournal => {
+                assert!(matches!(erase("ben").await, Err(Error::SubjectHeld)), "the hold is back");
+            }
+            Operation::Release | Operation::Cancel => drop(erase("ada").await?),
+            Operation::AdvanceEpoch => {
+                // A number that is in the journal is not used again: it may have been put, and lost in a restore.
+                assert!(fresh.vault().current_epoch().await? > epoch(1));
+                World::rewrap_all(fresh.vault()).await?;
+                fresh.vault().retire_epoch(epoch(1)).await?;
+                self.world.check_none_within(epoch(1)).await?;
+            }
+            Operation::RewrapPage | Operation::RetireEpoch => {
+                fresh.vault().retire_epoch(epoch(1)).await?;
+                self.world.check_none_within(epoch(1)).await?;
+                self.check_ada(&self.world.builder().purposes(["billing"]).build().await?.default_tenant()).await?;
+            }
+            Operation::EraseTenantNeverSeen => {
+                let enrolled = fresh.vault().tenant(&acme()).enroll("cleo").await;
+                assert!(matches!(enrolled, Err(Error::TenantErased { .. })), "{enrolled:?}");
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Whatever became of the call: a process that starts now works, Ada's value opens or was to be erased, and nothing is
+    /// half done.
+    pub(crate) async fn check_start(&self) -> Result {
+        let builder = self.world.builder().purposes(["billing"]);
+        let vault = match self.operation {
+            Operation::Replay | Operation::ReplayJournal => builder.replay().await?.0,
+            _ => builder.build().await?,
+        };
+        let customers = vault.default_tenant();
+        use Operation::*;
+        match customers.keys("ada").await {
+            Ok(keys) if self.operation == EnrollAgain => drop(seal(&keys)?),
+            Ok(keys) => open(&keys, &self.sealed)?,
+            Err(Error::SubjectUnknown) if self.operation == Create => {}
+            Err(Error::TenantErased { .. }) if self.operation == EraseTenant => {}
+            Err(Error::SubjectErased { .. }) => assert!(
+                matches!(
+                    self.operation,
+                    BuildAfterACrash
+                        | Replay
+                        | ReplayJournal
+                        | EnrollAgain
+                        | EnrollAfterACrash
+                        | Erase
+                        | EraseAll
+                        | EraseAfterACrash
+                        | ErasureStatus
+                        | Schedule
+                        | Cancel
+                        | SweepRetained
+                        | SweepScheduled
+                ),
+                "nobody erased her"
+            ),
+            Err(e) => return Err(e),
+        }
+        self.check_nothing_is_open().await
+    }
+
+    /// What is intended is done.
+    async fn check_nothing_is_open(&self) -> Result {
+        let (mut open, mut tenants) = (BTreeMap::new(), BTreeMap::new());
+        for entry in self.world.entries().await? {
+            let tag = entry.tag().map(|tag| tag.as_bytes().to_vec());
+            match entry.event() {
+                JournalEvent::ErasureIntended { lines, .. } => {
+                    open.extend(lines.iter().map(|line| ((tag.clone(), line.purpose.clone(), line.line), ())));
+                }
+                JournalEvent::ErasureDone { lines, .. } => {
+                    for done in lines {
+                        open.retain(|(of, purpose, line), ()| {
+                            (of, purpose) != (&tag, &done.purpose) || *line > done.line
+                        });
+                    }
+                }
+                JournalEvent::TenantErasureIntended => drop(tenants.insert(entry.tenant().cloned(), ())),
+                JournalEvent::TenantErasureDone { .. } => drop(tenants.remove(&entry.tenant().cloned())),
+                _ => {}
+            }
+        }
+        assert!(open.is_empty() && tenants.is_empty(), "an erasure was begun and not finished");
+        Ok(())
+    }
+}
+
+impl World {
+    async fn restore_subjects(&self, backup: &MemoryStore) -> Result {
+        let old = World { store: Arc::new(copy(backup).await?), ..self.clone() }.subjects().await?;
+        for (now, old) in self.subjects().await?.into_iter().zip(old) {
+            self.store.put(&old, Expected::Revision(now.revision())).await?;
+        }
+        Ok(())
+    }
+}
+
+async fn copy(store: &MemoryStore) -> Result<MemoryStore> {
+    let copy = MemoryStore::new();
+    for slot in store.scan(&Scan::new(Filter::All).limit(1000)).await?.slots {
+        copy.put(&slot, Expected::Absent).await?;
+    }
+    Ok(copy)
+}
+
+fn acme() -> TenantId {
+    TenantId::new("acme").unwrap()
+}
+
+fn epoch(n: u32) -> Epoch {
+    Epoch::new(n).unwrap()
+}
+
+fn drop_copy<T: Copy>(_: T) {}

@@ -1,0 +1,107 @@
+//! Ports that several vaults share, as several processes would; and what every life-cycle test looks at afterwards.
+#![allow(dead_code, reason = "each test needs a part of it")]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use fieldseal::clock::{Clock as _, Timestamp};
+use fieldseal::journal::{ErasureJournal as _, JournalEntry, MemoryJournal};
+use fieldseal::provider::LocalKeyring;
+use fieldseal::store::{Epoch, Filter, KeyStore as _, MemoryStore, Scan, SlotId, StoredSlot};
+use fieldseal::testing::clock::ManualClock;
+use fieldseal::testing::faults::{Tap, Tapped};
+use fieldseal::vault::{Ready, VaultBuilder};
+use fieldseal::{Error, FieldContext, SubjectKeys, Tenant, Vault};
+
+pub(crate) type Result<T = ()> = fieldseal::Result<T>;
+
+#[derive(Clone)]
+pub(crate) struct World {
+    pub(crate) provider: LocalKeyring,
+    pub(crate) store: Arc<MemoryStore>,
+    pub(crate) journal: Arc<MemoryJournal>,
+    pub(crate) clock: ManualClock,
+}
+
+impl World {
+    pub(crate) fn new() -> Result<Self> {
+        Ok(Self {
+            provider: LocalKeyring::ephemeral()?,
+            store: Arc::new(MemoryStore::new()),
+            journal: Arc::new(MemoryJournal::new()?),
+            clock: ManualClock::new(),
+        })
+    }
+
+    /// On the ports themselves.
+    pub(crate) fn builder(&self) -> VaultBuilder<Ready> {
+        Vault::builder(self.provider.clone(), self.store.clone())
+            .clock(self.clock.clone())
+            .journal(self.journal.clone())
+    }
+
+    /// On ports that ask `tap`.
+    pub(crate) fn tapped(&self, tap: &Tap) -> VaultBuilder<Ready> {
+        Vault::builder(Tapped::new(self.provider.clone(), tap), Tapped::new(self.store.clone(), tap))
+            .clock(self.clock.clone())
+            .journal(Tapped::new(self.journal.clone(), tap))
+    }
+
+    /// A process that starts now.
+    pub(crate) async fn fresh(&self) -> Result<Tenant> {
+        Ok(self.builder().build().await?.default_tenant())
+    }
+
+    /// So much later than it is.
+    pub(crate) fn after(&self, seconds: u64) -> Timestamp {
+        self.clock.wall().plus(Duration::from_secs(seconds))
+    }
+
+    pub(crate) async fn entries(&self) -> Result<Vec<JournalEntry>> {
+        Ok(self.journal.read(0, usize::MAX).await?)
+    }
+
+    /// Every subject's slot, as it is stored.
+    pub(crate) async fn subjects(&self) -> Result<Vec<StoredSlot>> {
+        let slots = self.store.scan(&Scan::new(Filter::All).limit(1000)).await?.slots;
+        Ok(slots.into_iter().filter(|slot| matches!(slot.id(), SlotId::Subject(..))).collect())
+    }
+
+    /// Rewraps until nothing is left to do.
+    pub(crate) async fn rewrap_all(vault: &Vault) -> Result {
+        let mut from = None;
+        loop {
+            from = vault.rewrap_page(from.as_ref(), 100).await?.next;
+            if from.is_none() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Nothing that lives is in an epoch up to this one.
+    pub(crate) async fn check_none_within(&self, epoch: Epoch) -> Result {
+        let slots = self.store.scan(&Scan::new(Filter::All).limit(1000)).await?.slots;
+        assert!(slots.iter().all(|slot| slot.epoch().is_none_or(|own| own > epoch)), "a slot is under a destroyed key");
+        Ok(())
+    }
+}
+
+pub(crate) fn context() -> FieldContext<'static> {
+    FieldContext::new("customer", "email", &17i64).unwrap()
+}
+
+pub(crate) fn seal(keys: &SubjectKeys) -> Result<Vec<u8>> {
+    keys.seal_bytes(VALUE, &context())
+}
+
+pub(crate) fn open(keys: &SubjectKeys, envelope: &[u8]) -> Result {
+    let value = keys.open_bytes(envelope, &context())?;
+    assert_eq!(value.as_deref().map(Vec::as_slice), Some(VALUE), "it opens as something else");
+    Ok(())
+}
+
+pub(crate) fn is_erased<T>(answer: &Result<T>) -> bool {
+    matches!(answer, Err(Error::SubjectErased { .. }))
+}
+
+pub(crate) const VALUE: &[u8] = b"ada@example.com";
