@@ -2,14 +2,14 @@
 //! How many slots a second each takes, and the most memory that the process ever had.
 //!
 //! `cargo bench --bench lifecycle --all-features -- 100000 /dev/shm`: how many subjects, and where the file is. In memory,
-//! what is left out is what the disk asks for a synced write, one a slot that is written.
+//! what is left out is what the disk asks for a synced write: one a slot that is written, six an erasure in the journal.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a benchmark fails by a panic")]
 #![expect(clippy::print_stdout, clippy::disallowed_methods, reason = "it measures time, and prints it")]
 
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use fieldseal::journal::MemoryJournal;
+use fieldseal::journal::FileJournal;
 use fieldseal::lifecycle::ErasureRequest;
 use fieldseal::provider::LocalKeyring;
 use fieldseal::store::{Epoch, SqliteStore};
@@ -36,10 +36,10 @@ async fn live(subjects: &[i64], place: &Path) {
     let file = folder.path().join("keys.db");
     println!("a synced write of 4 KiB takes {:?}", sync_takes(&folder.path().join("probe")));
 
-    let keyring = LocalKeyring::ephemeral().unwrap();
+    let keyring = LocalKeyring::generate(folder.path().join("keyring")).await.unwrap();
     let store = SqliteStore::open(&file).await.unwrap();
-    let builder = Vault::builder(keyring.clone(), store).journal(MemoryJournal::new().unwrap());
-    let vault = builder.build().await.unwrap();
+    let journal = FileJournal::open(folder.path().join("journal")).await.unwrap();
+    let vault = Vault::builder(keyring.clone(), store).journal(journal).build().await.unwrap();
     let customers = vault.default_tenant();
 
     let phase = Phase::begin("enroll");
