@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 /// Where the crate reads the time.
@@ -188,6 +189,30 @@ impl Stamp {
     }
 }
 
+/// The last of some moments, shared by many who ask how long ago it was.
+#[derive(Debug, Default)]
+pub(crate) struct SharedStamp {
+    /// One more than the nanoseconds; 0 before the first.
+    monotonic: AtomicU64,
+    wall: AtomicU64,
+}
+
+impl SharedStamp {
+    pub(crate) fn set(&self, stamp: &Stamp) {
+        let nanos = u64::try_from(stamp.monotonic.as_nanos()).unwrap_or(u64::MAX - 1);
+        self.wall.store(stamp.wall.as_millis(), Ordering::SeqCst);
+        self.monotonic.store(nanos + 1, Ordering::SeqCst);
+    }
+
+    /// [`Stamp::expired_at`], or there was none yet.
+    pub(crate) fn expired_at(&self, now: &Stamp, max_age: Duration) -> bool {
+        // Two that were set at the same time may be mixed up: both were true a moment ago.
+        let Some(nanos) = self.monotonic.load(Ordering::SeqCst).checked_sub(1) else { return true };
+        let wall = Timestamp::from_millis(self.wall.load(Ordering::SeqCst));
+        Stamp { monotonic: Duration::from_nanos(nanos), wall }.expired_at(now, max_age)
+    }
+}
+
 /// Corrections by a time daemon stay below this; a clock set back by more is not to be trusted with an age.
 const WALL_SLACK: Duration = Duration::from_secs(2);
 
@@ -220,6 +245,18 @@ mod tests {
             let stamp = Stamp::now(&clock);
             *clock.0.lock().unwrap() = (monotonic, wall);
             assert_eq!(stamp.expired(&clock, max_age), expired, "{monotonic} {wall}");
+        }
+    }
+
+    #[test]
+    fn a_shared_moment_is_past_its_age_before_there_is_one_and_then_by_either_clock() {
+        let (shared, age) = (SharedStamp::default(), Duration::from_secs(60));
+        let clock = Fake(Mutex::new((0, 1000)));
+        assert!(shared.expired_at(&Stamp::now(&clock), age));
+        shared.set(&Stamp::now(&clock));
+        for (monotonic, wall, expired) in [(60, 1060, false), (61, 1000, true), (0, 1061, true), (0, 997, true)] {
+            *clock.0.lock().unwrap() = (monotonic, wall);
+            assert_eq!(shared.expired_at(&Stamp::now(&clock), age), expired, "{monotonic} {wall}");
         }
     }
 

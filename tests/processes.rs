@@ -158,7 +158,9 @@ impl Job {
             Self::Release => customers.release("held").await,
             Self::Schedule => customers.schedule_erasure("ada", NEVER).await,
             Self::Cancel => customers.cancel_erasure("scheduled").await,
-            Self::Sweep => vault.sweep().await.map(drop),
+            Self::Sweep => {
+                vault.sweep().await.and_then(|swept| swept.failed.into_iter().next().map_or(Ok(()), |(_, e)| Err(e)))
+            }
             Self::Advance => match vault.advance_epoch().await {
                 // It was done before the kill.
                 Err(Error::InvalidInput(_)) if vault.current_epoch().await? > Epoch::FIRST => Ok(()),

@@ -378,7 +378,7 @@ async fn only_a_provider_that_says_destroyed_makes_it_final() -> Result<()> {
 }
 
 #[tokio::test]
-async fn every_master_key_since_the_line_began_counts_and_later_ones_do_not() -> Result<()> {
+async fn every_master_key_up_to_the_erasure_counts_and_later_ones_do_not() -> Result<()> {
     let world = World::new().await?;
     let tenant = world.vault.default_tenant();
     tenant.enroll(ADA).await?;

@@ -1,8 +1,8 @@
 //! Epochs: a new master key for everything, and the end of an old one.
 
-use crate::error::{Error, ProviderError, Result, StoreErrorKind};
+use crate::error::{Error, JournalErrorKind, ProviderError, Result, StoreErrorKind};
 use crate::journal::{JournalEntry, JournalEvent};
-use crate::keys::slot::{EpochRecord, EpochState, VaultSlot};
+use crate::keys::slot::{EpochRecord, EpochState, MAX_EPOCHS, VaultSlot};
 use crate::keys::{Epoch, MasterKeyId, SlotId, StoredSlot, WrapContext};
 use crate::provider::Destruction;
 use crate::store::{Expected, Filter, Scan};
@@ -76,14 +76,11 @@ impl Vault {
     /// Journals the epoch, then puts it. None if somebody else was faster.
     async fn open_epoch(&self, stored: &StoredSlot, mut slot: VaultSlot, master: MasterKeyId) -> Result<Option<Epoch>> {
         let vault = &self.0;
-        let mut last = slot.current()?.epoch;
-        if let Some(journal) = &vault.journal {
-            // Above what was opened and lost in a restore, too: an epoch of one number has one master key.
-            last = last.max(highest_epoch(&journal.read_of(None, None, &journal.head().await?).await?));
+        let live = slot.epochs.iter().filter(|e| e.state == EpochState::Live).count();
+        if live >= MAX_EPOCHS {
+            return Err(Error::invalid("a key store has at most 64 epochs that are not retired: retire one first"));
         }
-        let epoch = Epoch::new(last.get().saturating_add(1)).ok_or(Error::Bug("an epoch of 0"))?;
-        let event = JournalEvent::EpochOpened { epoch, master: master.clone() };
-        vault.append(|at| JournalEntry::store_wide(at, event.clone())).await?;
+        let Some(epoch) = self.journal_epoch(slot.current()?.epoch, &master).await? else { return Ok(None) };
         let record = EpochRecord { epoch, state: EpochState::Live, created_at: vault.clock.wall(), master };
         let context = WrapContext::vault_root(slot.root.epoch, slot.root.key_id);
         slot.root = root::rewrap(&*vault.provider, &slot.root, &context, &record).await?;
@@ -91,6 +88,21 @@ impl Vault {
         match vault.store.put(&slot.seal(&vault.root)?, Expected::Revision(stored.revision())).await {
             Err(e) if e.kind() == StoreErrorKind::Conflict => Ok(None),
             put => Ok(put.map(|()| Some(epoch))?),
+        }
+    }
+
+    /// Enters the next epoch in the journal and tells its number: above what was opened and lost in a restore, too, so that
+    /// an epoch of one number has one master key. None if somebody else was faster.
+    async fn journal_epoch(&self, current: Epoch, master: &MasterKeyId) -> Result<Option<Epoch>> {
+        let after = |last: Epoch| Epoch::new(last.get().saturating_add(1)).ok_or(Error::Bug("an epoch of 0"));
+        let Some(journal) = &self.0.journal else { return after(current).map(Some) };
+        let _turn = self.0.journal_turn.lock().await;
+        let head = journal.head().await?;
+        let epoch = after(current.max(highest_epoch(&journal.read_of(None, None, &head).await?)))?;
+        let event = JournalEvent::EpochOpened { epoch, master: master.clone() };
+        match journal.append(&JournalEntry::store_wide(self.0.clock.wall(), event), &head).await {
+            Err(e) if e.kind() == JournalErrorKind::Conflict => Ok(None),
+            appended => Ok(appended.map(|_| Some(epoch))?),
         }
     }
 
@@ -135,10 +147,13 @@ impl Vault {
     ///
     /// # Security
     /// A destroyed master key does not come back. Backups of the key store from before the last rewrap can't be opened again.
+    /// Of other key stores whose epochs have the same master key nothing is known here: give each a keyring of its own.
     pub async fn retire_epoch(&self, epoch: Epoch) -> Result<Retirement> {
         self.0.check().await?;
         let (_, slot) = root::reload(&self.0).await?;
-        let record = slot.epochs.iter().find(|e| e.epoch == epoch).ok_or(Error::invalid("there is no such epoch"))?;
+        let Some(record) = slot.epochs.iter().find(|e| e.epoch == epoch) else {
+            return self.retire_lost_epoch(epoch, &slot).await;
+        };
         let master = record.master.clone();
         if record.state == EpochState::Retired
             && let Some(destruction) = self.0.provider.destruction(&master).await?
@@ -148,39 +163,72 @@ impl Vault {
         if slot.current()?.epoch == epoch {
             return Err(Error::invalid("the current epoch can't be retired: advance to another first"));
         }
-        let lives = |e: &&EpochRecord| e.epoch != epoch && e.state == EpochState::Live && e.master == master;
-        if slot.epochs.iter().any(|e| lives(&e)) {
-            return Err(Error::invalid("another epoch that is not retired has the same master key"));
-        }
-        if self.0.provider.current().await? == master {
-            return Err(
-                ProviderError::misconfigured("the epoch's master key is still the provider's current one").into()
-            );
-        }
+        self.check_unneeded(epoch, &master, &slot).await?;
         let next = Epoch::new(epoch.get().saturating_add(1)).ok_or(Error::Bug("an epoch of 0"))?;
         self.0.store.raise_floor(next).await?;
-        match self.slots_within(epoch).await? {
+        match self.slots_of(|own| own <= epoch).await? {
             0 => {}
             slots => return Err(Error::EpochInUse { slots }),
         }
         self.drop_wrapping_keys(epoch).await?;
         // What rewrapping overwrote is not to outlive the epoch in the store's files: the master key may have copies.
         self.0.store.scrub().await?;
-        let destruction = self.0.provider.destroy_key(&master).await?;
-        let event = JournalEvent::MasterKeyDestroyed { master: master.clone() };
-        self.0.append(|at| JournalEntry::store_wide(at, event.clone())).await?;
+        let destruction = self.destroy_master(&master).await?;
         self.mark_retired(epoch).await?;
         Ok(Retirement { epoch, master, destruction })
     }
 
-    /// How many slots hold a key of the epoch or an earlier one: held and scheduled subjects, roots and index keys too. By
-    /// their bytes, over all of them: a column could have been changed to hide one.
-    async fn slots_within(&self, epoch: Epoch) -> Result<u64> {
+    /// An epoch that the journal tells of and the store doesn't: it was opened and lost in a restore, or never came to be.
+    /// Copies in backups may be wrapped under its master key all the same.
+    async fn retire_lost_epoch(&self, epoch: Epoch, slot: &VaultSlot) -> Result<Retirement> {
+        let unknown = || Error::invalid("there is no such epoch");
+        let journal = self.0.journal.as_ref().ok_or_else(unknown)?;
+        let entries = journal.read_of(None, None, &journal.head().await?).await?;
+        let master = entries.iter().rev().find_map(|entry| match entry.event() {
+            JournalEvent::EpochOpened { epoch: opened, master } if *opened == epoch => Some(master.clone()),
+            _ => None,
+        });
+        let master = master.ok_or_else(unknown)?;
+        self.check_unneeded(epoch, &master, slot).await?;
+        // No floor: the store has nothing in this epoch, and its own may have lower numbers.
+        match self.slots_of(|own| own == epoch).await? {
+            0 => {}
+            slots => return Err(Error::EpochInUse { slots }),
+        }
+        let destruction = self.destroy_master(&master).await?;
+        Ok(Retirement { epoch, master, destruction })
+    }
+
+    /// No other epoch may need the master key, nor the provider still wrap with it.
+    async fn check_unneeded(&self, epoch: Epoch, master: &MasterKeyId, slot: &VaultSlot) -> Result<()> {
+        let needs = |e: &EpochRecord| e.epoch != epoch && e.state == EpochState::Live && e.master == *master;
+        if slot.epochs.iter().any(needs) {
+            return Err(Error::invalid("another epoch that is not retired has the same master key"));
+        }
+        if self.0.provider.current().await? == *master {
+            return Err(
+                ProviderError::misconfigured("the epoch's master key is still the provider's current one").into()
+            );
+        }
+        Ok(())
+    }
+
+    /// Destroys it, then enters that in the journal.
+    async fn destroy_master(&self, master: &MasterKeyId) -> Result<Destruction> {
+        let destruction = self.0.provider.destroy_key(master).await?;
+        let event = JournalEvent::MasterKeyDestroyed { master: master.clone() };
+        self.0.append(|at| JournalEntry::store_wide(at, event.clone())).await?;
+        Ok(destruction)
+    }
+
+    /// How many slots hold a key of such an epoch: held and scheduled subjects, roots and index keys too. By their bytes, over
+    /// all of them: a column could have been changed to hide one.
+    async fn slots_of(&self, such: impl Fn(Epoch) -> bool + Send) -> Result<u64> {
         let mut found = 0;
         let mut scan = Scan::new(Filter::All).limit(Scan::MAX_LIMIT);
         loop {
             let page = self.0.store.scan(&scan).await?;
-            found += page.slots.iter().filter(|slot| slot.epoch().is_some_and(|own| own <= epoch)).count() as u64;
+            found += page.slots.iter().filter(|slot| slot.epoch().is_some_and(&such)).count() as u64;
             match page.next {
                 Some(next) => scan = scan.after(next),
                 None => return Ok(found),

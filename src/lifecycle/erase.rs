@@ -1,6 +1,7 @@
 //! Erasing a subject, or one purpose of it, and what can be said of that later.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use futures_util::stream::{self, StreamExt as _};
 
@@ -9,11 +10,12 @@ use crate::clock::Timestamp;
 use crate::error::{Error, ProviderErrorKind, Result};
 use crate::id::{HasSubject, Purpose, SubjectId};
 use crate::journal::history::{Done, TenantHistory};
-use crate::journal::{ErasedLine, JournalEvent};
+use crate::journal::{ErasedLine, JournalEntry, JournalEvent};
 use crate::keys::slot::SubjectSlot;
-use crate::keys::{Epoch, MasterKeyId, Tag};
+use crate::keys::{Epoch, SlotId, Tag};
 use crate::store::Residue;
 use crate::vault::erasing::{Destroyed, Extent};
+use crate::vault::state::TenantState;
 use crate::vault::{Tenant, VaultInner, WRITES_AT_ONCE, root};
 
 /// What is to be erased, and for whom.
@@ -105,7 +107,8 @@ impl Tenant {
         let tagged: Vec<(SubjectId, Tag)> =
             subjects.into_iter().map(|subject| (subject.clone(), root.root.tag(self.id(), &subject))).collect();
         let destroy = |(subject, tag): (SubjectId, Tag)| async move {
-            let destroyed = self.destroy(&tag, request.extent(), |_| Ok(())).await;
+            let destroyed = self.destroy(&tag, request.extent(), |_| true).await;
+            let destroyed = destroyed.and_then(|d| d.ok_or(Error::Bug("an erasure that nobody asked whether it may")));
             (subject, tag, destroyed)
         };
         let futures: Vec<_> = tagged.into_iter().map(destroy).collect();
@@ -113,15 +116,16 @@ impl Tenant {
         let residue = self.vault.0.store.scrub().await?;
         // After the tombstones: whoever may use keys for longer than this says read after them.
         root::reload(&self.vault.0).await?;
-        let journalled = Masters::read(&self.vault.0).await?;
+        let masters = Masters::ask(&self.vault.0).await?;
         let mut answers = Vec::with_capacity(destroyed.len());
         for (subject, tag, destroyed) in destroyed {
             let receipt = match destroyed {
-                Ok(destroyed) => self.conclude_with_receipt(&tag, destroyed, &residue, &journalled, request).await,
+                Ok(destroyed) => self.conclude_with_receipt(&tag, destroyed, &residue, &masters, request).await,
                 Err(e) => Err(e),
             };
             answers.push((subject, receipt));
         }
+        self.vault.0.sweep();
         Ok(answers)
     }
 
@@ -141,7 +145,6 @@ impl Tenant {
         let purposes: Vec<ErasedPurpose> = lines.iter().filter_map(|line| erased_purpose(&slot, line)).collect();
         let erased_at = purposes.iter().map(|purpose| purpose.erased_at).max().unwrap_or(self.vault.0.clock.wall());
         let done = self.history(tag).await?.done.ok_or(Error::Bug("an erasure that was entered is not there"))?;
-        let masters = masters.ends(&self.vault.0, since(&purposes), done.until).await;
         let whole = request.purpose.is_none();
         Ok(ErasureReceipt {
             journal: self.vault.0.journal()?.id().await?,
@@ -154,7 +157,7 @@ impl Tenant {
             // The tombstone had landed by then: whoever read keys, read them before.
             effective_by: done.at.max(erased_at).plus(self.vault.0.longest_age()),
             residue: super::receipt::residue_of(residue),
-            masters,
+            masters: masters.until(done.until),
         })
     }
 
@@ -174,7 +177,7 @@ impl Tenant {
         if receipt.journal != vault.journal()?.id().await? {
             return Err(Error::invalid("the receipt is of another journal, and so of another key store"));
         }
-        let (since, done) = match &receipt.tag {
+        let done = match &receipt.tag {
             Some(tag) => match self.subject_status(tag, receipt).await? {
                 Ok(found) => found,
                 Err(reason) => return Ok(ErasureStatus::Undone { reason }),
@@ -184,7 +187,7 @@ impl Tenant {
                 Err(reason) => return Ok(ErasureStatus::Undone { reason }),
             },
         };
-        let masters = Masters::read(vault).await?.ends(vault, since, done.until).await;
+        let masters = Masters::ask(vault).await?.until(done.until);
         let open: Vec<MasterKeyEnd> = masters.iter().filter(|master| !master.is_final()).cloned().collect();
         if !open.is_empty() || vault.clock.wall() < receipt.effective_by {
             return Ok(ErasureStatus::Erased { waits_for: open });
@@ -195,18 +198,16 @@ impl Tenant {
         Ok(ErasureStatus::Final { vouched_for: vouched })
     }
 
-    async fn subject_status(&self, tag: &Tag, receipt: &ErasureReceipt) -> Result<Result<(Epoch, Done), UndoneReason>> {
+    async fn subject_status(&self, tag: &Tag, receipt: &ErasureReceipt) -> Result<Result<Done, UndoneReason>> {
         let history = self.history(tag).await?;
         let Some(done) = history.done else { return Ok(Err(UndoneReason::NotJournalled)) };
         if receipt.purposes.iter().any(|p| history.done_line(&p.purpose) < p.line) {
             return Ok(Err(UndoneReason::NotJournalled));
         }
         // Keys of an erased tenant are gone whatever its subjects' slots say.
-        let state = self.part.any_state(&self.vault.0).await?;
-        let Some(state) = state else { return Ok(Err(UndoneReason::TombstoneMissing)) };
-        let since = since(&receipt.purposes);
+        let Some(state) = self.state_now().await? else { return Ok(Err(UndoneReason::TombstoneMissing)) };
         if state.erased_at.is_some() {
-            return Ok(Ok((since, done)));
+            return Ok(Ok(done));
         }
         let Some(slot) = self.read_slot(tag).await?.slot else { return Ok(Err(UndoneReason::TombstoneMissing)) };
         for erased in &receipt.purposes {
@@ -216,17 +217,26 @@ impl Tenant {
             let live = slot.purpose(&erased.purpose).is_some_and(crate::keys::slot::PurposeSlot::is_live);
             return Ok(Err(if live { UndoneReason::KeysAreBack } else { UndoneReason::TombstoneMissing }));
         }
-        let by_slot = receipt.purposes.iter().filter_map(|p| slot.purpose(&p.purpose)).map(|p| p.since).min();
-        Ok(Ok((by_slot.map_or(since, |epoch| epoch.min(since)), done)))
+        Ok(Ok(done))
     }
 
-    async fn tenant_status(&self) -> Result<Result<(Epoch, Done), UndoneReason>> {
+    /// The tenant as it is in the store, not as this process has read it; none if it is not there.
+    async fn state_now(&self) -> Result<Option<Arc<TenantState>>> {
+        self.part.forget();
+        let tenant = SlotId::Tenant(self.id().clone());
+        match self.vault.0.load(&[tenant]).await?.as_slice() {
+            [Some(_)] => self.part.any_state(&self.vault.0).await,
+            _ => Ok(None),
+        }
+    }
+
+    async fn tenant_status(&self) -> Result<Result<Done, UndoneReason>> {
         let told: TenantHistory = self.part.history(&self.vault.0).await?;
         let Some(done) = told.done else { return Ok(Err(UndoneReason::NotJournalled)) };
-        match self.part.any_state(&self.vault.0).await? {
+        match self.state_now().await? {
             Some(state) if state.erased_at.is_none() => Ok(Err(UndoneReason::KeysAreBack)),
             // Nothing of a tenant is nothing to open; the journal keeps it from being made anew.
-            _ => Ok(Ok((Epoch::FIRST, done))),
+            _ => Ok(Ok(done)),
         }
     }
 }
@@ -236,38 +246,27 @@ fn erased_purpose(slot: &SubjectSlot, line: &ErasedLine) -> Option<ErasedPurpose
     Some(ErasedPurpose {
         purpose: line.purpose.clone(),
         line: line.line,
-        since: purpose.since,
         erased_at: purpose.erased_at?,
         key_ids: purpose.destroyed.clone(),
     })
 }
 
-fn since(purposes: &[ErasedPurpose]) -> Epoch {
-    purposes.iter().map(|purpose| purpose.since).min().unwrap_or(Epoch::FIRST)
-}
-
-/// The master keys that the journal tells of.
-pub(super) struct Masters {
-    opened: Vec<(Epoch, MasterKeyId)>,
-}
+/// The master keys that the journal tells of, and what the provider says has become of each.
+pub(super) struct Masters(Vec<MasterKeyEnd>);
 
 impl Masters {
-    pub(super) async fn read(vault: &VaultInner) -> Result<Self> {
+    /// Asks the provider; where it can't answer, the key counts as there.
+    pub(super) async fn ask(vault: &VaultInner) -> Result<Self> {
         let journal = vault.journal()?;
-        let head = journal.head().await?;
-        let entries = journal.read_of(None, None, &head).await?;
-        let opened = entries.iter().filter_map(|entry| match entry.event() {
-            JournalEvent::EpochOpened { epoch, master } => Some((*epoch, master.clone())),
-            _ => None,
-        });
-        Ok(Self { opened: opened.collect() })
-    }
-
-    /// What has become of every master key under which a copy of a key can be wrapped that lived in these epochs. The
-    /// provider is asked; where it can't answer, the key counts as there.
-    pub(super) async fn ends(&self, vault: &VaultInner, since: Epoch, until: Epoch) -> Vec<MasterKeyEnd> {
+        let entries = journal.read_of(None, None, &journal.head().await?).await?;
+        // Before the store's root there are only attempts to make one that others lost: nothing of them is in the store.
+        let is_root = |entry: &&JournalEntry| match entry.event() {
+            JournalEvent::RootCreated { key_id } => key_id.is(vault.root.id()),
+            _ => false,
+        };
         let mut ends: Vec<MasterKeyEnd> = Vec::new();
-        for (epoch, master) in self.opened.iter().filter(|(epoch, _)| (since..=until).contains(epoch)) {
+        for entry in entries.iter().skip_while(|entry| !is_root(entry)) {
+            let JournalEvent::EpochOpened { epoch, master } = entry.event() else { continue };
             if ends.iter().any(|end| end.master == *master) {
                 continue;
             }
@@ -278,7 +277,13 @@ impl Masters {
             };
             ends.push(MasterKeyEnd { master: master.clone(), epoch: *epoch, end });
         }
-        ends
+        Ok(Self(ends))
+    }
+
+    /// Those under which a copy of a key can be wrapped that was destroyed in this epoch at the latest: every one since the
+    /// first. A slot knows the epoch in which its first line was made, but not after a restore.
+    pub(super) fn until(&self, epoch: Epoch) -> Vec<MasterKeyEnd> {
+        self.0.iter().filter(|end| end.epoch <= epoch).cloned().collect()
     }
 }
 

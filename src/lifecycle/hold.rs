@@ -7,7 +7,7 @@ use crate::journal::JournalEvent;
 use crate::journal::history::History;
 use crate::keys::Tag;
 use crate::keys::slot::SubjectSlot;
-use crate::vault::slots::{Edit, Wrapper};
+use crate::vault::slots::{Edit, ReadSlot, Wrapper};
 use crate::vault::{ATTEMPTS, Tenant, put_flags};
 
 impl Tenant {
@@ -21,7 +21,7 @@ impl Tenant {
     /// # Cancel safety
     /// A call that is dropped may have put the hold.
     pub async fn hold(&self, subject: &(impl HasSubject + Sync + ?Sized)) -> Result<()> {
-        let tag = self.tag_of(&subject.subject()?).await?;
+        let tag = self.known_tag(&subject.subject()?).await?;
         let slot = self.living_slot(&tag).await?;
         self.decide_and_copy(&tag, |history| {
             check_not_intended(&slot, history)?;
@@ -38,7 +38,7 @@ impl Tenant {
     /// # Cancel safety
     /// A call that is dropped may have released it.
     pub async fn release(&self, subject: &(impl HasSubject + Sync + ?Sized)) -> Result<()> {
-        let tag = self.tag_of(&subject.subject()?).await?;
+        let tag = self.known_tag(&subject.subject()?).await?;
         self.decide_and_copy(&tag, |history| Ok(history.held.then_some(JournalEvent::Released))).await
     }
 
@@ -56,7 +56,7 @@ impl Tenant {
         if at.as_millis() == 0 {
             return Err(Error::invalid("an erasure can't be scheduled for 1970-01-01T00:00:00Z"));
         }
-        let tag = self.tag_of(&subject.subject()?).await?;
+        let tag = self.known_tag(&subject.subject()?).await?;
         let slot = self.living_slot(&tag).await?;
         self.decide_and_copy(&tag, |history| {
             check_not_intended(&slot, history)?;
@@ -77,9 +77,9 @@ impl Tenant {
     /// # Cancel safety
     /// A call that is dropped may have cancelled it.
     pub async fn cancel_erasure(&self, subject: &(impl HasSubject + Sync + ?Sized)) -> Result<()> {
-        let tag = self.tag_of(&subject.subject()?).await?;
+        let tag = self.known_tag(&subject.subject()?).await?;
         for _ in 0..ATTEMPTS {
-            let slot = self.read_slot(&tag).await?.slot.ok_or(Error::SubjectUnknown)?;
+            let Some(slot) = self.read_slot(&tag).await?.slot else { return self.cancel_of_nobody(&tag).await };
             let gone = slot.erased_at();
             // Also where only the slot has it: a sweep that closed the subject sees from the entry that it is open again.
             self.decide(&tag, |history| {
@@ -110,9 +110,26 @@ impl Tenant {
         Err(Error::Conflict)
     }
 
+    /// The schedule of a subject whose keys a restore lost: it would keep the subject from being enrolled.
+    async fn cancel_of_nobody(&self, tag: &Tag) -> Result<()> {
+        let cancel = |history: &History| {
+            history.scheduled.ok_or(Error::SubjectUnknown)?;
+            Ok((Some(JournalEvent::ErasureCancelled), ()))
+        };
+        self.decide(tag, cancel).await
+    }
+
+    /// A slot that can be written: before the journal says anything of it.
     async fn living_slot(&self, tag: &Tag) -> Result<SubjectSlot> {
-        let slot = self.read_slot(tag).await?.slot.ok_or(Error::SubjectUnknown)?;
-        slot.erased_at().map_or(Ok(slot), |at| Err(Error::SubjectErased { at }))
+        let ReadSlot { state, slot, .. } = self.read_slot(tag).await?;
+        let slot = slot.ok_or(Error::SubjectUnknown)?;
+        if let Some(at) = slot.erased_at() {
+            return Err(Error::SubjectErased { at });
+        }
+        match slot.epoch.map(|epoch| state.key_of(epoch)).transpose() {
+            Err(e @ Error::Provider(_)) => Err(e),
+            _ => Ok(slot),
+        }
     }
 
     async fn decide_and_copy(

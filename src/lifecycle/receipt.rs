@@ -38,8 +38,6 @@ pub struct ErasedPurpose {
     pub purpose: Purpose,
     /// Its highest line that is destroyed, from 1.
     pub line: u32,
-    /// The epoch in which its first line was made.
-    pub since: Epoch,
     /// When it was destroyed.
     pub erased_at: Timestamp,
     /// The ids of its destroyed keys, earlier lines included; at most 512, the newest.

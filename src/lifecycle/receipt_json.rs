@@ -34,7 +34,6 @@ struct Document {
 struct PurposePart {
     purpose: String,
     line: u32,
-    since_epoch: u32,
     erased_at: String,
     key_ids: Vec<String>,
 }
@@ -127,7 +126,6 @@ impl PurposePart {
         Self {
             purpose: erased.purpose.as_str().to_owned(),
             line: erased.line,
-            since_epoch: erased.since.get(),
             erased_at: erased.erased_at.to_string(),
             key_ids: erased.key_ids.iter().map(|id| to_hex(id.as_bytes())).collect(),
         }
@@ -137,7 +135,6 @@ impl PurposePart {
         Some(ErasedPurpose {
             purpose: Purpose::new(self.purpose).ok()?,
             line: Some(self.line).filter(|line| *line > 0)?,
-            since: Epoch::new(self.since_epoch)?,
             erased_at: moment(&self.erased_at)?,
             key_ids: self.key_ids.iter().map(|id| from_hex(id).map(KeyId::from_bytes)).collect::<Option<_>>()?,
         })

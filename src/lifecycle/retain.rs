@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
+use futures_util::stream::{self, StreamExt as _};
 
 use super::erase::{ErasureRequest, Masters, now};
 use super::receipt::ErasureReceipt;
@@ -13,17 +13,21 @@ use crate::keys::slot::SubjectSlot;
 use crate::keys::{SlotId, StoredSlot, Tag};
 use crate::store::{Filter, Scan};
 use crate::vault::erasing::{Destroyed, Extent};
-use crate::vault::slots::Edit;
+use crate::vault::slots::{Edit, is_of_one_slot};
 use crate::vault::{Tenant, Vault, WRITES_AT_ONCE, put_flags, root};
 
 /// What a sweep did.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 #[non_exhaustive]
+#[must_use = "the receipts can't be had again without the subjects' ids"]
 pub struct Swept {
     /// A receipt for each subject that was erased.
     pub receipts: Vec<ErasureReceipt>,
     /// Subjects that are due and on hold: they stay until they are released.
     pub held: u64,
+    /// Slots that are due and could not be erased, with the reason: the next sweep tries again. Where it was nothing about
+    /// the slot (the store can't be reached), the sweep ended there.
+    pub failed: Vec<(SlotId, Error)>,
 }
 
 impl Vault {
@@ -32,7 +36,8 @@ impl Vault {
     /// time, from one process or several.
     ///
     /// # Errors
-    /// [`Error::InvalidInput`] without a journal; those of the ports. What was erased before stays erased.
+    /// [`Error::InvalidInput`] without a journal; those of the ports, before anything was erased. What goes wrong with one
+    /// subject stands in [`Swept::failed`], and spoils nothing for the others.
     ///
     /// # Cancel safety
     /// Can be called again: it goes on with what is still due.
@@ -46,7 +51,8 @@ impl Vault {
         loop {
             let page = self.0.store.scan(&scan).await?;
             self.sweep_page(page.slots, now, &mut swept).await?;
-            match page.next {
+            let goes_on = swept.failed.iter().all(|(_, e)| is_of_one_slot(e));
+            match page.next.filter(|_| goes_on) {
                 Some(next) => scan = scan.after(next),
                 None => return Ok(swept),
             }
@@ -59,17 +65,18 @@ impl Vault {
             _ => None,
         });
         let sweep = |(tenant, tag): (Tenant, Tag)| async move {
-            let due = tenant.sweep_subject(&tag, now).await?;
-            Ok::<_, Error>((tenant, tag, due))
+            let due = tenant.sweep_subject(&tag, now).await;
+            (tenant, tag, due)
         };
         let sweeps: Vec<_> = due.map(sweep).collect();
-        let found: Vec<_> = stream::iter(sweeps).buffer_unordered(WRITES_AT_ONCE).try_collect().await?;
+        let found: Vec<_> = stream::iter(sweeps).buffer_unordered(WRITES_AT_ONCE).collect().await;
         let mut erased = Vec::new();
         for (tenant, tag, due) in found {
             match due {
-                Due::Not => {}
-                Due::Held => swept.held += 1,
-                Due::Destroyed(destroyed) => erased.push((tenant, tag, destroyed)),
+                Ok(Due::Not) => {}
+                Ok(Due::Held) => swept.held += 1,
+                Ok(Due::Destroyed(destroyed)) => erased.push((tenant, tag, destroyed)),
+                Err(e) => swept.failed.push((tenant.slot_id(&tag), e)),
             }
         }
         if erased.is_empty() {
@@ -77,10 +84,13 @@ impl Vault {
         }
         let residue = self.0.store.scrub().await?;
         root::reload(&self.0).await?;
-        let masters = Masters::read(&self.0).await?;
+        let masters = Masters::ask(&self.0).await?;
         let request = ErasureRequest::new();
         for (tenant, tag, destroyed) in erased {
-            swept.receipts.push(tenant.conclude_with_receipt(&tag, destroyed, &residue, &masters, &request).await?);
+            match tenant.conclude_with_receipt(&tag, destroyed, &residue, &masters, &request).await {
+                Ok(receipt) => swept.receipts.push(receipt),
+                Err(e) => swept.failed.push((tenant.slot_id(&tag), e)),
+            }
         }
         Ok(())
     }
@@ -114,14 +124,10 @@ impl Tenant {
         }
         // Whoever opens it again, so that its period can be prolonged, enters something in the journal first.
         let is_closed = |now: &History| retained.is_some() && now.entries == history.entries;
-        let gate = |history: &History| {
-            let due = history.scheduled.is_some_and(|at| at <= now) || is_closed(history);
-            if due { Ok(()) } else { Err(Error::Conflict) }
-        };
+        let gate = |history: &History| history.scheduled.is_some_and(|at| at <= now) || is_closed(history);
         match self.destroy(tag, Extent::Whole, gate).await {
-            Ok(destroyed) => Ok(Due::Destroyed(destroyed)),
+            Ok(destroyed) => Ok(destroyed.map_or(Due::Not, Due::Destroyed)),
             Err(Error::SubjectHeld) => self.leave_held(tag).await,
-            Err(Error::Conflict) => Ok(Due::Not),
             // Whoever erases the tenant buries its subjects; if that crashed, the next sweep does.
             Err(Error::TenantErased { .. }) => {
                 self.part.forget();

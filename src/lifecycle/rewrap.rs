@@ -1,22 +1,25 @@
 //! Rewrapping: the same keys under the current epoch, page by page.
 
-use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
+use futures_util::stream::{self, StreamExt as _};
 
 use crate::error::{Error, Result};
 use crate::id::TenantId;
 use crate::keys::slot::SubjectSlot;
 use crate::keys::{Epoch, SlotId, StoredSlot, Tag};
 use crate::store::{Filter, Scan};
-use crate::vault::slots::Edit;
+use crate::vault::slots::{Edit, is_of_one_slot};
 use crate::vault::state::TenantChange;
 use crate::vault::{Vault, WRITES_AT_ONCE, root};
 
 /// What a page of rewrapping came to.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct RewrapPage {
     /// Slots that are in the current epoch now and were not before.
     pub moved: u64,
+    /// Slots that could not be moved, with the reason: damaged ones, and those whose master key was destroyed before they
+    /// left its epoch. They hold no other slot up.
+    pub failed: Vec<(SlotId, Error)>,
     /// Where the next page begins; none where this was the last.
     pub next: Option<SlotId>,
 }
@@ -30,7 +33,8 @@ impl Vault {
     /// else changed is read again. A tombstone holds no key and stays one.
     ///
     /// # Errors
-    /// [`Error::Conflict`] if others kept changing a slot; those of the ports. Slots before stay moved.
+    /// Those of the ports: slots that were moved before stay so. What is wrong with one slot stands in
+    /// [`RewrapPage::failed`].
     ///
     /// # Cancel safety
     /// Can be called again with the same cursor.
@@ -42,9 +46,18 @@ impl Vault {
             scan = scan.after(from.clone());
         }
         let page = self.0.store.scan(&scan).await?;
-        let rewraps = page.slots.into_iter().map(|stored| self.rewrap(stored, current)).collect::<Vec<_>>();
-        let moved: Vec<bool> = stream::iter(rewraps).buffer_unordered(WRITES_AT_ONCE).try_collect().await?;
-        Ok(RewrapPage { moved: moved.into_iter().map(u64::from).sum(), next: page.next })
+        let rewrap = |stored: StoredSlot| async move { (stored.id().clone(), self.rewrap(stored, current).await) };
+        let rewraps = page.slots.into_iter().map(rewrap).collect::<Vec<_>>();
+        let rewrapped: Vec<_> = stream::iter(rewraps).buffer_unordered(WRITES_AT_ONCE).collect().await;
+        let mut done = RewrapPage { moved: 0, failed: Vec::new(), next: page.next };
+        for (id, moved) in rewrapped {
+            match moved {
+                Ok(moved) => done.moved += u64::from(moved),
+                Err(e) if is_of_one_slot(&e) => done.failed.push((id, e)),
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(done)
     }
 
     async fn rewrap(&self, stored: StoredSlot, current: Epoch) -> Result<bool> {
@@ -76,6 +89,9 @@ impl Vault {
         }
         // As the scan read it; only if somebody changed it since it is read again.
         let mut slot = SubjectSlot::open(stored, &state.root)?;
+        if slot.has_undated() {
+            root::reload(&self.0).await?;
+        }
         let wrapper = tenant.wrapper(tag, &state);
         slot.date(wrapper.dated);
         if wrapper.move_to_current(&mut slot)?

@@ -20,13 +20,14 @@ impl Tenant {
     /// # Cancel safety
     /// A call that is dropped may have made the new key; calling again goes on with it.
     pub async fn rotate(&self, subject: &(impl HasSubject + Sync + ?Sized)) -> Result<Timestamp> {
-        let tag = self.tag_to_write(&subject.subject()?).await?;
+        let tag = self.known_tag(&subject.subject()?).await?;
+        self.part.state_to_write(&self.vault.0).await?;
         // Without a date at first: it counts from when the key has landed, and only a second write can know that.
         self.edit_slot(&tag, |slot, wrapper| {
             let mut new = rotatable(slot)?.clone();
             wrapper.move_to_current(&mut new)?;
             let mut any = false;
-            for purpose in new.purposes.iter_mut().filter(|p| p.is_live() && pending(p, wrapper.now).is_none()) {
+            for purpose in new.purposes.iter_mut().filter(|p| p.is_live() && !is_pending(p, wrapper.now)) {
                 add_version(purpose, wrapper, None)?;
                 any = true;
             }
@@ -43,10 +44,10 @@ impl Tenant {
         Ok(from)
     }
 
-    /// [`rotate`](Self::rotate) without the wait: the new key is sealed under at once, as after a leak. Keys of the subject
+    /// [`rotate`](Self::rotate) without the wait: a new key is sealed under at once, as after a leak. Keys of the subject
     /// that are out in this process are to be asked for again ([`Error::KeysExpired`]); other processes meet envelopes
-    /// whose key they don't hold ([`Error::KeyNotHeld`]), and refresh. A key that waits for its time is taken; calling again
-    /// makes another.
+    /// whose key they don't hold ([`Error::KeyNotHeld`]), and refresh. A key that waits for its time is passed over: whoever
+    /// had the subject's keys has that one too. Calling again makes another.
     ///
     /// # Errors
     /// Those of [`rotate`](Self::rotate).
@@ -54,19 +55,13 @@ impl Tenant {
     /// # Cancel safety
     /// A call that is dropped may have rotated.
     pub async fn rotate_now(&self, subject: &(impl HasSubject + Sync + ?Sized)) -> Result<()> {
-        let tag = self.tag_to_write(&subject.subject()?).await?;
+        let tag = self.known_tag(&subject.subject()?).await?;
+        self.part.state_to_write(&self.vault.0).await?;
         self.edit_slot(&tag, |slot, wrapper| {
             let mut new = rotatable(slot)?.clone();
             wrapper.move_to_current(&mut new)?;
             for purpose in new.purposes.iter_mut().filter(|p| p.is_live()) {
-                match pending(purpose, wrapper.now) {
-                    Some(at) => {
-                        if let Some(version) = purpose.versions.get_mut(at) {
-                            version.seal_from = Some(wrapper.now);
-                        }
-                    }
-                    None => add_version(purpose, wrapper, Some(wrapper.now))?,
-                }
+                add_version(purpose, wrapper, Some(wrapper.now))?;
             }
             Ok(Edit::Put(new, ()))
         })
@@ -84,10 +79,9 @@ fn rotatable(slot: Option<&SubjectSlot>) -> Result<&SubjectSlot> {
     }
 }
 
-/// The newest version, if its time has not come.
-fn pending(purpose: &PurposeSlot, now: Timestamp) -> Option<usize> {
-    let last = purpose.versions.last()?;
-    last.seal_from.is_none_or(|from| from > now).then(|| purpose.versions.len() - 1)
+/// Whether the time of the newest version has not come.
+fn is_pending(purpose: &PurposeSlot, now: Timestamp) -> bool {
+    purpose.versions.last().is_some_and(|last| last.seal_from.is_none_or(|from| from > now))
 }
 
 fn newest(purpose: &PurposeSlot) -> Option<Timestamp> {

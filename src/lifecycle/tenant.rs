@@ -8,7 +8,7 @@ use crate::error::{Error, JournalErrorKind, Result};
 use crate::id::TenantId;
 use crate::journal::history::TenantHistory;
 use crate::journal::{Head, JournalEntry, JournalEvent};
-use crate::keys::{Epoch, Tag};
+use crate::keys::Tag;
 use crate::vault::{ATTEMPTS, Vault, root};
 
 impl Vault {
@@ -36,7 +36,7 @@ impl Vault {
             Some(state) => state.erased_at.unwrap_or(now(&self.0)),
             None => done.at,
         };
-        let masters = Masters::read(&self.0).await?.ends(&self.0, Epoch::FIRST, done.until).await;
+        let masters = Masters::ask(&self.0).await?.until(done.until);
         Ok(ErasureReceipt {
             journal: self.0.journal()?.id().await?,
             tenant: tenant.id().clone(),
@@ -71,6 +71,8 @@ impl Vault {
                 for entry in &entries {
                     at = at.after(entry);
                     match (entry.tag(), entry.event()) {
+                        // Nobody can be told from the tags of a root that is lost.
+                        (None, JournalEvent::RootLost { .. }) if entry.tenant() == Some(tenant) => held.clear(),
                         (Some(tag), JournalEvent::Held) if entry.tenant() == Some(tenant) => drop(held.insert(*tag)),
                         (Some(tag), JournalEvent::Released) if entry.tenant() == Some(tenant) => {
                             held.remove(tag);

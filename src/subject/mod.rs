@@ -17,7 +17,7 @@ pub(crate) use resealer::Resealer;
 pub use sealer::Sealer;
 use zeroize::Zeroizing;
 
-use crate::clock::{Clock, Stamp, Timestamp};
+use crate::clock::{Clock, SharedStamp, Stamp, Timestamp};
 use crate::crypto::Suite;
 use crate::envelope::FieldContext;
 use crate::envelope::frame::{self, Frame};
@@ -90,6 +90,9 @@ pub(crate) struct Policy {
     pub(crate) suite: Suite,
     pub(crate) max_age: Duration,
     pub(crate) clock: Arc<dyn Clock>,
+    /// When this process last made certain that the key store was not restored under it; none where nothing tells. Keys
+    /// are good for as long as that is: they may have been read after.
+    pub(crate) looked: Option<Arc<SharedStamp>>,
 }
 
 impl SubjectKeys {
@@ -207,7 +210,11 @@ impl SubjectKeys {
         let Inner { policy, loaded, ring, mark, .. } = &*self.inner;
         mark.check()?;
         let now = Stamp::now(&policy.clock);
-        if loaded.expired_at(&now, policy.max_age) { Err(Error::KeysExpired) } else { Ok((ring, now.wall())) }
+        let unlooked = policy.looked.as_ref().is_some_and(|looked| looked.expired_at(&now, policy.max_age));
+        if unlooked || loaded.expired_at(&now, policy.max_age) {
+            return Err(Error::KeysExpired);
+        }
+        Ok((ring, now.wall()))
     }
 
     /// What it means to the caller that a key is not held.

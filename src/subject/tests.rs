@@ -46,7 +46,7 @@ pub(crate) const NOW: u64 = 1_000_000;
 pub(crate) const MAX_AGE: Duration = Duration::from_secs(60);
 
 pub(crate) fn policy(tenant: &str, suite: Suite, clock: Arc<dyn Clock>) -> Arc<Policy> {
-    Arc::new(Policy { tenant: TenantId::new(tenant).unwrap(), suite, max_age: MAX_AGE, clock })
+    Arc::new(Policy { tenant: TenantId::new(tenant).unwrap(), suite, max_age: MAX_AGE, clock, looked: None })
 }
 
 /// Keys that were loaded now: not refreshed, so more may come.

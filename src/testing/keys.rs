@@ -64,6 +64,7 @@ fn of<'a>(
         suite: Suite::default(),
         max_age: Duration::from_secs(3600),
         clock,
+        looked: None,
     };
     SubjectKeys::new(Arc::new(policy), subject.subject().unwrap(), KeyRing::of(ring), loaded, false, Arc::default())
 }

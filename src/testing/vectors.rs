@@ -30,7 +30,7 @@ pub fn keys_from(
     let clock: Arc<dyn Clock> = Arc::new(ManualClock::new());
     let loaded = Stamp::now(&clock);
     let (suite, max_age) = (Suite::default(), Duration::from_secs(3600));
-    let policy = Policy { tenant: tenant.clone(), suite, max_age, clock };
+    let policy = Policy { tenant: tenant.clone(), suite, max_age, clock, looked: None };
     let ring = KeyRing::of(vec![(purpose.clone(), Some(vec![key]))]);
     SubjectKeys::new(Arc::new(policy), subject.subject().unwrap(), ring, loaded, true, Arc::default())
         .refreshed_since(&loaded)

@@ -48,14 +48,22 @@ pub struct Replayed {
 pub(super) async fn verify(vault: &Arc<VaultInner>, why: Why) -> Result<Replayed> {
     let Some(journal) = vault.journal.as_deref() else { return Ok(Replayed::default()) };
     let mut replayed = Replayed::default();
-    for _ in 0..ATTEMPTS {
+    // As far as the journal reaches now: whoever appends meanwhile is at it himself.
+    let head = journal.head().await?;
+    for attempt in 0..ATTEMPTS {
         let (stored, mut slot) = root::reload(vault).await?;
         let applied = Head::from_parts(slot.applied.0, slot.applied.1);
+        if head.position() < applied.position() {
+            if attempt == 0 && journal.head().await?.position() < applied.position() {
+                return Err(Error::JournalTruncated);
+            }
+            return Ok(replayed); // somebody else checked as much, and more
+        }
         let seen = vault.applied_seen.load(Ordering::SeqCst);
         if why == Why::Look && applied.position() < seen {
             return Err(Error::StoreBehindJournal { missing: seen - applied.position() });
         }
-        let found = survey(vault, journal, &applied, why).await?;
+        let found = survey(vault, journal, &applied, &head, why).await?;
         if found.lost > 0 && why != Why::Replay {
             return Err(Error::StoreBehindJournal { missing: found.lost });
         }
@@ -64,14 +72,14 @@ pub(super) async fn verify(vault: &Arc<VaultInner>, why: Why) -> Result<Replayed
             continue;
         }
         let mut reached = applied.position();
-        if found.head.position() > reached && !found.pending {
-            slot.applied = (found.head.position(), *found.head.hash());
+        if head.position() > reached && !found.pending {
+            slot.applied = (head.position(), *head.hash());
             match vault.store.put(&slot.seal(&vault.root)?, Expected::Revision(stored.revision())).await {
                 // Lazily: whoever was faster checked as much, or the next look moves it.
                 Err(e) if e.kind() == StoreErrorKind::Conflict => {}
                 put => {
                     put?;
-                    reached = found.head.position();
+                    reached = head.position();
                 }
             }
         }
@@ -82,8 +90,8 @@ pub(super) async fn verify(vault: &Arc<VaultInner>, why: Why) -> Result<Replayed
 }
 
 /// What the journal tells and the store lacks.
+#[derive(Default)]
 struct Found {
-    head: Head,
     /// How many things were done and are not in the store: it was restored.
     lost: u64,
     /// Something is intended that whoever intends it may still be at.
@@ -98,12 +106,14 @@ impl Found {
     }
 }
 
-async fn survey(vault: &Arc<VaultInner>, journal: &dyn ErasureJournal, applied: &Head, why: Why) -> Result<Found> {
-    let head = journal.head().await?;
-    if head.position() < applied.position() {
-        return Err(Error::JournalTruncated);
-    }
-    let mut found = Found { head, lost: 0, pending: false, subjects: BTreeSet::new(), tenants: BTreeSet::new() };
+async fn survey(
+    vault: &Arc<VaultInner>,
+    journal: &dyn ErasureJournal,
+    applied: &Head,
+    head: &Head,
+    why: Why,
+) -> Result<Found> {
+    let mut found = Found::default();
     let mut at = if why == Why::Replay { Head::EMPTY } else { *applied };
     while at.position() < head.position() {
         let limit = usize::try_from(head.position() - at.position()).unwrap_or(usize::MAX).min(PAGE);
@@ -120,7 +130,7 @@ async fn survey(vault: &Arc<VaultInner>, journal: &dyn ErasureJournal, applied: 
         examine(vault, journal, &entries, why, &mut found).await?;
     }
     // The chain from what was checked to the head: another one says that entries were replaced.
-    if at == head { Ok(found) } else { Err(Error::JournalTruncated) }
+    if at == *head { Ok(found) } else { Err(Error::JournalTruncated) }
 }
 
 async fn examine(
@@ -189,10 +199,22 @@ async fn examine(
             continue;
         }
         let tags: Vec<Tag> = tags.into_iter().collect();
+        let now = journal.head().await?;
         let stored = vault.load(&tags.iter().map(|tag| tenant.slot_id(tag)).collect::<Vec<_>>()).await?;
         for (tag, stored) in tags.into_iter().zip(stored) {
-            let slot = stored.map(|stored| SubjectSlot::open(&stored, &state.root)).transpose()?;
-            let history = History::of(&journal.read_of(Some(id), Some(&tag), &found.head).await?);
+            let slot = match stored.map(|stored| SubjectSlot::open(&stored, &state.root)).transpose() {
+                // Damaged, or in an epoch that ended: nothing in it opens, and nothing in it can be put right.
+                Err(Error::Store(e)) if e.kind() == StoreErrorKind::Corrupt => {
+                    found.pending = true;
+                    continue;
+                }
+                slot => slot?,
+            };
+            if slot.as_ref().and_then(|slot| slot.epoch).is_some_and(|epoch| state.is_dead(epoch)) {
+                found.pending = true;
+                continue;
+            }
+            let history = History::of(&journal.read_of(Some(id), Some(&tag), &now).await?);
             let lost = !has_destroyed(slot.as_ref(), &history.done());
             let open = !history.open().is_empty() || history.whole_is_open;
             let young = why == Why::Look && history.intended_at.is_some_and(|at| is_young(vault, at));

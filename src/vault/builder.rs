@@ -175,7 +175,7 @@ impl VaultBuilder<Ready> {
             cache: KeyCache::new(limits),
             live: Live::default(),
             tenants: Mutex::new(HashMap::new()),
-            checked: Mutex::new(None),
+            looked: Arc::default(),
             check: Flight::default(),
             applied_seen: AtomicU64::new(0),
             journal_turn: futures_util::lock::Mutex::new(()),

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 
 use super::slots::{Edit, ReadSlot};
-use super::state::TenantChange;
+use super::state::{TenantChange, TenantState};
 use super::tenant::WRITES_AT_ONCE;
 use super::{ATTEMPTS, Tenant};
 use crate::clock::Timestamp;
@@ -37,16 +37,20 @@ pub(crate) struct Destroyed {
 
 impl Tenant {
     /// Destroys what `extent` says: journals the intent, puts the tombstone, ends the keys that are out. `gate` is asked at
-    /// the head at which the intent is appended; an intent that stands is finished without asking.
+    /// the head at which the intent is appended, and where it says no nothing is destroyed; an intent that stands is finished
+    /// without asking.
     pub(crate) async fn destroy(
         &self,
         tag: &Tag,
         extent: Extent<'_>,
-        gate: impl Fn(&History) -> Result<()> + Send + Sync,
-    ) -> Result<Destroyed> {
+        gate: impl Fn(&History) -> bool + Send + Sync,
+    ) -> Result<Option<Destroyed>> {
         for _ in 0..ATTEMPTS {
-            let ReadSlot { slot, .. } = self.read_slot(tag).await?;
+            let ReadSlot { state, slot, .. } = self.read_slot(tag).await?;
             let whole = matches!(extent, Extent::Whole);
+            if let (Extent::Purpose(purpose), Some(slot)) = (extent, &slot) {
+                check_rest_can_move(slot, purpose, &state)?;
+            }
             let decide = |history: &History| {
                 let lines = self.lines_of(slot.as_ref(), history, extent)?;
                 let covered =
@@ -54,21 +58,23 @@ impl Tenant {
                 let concluded = covered(History::done_line) && !history.whole_is_open;
                 // A schedule is fulfilled by an intent of the whole subject alone.
                 if covered(History::destroyed_line) && !(whole && history.scheduled.is_some()) {
-                    return Ok((None, (lines, concluded)));
+                    return Ok((None, Some((lines, concluded))));
                 }
                 if !(whole && history.whole_is_open) {
                     if history.held {
                         return Err(Error::SubjectHeld);
                     }
-                    gate(history)?;
+                    if !gate(history) {
+                        return Ok((None, None));
+                    }
                 }
                 let event = JournalEvent::ErasureIntended { whole, lines: lines.clone() };
-                Ok((Some(event), (lines, false)))
+                Ok((Some(event), Some((lines, false))))
             };
-            let (lines, concluded) = self.decide(tag, decide).await?;
+            let Some((lines, concluded)) = self.decide(tag, decide).await? else { return Ok(None) };
             // Another purpose may have been enrolled since the slot was read: then the intent must name it too.
             if let Some((slot, put)) = self.destroy_lines(tag, &lines, whole).await? {
-                return Ok(Destroyed { lines, slot, concluded: concluded && !put });
+                return Ok(Some(Destroyed { lines, slot, concluded: concluded && !put }));
             }
         }
         Err(Error::Conflict)
@@ -77,7 +83,8 @@ impl Tenant {
     /// Finishes what is intended and not done. Nothing if there is no such thing.
     pub(crate) async fn finish(&self, tag: &Tag, history: &History) -> Result<Vec<ErasedLine>> {
         if history.whole_is_open {
-            return self.destroy(tag, Extent::Whole, |_| Ok(())).await.map(|destroyed| destroyed.lines);
+            let destroyed = self.destroy(tag, Extent::Whole, |_| true).await?;
+            return Ok(destroyed.map(|destroyed| destroyed.lines).unwrap_or_default());
         }
         let lines = history.open();
         if !lines.is_empty() {
@@ -286,6 +293,16 @@ impl Drop for EndsUnlessKnown<'_> {
         if let Some((tenant, tag)) = self.0 {
             tenant.end(tag, None);
         }
+    }
+}
+
+/// What is left of a slot moves to the current epoch when one purpose goes, or the slot can't be written: that must be
+/// possible before the intent binds.
+fn check_rest_can_move(slot: &SubjectSlot, gone: &Purpose, state: &TenantState) -> Result<()> {
+    let rest = slot.purposes.iter().any(|p| p.is_live() && p.name != *gone);
+    match slot.epoch.filter(|epoch| rest && state.is_dead(*epoch)) {
+        Some(epoch) => state.key_of(epoch).map(drop),
+        None => Ok(()),
     }
 }
 

@@ -31,7 +31,7 @@ pub(crate) use tenant::WRITES_AT_ONCE;
 
 use futures_util::future::BoxFuture;
 
-use crate::clock::{Clock, Stamp, Timestamp};
+use crate::clock::{Clock, SharedStamp, Stamp, Timestamp};
 use crate::crypto::Suite;
 use crate::error::{Error, Result, StoreError, StoreErrorKind};
 use crate::id::{Purpose, TenantId};
@@ -66,7 +66,7 @@ pub(crate) struct VaultInner {
     live: live::Live,
     tenants: Mutex<HashMap<TenantId, Arc<state::TenantPart>>>,
     /// When it was last checked that the store has what the journal tells.
-    checked: Mutex<Option<Stamp>>,
+    looked: Arc<SharedStamp>,
     check: cache::Flight<()>,
     /// The highest `applied` that was seen: it never falls but by a restore.
     applied_seen: AtomicU64,
@@ -185,11 +185,10 @@ impl VaultInner {
         Duration::from_millis(self.longest_age.load(Ordering::SeqCst)).max(self.max_age)
     }
 
-    /// Once in each `max_age`: that the store was not restored from a backup under this process.
+    /// Twice in each `max_age`: that the store was not restored from a backup under this process. Keys are good for
+    /// `max_age` after the last look, so what is read now is good for half of that at least.
     pub(crate) async fn check(self: &Arc<Self>) -> Result<()> {
-        let fresh = |stamp: &Stamp| !stamp.expired(&self.clock, self.max_age);
-        let checked = *self.checked.lock().unwrap_or_else(PoisonError::into_inner);
-        if self.journal.is_none() || checked.as_ref().is_some_and(fresh) {
+        if self.journal.is_none() || !self.looked.expired_at(&self.now(), self.max_age / 2) {
             return Ok(());
         }
         let vault = self.clone();
@@ -202,7 +201,7 @@ impl VaultInner {
             let now = self.now();
             match applied::verify(&self, why).await {
                 Ok(_) => {
-                    *self.checked.lock().unwrap_or_else(PoisonError::into_inner) = Some(now);
+                    self.looked.set(&now);
                     Ok(())
                 }
                 Err(e @ (Error::StoreBehindJournal { .. } | Error::JournalTruncated | Error::WrongJournal)) => {
@@ -240,7 +239,7 @@ impl VaultInner {
     }
 
     /// Wipes what is past its age, tenants' keys included: nobody may ask for it again.
-    fn sweep(&self) {
+    pub(crate) fn sweep(&self) {
         if self.cache.sweep(&self.clock, self.max_age) {
             self.live.sweep(&self.clock, self.max_age);
             let parts: Vec<_> = self.tenants.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect();
@@ -264,7 +263,13 @@ impl VaultInner {
         }
         // Tenants that nobody holds and whose keys are past their age go when a new one comes.
         tenants.retain(|_, part| Arc::strong_count(part) > 1 || part.is_warm());
-        let policy = Policy { tenant: id.clone(), suite: self.suite, max_age: self.max_age, clock: self.clock.clone() };
+        let policy = Policy {
+            tenant: id.clone(),
+            suite: self.suite,
+            max_age: self.max_age,
+            clock: self.clock.clone(),
+            looked: self.journal.is_some().then(|| self.looked.clone()),
+        };
         let part = Arc::new(state::TenantPart::new(Arc::new(policy)));
         tenants.insert(id.clone(), part.clone());
         part

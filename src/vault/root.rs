@@ -7,6 +7,7 @@ use super::{ATTEMPTS, VaultInner, append};
 use crate::clock::Clock;
 use crate::envelope::KeyId;
 use crate::error::{Error, JournalErrorKind, ProviderError, Result, StoreError, StoreErrorKind};
+use crate::id::TenantId;
 use crate::journal::{ErasureJournal, Head, JournalEntry, JournalEvent};
 use crate::keys::slot::{EpochRecord, EpochState, VaultSlot, WrappedRoot};
 use crate::keys::{Epoch, KeyMaterial, MasterKeyId, RootKey, SlotId, StoredSlot, WrapContext};
@@ -234,13 +235,21 @@ async fn adopt(
     mut slot: VaultSlot,
     root: &RootKey,
 ) -> Result<()> {
-    check_nothing_was_lost(journal).await?;
+    let said = said_of_adoption(journal, &slot.root.key_id).await?;
     let now = clock.wall();
-    let epochs = slot.epochs.iter();
-    let opened = epochs.map(|e| JournalEvent::EpochOpened { epoch: e.epoch, master: e.master.clone() });
-    let events = std::iter::once(JournalEvent::RootCreated { key_id: slot.root.key_id }).chain(opened);
-    for event in events.collect::<Vec<_>>() {
-        append(journal, &JournalEntry::store_wide(now, event)).await?;
+    let say = async |tenant: Option<&TenantId>, event: JournalEvent| {
+        if said.iter().any(|entry| entry.tenant() == tenant && *entry.event() == event) {
+            return Ok(());
+        }
+        let entry = match tenant {
+            Some(tenant) => JournalEntry::of_tenant(now, tenant.clone(), event),
+            None => JournalEntry::store_wide(now, event),
+        };
+        append(journal, &entry).await
+    };
+    say(None, JournalEvent::RootCreated { key_id: slot.root.key_id }).await?;
+    for record in &slot.epochs {
+        say(None, JournalEvent::EpochOpened { epoch: record.epoch, master: record.master.clone() }).await?;
     }
     // Tenants come before every subject.
     let mut scan = Scan::new(Filter::All);
@@ -250,9 +259,9 @@ async fn adopt(
             match stored.id() {
                 SlotId::Vault => {}
                 SlotId::Tenant(tenant) => {
-                    let (_, wrapped) = super::state::unwrap_root(provider, tenant, stored, &slot).await?;
-                    let event = JournalEvent::RootCreated { key_id: wrapped.key_id };
-                    append(journal, &JournalEntry::of_tenant(now, tenant.clone(), event)).await?;
+                    let key_id = super::state::unwrap_root(provider, tenant, stored, &slot).await?.1.key_id;
+                    say(Some(tenant), JournalEvent::RootCreated { key_id }).await?;
+                    say(Some(tenant), JournalEvent::RootStored { key_id }).await?;
                 }
                 SlotId::Subject(..) => break 'tenants,
             }
@@ -266,6 +275,33 @@ async fn adopt(
     match store.put(&slot.seal(root)?, Expected::Revision(stored.revision())).await {
         Err(e) if e.kind() == StoreErrorKind::Conflict => Ok(()),
         put => Ok(put?),
+    }
+}
+
+/// What a journal says already that is to be adopted: nothing but attempts to make a store, and what an adoption by this very
+/// one entered that did not come to its end.
+async fn said_of_adoption(journal: &dyn ErasureJournal, root: &KeyId) -> Result<Vec<JournalEntry>> {
+    let (mut said, mut is_ours) = (Vec::new(), false);
+    loop {
+        let entries = journal.read(said.len() as u64, JOURNAL_PAGE).await?;
+        if entries.is_empty() {
+            return Ok(said);
+        }
+        for entry in entries {
+            let fits = match entry.event() {
+                JournalEvent::RootCreated { key_id } if entry.tenant().is_none() => {
+                    is_ours = key_id.is(root);
+                    true
+                }
+                JournalEvent::EpochOpened { .. } => true,
+                JournalEvent::RootCreated { .. } | JournalEvent::RootStored { .. } => is_ours,
+                _ => false,
+            };
+            if !fits {
+                return Err(Error::StoreBehindJournal { missing: journal.head().await?.position() });
+            }
+            said.push(entry);
+        }
     }
 }
 

@@ -328,6 +328,11 @@ impl TenantState {
         self.epoch_keys.iter().any(|(e, _)| *e == epoch)
     }
 
+    /// Whether the master key of an epoch was destroyed.
+    pub(super) fn is_dead(&self, epoch: Epoch) -> bool {
+        self.epoch_keys.iter().any(|(e, key)| *e == epoch && matches!(key, EpochKey::Dead))
+    }
+
     /// The wrapping key of an epoch.
     ///
     /// # Errors

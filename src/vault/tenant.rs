@@ -16,9 +16,9 @@ use super::state::{TenantPart, TenantState};
 use super::{ATTEMPTS, Vault, VaultInner};
 use crate::clock::Stamp;
 use crate::error::{Error, Result};
-use crate::id::{HasSubject, SubjectId, TenantId};
+use crate::id::{HasSubject, Purpose, SubjectId, TenantId};
+use crate::journal::JournalEvent;
 use crate::journal::history::History;
-use crate::journal::{JournalEntry, JournalEvent};
 use crate::keys::ring::KeyRing;
 use crate::keys::slot::SubjectSlot;
 use crate::keys::{SlotId, StoredSlot, Tag};
@@ -133,18 +133,19 @@ impl Tenant {
     }
 
     /// The tag that the key store's slots, the journal and [receipts](crate::lifecycle::ErasureReceipt) name a subject by;
-    /// also of one that was erased, or never seen. A tenant that has no keys yet is made.
+    /// also of one that was erased, or never seen.
     ///
     /// # Errors
-    /// [`Error::InvalidInput`] if the subject id is a placeholder; those of the ports.
+    /// [`Error::InvalidInput`] if the subject id is a placeholder; [`Error::SubjectUnknown`] if the tenant has no subject
+    /// yet; those of the ports.
     ///
     /// # Cancel safety
-    /// Can be called again.
+    /// Reads only.
     ///
     /// # Security
     /// Pseudonymous personal data: whoever has it and the person's id can join what is said of both.
     pub async fn tag(&self, subject: &(impl HasSubject + Sync + ?Sized)) -> Result<Tag> {
-        self.tag_of(&subject.subject()?).await
+        self.known_tag(&subject.subject()?).await
     }
 
     /// Reads a subject's keys again, past the cache: for an envelope that names a key which they don't hold
@@ -175,15 +176,10 @@ impl Tenant {
         take(found, &tag).into_keys().map(|keys| keys.refreshed_since(&asked))
     }
 
-    /// The tag of a subject that may be written; the tenant is made if there is none.
-    pub(crate) async fn tag_to_write(&self, subject: &SubjectId) -> Result<Tag> {
-        self.vault.0.check().await?;
-        Ok(self.part.state_to_write(&self.vault.0).await?.root.tag(self.id(), subject))
-    }
-
-    /// The tag of a subject whose keys are not needed.
-    pub(crate) async fn tag_of(&self, subject: &SubjectId) -> Result<Tag> {
-        Ok(self.root_to_write().await?.root.tag(self.id(), subject))
+    /// The tag of a subject of a tenant that is there: asking makes none.
+    pub(crate) async fn known_tag(&self, subject: &SubjectId) -> Result<Tag> {
+        let state = self.part.state(&self.vault.0).await?.ok_or(Error::SubjectUnknown)?;
+        Ok(state.root.tag(self.id(), subject))
     }
 
     /// The tenant's root; made if there is none. That there is a wrapping key for the current epoch is not asked: erasing
@@ -233,9 +229,8 @@ impl Tenant {
                 (None, Some(old)) => old,
                 (None, None) => return Err(Error::Bug("an enrolment that changes nothing made nothing")),
                 (Some(enrolled), _) => {
-                    for (purpose, line) in enrolled.new_lines {
-                        let event = JournalEvent::Reenrolled { purpose, line };
-                        vault.append(|at| JournalEntry::of_subject(at, self.id().clone(), tag, event.clone())).await?;
+                    if !self.open_lines(&tag, enrolled.new_lines, &history).await? {
+                        continue; // somebody entered something since
                     }
                     if !self.put_slot(&enrolled.slot.seal(self.id(), tag, &state.root)?, stored.as_ref()).await? {
                         continue;
@@ -247,9 +242,29 @@ impl Tenant {
                 continue; // erased since
             };
             vault.cache.put(tag, keys.clone());
+            vault.sweep();
             return Ok(keys);
         }
         Err(Error::Conflict)
+    }
+
+    /// Enters new lines in the journal, if it still says what was read. A vault without one has nothing to enter them in.
+    async fn open_lines(&self, tag: &Tag, lines: Vec<(Purpose, u32)>, read: &History) -> Result<bool> {
+        if self.vault.0.journal.is_none() {
+            return Ok(true);
+        }
+        let mut entries = read.entries;
+        for (purpose, line) in lines {
+            let event = JournalEvent::Reenrolled { purpose, line };
+            let decide = |now: &History| {
+                Ok((now.entries == entries).then(|| event.clone()).map_or((None, false), |e| (Some(e), true)))
+            };
+            if !self.decide(tag, decide).await? {
+                return Ok(false);
+            }
+            entries += 1;
+        }
+        Ok(true)
     }
 
     /// What the journal says of the subject, where the enrolment may open a line; else nothing.

@@ -230,7 +230,11 @@ impl Scene {
             Operation::Cancel => customers.cancel_erasure("ada").await,
             Operation::Hold => customers.hold("ada").await,
             Operation::Release => customers.release("ada").await,
-            Operation::SweepRetained | Operation::SweepScheduled => self.vault.sweep().await.map(drop),
+            Operation::SweepRetained | Operation::SweepScheduled => self
+                .vault
+                .sweep()
+                .await
+                .and_then(|swept| swept.failed.into_iter().next().map_or(Ok(()), |(_, e)| Err(e))),
             Operation::AdvanceEpoch => match self.vault.advance_epoch().await {
                 Err(Error::InvalidInput(_)) if self.vault.current_epoch().await? > epoch(1) => Ok(()),
                 advanced => advanced.map(drop_copy),

@@ -10,9 +10,9 @@ use std::fmt;
 use std::num::NonZeroU32;
 
 pub(crate) use subject::{KeyVersion, MAX_PURPOSES, PurposeSlot, SubjectSlot};
-pub(crate) use tenant::TenantSlot;
 #[cfg(test)]
 pub(crate) use tenant::WrappedIndexKey;
+pub(crate) use tenant::{MAX_EPOCHS, TenantSlot};
 pub(crate) use vault::{EpochRecord, EpochState, VaultSlot};
 
 use crate::bytes::{Damaged, Reader, Writer};

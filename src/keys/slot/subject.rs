@@ -72,7 +72,7 @@ impl SubjectSlot {
             return Err(Error::invalid("a subject has at most 16 purposes"));
         }
         if self.purposes.iter().any(|p| p.versions.len() > MAX_VERSIONS) {
-            return Err(Error::invalid("a purpose has at most 64 key versions: retire some that nothing uses"));
+            return Err(Error::invalid("a purpose has at most 64 key versions at one time"));
         }
         if self.moments().any(|moment| moment.as_millis() == 0) {
             return Err(Error::invalid(

@@ -7,8 +7,8 @@ use crate::error::{Error, Result};
 use crate::id::TenantId;
 use crate::keys::RootKey;
 
-/// The most epochs, and the most index epochs, that a tenant's slot holds keys of at one time.
-const MAX_KEYS: usize = 64;
+/// The most epochs, and the most index epochs, that a tenant's slot holds keys of at one time: as many epochs may be open.
+pub(crate) const MAX_EPOCHS: usize = 64;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct TenantSlot {
@@ -41,7 +41,7 @@ impl TenantSlot {
     }
 
     pub(crate) fn seal(&self, tenant: &TenantId, root: &RootKey) -> Result<StoredSlot> {
-        if self.epoch_keys.len() > MAX_KEYS || self.index_keys.len() > MAX_KEYS {
+        if self.epoch_keys.len() > MAX_EPOCHS || self.index_keys.len() > MAX_EPOCHS {
             return Err(Error::invalid("a tenant has keys of at most 64 epochs at one time: retire some"));
         }
         if !self.is_canonical() || self.erased_at.is_some_and(|at| at.as_millis() == 0) {
@@ -56,9 +56,9 @@ impl TenantSlot {
             Some(_) => self.epoch_keys.is_empty() && self.index_keys.is_empty(),
         };
         keys_fit
-            && self.epoch_keys.len() <= MAX_KEYS
+            && self.epoch_keys.len() <= MAX_EPOCHS
             && self.epoch_keys.is_sorted_by(|a, b| a.epoch < b.epoch)
-            && self.index_keys.len() <= MAX_KEYS
+            && self.index_keys.len() <= MAX_EPOCHS
             && self.index_keys.is_sorted_by(|a, b| a.index_epoch < b.index_epoch)
     }
 }
