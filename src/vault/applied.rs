@@ -1,5 +1,5 @@
 //! Whether what the journal tells is in the key store. `applied` is as far as that was checked; what follows is checked
-//! when a vault is built, and once in each `max_age`.
+//! when a vault is built, and twice in each `max_age`.
 //!
 //! An intent that isn't done is a crash, and is finished. Something that is done and not in the store is a restored backup:
 //! nobody works on it before a replay has done it again.

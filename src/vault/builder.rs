@@ -60,7 +60,7 @@ impl VaultBuilder<WantsJournal> {
     }
 
     /// Enters erasures in this journal. The key store is bound to it for good: another, or none, is refused later. It must
-    /// be readable once in each `max_age`: a process that can't see whether the store was restored under it hands out no keys.
+    /// be readable twice in each `max_age`: a process that can't see whether the store was restored under it hands out no keys.
     pub fn journal(self, journal: impl ErasureJournal) -> VaultBuilder<Ready> {
         VaultBuilder { settings: self.settings, step: Ready(Some(Arc::new(journal))) }
     }
