@@ -137,6 +137,34 @@ impl Vault {
     ///
     /// Calling again on a retired epoch tells how far the destruction of its master key has gone.
     ///
+    /// ```
+    /// # use fieldseal::journal::MemoryJournal;
+    /// # use fieldseal::provider::LocalKeyring;
+    /// # use fieldseal::store::MemoryStore;
+    /// # use fieldseal::Vault;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> fieldseal::Result<()> {
+    /// # let keyring = LocalKeyring::ephemeral()?;
+    /// # let vault = Vault::builder(keyring.clone(), MemoryStore::new()).journal(MemoryJournal::new()?).build().await?;
+    /// # let customers = vault.default_tenant();
+    /// # customers.enroll(&17).await?;
+    /// let old = vault.current_epoch().await?;
+    /// keyring.add_key().await?; // or a new key at the KMS
+    /// vault.advance_epoch().await?;
+    /// let mut next = None;
+    /// loop {
+    ///     let page = vault.rewrap_page(next.as_ref(), 100).await?;
+    ///     next = page.next;
+    ///     if next.is_none() {
+    ///         break;
+    ///     }
+    /// }
+    /// let retired = vault.retire_epoch(old).await?;
+    /// println!("{} is {:?}", retired.master, retired.destruction);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// [`Error::EpochInUse`] if slots are still in the epoch: rewrap, and try again. [`Error::InvalidInput`] if it is the
     /// current epoch, if there is no such epoch, or if a later epoch has the same master key; [`Error::Provider`] of kind

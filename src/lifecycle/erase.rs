@@ -62,6 +62,26 @@ impl Tenant {
     /// [`effective_by`](ErasureReceipt::effective_by). Erasing again finishes what crashed, and gives the receipt of what
     /// is erased already.
     ///
+    /// ```
+    /// # use fieldseal::journal::MemoryJournal;
+    /// # use fieldseal::provider::LocalKeyring;
+    /// # use fieldseal::store::MemoryStore;
+    /// # use fieldseal::{Error, Vault};
+    /// use fieldseal::lifecycle::ErasureRequest;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> fieldseal::Result<()> {
+    /// # let keyring = LocalKeyring::ephemeral()?;
+    /// # let vault = Vault::builder(keyring.clone(), MemoryStore::new()).journal(MemoryJournal::new()?).build().await?;
+    /// # let customers = vault.default_tenant();
+    /// customers.enroll(&17).await?;
+    /// let receipt = customers.erase(&17, &ErasureRequest::new().reference("request 4711")).await?;
+    /// println!("{receipt}"); // or keep it as JSON
+    /// assert!(matches!(customers.keys(&17).await, Err(Error::SubjectErased { .. })));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// [`Error::SubjectHeld`] if a hold stands; [`Error::PurposeUnknown`] if neither subject nor vault has the purpose;
     /// [`Error::InvalidInput`] without a journal; [`Error::TenantErased`]; those of the ports. Once the intent is
