@@ -1,12 +1,11 @@
 //! Epochs: a new master key for everything, and the end of an old one.
 
-use crate::error::{Error, JournalErrorKind, ProviderError, Result, StoreErrorKind};
+use crate::error::{Error, ProviderError, Result, StoreErrorKind};
 use crate::journal::{JournalEntry, JournalEvent};
 use crate::keys::slot::{EpochRecord, EpochState, MAX_EPOCHS, VaultSlot};
 use crate::keys::{Epoch, MasterKeyId, SlotId, StoredSlot, WrapContext};
 use crate::provider::Destruction;
 use crate::store::{Expected, Filter, Scan};
-use crate::vault::erasing::highest_epoch;
 use crate::vault::state::TenantChange;
 use crate::vault::{ATTEMPTS, Vault, root};
 
@@ -80,7 +79,7 @@ impl Vault {
         if live >= MAX_EPOCHS {
             return Err(Error::invalid("a key store has at most 64 epochs that are not retired: retire one first"));
         }
-        let Some(epoch) = self.journal_epoch(slot.current()?.epoch, &master).await? else { return Ok(None) };
+        let epoch = self.journal_epoch(slot.current()?.epoch, &master).await?;
         let record = EpochRecord { epoch, state: EpochState::Live, created_at: vault.clock.wall(), master };
         let context = WrapContext::vault_root(slot.root.epoch, slot.root.key_id);
         slot.root = root::rewrap(&*vault.provider, &slot.root, &context, &record).await?;
@@ -92,18 +91,22 @@ impl Vault {
     }
 
     /// Enters the next epoch in the journal and tells its number: above what was opened and lost in a restore, too, so that
-    /// an epoch of one number has one master key. None if somebody else was faster.
-    async fn journal_epoch(&self, current: Epoch, master: &MasterKeyId) -> Result<Option<Epoch>> {
-        let after = |last: Epoch| Epoch::new(last.get().saturating_add(1)).ok_or(Error::Bug("an epoch of 0"));
-        let Some(journal) = &self.0.journal else { return after(current).map(Some) };
-        let _turn = self.0.journal_turn.lock().await;
-        let head = journal.head().await?;
-        let epoch = after(current.max(highest_epoch(&journal.read_of(None, None, &head).await?)))?;
-        let event = JournalEvent::EpochOpened { epoch, master: master.clone() };
-        match journal.append(&JournalEntry::store_wide(self.0.clock.wall(), event), &head).await {
-            Err(e) if e.kind() == JournalErrorKind::Conflict => Ok(None),
-            appended => Ok(appended.map(|_| Some(epoch))?),
+    /// an epoch of one number has one master key.
+    async fn journal_epoch(&self, current: Epoch, master: &MasterKeyId) -> Result<Epoch> {
+        let (vault, after) = (&self.0, |last: Epoch| Epoch::new(last.get().saturating_add(1)));
+        let next = |last| after(last).ok_or(Error::Bug("an epoch of 0"));
+        if vault.journal.is_none() {
+            return next(current);
         }
+        vault
+            .append_deciding(|head| {
+                Box::pin(async move {
+                    let epoch = next(current.max(vault.highest_epoch(&head).await?))?;
+                    let event = JournalEvent::EpochOpened { epoch, master: master.clone() };
+                    Ok((Some(JournalEntry::store_wide(vault.clock.wall(), event)), epoch))
+                })
+            })
+            .await
     }
 
     /// Moves every tenant to the current epoch; how many were not there.

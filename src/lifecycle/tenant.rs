@@ -2,14 +2,16 @@
 
 use std::collections::HashSet;
 
+use futures_util::lock::Mutex;
+
 use super::erase::{ErasureRequest, Masters, now};
 use super::receipt::{ErasureReceipt, residue_of};
-use crate::error::{Error, JournalErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::id::TenantId;
 use crate::journal::history::TenantHistory;
-use crate::journal::{Head, JournalEntry, JournalEvent};
+use crate::journal::{ErasureJournal, Head, JournalEntry, JournalEvent};
 use crate::keys::Tag;
-use crate::vault::{ATTEMPTS, Vault, root};
+use crate::vault::{Vault, root};
 
 impl Vault {
     /// Destroys every key of a tenant but the root that authenticates its slots: none of its subjects can be read again, and
@@ -53,43 +55,58 @@ impl Vault {
 
     /// Appends the intent at a head up to which no hold stands on any subject of the tenant.
     async fn intend_tenant(&self, tenant: &TenantId) -> Result<()> {
-        let journal = self.0.journal()?;
-        let _turn = self.0.journal_turn.lock().await;
-        let (mut at, mut held) = (Head::EMPTY, HashSet::<Tag>::new());
-        for _ in 0..4 * ATTEMPTS {
-            let head = journal.head().await?;
-            let told = TenantHistory::of(&journal.read_of(Some(tenant), None, &head).await?);
-            if told.intended.is_some() {
-                return Ok(());
-            }
-            while at.position() < head.position() {
-                let limit = usize::try_from(head.position() - at.position()).unwrap_or(usize::MAX).min(1000);
-                let entries = journal.read(at.position(), limit).await?;
-                if entries.is_empty() {
-                    return Err(Error::JournalTruncated);
-                }
-                for entry in &entries {
-                    at = at.after(entry);
-                    match (entry.tag(), entry.event()) {
-                        // Nobody can be told from the tags of a root that is lost.
-                        (None, JournalEvent::RootLost { .. }) if entry.tenant() == Some(tenant) => held.clear(),
-                        (Some(tag), JournalEvent::Held) if entry.tenant() == Some(tenant) => drop(held.insert(*tag)),
-                        (Some(tag), JournalEvent::Released) if entry.tenant() == Some(tenant) => {
-                            held.remove(tag);
-                        }
-                        _ => {}
+        let vault = &self.0;
+        // What was read stays read when somebody else moves the head: this is the whole journal.
+        let holds = &Mutex::new(Holds::default());
+        vault
+            .append_deciding(|head| {
+                Box::pin(async move {
+                    let journal = vault.journal()?;
+                    if TenantHistory::of(&journal.read_of(Some(tenant), None, &head).await?).intended.is_some() {
+                        return Ok((None, ()));
                     }
-                }
-            }
-            if !held.is_empty() {
-                return Err(Error::SubjectHeld);
-            }
-            let entry = JournalEntry::of_tenant(now(&self.0), tenant.clone(), JournalEvent::TenantErasureIntended);
-            match journal.append(&entry, &head).await {
-                Err(e) if e.kind() == JournalErrorKind::Conflict => continue,
-                appended => return Ok(appended.map(drop)?),
-            }
-        }
-        Err(Error::Conflict)
+                    let mut holds = holds.lock().await;
+                    holds.read_on(journal, tenant, &head).await?;
+                    if !holds.held.is_empty() {
+                        return Err(Error::SubjectHeld);
+                    }
+                    let event = JournalEvent::TenantErasureIntended;
+                    Ok((Some(JournalEntry::of_tenant(now(vault), tenant.clone(), event)), ()))
+                })
+            })
+            .await
     }
 }
+
+/// Which subjects of a tenant are on hold, as far as the journal was read.
+#[derive(Default)]
+struct Holds {
+    read: u64,
+    held: HashSet<Tag>,
+}
+
+impl Holds {
+    async fn read_on(&mut self, journal: &dyn ErasureJournal, tenant: &TenantId, head: &Head) -> Result<()> {
+        while self.read < head.position() {
+            let limit = usize::try_from(head.position() - self.read).unwrap_or(usize::MAX).min(PAGE);
+            let entries = journal.read(self.read, limit).await?;
+            if entries.is_empty() {
+                return Err(Error::JournalTruncated);
+            }
+            self.read += entries.len() as u64;
+            for entry in entries.iter().filter(|entry| entry.tenant() == Some(tenant)) {
+                match (entry.tag(), entry.event()) {
+                    (Some(tag), JournalEvent::Held) => drop(self.held.insert(*tag)),
+                    (Some(tag), JournalEvent::Released) => drop(self.held.remove(tag)),
+                    // The tags of a root that is lost stand for nobody any more.
+                    (None, JournalEvent::RootLost { .. }) => self.held.clear(),
+                    _ => {}
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Entries a read of the journal.
+const PAGE: usize = 1000;

@@ -10,12 +10,12 @@ use super::state::{TenantChange, TenantState};
 use super::tenant::WRITES_AT_ONCE;
 use super::{ATTEMPTS, Tenant};
 use crate::clock::Timestamp;
-use crate::error::{Error, JournalErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::id::Purpose;
-use crate::journal::history::{History, TenantHistory};
-use crate::journal::{ErasedLine, JournalEntry, JournalEvent};
+use crate::journal::history::History;
+use crate::journal::{ErasedLine, JournalEvent};
 use crate::keys::slot::{MAX_PURPOSES, PurposeSlot, SubjectSlot};
-use crate::keys::{Epoch, SlotId, Tag};
+use crate::keys::{SlotId, Tag};
 use crate::store::{Filter, Scan};
 use crate::subject::End;
 
@@ -130,63 +130,6 @@ impl Tenant {
         vault.cache.forget(tag);
     }
 
-    /// Enters in the journal that these lines are destroyed, unless it says so already and need not say it `again`.
-    pub(crate) async fn conclude(&self, tag: &Tag, lines: &[ErasedLine], again: bool) -> Result<()> {
-        let vault = &self.vault.0;
-        let journal = vault.journal()?;
-        let _turn = vault.journal_turn.lock().await;
-        for _ in 0..APPENDS {
-            let head = journal.head().await?;
-            let history = History::of(&journal.read_of(Some(self.id()), Some(tag), &head).await?);
-            let said = lines.iter().all(|l| history.done_line(&l.purpose) >= l.line) && !history.whole_is_open;
-            if said && !again {
-                return Ok(());
-            }
-            let until = highest_epoch(&journal.read_of(None, None, &head).await?);
-            let event = JournalEvent::ErasureDone { lines: lines.to_vec(), until };
-            let entry = JournalEntry::of_subject(vault.clock.wall(), self.id().clone(), *tag, event);
-            match journal.append(&entry, &head).await {
-                Err(e) if e.kind() == JournalErrorKind::Conflict => continue,
-                appended => return Ok(appended.map(drop)?),
-            }
-        }
-        Err(Error::Conflict)
-    }
-
-    /// What the journal says of a subject.
-    pub(crate) async fn history(&self, tag: &Tag) -> Result<History> {
-        let Some(journal) = &self.vault.0.journal else { return Ok(History::default()) };
-        let head = journal.head().await?;
-        Ok(History::of(&journal.read_of(Some(self.id()), Some(tag), &head).await?))
-    }
-
-    /// Decides on what the journal says of a subject, and appends what follows from it at the very head that was read.
-    pub(crate) async fn decide<T: Send>(
-        &self,
-        tag: &Tag,
-        decide: impl Fn(&History) -> Result<(Option<JournalEvent>, T)> + Send + Sync,
-    ) -> Result<T> {
-        let vault = &self.vault.0;
-        let journal = vault.journal()?;
-        let _turn = vault.journal_turn.lock().await;
-        for _ in 0..APPENDS {
-            let head = journal.head().await?;
-            let tenant = journal.read_of(Some(self.id()), None, &head).await?;
-            if let Some(at) = TenantHistory::of(&tenant).erased() {
-                return Err(Error::TenantErased { at });
-            }
-            let history = History::of(&journal.read_of(Some(self.id()), Some(tag), &head).await?);
-            let (event, answer) = decide(&history)?;
-            let Some(event) = event else { return Ok(answer) };
-            let entry = JournalEntry::of_subject(vault.clock.wall(), self.id().clone(), *tag, event);
-            match journal.append(&entry, &head).await {
-                Err(e) if e.kind() == JournalErrorKind::Conflict => continue,
-                appended => return Ok(appended.map(|_| answer)?),
-            }
-        }
-        Err(Error::Conflict)
-    }
-
     /// Which lines an erasure destroys: those that slot or journal name. A subject that was never seen gets tombstones of
     /// every purpose that the vault has.
     fn lines_of(&self, slot: Option<&SubjectSlot>, history: &History, extent: Extent<'_>) -> Result<Vec<ErasedLine>> {
@@ -213,28 +156,6 @@ impl Tenant {
             ));
         }
         Ok(lines.into_iter().map(|(purpose, line)| ErasedLine::new(purpose.clone(), line.max(1))).collect())
-    }
-
-    /// Enters in the journal that the tenant is erased, unless it says so already and need not say it `again`.
-    pub(crate) async fn conclude_tenant(&self, again: bool) -> Result<()> {
-        let vault = &self.vault.0;
-        let journal = vault.journal()?;
-        let _turn = vault.journal_turn.lock().await;
-        for _ in 0..APPENDS {
-            let head = journal.head().await?;
-            let told = TenantHistory::of(&journal.read_of(Some(self.id()), None, &head).await?);
-            if !again && told.done.is_some() {
-                return Ok(());
-            }
-            let until = highest_epoch(&journal.read_of(None, None, &head).await?);
-            let event = JournalEvent::TenantErasureDone { until };
-            let entry = JournalEntry::of_tenant(vault.clock.wall(), self.id().clone(), event);
-            match journal.append(&entry, &head).await {
-                Err(e) if e.kind() == JournalErrorKind::Conflict => continue,
-                appended => return Ok(appended.map(drop)?),
-            }
-        }
-        Err(Error::Conflict)
     }
 
     /// Destroys a tenant's wrapping keys, and makes tombstones of its subjects. One that was never seen gets a slot without
@@ -305,15 +226,3 @@ fn check_rest_can_move(slot: &SubjectSlot, gone: &Purpose, state: &TenantState) 
         None => Ok(()),
     }
 }
-
-/// The highest epoch that entries about the whole store name.
-pub(crate) fn highest_epoch(entries: &[JournalEntry]) -> Epoch {
-    let epochs = entries.iter().filter_map(|entry| match entry.event() {
-        JournalEvent::EpochOpened { epoch, .. } => Some(*epoch),
-        _ => None,
-    });
-    epochs.max().unwrap_or(Epoch::FIRST)
-}
-
-/// How often an append is tried at a head that others move.
-const APPENDS: usize = 4 * ATTEMPTS;

@@ -5,6 +5,7 @@
 mod applied;
 mod builder;
 mod cache;
+pub(crate) mod deciding;
 mod enrol;
 pub(crate) mod erasing;
 mod live;
@@ -71,7 +72,7 @@ pub(crate) struct VaultInner {
     /// The highest `applied` that was seen: it never falls but by a restore.
     applied_seen: AtomicU64,
     /// One decision on the journal's head at a time: this process doesn't race itself.
-    pub(crate) journal_turn: futures_util::lock::Mutex<()>,
+    journal_turn: futures_util::lock::Mutex<()>,
 }
 
 impl Vault {
