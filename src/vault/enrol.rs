@@ -1,12 +1,20 @@
-//! [`Enrolment`]: how a subject is enrolled; and what that makes of its slot.
+//! Enrolling subjects: [`Enrolment`] says how; and what that makes of a slot.
 
-use super::slots::Wrapper;
+use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
+
+use super::ATTEMPTS;
+use super::cache::Found;
+use super::page::KeyPage;
+use super::slots::{ReadSlot, Wrapper};
+use super::tenant::{Reason, Tenant, WRITES_AT_ONCE, distinct};
 use crate::clock::Timestamp;
 use crate::error::{Error, Result};
-use crate::id::Purpose;
+use crate::id::{HasSubject, Purpose, SubjectId};
+use crate::journal::JournalEvent;
 use crate::journal::history::History;
-use crate::keys::Epoch;
 use crate::keys::slot::{KeyVersion, PurposeSlot, SubjectSlot};
+use crate::keys::{Epoch, Tag};
+use crate::subject::SubjectKeys;
 
 /// How a subject is enrolled.
 #[derive(Clone, Copy, Debug, Default)]
@@ -35,32 +43,177 @@ impl Enrolment {
         self
     }
 
-    pub(super) fn is_again(&self) -> bool {
+    fn is_again(&self) -> bool {
         self.again
     }
 
     /// Whether a subject that knows every purpose is left as it is.
-    pub(super) fn changes_nothing_for_known(&self) -> bool {
+    fn changes_nothing_for_known(&self) -> bool {
         !self.again && self.retain_until.is_none()
+    }
+}
+
+impl Tenant {
+    /// Gives a subject keys for every purpose of the vault that it has none for, and hands its keys out. Repeatable: a
+    /// subject that has them all costs what [`keys`](Self::keys) does. Vaults that enroll one subject at the same time end
+    /// with the same keys.
+    ///
+    /// # Errors
+    /// [`Error::SubjectErased`] if the subject was erased: an erased purpose is never enrolled again by itself (see
+    /// [`Enrolment::again`]). [`Error::Conflict`] if others kept changing the subject. Those of the ports.
+    ///
+    /// # Cancel safety
+    /// A call that is dropped may have enrolled; calling again finds the same keys.
+    pub async fn enroll(&self, subject: &(impl HasSubject + Sync + ?Sized)) -> Result<SubjectKeys> {
+        self.enroll_subject(subject.subject()?, &Enrolment::new()).await
+    }
+
+    /// Like [`enroll`](Self::enroll), with a retention period, or again after an erasure.
+    ///
+    /// # Errors
+    /// Those of [`enroll`](Self::enroll).
+    ///
+    /// # Cancel safety
+    /// That of [`enroll`](Self::enroll).
+    pub async fn enroll_with(
+        &self,
+        subject: &(impl HasSubject + Sync + ?Sized),
+        enrolment: &Enrolment,
+    ) -> Result<SubjectKeys> {
+        self.enroll_subject(subject.subject()?, enrolment).await
+    }
+
+    /// Enrolls many: one store read tells which are new; each of those then costs a read and a write.
+    ///
+    /// # Errors
+    /// Those of [`enroll`](Self::enroll), but for a subject that was erased: [`KeyPage::get`] says so when it is asked
+    /// for. Those before a failure stay enrolled.
+    ///
+    /// # Cancel safety
+    /// That of [`enroll`](Self::enroll).
+    pub async fn enroll_all(&self, subjects: &[impl HasSubject + Sync]) -> Result<KeyPage> {
+        let mut page = self.find(distinct(subjects)?).await?;
+        let lacking = page.iter().filter(|(_, found)| match found {
+            Found::Keys(keys) => !keys.know_all(&self.vault.0.purposes),
+            Found::Unknown => true,
+            Found::Erased { .. } | Found::Failed(_) => false,
+        });
+        let lacking: Vec<SubjectId> = lacking.map(|(subject, _)| subject.clone()).collect();
+        let enroll = |subject: SubjectId| async move {
+            let keys = self.enroll_subject(subject.clone(), &Enrolment::new()).await?;
+            Ok::<_, Error>((subject, Found::Keys(keys)))
+        };
+        let futures: Vec<_> = lacking.into_iter().map(enroll).collect();
+        let enrolled: Vec<_> = stream::iter(futures).buffer_unordered(WRITES_AT_ONCE).try_collect().await?;
+        page.extend(enrolled);
+        Ok(KeyPage::new(page))
+    }
+
+    async fn enroll_subject(&self, subject: SubjectId, enrolment: &Enrolment) -> Result<SubjectKeys> {
+        let vault = &self.vault.0;
+        vault.check().await?;
+        for _ in 0..ATTEMPTS {
+            // Before the tenant's keys are taken: an erasure of the tenant ends what is wrapped under them.
+            let (loaded, ticket) = (vault.now(), vault.live.ticket());
+            let state = self.part.state_to_write(vault).await?;
+            let tag = state.root.tag(self.id(), &subject);
+            if enrolment.changes_nothing_for_known()
+                && let Some(keys) = self.cached(&tag, &subject).filter(|keys| keys.know_all(&vault.purposes))
+            {
+                return Ok(keys);
+            }
+            let ReadSlot { state, stored, slot: old } = self.read_slot(&tag).await?;
+            if state.current_key().is_none() {
+                continue; // the epoch advanced meanwhile
+            }
+            let history = self.history_for(&tag, old.as_ref(), enrolment).await?;
+            if !history.open().is_empty() || history.whole_is_open {
+                // An erasure that somebody is at, or that crashed: it comes first.
+                let lines = self.finish(&tag, &history).await?;
+                vault.store.scrub().await?;
+                self.conclude(&tag, &lines, false).await?;
+                continue;
+            }
+            let wrapper = self.wrapper(&tag, &state);
+            let applicant = Applicant { wrapper, epoch: state.epoch, purposes: &vault.purposes, history: &history };
+            let enrolled = match applicant.enroll(old.as_ref(), enrolment) {
+                Err(Error::Conflict) => {
+                    self.part.forget();
+                    continue;
+                }
+                enrolled => enrolled?,
+            };
+            let slot = match (enrolled, old) {
+                (None, Some(old)) => old,
+                (None, None) => return Err(Error::Bug("an enrolment that changes nothing made nothing")),
+                (Some(enrolled), _) => {
+                    if !self.open_lines(&tag, enrolled.new_lines, &history).await? {
+                        continue; // somebody entered something since
+                    }
+                    if !self.put_slot(&enrolled.slot.seal(self.id(), tag, &state.root)?, stored.as_ref()).await? {
+                        continue;
+                    }
+                    enrolled.slot
+                }
+            };
+            let Some(keys) = self.unwrap(&slot, &tag, subject.clone(), &state, loaded, ticket, Reason::Cold)? else {
+                continue; // erased since
+            };
+            vault.cache.put(tag, keys.clone());
+            vault.sweep();
+            return Ok(keys);
+        }
+        Err(Error::Conflict)
+    }
+
+    /// Enters new lines in the journal, if it still says what was read. A vault without one has nothing to enter them in.
+    async fn open_lines(&self, tag: &Tag, lines: Vec<(Purpose, u32)>, read: &History) -> Result<bool> {
+        if self.vault.0.journal.is_none() {
+            return Ok(true);
+        }
+        for (entries, (purpose, line)) in (read.entries..).zip(lines) {
+            let event = JournalEvent::Reenrolled { purpose, line };
+            let decide = |now: &History| {
+                let unchanged = now.entries == entries;
+                Ok((unchanged.then(|| event.clone()), unchanged))
+            };
+            if !self.decide(tag, decide).await? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// What the journal says of the subject, where the enrolment may open a line; else nothing.
+    async fn history_for(&self, tag: &Tag, old: Option<&SubjectSlot>, enrolment: &Enrolment) -> Result<History> {
+        let complete = old.is_some_and(|old| self.vault.0.purposes.iter().all(|p| old.purpose(p).is_some()));
+        if complete && !enrolment.is_again() {
+            return Ok(History::default());
+        }
+        // A process that knew the tenant before it was erased must not make anything in it.
+        match self.part.history(&self.vault.0).await?.erased() {
+            Some(at) => Err(Error::TenantErased { at }),
+            None => self.history(tag).await,
+        }
     }
 }
 
 /// The slot after an enrolment.
 #[derive(Debug)]
-pub(super) struct Enrolled {
-    pub(super) slot: SubjectSlot,
+struct Enrolled {
+    slot: SubjectSlot,
     /// New lines after an erasure: they are journalled before the slot is put.
-    pub(super) new_lines: Vec<(Purpose, u32)>,
+    new_lines: Vec<(Purpose, u32)>,
 }
 
 /// What an enrolment is applied to.
-pub(super) struct Applicant<'a> {
-    pub(super) wrapper: Wrapper<'a>,
-    pub(super) epoch: Epoch,
+struct Applicant<'a> {
+    wrapper: Wrapper<'a>,
+    epoch: Epoch,
     /// The purposes that the vault declares.
-    pub(super) purposes: &'a [Purpose],
+    purposes: &'a [Purpose],
     /// What the journal says of the subject, where it can matter.
-    pub(super) history: &'a History,
+    history: &'a History,
 }
 
 impl Applicant<'_> {
@@ -69,7 +222,7 @@ impl Applicant<'_> {
     /// # Errors
     /// [`Error::SubjectErased`] if every purpose was erased and `again` isn't asked for, or an erasure is scheduled.
     /// [`Error::Conflict`] if the caller's view of the epochs is older than the slot.
-    pub(super) fn enroll(&self, old: Option<&SubjectSlot>, enrolment: &Enrolment) -> Result<Option<Enrolled>> {
+    fn enroll(&self, old: Option<&SubjectSlot>, enrolment: &Enrolment) -> Result<Option<Enrolled>> {
         // An erasure that is scheduled is undone by cancelling it, not by enrolling.
         let scheduled = old.and_then(|slot| slot.erase_at).or(self.history.scheduled);
         let erased = old.and_then(SubjectSlot::erased_at).filter(|_| !enrolment.again);

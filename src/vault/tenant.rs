@@ -5,20 +5,16 @@ use std::fmt;
 use std::sync::Arc;
 
 use futures_util::future::join_all;
-use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 
 use super::cache::{Batch, Found};
-use super::enrol::{Applicant, Enrolment};
 use super::live::Ticket;
 use super::page::KeyPage;
-use super::slots::{Edit, ReadSlot};
+use super::slots::Edit;
 use super::state::{TenantPart, TenantState};
 use super::{ATTEMPTS, Vault, VaultInner};
 use crate::clock::Stamp;
 use crate::error::{Error, Result};
-use crate::id::{HasSubject, Purpose, SubjectId, TenantId};
-use crate::journal::JournalEvent;
-use crate::journal::history::History;
+use crate::id::{HasSubject, SubjectId, TenantId};
 use crate::keys::ring::KeyRing;
 use crate::keys::slot::SubjectSlot;
 use crate::keys::{SlotId, StoredSlot, Tag};
@@ -46,61 +42,6 @@ impl Tenant {
     /// The vault it is of.
     pub fn vault(&self) -> &Vault {
         &self.vault
-    }
-
-    /// Gives a subject keys for every purpose of the vault that it has none for, and hands its keys out. Repeatable: a
-    /// subject that has them all costs what [`keys`](Self::keys) does. Vaults that enroll one subject at the same time end
-    /// with the same keys.
-    ///
-    /// # Errors
-    /// [`Error::SubjectErased`] if the subject was erased: an erased purpose is never enrolled again by itself (see
-    /// [`Enrolment::again`]). [`Error::Conflict`] if others kept changing the subject. Those of the ports.
-    ///
-    /// # Cancel safety
-    /// A call that is dropped may have enrolled; calling again finds the same keys.
-    pub async fn enroll(&self, subject: &(impl HasSubject + Sync + ?Sized)) -> Result<SubjectKeys> {
-        self.enroll_subject(subject.subject()?, &Enrolment::new()).await
-    }
-
-    /// Like [`enroll`](Self::enroll), with a retention period, or again after an erasure.
-    ///
-    /// # Errors
-    /// Those of [`enroll`](Self::enroll).
-    ///
-    /// # Cancel safety
-    /// That of [`enroll`](Self::enroll).
-    pub async fn enroll_with(
-        &self,
-        subject: &(impl HasSubject + Sync + ?Sized),
-        enrolment: &Enrolment,
-    ) -> Result<SubjectKeys> {
-        self.enroll_subject(subject.subject()?, enrolment).await
-    }
-
-    /// Enrolls many: one store read tells which are new; each of those then costs a read and a write.
-    ///
-    /// # Errors
-    /// Those of [`enroll`](Self::enroll), but for a subject that was erased: [`KeyPage::get`] says so when it is asked
-    /// for. Those before a failure stay enrolled.
-    ///
-    /// # Cancel safety
-    /// That of [`enroll`](Self::enroll).
-    pub async fn enroll_all(&self, subjects: &[impl HasSubject + Sync]) -> Result<KeyPage> {
-        let mut page = self.find(distinct(subjects)?).await?;
-        let lacking = page.iter().filter(|(_, found)| match found {
-            Found::Keys(keys) => !keys.know_all(&self.vault.0.purposes),
-            Found::Unknown => true,
-            Found::Erased { .. } | Found::Failed(_) => false,
-        });
-        let lacking: Vec<SubjectId> = lacking.map(|(subject, _)| subject.clone()).collect();
-        let enroll = |subject: SubjectId| async move {
-            let keys = self.enroll_subject(subject.clone(), &Enrolment::new()).await?;
-            Ok::<_, Error>((subject, Found::Keys(keys)))
-        };
-        let futures: Vec<_> = lacking.into_iter().map(enroll).collect();
-        let enrolled: Vec<_> = stream::iter(futures).buffer_unordered(WRITES_AT_ONCE).try_collect().await?;
-        page.extend(enrolled);
-        Ok(KeyPage::new(page))
     }
 
     /// The keys of a subject.
@@ -191,96 +132,8 @@ impl Tenant {
         }
     }
 
-    async fn enroll_subject(&self, subject: SubjectId, enrolment: &Enrolment) -> Result<SubjectKeys> {
-        let vault = &self.vault.0;
-        vault.check().await?;
-        for _ in 0..ATTEMPTS {
-            // Before the tenant's keys are taken: an erasure of the tenant ends what is wrapped under them.
-            let (loaded, ticket) = (vault.now(), vault.live.ticket());
-            let state = self.part.state_to_write(vault).await?;
-            let tag = state.root.tag(self.id(), &subject);
-            if enrolment.changes_nothing_for_known()
-                && let Some(keys) = self.cached(&tag, &subject).filter(|keys| keys.know_all(&vault.purposes))
-            {
-                return Ok(keys);
-            }
-            let ReadSlot { state, stored, slot: old } = self.read_slot(&tag).await?;
-            if state.current_key().is_none() {
-                continue; // the epoch advanced meanwhile
-            }
-            let history = self.history_for(&tag, old.as_ref(), enrolment).await?;
-            if !history.open().is_empty() || history.whole_is_open {
-                // An erasure that somebody is at, or that crashed: it comes first.
-                let lines = self.finish(&tag, &history).await?;
-                vault.store.scrub().await?;
-                self.conclude(&tag, &lines, false).await?;
-                continue;
-            }
-            let wrapper = self.wrapper(&tag, &state);
-            let applicant = Applicant { wrapper, epoch: state.epoch, purposes: &vault.purposes, history: &history };
-            let enrolled = match applicant.enroll(old.as_ref(), enrolment) {
-                Err(Error::Conflict) => {
-                    self.part.forget();
-                    continue;
-                }
-                enrolled => enrolled?,
-            };
-            let slot = match (enrolled, old) {
-                (None, Some(old)) => old,
-                (None, None) => return Err(Error::Bug("an enrolment that changes nothing made nothing")),
-                (Some(enrolled), _) => {
-                    if !self.open_lines(&tag, enrolled.new_lines, &history).await? {
-                        continue; // somebody entered something since
-                    }
-                    if !self.put_slot(&enrolled.slot.seal(self.id(), tag, &state.root)?, stored.as_ref()).await? {
-                        continue;
-                    }
-                    enrolled.slot
-                }
-            };
-            let Some(keys) = self.unwrap(&slot, &tag, subject.clone(), &state, loaded, ticket, Reason::Cold)? else {
-                continue; // erased since
-            };
-            vault.cache.put(tag, keys.clone());
-            vault.sweep();
-            return Ok(keys);
-        }
-        Err(Error::Conflict)
-    }
-
-    /// Enters new lines in the journal, if it still says what was read. A vault without one has nothing to enter them in.
-    async fn open_lines(&self, tag: &Tag, lines: Vec<(Purpose, u32)>, read: &History) -> Result<bool> {
-        if self.vault.0.journal.is_none() {
-            return Ok(true);
-        }
-        for (entries, (purpose, line)) in (read.entries..).zip(lines) {
-            let event = JournalEvent::Reenrolled { purpose, line };
-            let decide = |now: &History| {
-                let unchanged = now.entries == entries;
-                Ok((unchanged.then(|| event.clone()), unchanged))
-            };
-            if !self.decide(tag, decide).await? {
-                return Ok(false);
-            }
-        }
-        Ok(true)
-    }
-
-    /// What the journal says of the subject, where the enrolment may open a line; else nothing.
-    async fn history_for(&self, tag: &Tag, old: Option<&SubjectSlot>, enrolment: &Enrolment) -> Result<History> {
-        let complete = old.is_some_and(|old| self.vault.0.purposes.iter().all(|p| old.purpose(p).is_some()));
-        if complete && !enrolment.is_again() {
-            return Ok(History::default());
-        }
-        // A process that knew the tenant before it was erased must not make anything in it.
-        match self.part.history(&self.vault.0).await?.erased() {
-            Some(at) => Err(Error::TenantErased { at }),
-            None => self.history(tag).await,
-        }
-    }
-
     /// What is known of each subject, from the cache or the store.
-    async fn find(&self, subjects: HashSet<SubjectId>) -> Result<HashMap<SubjectId, Found>> {
+    pub(super) async fn find(&self, subjects: HashSet<SubjectId>) -> Result<HashMap<SubjectId, Found>> {
         if subjects.is_empty() {
             return Ok(HashMap::new());
         }
@@ -414,7 +267,7 @@ impl Tenant {
 
     /// A slot's keys; none if the subject ended since the read was sent, or its epoch was retired: read again.
     #[expect(clippy::too_many_arguments, reason = "one read's circumstances")]
-    fn unwrap(
+    pub(super) fn unwrap(
         &self,
         slot: &SubjectSlot,
         tag: &Tag,
@@ -436,7 +289,7 @@ impl Tenant {
         Ok(Some(SubjectKeys::new(policy, subject, ring, loaded, reason == Reason::Refresh, mark)))
     }
 
-    fn cached(&self, tag: &Tag, subject: &SubjectId) -> Option<SubjectKeys> {
+    pub(super) fn cached(&self, tag: &Tag, subject: &SubjectId) -> Option<SubjectKeys> {
         self.vault.0.cache.get(tag).filter(|keys| keys.belong_to(self.id(), subject))
     }
 }
@@ -449,7 +302,7 @@ impl fmt::Debug for Tenant {
 
 /// Why a slot is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Reason {
+pub(super) enum Reason {
     /// The subject isn't cached.
     Cold,
     /// An envelope named a key that the cached ones don't hold.
