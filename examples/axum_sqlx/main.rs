@@ -13,6 +13,7 @@ mod service;
 use std::path::Path;
 
 use database::{Postgres, Sqlite};
+use fieldseal::journal::FileJournal;
 use fieldseal::provider::LocalKeyring;
 use fieldseal::store::SqliteStore;
 use fieldseal::{Tenant, Vault};
@@ -48,5 +49,7 @@ async fn open_vault(folder: &Path) -> Result<Tenant, Box<dyn std::error::Error>>
         false => LocalKeyring::generate(keyring).await?,
     };
     let store = SqliteStore::open(folder.join("keys.db")).await?;
-    Ok(Vault::builder(provider, store).without_journal().build().await?.default_tenant())
+    // In earnest it lies on another disk than the key store, and in another backup.
+    let journal = FileJournal::open(folder.join("erasures.journal")).await?;
+    Ok(Vault::builder(provider, store).journal(journal).build().await?.default_tenant())
 }

@@ -202,7 +202,9 @@ impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let status = match &self {
             Self::NotFound | Self::Fieldseal(Error::SubjectUnknown) => StatusCode::NOT_FOUND,
-            Self::Fieldseal(Error::SubjectErased { .. } | Error::PurposeErased { .. }) => StatusCode::GONE,
+            Self::Fieldseal(Error::SubjectErased { .. } | Error::PurposeErased { .. } | Error::TenantErased { .. }) => {
+                StatusCode::GONE
+            }
             Self::Conflict | Self::Fieldseal(Error::Conflict) => StatusCode::CONFLICT,
             Self::Fieldseal(Error::InvalidInput(_)) => StatusCode::BAD_REQUEST,
             Self::Fieldseal(e) if e.retry() != Retry::Never => StatusCode::SERVICE_UNAVAILABLE,
