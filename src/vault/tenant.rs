@@ -253,8 +253,7 @@ impl Tenant {
         if self.vault.0.journal.is_none() {
             return Ok(true);
         }
-        let mut entries = read.entries;
-        for (purpose, line) in lines {
+        for (entries, (purpose, line)) in (read.entries..).zip(lines) {
             let event = JournalEvent::Reenrolled { purpose, line };
             let decide = |now: &History| {
                 Ok((now.entries == entries).then(|| event.clone()).map_or((None, false), |e| (Some(e), true)))
@@ -262,7 +261,6 @@ impl Tenant {
             if !self.decide(tag, decide).await? {
                 return Ok(false);
             }
-            entries += 1;
         }
         Ok(true)
     }
