@@ -58,6 +58,23 @@ async fn a_tenant_that_is_erased_while_it_is_made_stops_nobody() -> Result {
     Ok(())
 }
 
+#[tokio::test]
+async fn a_tenant_that_two_processes_make_at_once_is_not_taken_for_lost() -> Result {
+    let world = World::new()?;
+    let tap = Tap::open();
+    let (here, there) = (world.tapped(&tap).build().await?.tenant(&acme()), world.vault().await?.tenant(&acme()));
+    let gate = park(&tap, |call| call.port == Port::Journal); // it has found nothing of the tenant in the store
+    let envelope = Mutex::new(Vec::new());
+    let make = async {
+        *envelope.lock().unwrap() = seal(&there.enroll("ada").await?)?;
+        Ok(())
+    };
+    meanwhile(&gate, here.enroll("ben"), make).await??;
+    assert!(open(&here.keys("ada").await?, &envelope.into_inner().unwrap())?);
+    there.keys("ben").await?;
+    Ok(())
+}
+
 /// A store with two tenants that was made without a journal.
 async fn unjournalled(world: &World) -> Result<Vec<u8>> {
     let builder = Vault::builder(world.provider.clone(), world.store.clone()).clock(world.clock.clone());
