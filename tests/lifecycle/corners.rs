@@ -1,10 +1,11 @@
 //! What two processes come to whose calls meet in an awkward place: one stands still at a call of a port, the other goes on.
 
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::collections::VecDeque;
 
 use fieldseal::testing::faults::{Act, CallPoint, Gate, Port};
 use fieldseal::vault::Enrolment;
 use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
 
 use super::*;
 
@@ -247,30 +248,52 @@ async fn who_was_scheduled_elsewhere_is_scheduled_here_too() -> Result {
 #[tokio::test]
 async fn a_vault_is_built_beside_a_bulk_erasure() -> Result {
     let world = World::new()?;
-    let eraser = world.customers().await?;
-    let next = Arc::new(AtomicI64::new(1));
-    let erase_one = {
-        let (eraser, next) = (eraser.clone(), next.clone());
-        move || eraser.erase(&next.fetch_add(1, Ordering::SeqCst), &whole()).now_or_never().unwrap().unwrap()
-    };
-    for _ in 0..5 {
-        erase_one();
+    let tap = Tap::open();
+    let eraser = world.tapped(&tap).build().await?.default_tenant();
+    let mut bulk = Bulk { eraser, tap, begun: 0, under_way: VecDeque::new() };
+    for _ in 0..Bulk::UNDER_WAY {
+        bulk.step();
     }
-    // As often as the builder asks the journal, one more is erased: it must not wait for the last.
-    let calls = Arc::new(AtomicI64::new(0));
-    let tap = Tap::new({
-        let calls = calls.clone();
-        move |call| {
-            if call.port == Port::Journal && !call.is_over() && calls.fetch_add(1, Ordering::SeqCst) < 200 {
-                erase_one();
-            }
-            Act::Go
+    let bulk = Arc::new(Mutex::new(bulk));
+    let steps = bulk.clone();
+    // As often as the builder asks the journal, one more is begun: it must not wait for the last.
+    let tap = Tap::new(move |call| {
+        if call.port == Port::Journal && !call.is_over() {
+            steps.lock().unwrap().step();
         }
+        Act::Go
     });
     world.tapped(&tap).build().await?;
-    assert!(calls.load(Ordering::SeqCst) < 200, "it went after every erasure that came meanwhile");
-    assert!(next.load(Ordering::SeqCst) > 6, "nothing was erased beside it");
+    assert!(bulk.lock().unwrap().begun > 2 * Bulk::UNDER_WAY, "little was erased beside it");
     Ok(())
+}
+
+/// Erasures of which the last are always under way: the intent is journalled, the tombstone not put.
+struct Bulk {
+    eraser: Tenant,
+    tap: Tap,
+    begun: i64,
+    under_way: VecDeque<(Gate, BoxFuture<'static, Result>)>,
+}
+
+impl Bulk {
+    const UNDER_WAY: i64 = 20;
+
+    /// Begins one, and brings the one before so many others to its end.
+    fn step(&mut self) {
+        self.begun += 1;
+        assert!(self.begun < 1000, "the build goes after every erasure that is begun meanwhile");
+        let gate = park(&self.tap, |call| call.puts_a_subject());
+        let (eraser, subject) = (self.eraser.clone(), self.begun);
+        let mut erasure = async move { eraser.erase(&subject, &whole()).await.map(drop) }.boxed();
+        assert!((&mut erasure).now_or_never().is_none(), "it stands at its tombstone");
+        self.under_way.push_back((gate, erasure));
+        if self.begun > Self::UNDER_WAY {
+            let (gate, erasure) = self.under_way.pop_front().unwrap();
+            gate.open();
+            erasure.now_or_never().unwrap().unwrap();
+        }
+    }
 }
 
 #[tokio::test]
