@@ -3,23 +3,28 @@
 //!
 //! The test's own program is the child: it is started again with `CHILD` set. A child that is to be killed stands still at
 //! a call of a port, says so, and gets SIGKILL; nothing of it runs on. What it left is opened by a fresh vault, the same is
-//! called again, and everything that lives must open, everything that was erased must not, and nothing is done twice.
+//! called again, and everything that lives must open, everything that was erased must not, and nothing is done twice. Others
+//! are killed while they build their vault.
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by a panic")]
 #![expect(clippy::print_stdout, reason = "the child tells its parent")]
 #![expect(clippy::disallowed_methods, reason = "how long a child may run is drawn by the clock")]
 
+#[path = "processes/builds.rs"]
+mod builds;
 #[path = "processes/child.rs"]
 mod child;
 #[path = "processes/parent.rs"]
 mod parent;
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use fieldseal::journal::FileJournal;
 use fieldseal::lifecycle::ErasureRequest;
 use fieldseal::provider::{KeyringOptions, LocalKeyring, MasterKeyProvider};
 use fieldseal::store::{Epoch, Filter, KeyStore, Scan, SlotId, SqliteStore};
 use fieldseal::testing::faults::{Tap, Tapped};
+use fieldseal::vault::{Ready, VaultBuilder};
 use fieldseal::{Error, FieldContext, SubjectKeys, Tenant, TenantId, Vault};
 
 type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
@@ -51,12 +56,16 @@ impl Place {
 
     /// A process's vault; each call of a port passes the tap.
     async fn vault(&self, tap: &Tap) -> Result<(Vault, LocalKeyring)> {
+        let (builder, keyring) = self.builder(tap).await?;
+        Ok((builder.build().await?, keyring))
+    }
+
+    async fn builder(&self, tap: &Tap) -> Result<(VaultBuilder<Ready>, LocalKeyring)> {
         let keyring = LocalKeyring::open(self.keyring()).await?;
         let store = SqliteStore::open(self.0.join("keys.db")).await?;
         let journal = FileJournal::open(self.0.join("journal")).await?;
         let builder = Vault::builder(Tapped::new(keyring.clone(), tap), Tapped::new(store, tap));
-        let vault = builder.journal(Tapped::new(journal, tap)).purposes(["billing"]).build().await?;
-        Ok((vault, keyring))
+        Ok((builder.journal(Tapped::new(journal, tap)).purposes(["billing"]), keyring))
     }
 
     async fn fresh(&self) -> Result<Vault> {
@@ -70,8 +79,17 @@ impl Place {
         Ok(place)
     }
 
-    /// Copies the files of a place that nobody has open.
+    /// Copies the files of a place that nobody has open. A pool that was dropped closes its connections in the background;
+    /// the last one takes SQLite's log with it.
     fn copy_to(&self, folder: &Path) -> Result<Self> {
+        let beside = ["keys.db-wal", "keys.db-shm"].map(|file| self.0.join(file));
+        for _ in 0..2000 {
+            if !beside.iter().any(|file| file.exists()) {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        assert!(!beside.iter().any(|file| file.exists()), "somebody has the store open");
         for entry in std::fs::read_dir(&self.0)? {
             let entry = entry?;
             std::fs::copy(entry.path(), folder.join(entry.file_name()))?;

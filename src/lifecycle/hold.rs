@@ -78,20 +78,26 @@ impl Tenant {
     /// A call that is dropped may have cancelled it.
     pub async fn cancel_erasure(&self, subject: &(impl HasSubject + Sync + ?Sized)) -> Result<()> {
         let tag = self.known_tag(&subject.subject()?).await?;
-        for _ in 0..ATTEMPTS {
+        for attempt in 0..ATTEMPTS {
             let Some(slot) = self.read_slot(&tag).await?.slot else { return self.cancel_of_nobody(&tag).await };
             let gone = slot.erased_at();
             // Also where only the slot has it: a sweep that closed the subject sees from the entry that it is open again.
-            self.decide(&tag, |history| {
+            let decide = |history: &History| {
+                if attempt > 0 && history.scheduled.is_some() {
+                    return Ok((None, false)); // anew, since this cancelled the one that was asked about: that one stands
+                }
                 if gone.is_none() {
                     check_not_intended(&slot, history)?;
                 }
                 let any = history.scheduled.is_some() || slot.erase_at.is_some();
-                Ok((any.then_some(JournalEvent::ErasureCancelled), ()))
-            })
-            .await?;
+                Ok((any.then_some(JournalEvent::ErasureCancelled), true))
+            };
+            let opens = self.decide(&tag, decide).await?;
             if let Some(at) = gone {
                 return Err(Error::SubjectErased { at });
+            }
+            if !opens {
+                return put_flags(self, &tag).await.map(drop);
             }
             // Only the very slot that was there before the entry: it may have been closed, or scheduled, anew.
             let reopen = |now: Option<&SubjectSlot>, _: &Wrapper<'_>| match now {

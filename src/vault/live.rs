@@ -77,6 +77,13 @@ impl Live {
         known.ended.retain(|_, (_, at)| !at.expired(clock, max_age));
     }
 
+    /// How many subjects it keeps something of.
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        let known = self.known();
+        known.out.len() + known.ended.len()
+    }
+
     fn known(&self) -> MutexGuard<'_, Known> {
         // Each change is complete before anything can panic.
         self.known.lock().unwrap_or_else(PoisonError::into_inner)

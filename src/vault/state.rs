@@ -293,16 +293,23 @@ impl TenantPart {
     async fn may_be_made(&self, vault: &VaultInner, change: TenantChange) -> Result<bool> {
         let of_tenant = Scan::new(Filter::All).tenant(self.id().clone()).limit(1);
         if !vault.store.scan(&of_tenant).await?.slots.is_empty() {
-            // It may be that another vault was faster; then the tenant's slot is there now.
-            let now = vault.store.load(&[SlotId::Tenant(self.id().clone())]).await?;
-            return if now.iter().any(Option::is_some) { Ok(false) } else { Err(root_missing()) };
+            return if self.is_stored(vault).await? { Ok(false) } else { Err(root_missing()) };
         }
         let told = self.history(vault).await?;
         if let Some(at) = told.erased().filter(|_| change == TenantChange::Move) {
             return Err(Error::TenantErased { at });
         }
         // A root that was made and not stored: its maker crashed before the put. One that was stored is lost.
-        if told.is_missing(None) { Err(Error::StoreBehindJournal { missing: 1 }) } else { Ok(true) }
+        if !told.is_missing(None) {
+            return Ok(true);
+        }
+        if self.is_stored(vault).await? { Ok(false) } else { Err(Error::StoreBehindJournal { missing: 1 }) }
+    }
+
+    /// Whether the tenant's slot is there now: another vault may have been faster.
+    async fn is_stored(&self, vault: &VaultInner) -> Result<bool> {
+        let now = vault.load(&[SlotId::Tenant(self.id().clone())]).await?;
+        Ok(now.iter().any(Option::is_some))
     }
 }
 

@@ -10,6 +10,7 @@ use crate::keys::slot::SubjectSlot;
 use crate::keys::{Epoch, SlotId, StoredSlot};
 use crate::provider::LocalKeyring;
 use crate::store::{Filter, MemoryStore, Scan};
+use crate::testing::clock::ManualClock;
 use crate::{FieldContext, SubjectKeys};
 
 struct World {
@@ -249,5 +250,38 @@ async fn a_tenant_whose_root_is_replaced_is_refused() -> Result<()> {
     vault.0.store.put(&planted, Expected::Revision(own.revision())).await?;
     vault.0.tenant_part(tenant.id()).forget();
     assert!(matches!(tenant.keys("ada").await, Err(Error::Store(_))));
+    Ok(())
+}
+
+/// Does something to many subjects, a quarter of `max_age` for each twentieth of them: what the process keeps of them in
+/// the end, live and cached, in twentieths.
+async fn kept_after(subjects: i64, call: impl AsyncFn(&Tenant, i64) -> Result<()>) -> Result<(usize, usize)> {
+    let (world, clock) = (World::new()?, ManualClock::new());
+    let builder = Vault::builder(world.provider.clone(), world.store.clone()).clock(clock.clone());
+    let vault = builder.journal(world.journal.clone()).build().await?;
+    let customers = vault.default_tenant();
+    let twentieth = subjects / 20;
+    for n in 1..=subjects {
+        call(&customers, n).await?;
+        if n % twentieth == 0 {
+            clock.advance(vault.max_age() / 4);
+        }
+    }
+    let twentieths = |kept: usize| kept.div_ceil(usize::try_from(twentieth).unwrap());
+    Ok((twentieths(vault.0.live.len()), twentieths(vault.cache_stats().subjects)))
+}
+
+#[tokio::test]
+async fn a_process_that_only_enrolls_keeps_no_more_than_max_age_brings() -> Result<()> {
+    let (live, cached) = kept_after(10_000, async |customers, n| customers.enroll(&n).await.map(drop)).await?;
+    assert!(live <= 6 && cached <= 6, "{live} and {cached} twentieths");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_process_that_only_erases_keeps_no_more_than_max_age_brings() -> Result<()> {
+    let request = crate::lifecycle::ErasureRequest::new();
+    let (live, cached) = kept_after(2000, async |customers, n| customers.erase(&n, &request).await.map(drop)).await?;
+    assert!(live <= 6 && cached == 0, "{live} and {cached} twentieths");
     Ok(())
 }

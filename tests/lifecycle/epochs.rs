@@ -1,22 +1,11 @@
 //! New master keys for everything, and the end of old ones.
 
-use fieldseal::TenantId;
 use fieldseal::error::ProviderErrorKind;
 use fieldseal::provider::{
     Destruction, KeyMaterial, MasterKeyId, MasterKeyProvider, ProviderError, WrapContext, WrappedKey,
 };
 
 use super::*;
-
-fn epoch(n: u32) -> Epoch {
-    Epoch::new(n).unwrap()
-}
-
-/// Opens the next epoch under a new master key.
-async fn advance(world: &World, vault: &Vault) -> Result<Epoch> {
-    world.provider.add_key().await?;
-    vault.advance_epoch().await
-}
 
 #[tokio::test]
 async fn everything_opens_across_epochs_and_after_the_old_one_has_ended() -> Result {

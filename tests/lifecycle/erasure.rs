@@ -1,6 +1,5 @@
 //! Erasing subjects, purposes and tenants; holds, schedules and retention; receipts.
 
-use fieldseal::TenantId;
 use fieldseal::lifecycle::{ErasureStatus, KeyEnd, UndoneReason};
 use fieldseal::provider::MasterKeyProvider as _;
 use fieldseal::vault::Enrolment;

@@ -4,6 +4,8 @@
 //! races, faults and crashes beside them.
 #![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
 
+mod corners;
+mod damage;
 mod epochs;
 mod erasure;
 mod restore;
@@ -22,8 +24,9 @@ use fieldseal::store::{
     Epoch, Expected, Filter, KeyStore, MemoryStore, Residue, Scan, ScanPage, SlotId, StoreError, StoredSlot,
 };
 use fieldseal::testing::clock::ManualClock;
+use fieldseal::testing::faults::{Tap, Tapped};
 use fieldseal::vault::{Ready, VaultBuilder};
-use fieldseal::{Error, FieldContext, SubjectKeys, Tenant, Vault};
+use fieldseal::{Error, FieldContext, SubjectKeys, Tenant, TenantId, Vault};
 
 type Result<T = ()> = fieldseal::Result<T>;
 
@@ -48,6 +51,13 @@ impl World {
     fn builder(&self) -> VaultBuilder<Ready> {
         let builder = Vault::builder(self.provider.clone(), self.store.clone()).clock(self.clock.clone());
         builder.journal(self.journal.clone()).purposes(["billing"])
+    }
+
+    /// A process whose every call of a port passes the tap.
+    fn tapped(&self, tap: &Tap) -> VaultBuilder<Ready> {
+        let (provider, store) = (Tapped::new(self.provider.clone(), tap), Tapped::new(self.store.clone(), tap));
+        let builder = Vault::builder(provider, store).clock(self.clock.clone());
+        builder.journal(Tapped::new(self.journal.clone(), tap)).purposes(["billing"])
     }
 
     async fn vault(&self) -> Result<Vault> {
@@ -92,6 +102,12 @@ impl World {
     }
 }
 
+/// Opens the next epoch under a new master key.
+async fn advance(world: &World, vault: &Vault) -> Result<Epoch> {
+    world.provider.add_key().await?;
+    vault.advance_epoch().await
+}
+
 /// What a vault is created with where nothing is said.
 const MAX_AGE: Duration = Duration::from_secs(300);
 
@@ -121,6 +137,14 @@ fn whole() -> ErasureRequest {
 
 fn only(purpose: &str) -> ErasureRequest {
     ErasureRequest::new().purpose(Purpose::new(purpose).unwrap())
+}
+
+fn acme() -> TenantId {
+    TenantId::new("acme").unwrap()
+}
+
+fn epoch(n: u32) -> Epoch {
+    Epoch::new(n).unwrap()
 }
 
 fn is_erased<T>(result: &Result<T>) -> bool {

@@ -1,10 +1,10 @@
 //! What `docs/restore.md` and `SECURITY.md` tell operators and no other test holds.
 
+use fieldseal::Retry;
 use fieldseal::error::ProviderErrorKind;
 use fieldseal::journal::ErasedLine;
 use fieldseal::store::Tag;
 use fieldseal::vault::Enrolment;
-use fieldseal::{Retry, TenantId};
 
 use super::*;
 

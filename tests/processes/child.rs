@@ -1,17 +1,25 @@
 //! What a child does: one job until it is to be killed, or many until somebody kills it.
 
 use std::io::Write as _;
+use std::sync::atomic::{AtomicU64, Ordering};
 
+use fieldseal::testing::faults::{Act, CallPoint};
+
+use super::builds::Build;
 use super::*;
 
 /// `task` is one of
 /// - `job FOLDER JOB POINT`: does the job; at its POINT-th call point it says `reached`, and stands still.
+/// - `build FOLDER BUILD POINT`: the same of a vault that is built; its points are those at which the files have changed.
 /// - `work FOLDER SEED COUNT`: does what comes, COUNT times, and says what it has done.
 pub(super) async fn run(task: &str) -> Result {
     let words: Vec<&str> = task.split('\n').collect();
     match words.as_slice() {
         ["job", folder, job, point] => {
             one_job(&Place((*folder).into()), Job::named(job).unwrap(), point.parse()?).await
+        }
+        ["build", folder, build, point] => {
+            one_build(&Place((*folder).into()), Build::named(build).unwrap(), point.parse()?).await
         }
         ["work", folder, seed, count] => work(&Place((*folder).into()), seed.parse()?, count.parse()?).await,
         _ => Err("a task that nobody gives".into()),
@@ -21,19 +29,34 @@ pub(super) async fn run(task: &str) -> Result {
 async fn one_job(place: &Place, job: Job, point: u64) -> Result {
     let tap = Tap::open();
     let (vault, _) = place.vault(&tap).await?;
-    let passed = std::sync::atomic::AtomicU64::new(0);
-    tap.set(move |_| {
-        if passed.fetch_add(1, std::sync::atomic::Ordering::SeqCst) == point {
+    stand_still_at(&tap, point, |_| true);
+    job.run(&vault).await?;
+    say("done");
+    Ok(())
+}
+
+/// A build makes many calls that read. Killed at one of them it leaves what the write before it left.
+async fn one_build(place: &Place, build: Build, point: u64) -> Result {
+    let tap = Tap::open();
+    let reads = ["id", "head", "read", "read_of", "load", "scan", "current", "wrap_key", "unwrap_key", "destruction"];
+    stand_still_at(&tap, point, move |call| call.number == 0 || (call.is_over() && !reads.contains(&call.method)));
+    build.run(place, &tap).await?;
+    say("done");
+    Ok(())
+}
+
+/// To be killed there: points are counted among those that `counts`.
+fn stand_still_at(tap: &Tap, point: u64, counts: impl Fn(&CallPoint<'_>) -> bool + Send + Sync + 'static) {
+    let passed = AtomicU64::new(0);
+    tap.set(move |call| {
+        if counts(call) && passed.fetch_add(1, Ordering::SeqCst) == point {
             say("reached");
             loop {
                 std::thread::park();
             }
         }
-        fieldseal::testing::faults::Act::Go
+        Act::Go
     });
-    job.run(&vault).await?;
-    say("done");
-    Ok(())
 }
 
 fn say(what: &str) {

@@ -9,27 +9,27 @@ use std::time::Duration;
 use libtest_mimic::{Arguments, Failed, Trial};
 use tokio::runtime::Runtime;
 
+use super::builds::Build;
 use super::child::Random;
 use super::*;
 
 pub(super) fn run(runtime: Runtime) {
     let runtime = Arc::new(runtime);
-    let on = |name: String, test: fn(&Runtime, Option<Job>) -> Result, job: Option<Job>| {
+    let on = |name: String, test: Box<dyn Fn(&Runtime) -> Result + Send>| {
         let runtime = runtime.clone();
-        Trial::test(name, move || test(&runtime, job).map_err(|e| Failed::from(format!("{e:?}"))))
+        Trial::test(name, move || test(&runtime).map_err(|e| Failed::from(format!("{e:?}"))))
     };
-    let mut trials: Vec<Trial> = Job::ALL
-        .into_iter()
-        .map(|job| {
-            on(
-                format!("killed_at_each_call_of_{job:?}"),
-                |runtime, job| killed_at_each_call(runtime, job.unwrap()),
-                Some(job),
-            )
-        })
-        .collect();
-    trials.push(on("killed_at_200_random_moments".into(), |runtime, _| killed_at_random_moments(runtime), None));
-    trials.push(on("two_processes_share_keyring_store_and_journal".into(), |runtime, _| two_processes(runtime), None));
+    let mut trials = Vec::new();
+    for job in Job::ALL {
+        let name = format!("killed_at_each_call_of_{job:?}");
+        trials.push(on(name, Box::new(move |runtime| killed_at_each_call(runtime, job))));
+    }
+    for build in Build::ALL {
+        let name = format!("killed_at_each_write_of_a_build_{build:?}");
+        trials.push(on(name, Box::new(move |runtime| killed_while_it_builds(runtime, build))));
+    }
+    trials.push(on("killed_at_200_random_moments".into(), Box::new(killed_at_random_moments)));
+    trials.push(on("two_processes_share_keyring_store_and_journal".into(), Box::new(two_processes)));
     libtest_mimic::run(&Arguments::from_args(), trials).exit();
 }
 
@@ -83,7 +83,7 @@ impl Template {
     }
 }
 
-async fn copy_store(place: &Place, to: &Path) -> Result {
+pub(super) async fn copy_store(place: &Place, to: &Path) -> Result {
     let from = SqliteStore::open(place.0.join("keys.db")).await?;
     let copy = SqliteStore::open(to).await?;
     let slots = from.scan(&Scan::new(Filter::All).limit(1000)).await?.slots;
@@ -107,11 +107,26 @@ async fn put_back(place: &Place, backup: &Path) -> Result {
 
 fn killed_at_each_call(runtime: &Runtime, job: Job) -> Result {
     let template = runtime.block_on(Template::make(job))?;
+    kill_at_each_point(&Place(template.folder.path().to_owned()), &format!("job\nFOLDER\n{job:?}"), |place| {
+        runtime.block_on(look(place, job, &template.sealed))
+    })
+}
+
+fn killed_while_it_builds(runtime: &Runtime, build: Build) -> Result {
+    let found = runtime.block_on(build.find())?;
+    kill_at_each_point(&found.place, &format!("build\nFOLDER\n{build:?}"), |place| {
+        runtime.block_on(build.look(place, &found))
+    })
+}
+
+/// Has a child do the task in a copy of the place, kills it at its first point, and looks; then at its second, until it
+/// comes to its end.
+fn kill_at_each_point(from: &Place, task: &str, look: impl Fn(&Place) -> Result) -> Result {
     let mut kills = 0;
     for point in 0.. {
         let folder = tempfile::tempdir()?;
-        let place = Place(template.folder.path().to_owned()).copy_to(folder.path())?;
-        let task = ["job", folder.path().to_str().unwrap(), &job.name(), &point.to_string()].join("\n");
+        let place = from.copy_to(folder.path())?;
+        let task = [&task.replace("FOLDER", folder.path().to_str().unwrap()), &point.to_string()[..]].join("\n");
         let mut child = start(&task)?;
         match child.next_line()?.as_str() {
             "reached" => child.kill()?,
@@ -119,10 +134,9 @@ fn killed_at_each_call(runtime: &Runtime, job: Job) -> Result {
             other => return Err(format!("the child at point {point} says {other:?}").into()),
         }
         kills += 1;
-        let looked = runtime.block_on(look(&place, job, &template.sealed));
-        looked.map_err(|e| format!("killed at point {point}: {e:?}"))?;
+        look(&place).map_err(|e| format!("killed at point {point}: {e:?}"))?;
     }
-    assert!(kills > 0, "nobody was killed");
+    assert!(kills > 1, "nobody was killed");
     Ok(())
 }
 

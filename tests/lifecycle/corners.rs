@@ -1,0 +1,340 @@
+//! What two processes come to whose calls meet in an awkward place: one stands still at a call of a port, the other goes on.
+
+use std::collections::VecDeque;
+
+use fieldseal::testing::faults::{Act, CallPoint, Gate, Port};
+use fieldseal::vault::Enrolment;
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
+
+use super::*;
+
+/// Where a call of this kind stands before its work, until the gate is opened.
+fn park(tap: &Tap, kind: fn(&CallPoint<'_>) -> bool) -> Gate {
+    let gate = Gate::new();
+    let parked = gate.clone();
+    tap.set(move |call| if !call.is_over() && kind(call) { Act::Park(parked.clone()) } else { Act::Go });
+    gate
+}
+
+/// What a call answers that stands at the gate while something else is done.
+async fn meanwhile<T>(
+    gate: &Gate,
+    call: impl Future<Output = Result<T>>,
+    done: impl Future<Output = Result>,
+) -> Result<Result<T>> {
+    let done = async {
+        gate.reached().await;
+        let answer = done.await;
+        gate.open();
+        answer
+    };
+    let (answer, done) = tokio::join!(call, done);
+    done.map(|()| answer)
+}
+
+/// A due period: a sweep erases her from now on.
+async fn enroll_due(world: &World, customers: &Tenant) -> Result<Vec<u8>> {
+    let due = Enrolment::new().due_at(later(&world.clock, millis(10)));
+    let envelope = seal(&customers.enroll_with("ada", &due).await?)?;
+    world.clock.advance(millis(20));
+    Ok(envelope)
+}
+
+#[tokio::test]
+async fn a_tenant_that_is_erased_while_it_is_made_stops_nobody() -> Result {
+    let world = World::new()?;
+    let envelope = seal(&world.customers().await?.enroll("ada").await?)?;
+    let tap = Tap::open();
+    let (maker, running) = (world.tapped(&tap).build().await?.tenant(&acme()), world.vault().await?);
+    let gate = park(&tap, |call| matches!(call.slot, Some(SlotId::Tenant(tenant)) if *tenant == acme()));
+    let erase = async { running.erase_tenant(&acme(), &whole()).await.map(drop) };
+    let enrolled = meanwhile(&gate, maker.enroll("x"), erase).await?;
+    assert!(matches!(enrolled, Err(Error::TenantErased { .. })));
+    world.pass_max_age();
+    for vault in [running, world.vault().await?, world.builder().replay().await?.0] {
+        assert!(open(&vault.default_tenant().keys("ada").await?, &envelope)?);
+        assert!(matches!(vault.tenant(&acme()).enroll("x").await, Err(Error::TenantErased { .. })));
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_tenant_that_two_processes_make_at_once_is_not_taken_for_lost() -> Result {
+    let world = World::new()?;
+    let tap = Tap::open();
+    let (here, there) = (world.tapped(&tap).build().await?.tenant(&acme()), world.vault().await?.tenant(&acme()));
+    let gate = park(&tap, |call| call.port == Port::Journal); // it has found nothing of the tenant in the store
+    let envelope = Mutex::new(Vec::new());
+    let make = async {
+        *envelope.lock().unwrap() = seal(&there.enroll("ada").await?)?;
+        Ok(())
+    };
+    meanwhile(&gate, here.enroll("ben"), make).await??;
+    assert!(open(&here.keys("ada").await?, &envelope.into_inner().unwrap())?);
+    there.keys("ben").await?;
+    Ok(())
+}
+
+/// A store with two tenants that was made without a journal.
+async fn unjournalled(world: &World) -> Result<Vec<u8>> {
+    let builder = Vault::builder(world.provider.clone(), world.store.clone()).clock(world.clock.clone());
+    let vault = builder.purposes(["billing"]).without_journal().build().await?;
+    vault.tenant(&acme()).enroll("ada").await?;
+    seal(&vault.default_tenant().enroll("ada").await?)
+}
+
+async fn has_adopted(world: &World, envelope: &[u8]) -> Result {
+    for vault in [world.vault().await?, world.builder().replay().await?.0] {
+        assert!(open(&vault.default_tenant().keys("ada").await?, envelope)?);
+        vault.tenant(&acme()).keys("ada").await?;
+    }
+    let created = |event: &&JournalEvent| matches!(event, JournalEvent::RootCreated { .. });
+    assert_eq!(world.events().await?.iter().filter(created).count(), 3, "each root is entered once");
+    assert!(is_erased(&{
+        let customers = world.customers().await?;
+        customers.erase("ada", &whole()).await?;
+        customers.keys("ada").await
+    }));
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_adoption_that_failed_anywhere_goes_on_where_it_stopped() -> Result {
+    for point in 0.. {
+        let world = World::new()?;
+        let envelope = unjournalled(&world).await?;
+        let fails = move |call: &CallPoint<'_>| call.number == point / 2 && call.is_over() == (point % 2 == 1);
+        let tap = Tap::new(move |call| if fails(call) { Act::Fail } else { Act::Go });
+        let built = world.tapped(&tap).build().await;
+        if tap.calls() <= point / 2 {
+            built?;
+            assert!(point > 20, "adopting takes more calls than that");
+            return has_adopted(&world, &envelope).await;
+        }
+        has_adopted(&world, &envelope).await?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn two_processes_adopt_at_once() -> Result {
+    for seed in 0..20 {
+        let world = World::new()?;
+        let envelope = unjournalled(&world).await?;
+        let (here, there) = (world.tapped(&Tap::random(seed, 3)), world.tapped(&Tap::random(seed + 100, 3)));
+        tokio::try_join!(here.build(), there.build())?;
+        for customers in [world.customers().await?, world.builder().replay().await?.0.default_tenant()] {
+            assert!(open(&customers.keys("ada").await?, &envelope)?, "seed {seed}");
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_erasure_is_in_force_max_age_after_its_tombstone_had_landed() -> Result {
+    let world = World::new()?;
+    let tap = Tap::open();
+    let (here, there) = (world.tapped(&tap).build().await?.default_tenant(), world.customers().await?);
+    let envelope = seal(&here.enroll("ada").await?)?;
+    let gate = park(&tap, |call| call.puts_a_subject());
+    let (request, keys) = (whole(), Mutex::new(None));
+    let read = async {
+        world.clock.advance(Duration::from_secs(200)); // a slow store
+        *keys.lock().unwrap() = Some(there.keys("ada").await?);
+        Ok(())
+    };
+    let receipt = meanwhile(&gate, here.erase("ada", &request), read).await??;
+    let keys = keys.into_inner().unwrap().unwrap();
+    assert_eq!(receipt.effective_by(), later(&world.clock, MAX_AGE), "from the journal's done, not from the intent");
+    world.clock.advance(MAX_AGE - millis(1));
+    assert!(open(&keys, &envelope)?, "and not a moment less");
+    world.clock.advance(millis(2));
+    assert!(matches!(open(&keys, &envelope), Err(Error::KeysExpired)));
+    Ok(())
+}
+
+#[tokio::test]
+async fn who_is_prolonged_while_a_sweep_decides_is_spared() -> Result {
+    let world = World::new()?;
+    let tap = Tap::open();
+    let (sweeper, customers) = (world.tapped(&tap).build().await?, world.customers().await?);
+    enroll_due(&world, &customers).await?;
+    let gate = park(&tap, |call| call.port == Port::Journal && call.method == "append"); // it has closed her
+    let envelope = Mutex::new(Vec::new());
+    let prolong = async {
+        customers.cancel_erasure("ada").await?;
+        let period = Enrolment::new().due_at(later(&world.clock, Duration::from_secs(9999)));
+        *envelope.lock().unwrap() = seal(&customers.enroll_with("ada", &period).await?)?;
+        Ok(())
+    };
+    let swept = meanwhile(&gate, sweeper.sweep(), prolong).await??;
+    assert!(swept.receipts.is_empty() && swept.failed.is_empty());
+    let envelope = envelope.into_inner().unwrap();
+    assert!(open(&world.customers().await?.keys("ada").await?, &envelope)?);
+    world.clock.advance(Duration::from_secs(10_000));
+    assert_eq!(world.vault().await?.sweep().await?.receipts.len(), 1, "her new period ends, too");
+    Ok(())
+}
+
+#[tokio::test]
+async fn who_is_held_while_a_sweep_closes_her_stays_readable() -> Result {
+    for applied_is_past_it in [false, true] {
+        let world = World::new()?;
+        let tap = Tap::open();
+        let (sweeper, customers) = (world.tapped(&tap).build().await?, world.customers().await?);
+        let envelope = enroll_due(&world, &customers).await?;
+        let gate = park(&tap, |call| call.puts_a_subject());
+        let hold = async {
+            customers.hold("ada").await?;
+            if applied_is_past_it {
+                world.vault().await?;
+            }
+            Ok(())
+        };
+        let swept = meanwhile(&gate, sweeper.sweep(), hold).await??;
+        assert_eq!((swept.receipts.len(), swept.held, swept.failed.len()), (0, 1, 0));
+        for _ in 0..2 {
+            assert!(open(&customers.keys("ada").await?, &envelope)?);
+            let vault = world.vault().await?;
+            assert!(open(&vault.default_tenant().keys("ada").await?, &envelope)?);
+            assert_eq!(vault.sweep().await?.held, 1);
+            world.pass_max_age();
+        }
+        customers.release("ada").await?;
+        assert_eq!(world.vault().await?.sweep().await?.receipts.len(), 1, "due as ever once she is released");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_cancellation_cancels_nothing_that_is_scheduled_after_it() -> Result {
+    let world = World::new()?;
+    let tap = Tap::open();
+    let (here, there) = (world.tapped(&tap).build().await?.default_tenant(), world.customers().await?);
+    there.enroll("ada").await?;
+    there.schedule_erasure("ada", later(&world.clock, Duration::from_secs(5000))).await?;
+    let gate = park(&tap, |call| call.puts_a_subject()); // it is entered; the slot's copy is on the way
+    let schedule = async {
+        there.schedule_erasure("ada", later(&world.clock, Duration::from_secs(1000))).await?;
+        world.vault().await.map(drop) // `applied` is past all this
+    };
+    meanwhile(&gate, here.cancel_erasure("ada"), schedule).await??;
+    for customers in [&here, &there, &world.customers().await?] {
+        assert!(is_erased(&customers.keys("ada").await), "the journal's last word is that she is scheduled");
+    }
+    world.clock.advance(Duration::from_secs(1001));
+    let vault = world.vault().await?;
+    assert_eq!(vault.sweep().await?.receipts.len(), 1);
+    assert!(is_erased(&vault.default_tenant().keys("ada").await));
+    Ok(())
+}
+
+#[tokio::test]
+async fn who_was_scheduled_elsewhere_is_scheduled_here_too() -> Result {
+    let world = World::new()?;
+    let (here, there) = (world.customers().await?, world.customers().await?);
+    here.enroll("ada").await?;
+    let keys = there.keys("ada").await?;
+    let envelope = seal(&keys)?;
+    let at = later(&world.clock, Duration::from_secs(5000));
+    here.schedule_erasure("ada", at).await?;
+    assert!(open(&keys, &envelope)?, "this process has not heard of it");
+    there.schedule_erasure("ada", at).await?; // which changes nothing in the store
+    assert!(is_erased(&open(&keys, &envelope)) && is_erased(&there.keys("ada").await));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_vault_is_built_beside_a_bulk_erasure() -> Result {
+    let world = World::new()?;
+    let tap = Tap::open();
+    let eraser = world.tapped(&tap).build().await?.default_tenant();
+    let mut bulk = Bulk { eraser, tap, begun: 0, under_way: VecDeque::new() };
+    for _ in 0..Bulk::UNDER_WAY {
+        bulk.step();
+    }
+    let bulk = Arc::new(Mutex::new(bulk));
+    let steps = bulk.clone();
+    // As often as the builder asks the journal, one more is begun: it must not wait for the last.
+    let tap = Tap::new(move |call| {
+        if call.port == Port::Journal && !call.is_over() {
+            steps.lock().unwrap().step();
+        }
+        Act::Go
+    });
+    world.tapped(&tap).build().await?;
+    assert!(bulk.lock().unwrap().begun > 2 * Bulk::UNDER_WAY, "little was erased beside it");
+    Ok(())
+}
+
+/// Erasures of which the last are always under way: the intent is journalled, the tombstone not put.
+struct Bulk {
+    eraser: Tenant,
+    tap: Tap,
+    begun: i64,
+    under_way: VecDeque<(Gate, BoxFuture<'static, Result>)>,
+}
+
+impl Bulk {
+    const UNDER_WAY: i64 = 20;
+
+    /// Begins one, and brings the one before so many others to its end.
+    fn step(&mut self) {
+        self.begun += 1;
+        assert!(self.begun < 1000, "the build goes after every erasure that is begun meanwhile");
+        let gate = park(&self.tap, |call| call.puts_a_subject());
+        let (eraser, subject) = (self.eraser.clone(), self.begun);
+        let mut erasure = async move { eraser.erase(&subject, &whole()).await.map(drop) }.boxed();
+        assert!((&mut erasure).now_or_never().is_none(), "it stands at its tombstone");
+        self.under_way.push_back((gate, erasure));
+        if self.begun > Self::UNDER_WAY {
+            let (gate, erasure) = self.under_way.pop_front().unwrap();
+            gate.open();
+            erasure.now_or_never().unwrap().unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn asking_after_nobody_makes_no_tenant() -> Result {
+    let world = World::new()?;
+    let vault = world.vault().await?;
+    let before = world.events().await?;
+    let tenant = vault.tenant(&acme());
+    assert!(matches!(tenant.hold("nobody").await, Err(Error::SubjectUnknown)));
+    assert!(matches!(tenant.release("nobody").await, Err(Error::SubjectUnknown)));
+    assert!(matches!(tenant.rotate("nobody").await, Err(Error::SubjectUnknown)));
+    assert!(matches!(tenant.rotate_now("nobody").await, Err(Error::SubjectUnknown)));
+    assert!(matches!(tenant.cancel_erasure("nobody").await, Err(Error::SubjectUnknown)));
+    let at = later(&world.clock, MAX_AGE);
+    assert!(matches!(tenant.schedule_erasure("nobody", at).await, Err(Error::SubjectUnknown)));
+    assert_eq!(world.events().await?, before);
+    let tenants = world.store.scan(&Scan::new(Filter::All)).await?.slots;
+    assert!(tenants.iter().all(|slot| *slot.id() == SlotId::Vault), "nor is anything stored");
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_epoch_above_64_is_refused_before_anything_changes() -> Result {
+    let world = World::new()?;
+    let vault = world.vault().await?;
+    let envelope = seal(&vault.default_tenant().enroll("ada").await?)?;
+    for n in 2..=64 {
+        assert_eq!(advance(&world, &vault).await?, epoch(n));
+    }
+    let before = world.events().await?;
+    assert!(matches!(advance(&world, &vault).await, Err(Error::InvalidInput(_))));
+    assert_eq!((world.events().await?, vault.current_epoch().await?), (before, epoch(64)));
+    // The provider's current master key is no epoch's now: new keys can't be wrapped under an epoch that hasn't it.
+    let customers = vault.default_tenant();
+    assert!(open(&customers.keys("ada").await?, &envelope)?);
+    customers.enroll("ben").await?;
+    customers.rotate("ada").await?;
+    customers.hold("ada").await?;
+    assert_eq!(world.rewrap_all(&vault).await?, 0, "the rotation moved her");
+    vault.retire_epoch(epoch(1)).await?;
+    assert_eq!(vault.advance_epoch().await?, epoch(65), "as soon as one is retired");
+    assert!(open(&world.customers().await?.keys("ada").await?, &envelope)?);
+    Ok(())
+}

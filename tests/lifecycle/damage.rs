@@ -1,0 +1,313 @@
+//! What a restore or a damaged slot leaves in the store: it stops nothing but what it makes impossible, and nothing is
+//! promised of it that is not so.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use fieldseal::error::ProviderErrorKind;
+use fieldseal::journal::ErasureJournal as _;
+use fieldseal::lifecycle::{ErasureStatus, UndoneReason};
+use fieldseal::testing::faults::Act;
+use fieldseal::vault::Enrolment;
+
+use super::*;
+
+fn is_of_a_dead_key<T>(result: &Result<T>) -> bool {
+    matches!(result, Err(Error::Provider(e)) if e.kind() == ProviderErrorKind::KeyDestroyed)
+}
+
+/// A store that was restored from before ben left epoch 1, whose master key is destroyed; ada left it before. `since` is
+/// done after the backup. Gives what ada had sealed.
+async fn dead(world: &World, since: impl AsyncFnOnce(&Tenant) -> Result) -> Result<Vec<u8>> {
+    let vault = world.vault().await?;
+    let customers = vault.default_tenant();
+    let envelope = seal(&customers.enroll("ada").await?)?;
+    customers.enroll("ben").await?;
+    advance(world, &vault).await?;
+    customers.rotate("ada").await?;
+    let backup = world.store.backup().await?;
+    since(&customers).await?;
+    world.rewrap_all(&vault).await?;
+    vault.retire_epoch(epoch(1)).await?;
+    world.store.restore(backup);
+    Ok(envelope)
+}
+
+/// Whether `applied` moves when a vault is built: it stands in the vault's slot.
+async fn applied_moves(world: &World) -> Result<bool> {
+    let moved = Arc::new(AtomicBool::new(false));
+    let seen = moved.clone();
+    let tap = Tap::new(move |call| {
+        seen.fetch_or(call.slot == Some(&SlotId::Vault), Ordering::SeqCst);
+        Act::Go
+    });
+    world.tapped(&tap).build().await?;
+    Ok(moved.load(Ordering::SeqCst))
+}
+
+#[tokio::test]
+async fn what_can_not_be_carried_out_is_refused_before_its_intent_binds() -> Result {
+    let world = World::new()?;
+    let envelope = dead(&world, async |_: &Tenant| Ok(())).await?;
+    let customers = world.customers().await?;
+    let before = world.events().await?;
+    assert!(is_of_a_dead_key(&customers.erase("ben", &only("billing")).await), "what is left of him can't be moved");
+    assert!(is_of_a_dead_key(&customers.hold("ben").await));
+    assert!(is_of_a_dead_key(&customers.schedule_erasure("ben", later(&world.clock, MAX_AGE)).await));
+    assert_eq!(world.events().await?, before, "nothing waits to be done");
+    for _ in 0..2 {
+        world.pass_max_age();
+        assert!(open(&customers.keys("ada").await?, &envelope)?);
+    }
+    for customers in [world.builder().replay().await?.0.default_tenant(), world.customers().await?] {
+        assert!(open(&customers.keys("ada").await?, &envelope)?);
+        customers.erase("cy", &whole()).await?;
+    }
+    customers.erase("ben", &whole()).await?;
+    assert!(is_erased(&customers.keys("ben").await));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_subject_in_a_dead_epoch_stops_no_build() -> Result {
+    for held in [true, false] {
+        let world = World::new()?;
+        let since = async |customers: &Tenant| match held {
+            true => customers.hold("ben").await,
+            false => customers.erase("ben", &only("billing")).await.map(drop),
+        };
+        let envelope = dead(&world, since).await?;
+        for customers in [world.customers().await?, world.builder().replay().await?.0.default_tenant()] {
+            assert!(open(&customers.keys("ada").await?, &envelope)?);
+            assert!(is_of_a_dead_key(&customers.keys("ben").await), "nothing of him opens");
+            customers.erase("cy", &whole()).await?;
+        }
+        assert!(!applied_moves(&world).await?, "a replay looks at him again");
+        let customers = world.customers().await?;
+        if held {
+            assert!(matches!(customers.erase("ben", &whole()).await, Err(Error::SubjectHeld)));
+            customers.release("ben").await?;
+        }
+        customers.erase("ben", &whole()).await?;
+        assert!(is_erased(&world.customers().await?.keys("ben").await));
+        world.customers().await?.enroll("dee").await?;
+        customers.erase("dee", &whole()).await?;
+        assert!(applied_moves(&world).await?);
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_slot_that_does_not_open_stops_no_build_rewrap_or_sweep() -> Result {
+    let world = World::new()?;
+    let vault = world.vault().await?;
+    for n in 1..=30i64 {
+        let due = Enrolment::new().due_at(later(&world.clock, millis(10)));
+        vault.default_tenant().enroll_with(&n, &due).await?;
+    }
+    let slot = world.subjects().await?.remove(0); // the first that a scan comes to
+    let mut bytes = slot.as_bytes().to_vec();
+    *bytes.last_mut().unwrap() ^= 1;
+    let damaged = StoredSlot::from_bytes(slot.id().clone(), bytes).unwrap();
+    world.store.put(&damaged, Expected::Revision(slot.revision())).await?;
+    advance(&world, &vault).await?;
+    let (mut next, mut moved, mut failed) = (None, 0, Vec::new());
+    loop {
+        let page = vault.rewrap_page(next.as_ref(), 5).await?;
+        moved += page.moved;
+        failed.extend(page.failed.into_iter().map(|(id, _)| id));
+        next = page.next;
+        if next.is_none() {
+            break;
+        }
+    }
+    assert_eq!((moved, failed.as_slice()), (29, std::slice::from_ref(slot.id())));
+    assert!(matches!(vault.retire_epoch(epoch(1)).await, Err(Error::EpochInUse { slots: 1 })));
+    world.clock.advance(millis(20));
+    let swept = vault.sweep().await?;
+    assert_eq!((swept.receipts.len(), swept.failed.len()), (29, 1));
+    assert_eq!(swept.failed.first().map(|(id, _)| id), Some(slot.id()));
+    world.vault().await?;
+    world.builder().replay().await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn subjects_in_a_dead_epoch_stop_no_rewrap_or_sweep() -> Result {
+    let world = World::new()?;
+    let vault = world.vault().await?;
+    let all: Vec<i64> = (1..=20).collect();
+    for n in &all {
+        let due = Enrolment::new().due_at(later(&world.clock, millis(10)));
+        vault.default_tenant().enroll_with(n, &due).await?;
+    }
+    advance(&world, &vault).await?;
+    assert_eq!(vault.rewrap_page(None, 10).await?.moved, 10);
+    let backup = world.store.backup().await?;
+    world.rewrap_all(&vault).await?;
+    vault.retire_epoch(epoch(1)).await?;
+    world.store.restore(backup);
+    let vault = world.vault().await?;
+    assert_eq!(advance(&world, &vault).await?, epoch(3));
+    let page = vault.rewrap_page(None, 20).await?;
+    assert_eq!((page.moved, page.failed.len()), (10, 10));
+    assert!(page.failed.into_iter().all(|(_, e)| is_of_a_dead_key::<()>(&Err(e))));
+    world.clock.advance(millis(20));
+    for receipts in [10, 0] {
+        let swept = vault.sweep().await?;
+        assert_eq!((swept.receipts.len(), swept.failed.len()), (receipts, 10));
+        assert!(swept.failed.into_iter().all(|(_, e)| is_of_a_dead_key::<()>(&Err(e))));
+    }
+    // Erased by name, they need no key.
+    for (_, answer) in vault.default_tenant().erase_all(&all, &whole()).await? {
+        answer?;
+    }
+    assert!(world.subjects().await?.iter().all(|slot| slot.epoch().is_none()));
+    assert!(vault.sweep().await?.failed.is_empty());
+    Ok(())
+}
+
+/// The journal as far as it reaches now.
+async fn journal_until_now(world: &World) -> Result<MemoryJournal> {
+    let journal = MemoryJournal::with_id(world.journal.id().await?);
+    for entry in &world.entries().await? {
+        journal.append(entry, &journal.head().await?).await?;
+    }
+    Ok(journal)
+}
+
+#[tokio::test]
+async fn an_erasure_is_not_final_beside_a_backup_that_opens() -> Result {
+    let world = World::new()?;
+    let vault = world.vault().await?;
+    vault.default_tenant().enroll("ben").await?;
+    let older = world.store.backup().await?;
+    let envelope = seal(&vault.default_tenant().enroll("ada").await?)?; // line 1 in epoch 1
+    let (newer, journal) = (world.store.backup().await?, journal_until_now(&world).await?);
+    world.store.restore(older);
+    let vault = world.builder().replay().await?.0;
+    advance(&world, &vault).await?;
+    world.rewrap_all(&vault).await?;
+    vault.default_tenant().enroll("ada").await?; // line 1 again, in epoch 2
+    let receipt = vault.default_tenant().erase("ada", &whole()).await?;
+    advance(&world, &vault).await?;
+    world.rewrap_all(&vault).await?;
+    vault.retire_epoch(epoch(2)).await?;
+    world.pass_max_age();
+    let ErasureStatus::Erased { waits_for } = vault.default_tenant().erasure_status(&receipt).await? else {
+        unreachable!("the newer backup is wrapped under the first master key")
+    };
+    assert_eq!(waits_for.iter().map(|master| master.epoch).collect::<Vec<_>>(), [epoch(1)]);
+    let now = world.store.backup().await?;
+    // Whoever has that backup and can use the first master key reads her.
+    world.store.restore(newer);
+    let thief = World { journal: Arc::new(journal), ..world };
+    assert!(open(&thief.customers().await?.keys("ada").await?, &envelope)?);
+    thief.store.restore(now);
+    vault.retire_epoch(epoch(1)).await?;
+    assert!(matches!(vault.default_tenant().erasure_status(&receipt).await?, ErasureStatus::Final { .. }));
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_epoch_that_a_restore_lost_can_be_retired() -> Result {
+    let world = World::new()?;
+    let vault = world.vault().await?;
+    vault.default_tenant().enroll("ada").await?;
+    let first = world.store.backup().await?;
+    assert_eq!(advance(&world, &vault).await?, epoch(2)); // lost
+    world.store.restore(first);
+    let vault = world.vault().await?;
+    assert_eq!(advance(&world, &vault).await?, epoch(3));
+    world.rewrap_all(&vault).await?;
+    let receipt = vault.default_tenant().erase("ada", &whole()).await?;
+    assert_eq!(advance(&world, &vault).await?, epoch(4));
+    world.pass_max_age();
+    let customers = vault.default_tenant();
+    for n in 1..=3 {
+        let status = customers.erasure_status(&receipt).await?;
+        assert!(matches!(status, ErasureStatus::Erased { waits_for } if waits_for.len() == 4 - n));
+        vault.retire_epoch(epoch(u32::try_from(n).unwrap())).await?;
+    }
+    assert!(matches!(customers.erasure_status(&receipt).await?, ErasureStatus::Final { .. }));
+    assert!(matches!(vault.retire_epoch(epoch(5)).await, Err(Error::InvalidInput(_))), "nobody ever opened it");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_hold_ends_with_the_root_that_it_was_put_under() -> Result {
+    let world = World::new()?;
+    let vault = world.vault().await?;
+    let empty = world.store.backup().await?;
+    let tenant = vault.tenant(&acme());
+    tenant.enroll("ada").await?;
+    tenant.hold("ada").await?;
+    assert!(matches!(vault.erase_tenant(&acme(), &whole()).await, Err(Error::SubjectHeld)));
+    world.store.restore(empty);
+    let (vault, replayed) = world.builder().replay().await?;
+    assert_eq!(replayed.roots_lost, 1);
+    let tenant = vault.tenant(&acme());
+    tenant.enroll("ada").await?; // under another tag
+    tenant.hold("ada").await?;
+    assert!(matches!(vault.erase_tenant(&acme(), &whole()).await, Err(Error::SubjectHeld)), "a new one stands");
+    tenant.release("ada").await?;
+    vault.erase_tenant(&acme(), &whole()).await?;
+    assert!(matches!(tenant.keys("ada").await, Err(Error::TenantErased { .. })));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_schedule_of_somebody_whom_the_backup_lacks_can_be_cancelled() -> Result {
+    let world = World::new()?;
+    let customers = world.customers().await?;
+    customers.enroll("ben").await?;
+    let backup = world.store.backup().await?;
+    customers.enroll("ada").await?;
+    customers.schedule_erasure("ada", later(&world.clock, Duration::from_secs(5000))).await?;
+    world.store.restore(backup);
+    let customers = world.builder().replay().await?.0.default_tenant();
+    assert!(matches!(customers.keys("ada").await, Err(Error::SubjectUnknown)));
+    assert!(is_erased(&customers.enroll("ada").await), "she is to be erased");
+    customers.cancel_erasure("ada").await?;
+    let envelope = seal(&customers.enroll("ada").await?)?;
+    assert!(matches!(customers.cancel_erasure("nobody").await, Err(Error::SubjectUnknown)));
+    world.clock.advance(Duration::from_secs(6000));
+    let vault = world.vault().await?;
+    assert!(vault.sweep().await?.receipts.is_empty());
+    assert!(open(&vault.default_tenant().keys("ada").await?, &envelope)?);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_restore_under_a_running_process_is_in_force_max_age_after_it() -> Result {
+    let world = World::new()?;
+    let (running, eraser) = (world.customers().await?, world.customers().await?);
+    let envelope = seal(&running.enroll("ada").await?)?;
+    let backup = world.store.backup().await?;
+    eraser.erase("ada", &whole()).await?;
+    world.pass_max_age();
+    assert!(is_erased(&running.keys("ada").await)); // it has looked just now
+    world.store.restore(backup);
+    world.clock.advance(MAX_AGE / 2 - millis(1));
+    let keys = running.keys("ada").await?; // the last moment before it looks again
+    world.clock.advance(MAX_AGE / 2 + millis(2));
+    assert!(matches!(open(&keys, &envelope), Err(Error::KeysExpired)), "no older than the look that they count on");
+    assert!(matches!(running.keys("ada").await, Err(Error::StoreBehindJournal { .. })));
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_status_of_a_tenants_erasure_is_that_of_the_store_now() -> Result {
+    let world = World::new()?;
+    let vault = world.vault().await?;
+    vault.tenant(&acme()).enroll("ada").await?;
+    let backup = world.store.backup().await?;
+    let receipt = vault.erase_tenant(&acme(), &whole()).await?;
+    let tenant = vault.tenant(&acme());
+    assert!(matches!(tenant.erasure_status(&receipt).await?, ErasureStatus::Erased { .. }));
+    world.store.restore(backup);
+    let undone = ErasureStatus::Undone { reason: UndoneReason::KeysAreBack };
+    assert_eq!(tenant.erasure_status(&receipt).await?, undone);
+    let tenant = world.builder().replay().await?.0.tenant(&acme());
+    assert!(matches!(tenant.erasure_status(&receipt).await?, ErasureStatus::Erased { .. }));
+    Ok(())
+}
