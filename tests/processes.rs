@@ -17,7 +17,6 @@ mod child;
 mod parent;
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use fieldseal::journal::FileJournal;
 use fieldseal::lifecycle::ErasureRequest;
@@ -79,20 +78,27 @@ impl Place {
         Ok(place)
     }
 
-    /// Copies the files of a place that nobody has open. A pool that was dropped closes its connections in the background;
-    /// the last one takes SQLite's log with it.
-    fn copy_to(&self, folder: &Path) -> Result<Self> {
-        let beside = ["keys.db-wal", "keys.db-shm"].map(|file| self.0.join(file));
-        for _ in 0..2000 {
-            if !beside.iter().any(|file| file.exists()) {
-                break;
-            }
-            std::thread::sleep(Duration::from_millis(5));
+    /// Brings what is in SQLite's log into the database. What was dropped closes its files in the background, so the log may
+    /// come and go for a while, but nothing is in it any more.
+    async fn settle(&self) -> Result {
+        if !self.0.join("keys.db").exists() {
+            return Ok(());
         }
-        assert!(!beside.iter().any(|file| file.exists()), "somebody has the store open");
+        let store = SqliteStore::open(self.0.join("keys.db")).await?;
+        while store.scrub().await?.items().iter().any(|item| item.place == "write-ahead log") {
+            tokio::task::yield_now().await;
+        }
+        Ok(())
+    }
+
+    /// Copies the files of a place that was settled.
+    fn copy_to(&self, folder: &Path) -> Result<Self> {
         for entry in std::fs::read_dir(&self.0)? {
             let entry = entry?;
-            std::fs::copy(entry.path(), folder.join(entry.file_name()))?;
+            let name = entry.file_name();
+            if !name.to_string_lossy().starts_with("keys.db-") {
+                std::fs::copy(entry.path(), folder.join(name))?;
+            }
         }
         Ok(Self(folder.to_owned()))
     }

@@ -107,21 +107,22 @@ async fn put_back(place: &Place, backup: &Path) -> Result {
 
 fn killed_at_each_call(runtime: &Runtime, job: Job) -> Result {
     let template = runtime.block_on(Template::make(job))?;
-    kill_at_each_point(&Place(template.folder.path().to_owned()), &format!("job\nFOLDER\n{job:?}"), |place| {
+    kill_at_each_point(runtime, &Place(template.folder.path().to_owned()), &format!("job\nFOLDER\n{job:?}"), |place| {
         runtime.block_on(look(place, job, &template.sealed))
     })
 }
 
 fn killed_while_it_builds(runtime: &Runtime, build: Build) -> Result {
     let found = runtime.block_on(build.find())?;
-    kill_at_each_point(&found.place, &format!("build\nFOLDER\n{build:?}"), |place| {
+    kill_at_each_point(runtime, &found.place, &format!("build\nFOLDER\n{build:?}"), |place| {
         runtime.block_on(build.look(place, &found))
     })
 }
 
 /// Has a child do the task in a copy of the place, kills it at its first point, and looks; then at its second, until it
 /// comes to its end.
-fn kill_at_each_point(from: &Place, task: &str, look: impl Fn(&Place) -> Result) -> Result {
+fn kill_at_each_point(runtime: &Runtime, from: &Place, task: &str, look: impl Fn(&Place) -> Result) -> Result {
+    runtime.block_on(from.settle())?;
     let mut kills = 0;
     for point in 0.. {
         let folder = tempfile::tempdir()?;
