@@ -26,7 +26,8 @@ use fieldseal::testing::faults::{Tap, Tapped};
 use fieldseal::vault::{Ready, VaultBuilder};
 use fieldseal::{Error, FieldContext, SubjectKeys, Tenant, TenantId, Vault};
 
-type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+type Result<T = ()> = std::result::Result<T, Failure>;
 
 /// Whom a child works for, and on what: the folder, and what it is to do.
 const CHILD: &str = "FIELDSEAL_TEST_CHILD";
