@@ -119,7 +119,9 @@ impl Tenant {
             return self.leave_held(tag).await;
         }
         let retained = slot.retain_until.filter(|until| *until <= now);
-        if retained.is_some() && !self.close(tag, now).await? {
+        // In an epoch whose master key is destroyed nothing can be written, so nothing can be prolonged either.
+        let writable = slot.epoch.is_none_or(|epoch| !matches!(read.state.key_of(epoch), Err(Error::Provider(_))));
+        if retained.is_some() && writable && !self.close(tag, now).await? {
             return Ok(Due::Not);
         }
         // Whoever opens it again, so that its period can be prolonged, enters something in the journal first.
