@@ -49,15 +49,15 @@ pub(super) async fn verify(vault: &Arc<VaultInner>, why: Why) -> Result<Replayed
     let Some(journal) = vault.journal.as_deref() else { return Ok(Replayed::default()) };
     let mut replayed = Replayed::default();
     // As far as the journal reaches now: whoever appends meanwhile is at it himself.
-    let head = journal.head().await?;
-    for attempt in 0..ATTEMPTS {
+    let mut head = journal.head().await?;
+    for _ in 0..ATTEMPTS {
         let (stored, mut slot) = root::reload(vault).await?;
         let applied = Head::from_parts(slot.applied.0, slot.applied.1);
         if head.position() < applied.position() {
-            if attempt == 0 && journal.head().await?.position() < applied.position() {
-                return Err(Error::JournalTruncated);
-            }
-            return Ok(replayed); // somebody else checked as much, and more
+            head = journal.head().await?; // somebody else checked further meanwhile
+        }
+        if head.position() < applied.position() {
+            return Err(Error::JournalTruncated);
         }
         let seen = vault.applied_seen.load(Ordering::SeqCst);
         if why == Why::Look && applied.position() < seen {
