@@ -42,7 +42,8 @@ pub(crate) struct PurposeSlot {
     pub(crate) name: Purpose,
     /// The line it is at: the live one, or the last one destroyed.
     pub(crate) line: u32,
-    /// The epoch in which its first line was made: no older master key ever wrapped one of its keys.
+    /// The epoch in which its first line was made, as far as the store knows: a restore can make it forget an earlier one, so
+    /// nothing is concluded from it.
     pub(crate) since: Epoch,
     /// When the last of its lines that was destroyed was destroyed.
     pub(crate) erased_at: Option<Timestamp>,
