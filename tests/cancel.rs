@@ -55,7 +55,7 @@ impl Drop for Told {
 
 #[tokio::test]
 async fn a_call_that_is_dropped_anywhere_leaves_what_the_next_can_go_on_from() {
-    for operation in OPERATIONS {
+    for &operation in OPERATIONS {
         assert!(dropped_everywhere(operation).await > 2, "{operation:?} asks no port");
     }
 }

@@ -50,7 +50,7 @@ impl Drop for Told {
 }
 
 async fn failed_everywhere(moment: Moment) {
-    for operation in OPERATIONS {
+    for &operation in OPERATIONS {
         for n in 0.. {
             let _told = Told(operation, n, moment);
             if !round(operation, n, moment).await.unwrap_or_else(|e| panic!("{e:?}")) {

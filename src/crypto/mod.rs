@@ -14,7 +14,7 @@ mod xaes;
 #[cfg(test)]
 pub(crate) mod collision;
 #[cfg(test)]
-mod vectors;
+pub(crate) mod vectors;
 
 pub use suite::Suite;
 

@@ -33,7 +33,8 @@ fn decrypt(suite: Suite, key: &[u8; 32], nonce: &[u8; 24], aad: &[u8], sealed: &
     Cipher::new(suite, key, nonce).decrypt(nonce, aad, &mut out, tag).ok().map(|()| out)
 }
 
-fn hex(text: &str) -> Vec<u8> {
+/// The bytes that hexadecimal digits in a file of vectors stand for.
+pub(crate) fn hex(text: &str) -> Vec<u8> {
     assert!(text.is_ascii() && text.len().is_multiple_of(2));
     (0..text.len()).step_by(2).map(|i| u8::from_str_radix(&text[i..i + 2], 16).unwrap()).collect()
 }

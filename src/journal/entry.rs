@@ -343,10 +343,7 @@ mod tests {
     #[test]
     fn entries_and_heads_are_what_another_program_makes_of_the_format() {
         let file: serde_json::Value = serde_json::from_str(include_str!("../../tests/vectors/slots.json")).unwrap();
-        let unhex = |text: &serde_json::Value| -> Vec<u8> {
-            let text = text.as_str().unwrap();
-            (0..text.len()).step_by(2).map(|i| u8::from_str_radix(&text[i..i + 2], 16).unwrap()).collect()
-        };
+        let unhex = |text: &serde_json::Value| crate::crypto::vectors::hex(text.as_str().unwrap());
         let key_id = |first: u8| KeyId::from_bytes(std::array::from_fn(|i| first + u8::try_from(i).unwrap()));
         let at = |n: u64| Timestamp::from_millis(1_700_000_000_000 + n);
         let acme = || TenantId::new("acme").unwrap();

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use futures_util::stream::{self, StreamExt as _};
 
 use super::receipt::{ErasedPurpose, ErasureReceipt, ErasureStatus, KeyEnd, MasterKeyEnd, UndoneReason};
-use crate::clock::Timestamp;
 use crate::error::{Error, ProviderErrorKind, Result};
 use crate::id::{HasSubject, Purpose, SubjectId};
 use crate::journal::history::{Done, TenantHistory};
@@ -305,9 +304,4 @@ impl Masters {
     pub(super) fn until(&self, epoch: Epoch) -> Vec<MasterKeyEnd> {
         self.0.iter().filter(|end| end.epoch <= epoch).cloned().collect()
     }
-}
-
-/// The time of day, for those who make receipts.
-pub(super) fn now(vault: &VaultInner) -> Timestamp {
-    vault.clock.wall()
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures_util::stream::{self, StreamExt as _};
 
-use super::erase::{ErasureRequest, Masters, now};
+use super::erase::{ErasureRequest, Masters};
 use super::receipt::ErasureReceipt;
 use crate::clock::Timestamp;
 use crate::error::{Error, Result};
@@ -44,7 +44,7 @@ impl Vault {
     pub async fn sweep(&self) -> Result<Swept> {
         self.0.journal()?;
         self.0.check().await?;
-        let now = now(&self.0);
+        let now = self.0.clock.wall();
         let mut swept = Swept::default();
         // A moment that is now has come.
         let mut scan = Scan::new(Filter::DueBefore(now.plus(Duration::from_millis(1))));

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use futures_util::lock::Mutex;
 
-use super::erase::{ErasureRequest, Masters, now};
+use super::erase::{ErasureRequest, Masters};
 use super::receipt::{ErasureReceipt, residue_of};
 use crate::error::{Error, Result};
 use crate::id::TenantId;
@@ -35,7 +35,7 @@ impl Vault {
         let told = tenant.part.history(&self.0).await?;
         let done = told.done.ok_or(Error::Bug("a tenant's erasure that was entered is not there"))?;
         let erased_at = match tenant.part.any_state(&self.0).await? {
-            Some(state) => state.erased_at.unwrap_or(now(&self.0)),
+            Some(state) => state.erased_at.unwrap_or(self.0.clock.wall()),
             None => done.at,
         };
         let masters = Masters::ask(&self.0).await?.until(done.until);
@@ -71,7 +71,7 @@ impl Vault {
                         return Err(Error::SubjectHeld);
                     }
                     let event = JournalEvent::TenantErasureIntended;
-                    Ok((Some(JournalEntry::of_tenant(now(vault), tenant.clone(), event)), ()))
+                    Ok((Some(JournalEntry::of_tenant(vault.clock.wall(), tenant.clone(), event)), ()))
                 })
             })
             .await

@@ -431,10 +431,7 @@ fn seal_raw(k: &UsableKey, suite: Suite, context: &FieldContext<'_>, mut framed:
 #[test]
 fn the_examples_are_sealed_byte_for_byte() {
     let file: serde_json::Value = serde_json::from_str(include_str!("../../tests/vectors/v1.json")).unwrap();
-    let unhex = |text: &serde_json::Value| -> Option<Vec<u8>> {
-        let text = text.as_str()?;
-        (0..text.len()).step_by(2).map(|i| u8::from_str_radix(&text[i..i + 2], 16).ok()).collect()
-    };
+    let unhex = |text: &serde_json::Value| text.as_str().map(crate::crypto::vectors::hex);
     let entries = file["seal"].as_array().unwrap();
     assert!(entries.len() > 100);
     for entry in entries {

@@ -17,8 +17,20 @@ use fieldseal::{Error, SubjectKeys, Tenant, TenantId, Vault};
 
 use crate::world::{Result, World, context, is_erased, open, seal};
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Operation {
+/// Named once: a call that is left out of the list is left out of the tests.
+macro_rules! operations {
+    ($($operation:ident,)*) => {
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub(crate) enum Operation {
+            $($operation,)*
+        }
+
+        /// Every one.
+        pub(crate) const OPERATIONS: &[Operation] = &[$(Operation::$operation,)*];
+    };
+}
+
+operations! {
     Create,
     Build,
     BuildAfterACrash,
@@ -55,48 +67,6 @@ pub(crate) enum Operation {
     EraseTenant,
     EraseTenantNeverSeen,
 }
-
-/// Every one.
-pub(crate) const OPERATIONS: [Operation; 35] = {
-    use Operation::*;
-    [
-        Create,
-        Build,
-        BuildAfterACrash,
-        Replay,
-        ReplayJournal,
-        SetMaxAge,
-        Enroll,
-        EnrollInANewTenant,
-        EnrollAnotherPurpose,
-        EnrollDue,
-        EnrollAgain,
-        EnrollAfterACrash,
-        EnrollAll,
-        Keys,
-        KeysOf,
-        Refresh,
-        Rotate,
-        RotateNow,
-        Erase,
-        EraseNeverSeen,
-        EraseAll,
-        ErasePurpose,
-        EraseAfterACrash,
-        ErasureStatus,
-        Schedule,
-        Cancel,
-        Hold,
-        Release,
-        SweepRetained,
-        SweepScheduled,
-        AdvanceEpoch,
-        RewrapPage,
-        RetireEpoch,
-        EraseTenant,
-        EraseTenantNeverSeen,
-    ]
-};
 
 /// A vault on ports that ask [`Scene::tap`], in a store where Ada and Ben are enrolled.
 pub(crate) struct Scene {

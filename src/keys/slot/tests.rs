@@ -605,10 +605,7 @@ fn patterned(epoch: u32, key_id: usize, master: &str, wrapped: &[u8]) -> Wrapped
 #[test]
 fn slots_and_tags_are_what_another_program_makes_of_the_format() {
     let file: serde_json::Value = serde_json::from_str(include_str!("../../../tests/vectors/slots.json")).unwrap();
-    let unhex = |text: &serde_json::Value| -> Vec<u8> {
-        let text = text.as_str().unwrap();
-        (0..text.len()).step_by(2).map(|i| u8::from_str_radix(&text[i..i + 2], 16).unwrap()).collect()
-    };
+    let unhex = |text: &serde_json::Value| crate::crypto::vectors::hex(text.as_str().unwrap());
     let root = RootKey::derive(&KeyMaterial::from_slice(&unhex(&file["root"])).unwrap());
     assert_eq!(root.id().as_bytes()[..], unhex(&file["root_id"]));
     for entry in file["tags"].as_array().unwrap() {

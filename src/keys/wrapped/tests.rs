@@ -129,10 +129,7 @@ fn an_authentic_envelope_that_holds_no_key_is_malformed() {
 #[test]
 fn a_provider_is_given_the_context_that_the_format_says() {
     let file: serde_json::Value = serde_json::from_str(include_str!("../../../tests/vectors/slots.json")).unwrap();
-    let unhex = |text: &serde_json::Value| -> Vec<u8> {
-        let text = text.as_str().unwrap();
-        (0..text.len()).step_by(2).map(|i| u8::from_str_radix(&text[i..i + 2], 16).unwrap()).collect()
-    };
+    let unhex = |text: &serde_json::Value| crate::crypto::vectors::hex(text.as_str().unwrap());
     let key_id = KeyId::from_bytes(unhex(&file["key_id"]).try_into().unwrap());
     let epoch = Epoch::new(2).unwrap();
     let ours = [

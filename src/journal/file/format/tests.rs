@@ -3,8 +3,7 @@
 use super::*;
 
 fn unhex(text: &serde_json::Value) -> Vec<u8> {
-    let text = text.as_str().unwrap();
-    (0..text.len()).step_by(2).map(|i| u8::from_str_radix(&text[i..i + 2], 16).unwrap()).collect()
+    crate::crypto::vectors::hex(text.as_str().unwrap())
 }
 
 fn vectors() -> serde_json::Value {
