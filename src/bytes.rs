@@ -43,15 +43,25 @@ impl<'a> Reader<'a> {
         if len > max {
             return Err(Damaged);
         }
-        let (head, rest) = self.0.split_at_checked(len).ok_or(Damaged)?;
-        self.0 = rest;
-        Ok(head)
+        self.slice(len)
     }
 
     /// Like [`Self::bytes`], as UTF-8 text that is not empty.
     pub(crate) fn text(&mut self, max: usize) -> Result<&'a str, Damaged> {
         let text = std::str::from_utf8(self.bytes(max)?).map_err(|_| Damaged)?;
         if text.is_empty() { Err(Damaged) } else { Ok(text) }
+    }
+
+    /// So many bytes.
+    pub(crate) fn slice(&mut self, len: usize) -> Result<&'a [u8], Damaged> {
+        let (head, rest) = self.0.split_at_checked(len).ok_or(Damaged)?;
+        self.0 = rest;
+        Ok(head)
+    }
+
+    /// Whether everything was read.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
     /// Everything must have been read.

@@ -91,11 +91,13 @@ pub mod error;
 pub mod fuzzing;
 pub mod id;
 mod integrations;
+pub mod jobs;
 pub mod journal;
 mod keys;
 pub mod lifecycle;
 pub mod provider;
 pub mod record;
+pub mod rows;
 pub mod store;
 mod subject;
 #[cfg(any(test, feature = "test-util"))]

@@ -22,10 +22,12 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("provider", &["keys", "thread", "disk"]),
     ("store", &["keys", "thread"]),
     ("journal", &["keys", "thread", "disk"]),
+    ("rows", &["error", "bytes"]),
     ("vault", &["subject", "provider", "store", "journal"]),
     ("lifecycle", &["vault"]),
-    ("integrations", &["record", "lifecycle"]),
-    ("testing", &["record", "lifecycle"]),
+    ("jobs", &["record", "rows", "lifecycle"]),
+    ("integrations", &["jobs"]),
+    ("testing", &["jobs"]),
     ("fuzzing", &["keys", "provider", "journal"]),
 ];
 

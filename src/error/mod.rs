@@ -10,8 +10,8 @@ use std::fmt;
 use std::time::Duration;
 
 pub use port::{
-    JournalError, JournalErrorKind, PortError, PortErrorKind, ProviderError, ProviderErrorKind, StoreError,
-    StoreErrorKind,
+    JournalError, JournalErrorKind, PortError, PortErrorKind, ProviderError, ProviderErrorKind, RowsError,
+    RowsErrorKind, StoreError, StoreErrorKind,
 };
 
 use crate::clock::Timestamp;
@@ -89,6 +89,8 @@ pub enum Error {
     Store(StoreError),
     /// The journal failed.
     Journal(JournalError),
+    /// The application's table failed, in bulk work.
+    Rows(RowsError),
     /// The call itself is wrong; the text says what to change.
     InvalidInput(Cow<'static, str>),
     /// A bug in this crate: please report it.
@@ -104,6 +106,7 @@ impl Error {
             Self::Provider(e) => e.retry(),
             Self::Store(e) => e.retry(),
             Self::Journal(e) => e.retry(),
+            Self::Rows(e) => e.retry(),
             _ => Retry::Never,
         }
     }
@@ -152,6 +155,7 @@ impl fmt::Display for Error {
             Self::Provider(e) => write!(f, "master key provider: {e}"),
             Self::Store(e) => write!(f, "key store: {e}"),
             Self::Journal(e) => write!(f, "erasure journal: {e}"),
+            Self::Rows(e) => write!(f, "application's table: {e}"),
             Self::InvalidInput(what) => f.write_str(what),
             Self::Bug(what) => write!(f, "bug in fieldseal, please report it: {what}"),
         }
@@ -164,6 +168,7 @@ impl std::error::Error for Error {
             Self::Provider(e) => e.source(),
             Self::Store(e) => e.source(),
             Self::Journal(e) => e.source(),
+            Self::Rows(e) => e.source(),
             _ => None,
         }
     }
@@ -184,6 +189,12 @@ impl From<StoreError> for Error {
 impl From<JournalError> for Error {
     fn from(e: JournalError) -> Self {
         Self::Journal(e)
+    }
+}
+
+impl From<RowsError> for Error {
+    fn from(e: RowsError) -> Self {
+        Self::Rows(e)
     }
 }
 

@@ -29,6 +29,8 @@ pub type ProviderError = PortError<ProviderErrorKind>;
 pub type StoreError = PortError<StoreErrorKind>;
 /// An [`ErasureJournal`](crate::journal::ErasureJournal)'s error.
 pub type JournalError = PortError<JournalErrorKind>;
+/// A [`RowSource`](crate::rows::RowSource)'s error.
+pub type RowsError = PortError<RowsErrorKind>;
 
 impl<K: PortErrorKind> PortError<K> {
     /// An error of this kind.
@@ -270,5 +272,59 @@ impl JournalError {
     /// The journal is set up wrongly, or was called wrongly; `what` says what to change.
     pub fn misconfigured(what: impl Into<Cow<'static, str>>) -> Self {
         Self::new(JournalErrorKind::Misconfigured).with_hint(what)
+    }
+}
+
+/// What can go wrong at a source of an application's rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum RowsErrorKind {
+    /// The table could not be reached, or was locked. A write that was under way may or may not have landed.
+    Unavailable,
+    /// The database refuses this caller.
+    Denied,
+    /// The table is not as it was said to be, or the source was called wrongly.
+    Misconfigured,
+    /// What the table holds is damaged.
+    Corrupt,
+}
+
+impl PortErrorKind for RowsErrorKind {
+    fn retry(self) -> Retry {
+        match self {
+            Self::Unavailable => Retry::Later,
+            _ => Retry::Never,
+        }
+    }
+
+    fn describe(self) -> &'static str {
+        match self {
+            Self::Unavailable => "not available",
+            Self::Denied => "access to the table was denied",
+            Self::Misconfigured => "not set up as it must be",
+            Self::Corrupt => "damaged",
+        }
+    }
+}
+
+impl RowsError {
+    /// The table could not be reached; a write that was under way may have landed.
+    pub fn unavailable(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self::new(RowsErrorKind::Unavailable).with_source(source)
+    }
+
+    /// The table is not as it was said to be, or the source was called wrongly; `what` says what to change.
+    pub fn misconfigured(what: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(RowsErrorKind::Misconfigured).with_hint(what)
+    }
+
+    /// What the table holds is damaged; `what` says how.
+    pub fn corrupt(what: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(RowsErrorKind::Corrupt).with_hint(what)
+    }
+
+    /// The source was asked for a column that it has not.
+    pub(crate) fn no_column(name: &str) -> Self {
+        Self::misconfigured(format!("there is no column {name:?}"))
     }
 }

@@ -1,0 +1,231 @@
+//! An application's rows, as cells: the port [`RowSource`], which bulk work goes through, and its adapters.
+//!
+//! Imports `error` and `bytes`; knows no other port, and nothing of what the cells hold.
+
+mod cell;
+mod memory;
+#[cfg(any(feature = "rows-sqlite", feature = "rows-postgres"))]
+mod sql;
+#[cfg(feature = "rows-sqlite")]
+mod sqlite;
+
+use std::fmt::{self, Debug};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+pub use crate::error::{RowsError, RowsErrorKind};
+pub use cell::{Cell, RowKey};
+pub use memory::MemoryRows;
+#[cfg(feature = "rows-sqlite")]
+#[cfg_attr(docsrs, doc(cfg(feature = "rows-sqlite")))]
+pub use sqlite::SqliteRows;
+
+/// One table of an application, or whatever else keeps its records: read page by page in the order of a key, changed by
+/// compare-and-swap.
+///
+/// The application reads and writes the same rows meanwhile. What it writes is never overwritten: a [`Swap`] that expects
+/// something else than what stands there changes nothing. An implementation passes `fieldseal::rows_suite!` (feature
+/// `test-util`).
+#[async_trait]
+pub trait RowSource: Debug + Send + Sync + 'static {
+    /// The names of the columns of a row, in the order of [`Row::cells`].
+    fn columns(&self) -> &[String];
+
+    /// Reads rows in the order of their keys, each as it is at one moment. A row that is there from before the first page
+    /// is asked for until after the last one is read; whether one is that comes or goes meanwhile is left open. A page that
+    /// has fewer rows than asked for is the last one.
+    ///
+    /// # Errors
+    /// [`RowsError`] if the table can't be reached, or isn't as it was said to be.
+    ///
+    /// # Cancel safety
+    /// Reads only.
+    async fn page(&self, page: &Page) -> Result<Vec<Row>, RowsError>;
+
+    /// Reads single rows again: one answer a key, in the order asked; `None` for a row that is gone.
+    ///
+    /// # Errors
+    /// Those of [`page`](Self::page).
+    ///
+    /// # Cancel safety
+    /// Reads only.
+    async fn load(&self, keys: &[RowKey]) -> Result<Vec<Option<Row>>, RowsError>;
+
+    /// Changes cells, each row's for itself: all that a [`Swap`] names if all of them stand as it expects, else none. Tells
+    /// which rows were changed, in the order asked. Durable when it returns. The rows of one call may share a transaction,
+    /// which holds no lock when the call is over.
+    ///
+    /// # Errors
+    /// [`RowsError`] of kind `Unavailable`: some of the rows may have been changed. Otherwise none was.
+    ///
+    /// # Cancel safety
+    /// A call that is dropped may have changed some of the rows.
+    async fn swap(&self, swaps: &[Swap]) -> Result<Vec<bool>, RowsError>;
+
+    /// About how many rows there are: for a progress bar.
+    ///
+    /// # Errors
+    /// Those of [`page`](Self::page).
+    ///
+    /// # Cancel safety
+    /// Reads only.
+    async fn count(&self) -> Result<u64, RowsError>;
+}
+
+/// What a source of rows is made for: a table, the columns that name a row, and those that are wanted of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Table {
+    /// Its name as the database knows it, without quotes: `customer`, `sales.customer`.
+    pub name: String,
+    /// The columns that name a row, as the primary key does: none is ever NULL, no two rows share them.
+    pub key: Vec<String>,
+    /// The columns to read and to change.
+    pub columns: Vec<String>,
+}
+
+impl Table {
+    /// A table, the columns that name a row, and the columns that are wanted of it.
+    pub fn new<K, C>(name: impl Into<String>, key: K, columns: C) -> Self
+    where
+        K: IntoIterator<Item: Into<String>>,
+        C: IntoIterator<Item: Into<String>>,
+    {
+        let all = |names: &mut dyn Iterator<Item = String>| names.collect();
+        Self {
+            name: name.into(),
+            key: all(&mut key.into_iter().map(Into::into)),
+            columns: all(&mut columns.into_iter().map(Into::into)),
+        }
+    }
+}
+
+/// Which rows are read.
+#[derive(Clone, Debug, PartialEq)]
+#[must_use]
+pub struct Page {
+    pub(crate) after: Option<RowKey>,
+    pub(crate) limit: usize,
+    pub(crate) only: Option<(String, Cell)>,
+}
+
+impl Page {
+    /// The most rows of one page.
+    pub const MAX_LIMIT: usize = 10_000;
+
+    /// The first `limit` rows; at least 1, at most [`MAX_LIMIT`](Self::MAX_LIMIT).
+    pub fn of(limit: usize) -> Self {
+        Self { after: None, limit: limit.clamp(1, Self::MAX_LIMIT), only: None }
+    }
+
+    /// Only those behind this one, which need not be there any more.
+    pub fn after(mut self, key: RowKey) -> Self {
+        self.after = Some(key);
+        self
+    }
+
+    /// Only those of which this column holds this. Without an index on the column the whole table is searched.
+    pub fn only(mut self, column: impl Into<String>, cell: Cell) -> Self {
+        self.only = Some((column.into(), cell));
+        self
+    }
+}
+
+/// A row as it was read.
+#[derive(Clone, Debug, PartialEq)]
+#[expect(clippy::exhaustive_structs, reason = "adapters make them")]
+pub struct Row {
+    /// What names it.
+    pub key: RowKey,
+    /// Its cells, in the order of [`RowSource::columns`].
+    pub cells: Vec<Cell>,
+}
+
+/// Cells of one row that change together, or not at all.
+#[derive(Clone, PartialEq)]
+#[must_use]
+pub struct Swap {
+    pub(crate) key: RowKey,
+    pub(crate) cells: Vec<CellSwap>,
+}
+
+/// What one cell must hold, and what it is to hold.
+#[derive(Clone, PartialEq)]
+pub(crate) struct CellSwap {
+    /// Where its column stands among [`RowSource::columns`].
+    pub(crate) column: usize,
+    pub(crate) expected: Cell,
+    /// None where the cell stays as it is.
+    pub(crate) new: Option<Cell>,
+}
+
+impl Swap {
+    /// Nothing yet, of this row.
+    pub fn of(key: RowKey) -> Self {
+        Self { key, cells: Vec::new() }
+    }
+
+    /// This cell (the place of its column among [`RowSource::columns`]) becomes `new` if it is `expected`.
+    pub fn cell(mut self, column: usize, expected: Cell, new: Cell) -> Self {
+        self.cells.push(CellSwap { column, expected, new: Some(new) });
+        self
+    }
+
+    /// This cell stays; if it isn't `expected`, nothing of the row changes.
+    pub fn guard(mut self, column: usize, expected: Cell) -> Self {
+        self.cells.push(CellSwap { column, expected, new: None });
+        self
+    }
+
+    /// The row's key.
+    pub fn key(&self) -> &RowKey {
+        &self.key
+    }
+
+    /// For each cell: its column's place, what it must hold, and what it becomes, if it changes.
+    pub fn cells(&self) -> impl ExactSizeIterator<Item = (usize, &Cell, Option<&Cell>)> {
+        self.cells.iter().map(|cell| (cell.column, &cell.expected, cell.new.as_ref()))
+    }
+
+    /// Whether it would change anything.
+    pub(crate) fn changes(&self) -> bool {
+        self.cells.iter().any(|cell| cell.new.is_some())
+    }
+}
+
+/// Opaque: cells may hold plaintext.
+impl fmt::Debug for Swap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Swap({} cells)", self.cells.len())
+    }
+}
+
+macro_rules! forward {
+    ($($pointer:ident)*) => {$(
+        #[async_trait]
+        #[deny(clippy::missing_trait_methods)]
+        impl<S: RowSource + ?Sized> RowSource for $pointer<S> {
+            fn columns(&self) -> &[String] {
+                (**self).columns()
+            }
+
+            async fn page(&self, page: &Page) -> Result<Vec<Row>, RowsError> {
+                (**self).page(page).await
+            }
+
+            async fn load(&self, keys: &[RowKey]) -> Result<Vec<Option<Row>>, RowsError> {
+                (**self).load(keys).await
+            }
+
+            async fn swap(&self, swaps: &[Swap]) -> Result<Vec<bool>, RowsError> {
+                (**self).swap(swaps).await
+            }
+
+            async fn count(&self) -> Result<u64, RowsError> {
+                (**self).count().await
+            }
+        }
+    )*};
+}
+forward!(Arc Box);

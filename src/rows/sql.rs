@@ -1,0 +1,73 @@
+//! What the SQL adapters have in common: names in quotes, and what a table must be to be gone through.
+
+use super::{RowKey, RowsError, Table};
+
+/// A column's name in quotes, so that any name is only a name.
+pub(super) fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+/// A table's name in quotes: `sales.customer` is the table `customer` of the schema `sales`.
+pub(super) fn quoted_table(name: &str) -> String {
+    name.split('.').map(quoted).collect::<Vec<_>>().join(".")
+}
+
+/// Refuses what no statement can be made of.
+pub(super) fn check(table: &Table) -> Result<(), RowsError> {
+    let names = table.name.split('.').chain(table.key.iter().chain(&table.columns).map(String::as_str));
+    if names.into_iter().any(|name| name.is_empty() || name.contains('\0')) {
+        return Err(RowsError::misconfigured("a name of a table or column is empty, or holds a zero byte"));
+    }
+    if table.key.is_empty() {
+        return Err(RowsError::misconfigured("a table is gone through in the order of its key: name its columns"));
+    }
+    for (at, name) in table.columns.iter().enumerate() {
+        if table.columns.iter().take(at).any(|earlier| earlier == name) {
+            return Err(RowsError::misconfigured(format!("the column {name:?} is named twice")));
+        }
+    }
+    Ok(())
+}
+
+/// A key that has as many cells as the table's key has columns, none of them NULL.
+pub(super) fn check_key(key: &RowKey, columns: usize) -> Result<(), RowsError> {
+    if key.cells().len() != columns {
+        return Err(RowsError::misconfigured("a row's key has another number of columns: is it of another table?"));
+    }
+    if key.cells().iter().any(super::Cell::is_null) {
+        return Err(RowsError::misconfigured(
+            "a key column holds NULL, so it names no row: take the primary key, or a unique key without NULL",
+        ));
+    }
+    Ok(())
+}
+
+/// What is wrong if more than one row has a key.
+pub(super) fn not_unique() -> RowsError {
+    RowsError::misconfigured("several rows have the same key, so it names none: take the primary key, or a unique key")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_stays_a_name() {
+        assert_eq!(quoted("a\"; DROP TABLE b; --"), "\"a\"\"; DROP TABLE b; --\"");
+        assert_eq!(quoted_table("sales.customer"), "\"sales\".\"customer\"");
+    }
+
+    #[test]
+    fn what_no_statement_can_be_made_of_is_refused() {
+        assert!(check(&Table::new("t", ["id"], ["a"])).is_ok());
+        for table in [
+            Table::new("", ["id"], ["a"]),
+            Table::new("s.", ["id"], ["a"]),
+            Table::new("t", [""; 0], ["a"]),
+            Table::new("t", ["id"], ["a", "a"]),
+            Table::new("t", ["id"], ["a\0"]),
+        ] {
+            assert!(check(&table).is_err(), "{table:?}");
+        }
+    }
+}

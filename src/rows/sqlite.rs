@@ -1,0 +1,254 @@
+//! [`SqliteRows`]: a table of an SQLite database, through the application's pool.
+
+use async_trait::async_trait;
+use sqlx::query::Query;
+use sqlx::sqlite::{SqliteArguments, SqlitePool, SqliteRow};
+use sqlx::{AssertSqlSafe, Row as _, Sqlite, SqliteConnection, TypeInfo as _, ValueRef as _};
+use zeroize::Zeroizing;
+
+use super::sql::{check, check_key, not_unique, quoted, quoted_table};
+use super::{Cell, Page, Row, RowKey, RowSource, RowsError, RowsErrorKind, Swap, Table};
+
+/// A table of an SQLite database.
+///
+/// A [`swap`](RowSource::swap) is one transaction of as many rows as it is given, and waits for other writers as long as the
+/// pool's `busy_timeout` says (5 seconds unless said otherwise).
+#[derive(Clone, Debug)]
+pub struct SqliteRows {
+    pool: SqlitePool,
+    table: Table,
+    /// `"id", "line", "email", ..`: the key's columns, then the others.
+    select: String,
+    name: String,
+}
+
+impl SqliteRows {
+    /// A table of the application's database; that it is there, with these columns, is looked at now.
+    ///
+    /// # Errors
+    /// [`RowsError`] of kind `Misconfigured` if the table or a column isn't there; `Unavailable`.
+    ///
+    /// # Cancel safety
+    /// Reads only.
+    pub async fn new(pool: SqlitePool, table: Table) -> Result<Self, RowsError> {
+        check(&table)?;
+        let name = quoted_table(&table.name);
+        let there = there(&pool, &table.name).await?;
+        // Else SQLite takes a name in quotes that is no column for a text.
+        let missing = |name: &&String| !there.iter().any(|column| column.eq_ignore_ascii_case(name));
+        if let Some(name) = table.key.iter().chain(&table.columns).find(missing) {
+            return Err(RowsError::no_column(name));
+        }
+        let select = table.key.iter().chain(&table.columns).map(|c| quoted(c)).collect::<Vec<_>>().join(", ");
+        Ok(Self { pool, table, select, name })
+    }
+
+    /// Adds columns that are not there yet, to hold sealed values: `BLOB`, or `TEXT` for the text form. The table is only
+    /// told of them, its rows are not written. Gives those that were added.
+    ///
+    /// # Errors
+    /// [`RowsError`] of kind `Misconfigured` if the table isn't there; `Unavailable`.
+    ///
+    /// # Cancel safety
+    /// Can be called again.
+    pub async fn add_columns(
+        pool: &SqlitePool,
+        table: &str,
+        columns: &[(String, bool)],
+    ) -> Result<Vec<String>, RowsError> {
+        let mut added = Vec::new();
+        for (column, is_text) in columns {
+            if there(pool, table).await?.iter().any(|name| name.eq_ignore_ascii_case(column)) {
+                continue;
+            }
+            let ty = if *is_text { "TEXT" } else { "BLOB" };
+            let add = format!("ALTER TABLE {} ADD COLUMN {} {ty}", quoted_table(table), quoted(column));
+            sqlx::query(AssertSqlSafe(add)).execute(pool).await.map_err(failed)?;
+            added.push(column.clone());
+        }
+        Ok(added)
+    }
+
+    fn row(&self, row: &SqliteRow) -> Result<Row, RowsError> {
+        let keys = self.table.key.len();
+        let mut cells = (0..keys + self.table.columns.len()).map(|at| cell(row, at)).collect::<Result<Vec<_>, _>>()?;
+        let rest = cells.split_off(keys);
+        let key = RowKey::new(cells);
+        check_key(&key, keys)?;
+        Ok(Row { key, cells: rest })
+    }
+
+    /// `"id" = ? AND "line" = ?`
+    fn is_key(&self) -> String {
+        self.table.key.iter().map(|c| format!("{} = ?", quoted(c))).collect::<Vec<_>>().join(" AND ")
+    }
+
+    async fn swap_one(&self, connection: &mut SqliteConnection, swap: &Swap) -> Result<bool, RowsError> {
+        check_key(swap.key(), self.table.key.len())?;
+        let (mut set, mut guard) = (Vec::new(), Vec::new());
+        for (at, _, new) in swap.cells() {
+            let column = self.table.columns.get(at).ok_or_else(|| RowsError::no_column("?"))?;
+            if new.is_some() {
+                set.push(format!("{} = ?", quoted(column)));
+            }
+            guard.push(format!(" AND {} IS ?", quoted(column)));
+        }
+        if set.is_empty() {
+            return Err(RowsError::misconfigured("a swap that changes nothing"));
+        }
+        let sql = format!("UPDATE {} SET {} WHERE {}{}", self.name, set.join(", "), self.is_key(), guard.concat());
+        let mut query = sqlx::query(AssertSqlSafe(sql));
+        for new in swap.cells().filter_map(|(_, _, new)| new) {
+            query = bind(query, new);
+        }
+        for cell in swap.key().cells() {
+            query = bind(query, cell);
+        }
+        for (_, expected, _) in swap.cells() {
+            query = bind(query, expected);
+        }
+        match query.execute(connection).await.map_err(failed)?.rows_affected() {
+            0 => Ok(false),
+            1 => Ok(true),
+            _ => Err(not_unique()),
+        }
+    }
+}
+
+#[async_trait]
+impl RowSource for SqliteRows {
+    fn columns(&self) -> &[String] {
+        &self.table.columns
+    }
+
+    async fn page(&self, page: &Page) -> Result<Vec<Row>, RowsError> {
+        let mut conditions = Vec::new();
+        let keys = self.table.key.iter().map(|c| quoted(c)).collect::<Vec<_>>().join(", ");
+        if let Some(after) = &page.after {
+            check_key(after, self.table.key.len())?;
+            let marks = vec!["?"; self.table.key.len()].join(", ");
+            conditions.push(format!("({keys}) > ({marks})"));
+        }
+        if let Some((column, _)) = &page.only {
+            if !self.table.columns.contains(column) {
+                return Err(RowsError::no_column(column));
+            }
+            conditions.push(format!("{} IS ?", quoted(column)));
+        }
+        let only = if conditions.is_empty() { String::new() } else { format!(" WHERE {}", conditions.join(" AND ")) };
+        let sql = format!("SELECT {} FROM {}{only} ORDER BY {keys} LIMIT ?", self.select, self.name);
+        let mut query = sqlx::query(AssertSqlSafe(sql));
+        for cell in page.after.iter().flat_map(|after| after.cells()).chain(page.only.iter().map(|(_, cell)| cell)) {
+            query = bind(query, cell);
+        }
+        let limit = i64::try_from(page.limit).unwrap_or(i64::MAX);
+        let rows = query.bind(limit).fetch_all(&self.pool).await.map_err(failed)?;
+        rows.iter().map(|row| self.row(row)).collect()
+    }
+
+    async fn load(&self, keys: &[RowKey]) -> Result<Vec<Option<Row>>, RowsError> {
+        let sql = format!("SELECT {} FROM {} WHERE {}", self.select, self.name, self.is_key());
+        let mut connection = self.pool.acquire().await.map_err(failed)?;
+        let mut loaded = Vec::with_capacity(keys.len());
+        for key in keys {
+            check_key(key, self.table.key.len())?;
+            let query = key.cells().iter().fold(sqlx::query(AssertSqlSafe(sql.clone())), bind);
+            let row = query.fetch_optional(&mut *connection).await.map_err(failed)?;
+            loaded.push(row.as_ref().map(|row| self.row(row)).transpose()?);
+        }
+        Ok(loaded)
+    }
+
+    async fn swap(&self, swaps: &[Swap]) -> Result<Vec<bool>, RowsError> {
+        if swaps.is_empty() {
+            return Ok(Vec::new());
+        }
+        // As a writer from the start: a reader that becomes one can't wait for its turn.
+        let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await.map_err(failed)?;
+        let mut swapped = Vec::with_capacity(swaps.len());
+        for swap in swaps {
+            swapped.push(self.swap_one(&mut transaction, swap).await?);
+        }
+        transaction.commit().await.map_err(failed)?;
+        Ok(swapped)
+    }
+
+    async fn count(&self) -> Result<u64, RowsError> {
+        let sql = format!("SELECT count(*) FROM {}", self.name);
+        let count: i64 = sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(&self.pool).await.map_err(failed)?;
+        Ok(u64::try_from(count).unwrap_or_default())
+    }
+}
+
+/// The columns of a table.
+async fn there(pool: &SqlitePool, table: &str) -> Result<Vec<String>, RowsError> {
+    let (schema, name) = table.rsplit_once('.').unwrap_or(("main", table));
+    let columns: Vec<String> = sqlx::query_scalar("SELECT name FROM pragma_table_info(?, ?)")
+        .bind(name.to_owned())
+        .bind(schema.to_owned())
+        .fetch_all(pool)
+        .await
+        .map_err(failed)?;
+    if columns.is_empty() {
+        return Err(RowsError::misconfigured(format!("there is no table {table:?} in the SQLite database")));
+    }
+    Ok(columns)
+}
+
+type SqliteQuery<'q> = Query<'q, Sqlite, SqliteArguments>;
+
+fn bind<'q>(query: SqliteQuery<'q>, cell: &Cell) -> SqliteQuery<'q> {
+    match cell {
+        Cell::Null => query.bind(None::<i64>),
+        Cell::Bool(b) => query.bind(*b),
+        Cell::Integer(n) => query.bind(*n),
+        Cell::Real(n) => query.bind(*n),
+        Cell::Text(text) => query.bind(String::clone(text)),
+        Cell::Bytes(bytes) => query.bind(Vec::clone(bytes)),
+    }
+}
+
+/// By the type that the value has, whatever the column's: SQLite's columns hold values of any.
+fn cell(row: &SqliteRow, at: usize) -> Result<Cell, RowsError> {
+    let value = row.try_get_raw(at).map_err(failed)?;
+    if value.is_null() {
+        return Ok(Cell::Null);
+    }
+    let ty = value.type_info();
+    Ok(match ty.name() {
+        "INTEGER" | "BOOLEAN" => Cell::Integer(row.try_get_unchecked(at).map_err(failed)?),
+        "REAL" => Cell::Real(row.try_get_unchecked(at).map_err(failed)?),
+        "TEXT" | "DATE" | "TIME" | "DATETIME" => {
+            let bytes: Vec<u8> = row.try_get_unchecked(at).map_err(failed)?;
+            match String::from_utf8(bytes) {
+                Ok(text) => Cell::text(text),
+                Err(e) => Cell::bytes(e.into_bytes()), // no text: whoever takes it for one says so
+            }
+        }
+        _ => Cell::Bytes(Zeroizing::new(row.try_get_unchecked(at).map_err(failed)?)),
+    })
+}
+
+/// Whose fault it is. No message of SQLite's holds a value that was bound, so the source may be kept.
+fn failed(error: sqlx::Error) -> RowsError {
+    let extended: Option<u32> = error.as_database_error().and_then(|e| e.code()).and_then(|code| code.parse().ok());
+    let (kind, hint) = match extended.map(|code| code & 0xff) {
+        Some(1 | 20) => {
+            (RowsErrorKind::Misconfigured, "SQLite refuses the statement: are table and columns as mapped?")
+        }
+        Some(19) => (RowsErrorKind::Misconfigured, "a constraint or trigger of the table refuses the change"),
+        Some(8) => (RowsErrorKind::Denied, "the SQLite database can't be written"),
+        Some(3 | 14 | 23) => (RowsErrorKind::Denied, "the SQLite database can't be opened, or not in this way"),
+        Some(11 | 26) => (RowsErrorKind::Corrupt, "the SQLite database"),
+        Some(13) => (RowsErrorKind::Unavailable, "the disk is full: make room"),
+        Some(5 | 6) => (RowsErrorKind::Unavailable, "another writer holds the SQLite database for long"),
+        _ => match &error {
+            sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) => {
+                (RowsErrorKind::Corrupt, "a value in the table")
+            }
+            sqlx::Error::Configuration(_) => (RowsErrorKind::Misconfigured, "the SQLite pool"),
+            _ => (RowsErrorKind::Unavailable, "the SQLite database"),
+        },
+    };
+    RowsError::new(kind).with_hint(hint).with_source(error)
+}
