@@ -9,6 +9,17 @@ use crate::id::{Purpose, TenantId};
 use crate::keys::slot::{KeyVersion, PurposeSlot, SubjectSlot};
 use crate::keys::{DataKeyPlace, Tag, UsableKey, unwrap_data_key};
 
+/// How a key that is held stands among those of its purpose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct HeldKey {
+    /// To the one to seal under now: `Less` is older.
+    pub(crate) order: Ordering,
+    pub(crate) line: u32,
+    pub(crate) version: u32,
+    /// Whether the purpose has no other.
+    pub(crate) is_only: bool,
+}
+
 /// The data keys of every purpose that the subject has or had.
 #[derive(Debug)]
 pub(crate) struct KeyRing {
@@ -18,6 +29,7 @@ pub(crate) struct KeyRing {
 #[derive(Debug)]
 struct PurposeKeys {
     name: Purpose,
+    line: u32,
     /// When its last destroyed line was destroyed.
     erased_at: Option<Timestamp>,
     destroyed: Box<[KeyId]>,
@@ -27,9 +39,13 @@ struct PurposeKeys {
 
 #[derive(Debug)]
 struct DataKey {
-    seal_from: Option<Timestamp>,
+    version: u32,
+    /// [`NEVER`] while it isn't known.
+    seal_from: Timestamp,
     key: UsableKey,
 }
+
+const NEVER: Timestamp = Timestamp::from_millis(u64::MAX);
 
 impl KeyRing {
     /// Unwraps every key of a slot. `known` shares the names of purposes that the caller keeps anyway.
@@ -46,7 +62,8 @@ impl KeyRing {
                 DataKeyPlace { tenant, tag, purpose: &purpose.name, line: purpose.line, version: version.number };
             let kek = kek.ok_or(Error::Bug("a slot with keys and no epoch"))?;
             Ok(DataKey {
-                seal_from: version.seal_from,
+                version: version.number,
+                seal_from: version.seal_from.unwrap_or(NEVER),
                 key: unwrap_data_key(kek, &place, &version.key_id, &version.wrapped)?,
             })
         };
@@ -56,6 +73,7 @@ impl KeyRing {
             .map(|purpose| {
                 Ok(PurposeKeys {
                     name: share(&purpose.name),
+                    line: purpose.line,
                     erased_at: purpose.erased_at,
                     destroyed: purpose.destroyed.as_slice().into(),
                     keys: purpose.versions.iter().map(|v| unwrap(purpose, v)).collect::<Result<_>>()?,
@@ -71,12 +89,14 @@ impl KeyRing {
         let epoch = Timestamp::from_millis(1);
         let purpose = |(name, keys): (Purpose, Option<Vec<crate::keys::KeyMaterial>>)| PurposeKeys {
             name,
+            line: 1,
             erased_at: keys.is_none().then_some(epoch),
             destroyed: Box::default(),
             keys: keys
                 .unwrap_or_default()
                 .iter()
-                .map(|key| DataKey { seal_from: Some(epoch), key: UsableKey::derive(key) })
+                .zip(1..)
+                .map(|(key, version)| DataKey { version, seal_from: epoch, key: UsableKey::derive(key) })
                 .collect(),
         };
         Self { purposes: purposes.into_iter().map(purpose).collect() }
@@ -94,9 +114,14 @@ impl KeyRing {
         self.held(purpose, id).map(|held| held.key)
     }
 
-    /// How the key that an envelope names stands to the one to seal under now: `Less` is older.
-    pub(crate) fn standing(&self, purpose: &str, id: &KeyId, now: Timestamp) -> Result<Ordering, NotHeld> {
-        self.held(purpose, id).map(|held| held.at.cmp(&held.purpose.current(now)))
+    /// How the key that an envelope names stands.
+    pub(crate) fn standing(&self, purpose: &str, id: &KeyId, now: Timestamp) -> Result<HeldKey, NotHeld> {
+        self.held(purpose, id).map(|held| HeldKey {
+            order: held.at.cmp(&held.purpose.current(now)),
+            line: held.purpose.line,
+            version: held.version,
+            is_only: held.purpose.keys.len() == 1,
+        })
     }
 
     /// The purpose of the key that an envelope names.
@@ -156,12 +181,13 @@ impl PurposeKeys {
 
     /// Where the key to seal under now stands: the newest version whose time has come, else the oldest.
     fn current(&self, now: Timestamp) -> usize {
-        self.keys.iter().rposition(|k| k.seal_from.is_some_and(|from| from <= now)).unwrap_or_default()
+        self.keys.iter().rposition(|k| k.seal_from <= now).unwrap_or_default()
     }
 
     fn held(&self, id: &KeyId) -> Option<Held<'_>> {
         let mut keys = self.keys.iter().enumerate();
-        keys.find(|(_, k)| k.key.id().is(id)).map(|(at, k)| Held { purpose: self, at, key: &k.key })
+        let (at, DataKey { version, key, .. }) = keys.find(|(_, k)| k.key.id().is(id))?;
+        Some(Held { purpose: self, at, version: *version, key })
     }
 }
 
@@ -170,6 +196,7 @@ struct Held<'r> {
     purpose: &'r PurposeKeys,
     /// Where it stands among the purpose's keys.
     at: usize,
+    version: u32,
     key: &'r UsableKey,
 }
 

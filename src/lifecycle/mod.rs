@@ -9,6 +9,7 @@ mod receipt;
 #[cfg(feature = "serde")]
 mod receipt_json;
 mod retain;
+mod retire;
 mod rewrap;
 mod rotate;
 mod tenant;
@@ -17,6 +18,7 @@ pub use epoch::Retirement;
 pub use erase::ErasureRequest;
 pub use receipt::{ErasedPurpose, ErasureReceipt, ErasureStatus, KeyEnd, MasterKeyEnd, ReceiptResidue, UndoneReason};
 pub use retain::Swept;
+pub use retire::{RetiredVersions, Unnamed};
 pub use rewrap::RewrapPage;
 
 pub use crate::vault::Replayed;

@@ -9,6 +9,7 @@ use crate::envelope::frame::Frame;
 use crate::envelope::header::Envelope;
 use crate::error::Result;
 use crate::id::RecordIds;
+use crate::keys::ring::{HeldKey, NotHeld};
 
 /// Lives in one resealing call. It judges and seals as of one moment, so what it moved needs no move as of then.
 #[derive(Debug)]
@@ -41,6 +42,11 @@ impl<'k> Resealer<'k> {
         self.sealer()?.seal(purpose, field, frame).map(Some)
     }
 
+    /// Whose keys they are.
+    pub(crate) fn keys(&self) -> &'k SubjectKeys {
+        self.opener.place().0
+    }
+
     /// Seals other fields of the same record under the same draw.
     pub(crate) fn sealer(&mut self) -> Result<&mut Sealer<'k>> {
         let sealer = match self.sealer.take() {
@@ -66,11 +72,17 @@ impl SubjectKeys {
         self.is_stale(purpose, &envelope, now)
     }
 
+    /// How the key that an envelope names stands among the purpose's, or why none of them is it.
+    pub(crate) fn standing(&self, purpose: &str, envelope: &Envelope<'_>) -> Result<Result<HeldKey, NotHeld>> {
+        let (ring, now) = self.ring()?;
+        Ok(ring.standing(purpose, &envelope.key_id, now))
+    }
+
     /// A value under a newer key than the current one is left there: it was sealed by a clock that is ahead of this one, and
     /// a move back would have to be undone.
     fn is_stale(&self, purpose: &str, envelope: &Envelope<'_>, now: Timestamp) -> Result<bool> {
-        let standing = self.inner.ring.standing(purpose, &envelope.key_id, now).map_err(|why| self.not_held(why))?;
-        Ok(match standing {
+        let held = self.inner.ring.standing(purpose, &envelope.key_id, now).map_err(|why| self.not_held(why))?;
+        Ok(match held.order {
             Ordering::Less => true,
             Ordering::Equal => envelope.suite != self.inner.policy.suite,
             Ordering::Greater => false,

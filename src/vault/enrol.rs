@@ -1,5 +1,7 @@
 //! Enrolling subjects: [`Enrolment`] says how; and what that makes of a slot.
 
+use std::collections::HashMap;
+
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 
 use super::ATTEMPTS;
@@ -93,6 +95,12 @@ impl Tenant {
     /// That of [`enroll`](Self::enroll).
     pub async fn enroll_all(&self, subjects: &[impl HasSubject + Sync]) -> Result<KeyPage> {
         let mut page = self.find(distinct(subjects)?).await?;
+        self.enroll_lacking(&mut page).await?;
+        Ok(KeyPage::new(page))
+    }
+
+    /// Enrolls those of a page who lack keys for a purpose of the vault.
+    pub(super) async fn enroll_lacking(&self, page: &mut HashMap<SubjectId, Found>) -> Result<()> {
         let lacking = page.iter().filter(|(_, found)| match found {
             Found::Keys(keys) => !keys.know_all(&self.vault.0.purposes),
             Found::Unknown => true,
@@ -106,7 +114,7 @@ impl Tenant {
         let futures: Vec<_> = lacking.into_iter().map(enroll).collect();
         let enrolled: Vec<_> = stream::iter(futures).buffer_unordered(WRITES_AT_ONCE).try_collect().await?;
         page.extend(enrolled);
-        Ok(KeyPage::new(page))
+        Ok(())
     }
 
     async fn enroll_subject(&self, subject: SubjectId, enrolment: &Enrolment) -> Result<SubjectKeys> {

@@ -117,6 +117,25 @@ impl Tenant {
         take(found, &tag).into_keys().map(|keys| keys.refreshed_since(&asked))
     }
 
+    /// [`keys_of`](Self::keys_of), past the cache and past reads that are under way: what they don't hold is nobody's. One
+    /// store read; not limited like [`refresh`](Self::refresh), which is for requests. With `enroll`, whoever lacks keys for
+    /// a purpose gets them.
+    pub(crate) async fn keys_read_now(&self, subjects: &[SubjectId], enroll: bool) -> Result<KeyPage> {
+        let subjects = distinct(subjects)?;
+        let mut found = match self.part.state(&self.vault.0).await? {
+            Some(state) => {
+                let wanted: HashMap<_, _> = subjects.into_iter().map(|s| (state.root.tag(self.id(), &s), s)).collect();
+                let mut read = self.read(wanted.clone(), Reason::Refresh).await?;
+                wanted.into_iter().map(|(tag, s)| (s, read.remove(&tag).unwrap_or(Found::Unknown))).collect()
+            }
+            None => subjects.into_iter().map(|subject| (subject, Found::Unknown)).collect(),
+        };
+        if enroll {
+            self.enroll_lacking(&mut found).await?;
+        }
+        Ok(KeyPage::new(found))
+    }
+
     /// The tag of a subject of a tenant that is there: asking makes none.
     pub(crate) async fn known_tag(&self, subject: &SubjectId) -> Result<Tag> {
         let state = self.part.state(&self.vault.0).await?.ok_or(Error::SubjectUnknown)?;

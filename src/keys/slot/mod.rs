@@ -9,7 +9,7 @@ mod vault;
 use std::fmt;
 use std::num::NonZeroU32;
 
-pub(crate) use subject::{KeyVersion, MAX_PURPOSES, PurposeSlot, SubjectSlot};
+pub(crate) use subject::{KeyVersion, MAX_DESTROYED, MAX_PURPOSES, PurposeSlot, SubjectSlot};
 #[cfg(test)]
 pub(crate) use tenant::WrappedIndexKey;
 pub(crate) use tenant::{MAX_EPOCHS, TenantSlot};

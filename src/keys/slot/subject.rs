@@ -47,7 +47,7 @@ pub(crate) struct PurposeSlot {
     pub(crate) since: Epoch,
     /// When the last of its lines that was destroyed was destroyed.
     pub(crate) erased_at: Option<Timestamp>,
-    /// The ids of the keys that were destroyed, of this line and the ones before.
+    /// The ids of the keys that were destroyed, by erasures and by retirement, of this line and the ones before.
     pub(crate) destroyed: Vec<KeyId>,
     /// By number, in ascending order; none where the line is destroyed.
     pub(crate) versions: Vec<KeyVersion>,
@@ -192,7 +192,6 @@ impl SubjectSlot {
                 && p.versions.is_sorted_by(|a, b| a.number < b.number)
                 && p.versions.iter().all(|v| v.number > 0)
                 && (p.is_live() || p.erased_at.is_some())
-                && (p.destroyed.is_empty() || p.erased_at.is_some())
         };
         !self.purposes.is_empty()
             && self.purposes.is_sorted_by(|a, b| a.name < b.name)
