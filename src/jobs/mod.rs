@@ -1,1 +1,60 @@
-//! jobs
+//! Bulk work on an application's own tables, while the application reads and writes them: resealing, adopting plaintext,
+//! taking a census of the keys in use, revealing what is held of a person. One job a file; `docs/jobs.md` tells the whole.
+//!
+//! Imports `record`, `rows`, `vault` and `lifecycle`, and what those import.
+//!
+//! A job goes through a table page by page and changes cells by compare-and-swap: what the application writes meanwhile is
+//! seen and dealt with, never overwritten. It tells an [`Observer`] of each page; the [`Checkpoint`] that comes with it is
+//! where the job goes on after a crash. Several pages are worked on at once ([`JobOptions::workers`]), and several processes
+//! can share a table ([`Part`]).
+//!
+//! ```
+//! use fieldseal::jobs::{self, FieldMap, IdColumn, JobOptions, Silent, TableMap};
+//! use fieldseal::rows::{Cell, MemoryRows, RowKey};
+//! # use fieldseal::provider::LocalKeyring;
+//! # use fieldseal::store::MemoryStore;
+//! # use fieldseal::{FieldContext, Vault};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> fieldseal::Result<()> {
+//! # let vault = Vault::builder(LocalKeyring::ephemeral()?, MemoryStore::new()).without_journal().build().await?;
+//! # let customers = vault.default_tenant();
+//! let map = TableMap::new("customer", ["id"], "customer", IdColumn::integer("id"))
+//!     .ids([IdColumn::integer("id")])
+//!     .field(FieldMap::new("email"));
+//! let rows = MemoryRows::new(map.table().columns); // SqliteRows, PostgresRows: the application's own pool
+//! # let email = customers.enroll(&17).await?.seal_bytes(b"ada@example.com", &FieldContext::new("customer", "email", &17)?)?;
+//! # rows.put(RowKey::new(vec![Cell::Integer(17)]), vec![Cell::Integer(17), Cell::bytes(email)])?;
+//!
+//! customers.rotate_now(&17).await?; // a new key: what was sealed before is under an older one
+//! let tally = jobs::reseal(&vault, &map, &rows, &JobOptions::new(), &mut Silent).await?;
+//! assert_eq!((tally.rows, tally.changed), (1, 1));
+//! # Ok(())
+//! # }
+//! ```
+
+mod adopt;
+mod census;
+mod checkpoint;
+mod form;
+mod map;
+mod options;
+mod page;
+mod reseal;
+#[cfg(feature = "serde")]
+mod reveal;
+mod run;
+mod tally;
+
+pub use adopt::{Adoption, adopt};
+pub use census::{Census, KeyUse, VersionCount, census};
+pub use checkpoint::Checkpoint;
+pub use form::{Form, ValueType};
+pub use map::{FieldMap, IdColumn, TableMap};
+pub use options::{JobOptions, Part};
+pub use reseal::reseal;
+#[cfg(feature = "serde")]
+#[cfg_attr(docsrs, doc(cfg(feature = "serde")))]
+pub use reveal::{Line, reveal_subject, reveal_table};
+pub use run::{Observer, PageDone, Silent};
+pub use tally::{Tally, Trouble, TroubleKind};

@@ -1,0 +1,432 @@
+//! The census: which keys the sealed values of the application's tables still name, and which of those nobody has any more.
+
+use std::collections::BTreeMap;
+use std::fmt::{self, Write as _};
+use std::str::FromStr;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use base64ct::{Base64UrlUnpadded, Encoding as _};
+
+use super::checkpoint::Checkpoint;
+use super::map::{Bound, TableMap, cell};
+use super::options::JobOptions;
+use super::page::{Holder, RowJob, Verdict};
+use super::run::{Observer, PageDone, run};
+use super::tally::{Tally, TroubleKind};
+use crate::clock::Timestamp;
+use crate::crypto::mac;
+use crate::envelope::KeyId;
+use crate::envelope::header::Envelope;
+use crate::error::{Error, Result};
+use crate::keys::ring::{HeldKey, NotHeld};
+use crate::lifecycle::Unnamed;
+use crate::rows::{Row, RowSource};
+use crate::vault::Vault;
+
+/// Which keys the sealed values of the application's tables name.
+///
+/// Displays as text, which [`FromStr`] reads: keep it from time to time, replaced as a whole, and [`census`] goes on from
+/// there. It holds key ids and the cursor, so keep it as you keep ids of persons.
+///
+/// It takes about 60 bytes in memory for each key that is not the only one of its subject and purpose, and for each that
+/// nobody has; the others are only counted.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Census {
+    started_at: Timestamp,
+    tables: Vec<Checkpoint>,
+    versions: BTreeMap<Version, Count>,
+    /// Every key that may be retired some time, or is nobody's: how many rows name it, and whether it is held.
+    keys: BTreeMap<KeyId, (u64, bool)>,
+}
+
+/// How a key that is named stands to its subject's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum KeyUse {
+    /// It seals for its purpose now.
+    Current,
+    /// It did before: what names it is to be resealed.
+    Older,
+    /// It will, once its time has come.
+    Newer,
+    /// It was destroyed by an erasure, or is to be by one that is scheduled.
+    Destroyed,
+    /// Nobody has it: a restore of the key store lost it.
+    NotHeld,
+}
+
+/// Keys of one version of one purpose, over all subjects.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct VersionCount {
+    /// The purpose of the fields that name them.
+    pub purpose: String,
+    /// How they stand.
+    pub usage: KeyUse,
+    /// Line and version of the keys; none where nobody has them any more.
+    pub version: Option<(u32, u32)>,
+    /// Cells that name one of them.
+    pub cells: u64,
+    /// Rows that name one of them.
+    pub rows: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Version {
+    purpose: String,
+    usage: KeyUse,
+    version: Option<(u32, u32)>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Count {
+    cells: u64,
+    rows: u64,
+}
+
+/// Takes a census of a table, or goes on with one that was interrupted. Reads only, the rows and the subjects' keys.
+///
+/// One census may count several tables, one after the other; [`Census::unnamed`] asks which were counted to the end. The
+/// census is consistent without standing still: a value that is resealed meanwhile is counted once, under the key that it
+/// had when its row was read.
+///
+/// # Errors
+/// Those of [`reseal`](super::reseal()). `options.from` is not looked at: the census knows where it is.
+///
+/// # Cancel safety
+/// Reads only. The census is as far as the pages that it told of.
+pub async fn census(
+    vault: &Vault,
+    map: &TableMap,
+    rows: &dyn RowSource,
+    census: &mut Census,
+    options: &JobOptions,
+    observer: &mut dyn Observer<Census>,
+) -> Result<Tally> {
+    let (fingerprint, part) = (map.fingerprint(), options.part);
+    let is_this = |c: &Checkpoint| c.map == fingerprint && c.part == part;
+    let at = census.tables.iter().position(is_this).unwrap_or_else(|| {
+        census.tables.push(Checkpoint::start(NAME, fingerprint.clone(), part));
+        census.tables.len() - 1
+    });
+    let options = JobOptions { from: census.tables.get(at).cloned(), ..options.clone() };
+    let mut counting = Counting { census, at, observer };
+    run(vault, map, rows, &Look, &options, &mut counting).await
+}
+
+impl Census {
+    /// Of nothing yet; it counts from now on.
+    pub fn begin(vault: &Vault) -> Self {
+        Self { started_at: vault.0.now().wall(), tables: Vec::new(), versions: BTreeMap::new(), keys: BTreeMap::new() }
+    }
+
+    /// When it began: what was sealed since is in it or not.
+    pub fn started_at(&self) -> Timestamp {
+        self.started_at
+    }
+
+    /// Whether a table was counted to its end, all parts of it.
+    pub fn is_complete(&self, map: &TableMap) -> bool {
+        let fingerprint = map.fingerprint();
+        let done = |c: &&Checkpoint| c.map == fingerprint && c.is_done();
+        let parts = self.tables.iter().filter(done).map(|c| c.part);
+        parts
+            .clone()
+            .next()
+            .is_some_and(|first| (0..first.of).all(|n| parts.clone().any(|p| (p.index, p.of) == (n, first.of))))
+    }
+
+    /// What was counted, by purpose, standing and version.
+    pub fn versions(&self) -> impl Iterator<Item = VersionCount> {
+        self.versions.iter().map(|(Version { purpose, usage, version }, Count { cells, rows })| VersionCount {
+            purpose: purpose.clone(),
+            usage: *usage,
+            version: *version,
+            cells: *cells,
+            rows: *rows,
+        })
+    }
+
+    /// Keys that are named and that nobody has, with the number of rows that name each: what a restore lost.
+    pub fn lost(&self) -> impl Iterator<Item = (&KeyId, u64)> {
+        self.keys.iter().filter(|(_, (_, held))| !held).map(|(id, (rows, _))| (id, *rows))
+    }
+
+    /// How many rows name a key that is held and is not the only one of its subject and purpose; 0 if none does.
+    pub fn rows_naming(&self, key: &KeyId) -> u64 {
+        self.keys.get(key).map_or(0, |(rows, _)| *rows)
+    }
+
+    /// Adds what another process counted of the other parts.
+    ///
+    /// # Errors
+    /// [`Error::InvalidInput`] if both counted the same part of a table.
+    pub fn merge(&mut self, other: Self) -> Result<()> {
+        if other.tables.iter().any(|t| self.tables.iter().any(|mine| (&mine.map, mine.part) == (&t.map, t.part))) {
+            return Err(Error::invalid("both censuses counted the same part of a table"));
+        }
+        self.started_at = self.started_at.min(other.started_at);
+        self.tables.extend(other.tables);
+        for (version, count) in other.versions {
+            let sum = self.versions.entry(version).or_default();
+            *sum = Count { cells: sum.cells + count.cells, rows: sum.rows + count.rows };
+        }
+        for (id, (rows, held)) in other.keys {
+            let (sum, is_held) = self.keys.entry(id).or_insert((0, held));
+            *sum += rows;
+            *is_held |= held;
+        }
+        Ok(())
+    }
+
+    /// The word on which data key versions are retired ([`Vault::retire_versions_page`]): those that nothing named, and that
+    /// stopped being current longer than the store's `max_age` and `grace` before this census began.
+    ///
+    /// # Errors
+    /// [`Error::InvalidInput`] if one of `all`, the tables that hold sealed values, was not counted to its end.
+    ///
+    /// # Security
+    /// A census knows what stands in the tables that it counted. What else holds sealed values (other tables, queues, exports,
+    /// backups of the tables that may be restored) is lost with the key: `grace` must be longer than any of those lives.
+    pub fn unnamed(&self, all: &[&TableMap], grace: Duration) -> Result<Unnamed> {
+        if all.is_empty() {
+            return Err(Error::invalid("name the tables that hold sealed values"));
+        }
+        if let Some(map) = all.iter().find(|map| !self.is_complete(map)) {
+            return Err(Error::invalid(format!("the table {:?} was not counted to its end", map.name())));
+        }
+        Ok(Unnamed::new(self.started_at, grace, self.keys.keys().copied()))
+    }
+
+    fn count(&mut self, named: &Named, purpose: &str) {
+        let version = match named.usage {
+            KeyUse::Destroyed | KeyUse::NotHeld => None,
+            _ => named.version,
+        };
+        let count =
+            self.versions.entry(Version { purpose: purpose.to_owned(), usage: named.usage, version }).or_default();
+        count.cells += named.cells;
+        count.rows += 1;
+        if !named.is_only {
+            self.keys.entry(named.id).or_insert((0, named.usage != KeyUse::NotHeld)).0 += 1;
+        }
+    }
+}
+
+/// Adds each page to the census before it is told of.
+struct Counting<'a> {
+    census: &'a mut Census,
+    at: usize,
+    observer: &'a mut dyn Observer<Census>,
+}
+
+#[async_trait]
+impl Observer<Vec<Named>> for Counting<'_> {
+    async fn page(&mut self, done: &PageDone, found: &Vec<Named>) -> Result<()> {
+        for named in found {
+            self.census.count(named, &named.purpose);
+        }
+        if let Some(table) = self.census.tables.get_mut(self.at) {
+            *table = done.checkpoint.clone();
+        }
+        self.observer.page(done, self.census).await
+    }
+}
+
+/// A key that a row names.
+struct Named {
+    id: KeyId,
+    purpose: String,
+    usage: KeyUse,
+    version: Option<(u32, u32)>,
+    /// The subject has no other for the purpose, so it is never retired.
+    is_only: bool,
+    cells: u64,
+}
+
+struct Look;
+
+const NAME: &str = "census";
+
+impl RowJob for Look {
+    type Out = Vec<Named>;
+    type Item = Named;
+
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn judge(&self, row: &Row, bound: &Bound<'_>, holder: Holder<'_>, verdict: &mut Verdict<Named>) {
+        for field in &bound.fields {
+            let cell = match cell(row, field.column) {
+                Ok(cell) if cell.is_null() => {
+                    verdict.tally.empty += 1;
+                    continue;
+                }
+                Ok(cell) => cell,
+                Err(e) => return verdict.error(field, &e),
+            };
+            let parsed = field.spec.form.read(cell).and_then(|envelope| {
+                let envelope = Envelope::parse(&envelope)?;
+                let held = holder.keys.as_ref().map(|keys| keys.standing(&field.spec.purpose, &envelope));
+                Ok((envelope.key_id, held.map_err(Error::clone)))
+            });
+            let (id, held) = match parsed {
+                Ok((id, held)) => (id, held.and_then(|held| held)),
+                Err(Error::Malformed) if field.spec.is_in_place() => {
+                    verdict.fail(field, TroubleKind::InClear);
+                    continue;
+                }
+                Err(e) => {
+                    verdict.error(field, &e);
+                    continue;
+                }
+            };
+            let (usage, version, is_only) = match held {
+                Ok(Ok(HeldKey { order, line, version, is_only })) => {
+                    verdict.tally.current += 1;
+                    let usage = match order {
+                        std::cmp::Ordering::Less => KeyUse::Older,
+                        std::cmp::Ordering::Equal => KeyUse::Current,
+                        std::cmp::Ordering::Greater => KeyUse::Newer,
+                    };
+                    (usage, Some((line, version)), is_only)
+                }
+                Ok(Err(NotHeld::Destroyed { at })) => {
+                    verdict.error(field, &Error::PurposeErased { at });
+                    (KeyUse::Destroyed, None, true)
+                }
+                Ok(Err(NotHeld::Unknown | NotHeld::NoPurpose)) | Err(Error::SubjectUnknown) => {
+                    verdict.not_held(field);
+                    (KeyUse::NotHeld, None, false)
+                }
+                // Here it opens nothing, but it is somebody's: whoever retires it must know.
+                Ok(Err(NotHeld::OtherPurpose)) => {
+                    verdict.error(field, &Error::Authentication);
+                    (KeyUse::Older, None, false)
+                }
+                Err(e @ (Error::SubjectErased { .. } | Error::TenantErased { .. })) => {
+                    verdict.error(field, &e);
+                    (KeyUse::Destroyed, None, true)
+                }
+                // The slot can't be read: its keys stay.
+                Err(e) => {
+                    verdict.error(field, &e);
+                    (KeyUse::Older, None, false)
+                }
+            };
+            match verdict.found.iter_mut().find(|named| named.id == id && named.purpose == field.spec.purpose) {
+                Some(named) => named.cells += 1,
+                None => {
+                    let purpose = field.spec.purpose.clone();
+                    verdict.found.push(Named { id, purpose, usage, version, is_only, cells: 1 });
+                }
+            }
+        }
+    }
+}
+
+impl KeyUse {
+    const ALL: [(Self, &'static str); 5] = [
+        (Self::Current, "current"),
+        (Self::Older, "older"),
+        (Self::Newer, "newer"),
+        (Self::Destroyed, "destroyed"),
+        (Self::NotHeld, "not-held"),
+    ];
+
+    fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|(_, n)| *n == name).map(|(usage, _)| usage)
+    }
+}
+
+impl fmt::Display for KeyUse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(Self::ALL.into_iter().find(|(usage, _)| usage == self).map_or("", |(_, name)| name))
+    }
+}
+
+impl fmt::Display for Census {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut text = format!("{HEADER}\nstarted {}\n", self.started_at);
+        for table in &self.tables {
+            table.to_string().lines().try_for_each(|line| writeln!(text, "table {line}"))?;
+        }
+        for (Version { purpose, usage, version }, Count { cells, rows }) in &self.versions {
+            let (line, version) = version.unwrap_or_default();
+            let purpose = Base64UrlUnpadded::encode_string(purpose.as_bytes());
+            writeln!(text, "version {purpose} {usage} {line} {version} {cells} {rows}")?;
+        }
+        for (id, (rows, held)) in &self.keys {
+            let held = if *held { "held" } else { "lost" };
+            writeln!(text, "key {} {held} {rows}", Base64UrlUnpadded::encode_string(id.as_bytes()))?;
+        }
+        f.write_str(&text)?;
+        writeln!(f, "end {}", digest(&text))
+    }
+}
+
+/// Reads what a [`Census`] displays as, and nothing else.
+impl FromStr for Census {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        read(text).ok_or_else(|| Error::invalid("this is no census, or not a whole one: take it anew"))
+    }
+}
+
+fn read(text: &str) -> Option<Census> {
+    let (body, end) = text.strip_suffix('\n')?.rsplit_once('\n').map(|(body, end)| (&text[..=body.len()], end))?;
+    if end.strip_prefix("end ")? != digest(body) {
+        return None;
+    }
+    let mut lines = body.strip_prefix(HEADER)?.strip_prefix('\n')?.lines().peekable();
+    let started_at = lines.next()?.strip_prefix("started ")?.parse().ok()?;
+    let mut census = Census { started_at, tables: Vec::new(), versions: BTreeMap::new(), keys: BTreeMap::new() };
+    while lines.peek().is_some_and(|line| line.starts_with("table ")) {
+        let mut table = String::new();
+        loop {
+            let line = lines.next()?.strip_prefix("table ")?;
+            writeln!(table, "{line}").ok()?;
+            if line == "start" || line == "end" || line.starts_with("after ") {
+                break;
+            }
+        }
+        census.tables.push(table.parse().ok()?);
+    }
+    for line in lines {
+        let words: Vec<&str> = line.split(' ').collect();
+        match *words.as_slice() {
+            ["version", purpose, usage, line, version, cells, rows] => {
+                let purpose = String::from_utf8(Base64UrlUnpadded::decode_vec(purpose).ok()?).ok()?;
+                let version = Some((line.parse().ok()?, version.parse().ok()?)).filter(|version| *version != (0, 0));
+                let count = Count { cells: cells.parse().ok()?, rows: rows.parse().ok()? };
+                census.versions.insert(Version { purpose, usage: KeyUse::named(usage)?, version }, count);
+            }
+            ["key", id, held @ ("held" | "lost"), rows] => {
+                let id = Base64UrlUnpadded::decode_vec(id).ok()?.try_into().ok()?;
+                census.keys.insert(KeyId::from_bytes(id), (rows.parse().ok()?, held == "held"));
+            }
+            _ => return None,
+        }
+    }
+    Some(census)
+}
+
+/// So that half a file is none.
+fn digest(text: &str) -> String {
+    Base64UrlUnpadded::encode_string(&mac::sha256(&[text.as_bytes()]))
+}
+
+/// Without key ids.
+impl fmt::Debug for Census {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Census")
+            .field("started_at", &self.started_at)
+            .field("tables", &self.tables)
+            .finish_non_exhaustive()
+    }
+}
+
+const HEADER: &str = "fieldseal census 1";

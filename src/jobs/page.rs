@@ -1,0 +1,236 @@
+//! One page of a job: whose rows they are, their keys in one read, a verdict on each, and the changes in one write. Rows
+//! that somebody else changed meanwhile are read and judged again.
+//!
+//! The keys are read after the rows, and past the cache: whatever a row named was in the key store by then, so a key that
+//! isn't there is nobody's, and one that is there stands as it stands for everybody.
+
+use std::collections::HashMap;
+
+use super::map::{Bound, BoundField, RowPlace, cell};
+use super::tally::{Tally, Trouble, TroubleKind};
+use crate::error::{Error, Result};
+use crate::id::{SubjectId, TenantId};
+use crate::keys::ring::{HeldKey, NotHeld};
+use crate::rows::{Cell, CellSwap, Row, RowSource, Swap};
+use crate::subject::SubjectKeys;
+use crate::vault::slots::is_of_one_slot;
+use crate::vault::{ATTEMPTS, KeyPage, Vault};
+
+/// What a job does with a row.
+pub(super) trait RowJob: Sync {
+    /// What it finds out, beside numbers.
+    type Out: Default + Extend<Self::Item> + Send + Sync;
+    type Item: Send;
+
+    /// What its checkpoints are called after.
+    fn name(&self) -> &'static str;
+
+    /// Whether subjects that have no keys get some.
+    fn enrolls(&self) -> bool {
+        false
+    }
+
+    /// Judges a row: what becomes of each cell.
+    fn judge(&self, row: &Row, bound: &Bound<'_>, holder: Holder<'_>, verdict: &mut Verdict<Self::Item>);
+}
+
+/// Whose row it is, and their keys, or why there are none.
+pub(super) struct Holder<'a> {
+    pub(super) place: &'a RowPlace<'a>,
+    pub(super) keys: Result<&'a SubjectKeys>,
+}
+
+/// What is to become of a row.
+pub(super) struct Verdict<I> {
+    pub(super) swap: Swap,
+    pub(super) tally: Tally,
+    pub(super) troubles: Vec<Trouble>,
+    pub(super) found: Vec<I>,
+    /// What no other row would fare better with.
+    fatal: Option<Error>,
+}
+
+impl<I> Verdict<I> {
+    fn new(row: &Row) -> Self {
+        Self {
+            swap: Swap::of(row.key.clone()),
+            tally: Tally { rows: 1, ..Tally::default() },
+            troubles: Vec::new(),
+            found: Vec::new(),
+            fatal: None,
+        }
+    }
+
+    /// A cell is to be changed.
+    pub(super) fn change(&mut self, column: usize, old: &Cell, new: Cell) {
+        self.swap.cells.push(CellSwap { column, expected: old.clone(), new: Some(new) });
+        self.tally.changed += 1;
+    }
+
+    /// Only if this cell still holds that.
+    pub(super) fn guard(&mut self, column: usize, old: &Cell) {
+        self.swap.cells.push(CellSwap { column, expected: old.clone(), new: None });
+    }
+
+    /// A cell names a key that is not among the subject's, or its subject has none.
+    pub(super) fn not_held(&mut self, field: &BoundField<'_>) {
+        self.tally.not_held += 1;
+        self.trouble(field, TroubleKind::NotHeld);
+    }
+
+    /// A cell needs a look.
+    pub(super) fn fail(&mut self, field: &BoundField<'_>, kind: TroubleKind) {
+        self.tally.failed += 1;
+        self.trouble(field, kind);
+    }
+
+    /// What an error means that a cell met, or the reading of its subject's keys.
+    pub(super) fn error(&mut self, field: &BoundField<'_>, e: &Error) {
+        match e {
+            Error::KeyNotHeld | Error::SubjectUnknown | Error::PurposeUnknown => self.not_held(field),
+            Error::SubjectErased { .. } | Error::PurposeErased { .. } | Error::TenantErased { .. } => {
+                self.tally.erased += 1;
+            }
+            Error::Authentication | Error::Malformed | Error::UnknownFormat | Error::InvalidInput(_) => {
+                self.fail(field, TroubleKind::Failed(e.clone()));
+            }
+            e if is_of_one_slot(e) => self.fail(field, TroubleKind::Failed(e.clone())),
+            e => self.fatal = Some(e.clone()),
+        }
+    }
+
+    fn trouble(&mut self, field: &BoundField<'_>, kind: TroubleKind) {
+        let key = self.swap.key().clone();
+        self.troubles.push(Trouble { key, column: Some(field.spec.column.clone()), kind });
+    }
+}
+
+/// Why a key is not held, told so that a key which nobody has is never taken for a damaged value: what opens nowhere is
+/// `Authentication` to an application, whichever it is.
+pub(super) fn must_be_held(held: Result<HeldKey, NotHeld>) -> Result<HeldKey> {
+    held.map_err(|why| match why {
+        NotHeld::Unknown | NotHeld::NoPurpose => Error::KeyNotHeld,
+        NotHeld::Destroyed { at } => Error::PurposeErased { at },
+        NotHeld::OtherPurpose => Error::Authentication,
+    })
+}
+
+/// Where a page is worked on.
+pub(super) struct Desk<'a, J> {
+    pub(super) vault: &'a Vault,
+    pub(super) bound: &'a Bound<'a>,
+    pub(super) rows: &'a dyn RowSource,
+    pub(super) job: &'a J,
+}
+
+/// What a page came to.
+#[derive(Default)]
+pub(super) struct Worked<O> {
+    pub(super) tally: Tally,
+    pub(super) troubles: Vec<Trouble>,
+    pub(super) out: O,
+}
+
+impl<J: RowJob> Desk<'_, J> {
+    pub(super) async fn page(&self, mut rows: Vec<Row>) -> Result<Worked<J::Out>> {
+        let mut worked = Worked::default();
+        for _ in 0..ATTEMPTS {
+            if rows.is_empty() {
+                return Ok(worked);
+            }
+            let verdicts = self.judge(&rows).await?;
+            rows = self.settle(verdicts, &mut worked).await?;
+        }
+        for row in rows {
+            worked.tally += Tally { rows: 1, failed: 1, ..Tally::default() };
+            worked.troubles.push(Trouble { key: row.key, column: None, kind: TroubleKind::Contended });
+        }
+        Ok(worked)
+    }
+
+    /// Writes what is to be changed. Gives the rows that somebody else changed since they were read, as they are now.
+    async fn settle(&self, verdicts: Vec<Verdict<J::Item>>, worked: &mut Worked<J::Out>) -> Result<Vec<Row>> {
+        let changing = verdicts.iter().filter(|verdict| verdict.swap.changes());
+        let swaps: Vec<Swap> = changing.map(|verdict| verdict.swap.clone()).collect();
+        let swapped = if swaps.is_empty() { Vec::new() } else { self.rows.swap(&swaps).await? };
+        let mut swapped = swapped.into_iter();
+        let mut again = Vec::new();
+        for verdict in verdicts {
+            if verdict.swap.changes() && swapped.next() != Some(true) {
+                again.push(verdict.swap.key().clone());
+                continue;
+            }
+            worked.tally += verdict.tally;
+            worked.tally.rows_changed += u64::from(verdict.swap.changes());
+            worked.troubles.extend(verdict.troubles);
+            worked.out.extend(verdict.found);
+        }
+        if again.is_empty() {
+            return Ok(Vec::new());
+        }
+        Ok(self.rows.load(&again).await?.into_iter().flatten().collect())
+    }
+
+    async fn judge(&self, rows: &[Row]) -> Result<Vec<Verdict<J::Item>>> {
+        let places: Vec<_> = rows.iter().map(|row| self.bound.place(row)).collect();
+        let keys = Keys::read(self.vault, places.iter().flatten(), self.job.enrolls()).await?;
+        let judge = |(row, place)| self.judge_row(row, place, &keys);
+        let mut verdicts: Vec<_> = rows.iter().zip(&places).map(judge).collect();
+        match verdicts.iter_mut().find_map(|verdict| verdict.fatal.take()) {
+            Some(e) => Err(e),
+            None => Ok(verdicts),
+        }
+    }
+
+    fn judge_row(&self, row: &Row, place: &Result<RowPlace<'_>>, keys: &Keys) -> Verdict<J::Item> {
+        let mut verdict = Verdict::new(row);
+        match place {
+            Ok(place) => {
+                self.job.judge(row, self.bound, Holder { place, keys: keys.of(place) }, &mut verdict);
+            }
+            // Nobody's row is none's trouble as long as nothing of anybody stands in it.
+            Err(e) if self.holds_something(row) => {
+                verdict.tally.failed += 1;
+                let kind = TroubleKind::Failed(e.clone());
+                verdict.troubles.push(Trouble { key: row.key.clone(), column: None, kind });
+            }
+            Err(_) => verdict.tally.empty += self.bound.fields.len() as u64,
+        }
+        verdict
+    }
+
+    fn holds_something(&self, row: &Row) -> bool {
+        let columns = self.bound.fields.iter().flat_map(|field| [Some(field.column), field.from]).flatten();
+        columns.into_iter().any(|at| cell(row, at).is_ok_and(|cell| !cell.is_null()))
+    }
+}
+
+/// The keys of a page's subjects.
+struct Keys(HashMap<TenantId, Result<KeyPage, Error>>);
+
+impl Keys {
+    /// One read of the key store a tenant.
+    async fn read<'a>(vault: &Vault, places: impl Iterator<Item = &'a RowPlace<'a>>, enroll: bool) -> Result<Self> {
+        let mut wanted: HashMap<&TenantId, Vec<SubjectId>> = HashMap::new();
+        for place in places {
+            wanted.entry(&place.tenant).or_default().push(place.subject.clone());
+        }
+        let mut keys = HashMap::with_capacity(wanted.len());
+        for (tenant, subjects) in wanted {
+            let read = match vault.tenant(tenant).keys_read_now(&subjects, enroll).await {
+                Err(e) if !matches!(e, Error::TenantErased { .. }) => return Err(e),
+                read => read,
+            };
+            keys.insert(tenant.clone(), read);
+        }
+        Ok(Self(keys))
+    }
+
+    fn of(&self, place: &RowPlace<'_>) -> Result<&SubjectKeys> {
+        match self.0.get(&place.tenant) {
+            Some(Ok(page)) => page.get(&place.subject),
+            Some(Err(e)) => Err(e.clone()),
+            None => Err(Error::Bug("a row whose subject's keys were not read")),
+        }
+    }
+}

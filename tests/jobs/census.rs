@@ -1,0 +1,205 @@
+//! The census, and retiring key versions on its word.
+
+use std::time::Duration;
+
+use fieldseal::Error;
+use fieldseal::jobs::{Census, KeyUse, Part, Silent, census, reseal};
+
+use super::*;
+
+async fn counted(world: &World) -> Census {
+    let mut counted = Census::begin(&world.vault);
+    census(&world.vault, &map(), &world.rows, &mut counted, &small(), &mut Silent).await.unwrap();
+    counted
+}
+
+/// Purpose, standing, version, cells, rows.
+fn figures(census: &Census) -> Vec<(String, KeyUse, Option<u32>, u64, u64)> {
+    census.versions().map(|v| (v.purpose, v.usage, v.version.map(|(_, version)| version), v.cells, v.rows)).collect()
+}
+
+async fn retire(world: &World, census: &Census, grace: Duration) -> (u64, u64) {
+    let unnamed = census.unnamed(&[&map()], grace).unwrap();
+    let (mut from, mut versions, mut subjects) = (None, 0, 0);
+    loop {
+        let would = world.vault.retire_versions_page(&unnamed.clone().only_count(), from.as_ref(), 3).await.unwrap();
+        let page = world.vault.retire_versions_page(&unnamed, from.as_ref(), 3).await.unwrap();
+        assert_eq!((would.versions, would.subjects), (page.versions, page.subjects), "what would be is what is");
+        assert!(page.failed.is_empty());
+        versions += page.versions;
+        subjects += page.subjects;
+        from = page.next;
+        if from.is_none() {
+            return (versions, subjects);
+        }
+    }
+}
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+#[tokio::test]
+async fn every_key_that_is_named_is_counted_by_how_it_stands() {
+    let world = World::populated(30).await;
+    world.customers.rotate_now(&1).await.unwrap(); // rows 10, 20, 30
+    world.insert(31, 1).await;
+    world.customers.rotate(&2).await.unwrap(); // its time has not come
+    world.erase(3, Some("billing")).await; // rows 2, 12, 22
+    world.erase(4, None).await; // rows 3, 13, 23
+    let lost = World::new().await.customers.enroll(&5).await.unwrap();
+    let mut cells = world.row(4).await.cells;
+    cells[EMAIL] = Cell::bytes(seal(&lost, "email", "default", 4, "x"));
+    cells[NOTE] = Cell::bytes(seal(&lost, "note", "default", 4, "x"));
+    world.rows.put(key(4), cells).unwrap();
+
+    let census = counted(&world).await;
+    let named = |purpose: &str, usage, version, cells, rows| (purpose.to_owned(), usage, version, cells, rows);
+    assert_eq!(
+        figures(&census),
+        [
+            named("billing", KeyUse::Current, Some(1), 21, 21),
+            named("billing", KeyUse::Current, Some(2), 1, 1),
+            named("billing", KeyUse::Older, Some(1), 3, 3),
+            named("billing", KeyUse::Destroyed, None, 6, 6),
+            named("default", KeyUse::Current, Some(1), 23, 23),
+            named("default", KeyUse::Current, Some(2), 1, 1),
+            named("default", KeyUse::Older, Some(1), 3, 3),
+            named("default", KeyUse::Destroyed, None, 3, 3),
+            named("default", KeyUse::NotHeld, None, 2, 1),
+        ]
+    );
+    assert_eq!(census.lost().map(|(_, rows)| rows).collect::<Vec<_>>(), [1]);
+    let kept: Census = census.to_string().parse().unwrap();
+    assert_eq!(kept, census);
+}
+
+#[tokio::test]
+async fn a_census_goes_on_where_it_stopped_and_is_the_sum_of_its_parts() {
+    let world = World::populated(60).await;
+    for subject in [1, 5, 9] {
+        world.customers.rotate_now(&subject).await.unwrap();
+    }
+    let whole = counted(&world).await;
+
+    struct StopAt(usize, String);
+    #[async_trait::async_trait]
+    impl Observer<Census> for StopAt {
+        async fn page(&mut self, _: &PageDone, census: &Census) -> Result<()> {
+            if self.0 == 0 {
+                return Err(Error::Conflict);
+            }
+            self.0 -= 1;
+            self.1 = census.to_string();
+            Ok(())
+        }
+    }
+    for stop in 1..9 {
+        let mut stopped = Census::begin(&world.vault);
+        let mut observer = StopAt(stop, String::new());
+        let answer = census(&world.vault, &map(), &world.rows, &mut stopped, &small(), &mut observer).await;
+        assert!(answer.is_err());
+        let mut kept: Census = observer.1.parse().unwrap();
+        assert!(!kept.is_complete(&map()) && kept.unnamed(&[&map()], HOUR).is_err());
+        census(&world.vault, &map(), &world.rows, &mut kept, &small(), &mut Silent).await.unwrap();
+        assert_eq!(figures(&kept), figures(&whole), "stopped after {stop} pages");
+    }
+    let mut sum = Census::begin(&world.vault);
+    for index in 0..3 {
+        let options = small().part(Part::new(index, 3).unwrap());
+        let mut part = Census::begin(&world.vault);
+        census(&world.vault, &map(), &world.rows, &mut part, &options, &mut Silent).await.unwrap();
+        assert!(!sum.is_complete(&map()));
+        sum.merge(part.clone()).unwrap();
+        assert!(sum.merge(part).is_err(), "nothing is counted twice");
+    }
+    assert!(sum.is_complete(&map()));
+    assert_eq!(figures(&sum), figures(&whole));
+}
+
+#[tokio::test]
+async fn half_a_census_is_none() {
+    let world = World::populated(9).await;
+    world.customers.rotate_now(&1).await.unwrap();
+    let text = counted(&world).await.to_string();
+    for end in 0..text.len() {
+        assert!(text[..end].parse::<Census>().is_err(), "the first {end} bytes");
+    }
+    assert!(text.replacen("version", "versiom", 1).parse::<Census>().is_err());
+}
+
+#[tokio::test]
+async fn only_a_version_that_nothing_names_and_that_ended_long_ago_is_retired() {
+    let world = World::populated(30).await;
+    for subject in 1..=10 {
+        world.customers.rotate_now(&subject).await.unwrap();
+    }
+    // Still named by every row.
+    world.clock.advance(2 * HOUR);
+    assert_eq!(retire(&world, &counted(&world).await, HOUR).await, (0, 0));
+    // Named by none, but it ended less than grace and `max_age` before the census.
+    reseal(&world.vault, &map(), &world.rows, &small(), &mut Silent).await.unwrap();
+    let census = counted(&world).await;
+    assert_eq!(retire(&world, &census, 2 * HOUR).await, (0, 0), "max_age counts, too");
+    assert_eq!(retire(&world, &census, HOUR).await, (20, 10));
+    assert_eq!(retire(&world, &census, HOUR).await, (0, 0));
+    // What lives opens, and rotates on with numbers that were never used.
+    for row in 1..=30 {
+        assert_eq!(world.email(row).await.unwrap(), format!("{row}@example.com"));
+    }
+    world.customers.rotate_now(&1).await.unwrap();
+    world.insert(31, 1).await;
+    let census = counted(&world).await;
+    let newest = census.versions().filter_map(|v| v.version).map(|(_, version)| version).max();
+    assert_eq!(newest, Some(3));
+}
+
+#[tokio::test]
+async fn what_one_row_names_stays_and_so_does_what_is_current_or_to_come() {
+    let world = World::populated(9).await;
+    for _ in 0..3 {
+        world.customers.rotate_now(&1).await.unwrap(); // rows 3, 6 and 9, under version 1
+        world.insert(9, 1).await; // the last one's under version 4
+    }
+    world.customers.rotate(&2).await.unwrap();
+    world.clock.advance(Duration::from_secs(60));
+    world.customers.keys(&2).await.unwrap();
+    // Before the time of subject 2's new key: its old one is current.
+    let early = counted(&world).await;
+    assert_eq!(retire(&world, &early, Duration::ZERO).await, (0, 0), "no max_age passed");
+    world.clock.advance(2 * HOUR);
+    assert_eq!(retire(&world, &early, Duration::ZERO).await, (0, 0), "what counts is when the census began");
+    let census = counted(&world).await;
+    assert_eq!(retire(&world, &census, Duration::ZERO).await, (4, 1), "versions 2 and 3 of subject 1's two purposes");
+    for row in 1..=9 {
+        assert_eq!(world.email(row).await.unwrap(), format!("{row}@example.com"));
+    }
+}
+
+#[tokio::test]
+async fn a_purpose_that_is_full_has_room_again_and_the_receipt_knows_every_key() {
+    let world = World::populated(3).await;
+    let mut rotated = 1;
+    while world.customers.rotate_now(&1).await.is_ok() {
+        rotated += 1;
+        world.clock.advance(Duration::from_secs(1));
+    }
+    assert_eq!(rotated, 64);
+    reseal(&world.vault, &map(), &world.rows, &small(), &mut Silent).await.unwrap();
+    world.clock.advance(HOUR);
+    assert_eq!(retire(&world, &counted(&world).await, Duration::ZERO).await, (126, 1));
+    world.customers.rotate_now(&1).await.unwrap();
+    let receipt = world.customers.erase(&1, &ErasureRequest::new()).await.unwrap();
+    assert!(receipt.purposes().iter().all(|purpose| purpose.key_ids.len() == 65));
+}
+
+#[tokio::test]
+async fn what_names_a_retired_key_does_not_open_and_says_so() {
+    let world = World::populated(3).await;
+    let old = world.row(3).await;
+    world.customers.rotate_now(&1).await.unwrap();
+    reseal(&world.vault, &map(), &world.rows, &small(), &mut Silent).await.unwrap();
+    world.clock.advance(HOUR);
+    assert_eq!(retire(&world, &counted(&world).await, Duration::ZERO).await, (2, 1));
+    world.rows.put(key(3), old.cells).unwrap(); // out of a backup of the application's table
+    assert!(matches!(world.email(3).await, Err(Error::Authentication)));
+    assert_eq!(world.email(1).await.unwrap(), "1@example.com");
+}

@@ -1,0 +1,144 @@
+//! Bulk work over an application's rows: what each job does to every kind of cell, beside an application that writes, from
+//! any checkpoint, in any number of shares.
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by a panic")]
+
+mod adopt;
+mod beside;
+mod census;
+mod reseal;
+mod reveal;
+
+use fieldseal::id::Purpose;
+use fieldseal::jobs::{Checkpoint, FieldMap, IdColumn, JobOptions, Observer, PageDone, TableMap, Trouble};
+use fieldseal::journal::MemoryJournal;
+use fieldseal::lifecycle::ErasureRequest;
+use fieldseal::provider::LocalKeyring;
+use fieldseal::rows::{Cell, MemoryRows, Page, Row, RowKey, RowSource as _};
+use fieldseal::store::MemoryStore;
+use fieldseal::testing::clock::ManualClock;
+use fieldseal::{FieldContext, Result, Sealed, SubjectKeys, Tenant, Vault};
+
+/// A vault, and a table of customers: one subject has three rows.
+struct World {
+    vault: Vault,
+    customers: Tenant,
+    clock: ManualClock,
+    rows: MemoryRows,
+}
+
+impl World {
+    async fn new() -> Self {
+        let clock = ManualClock::new();
+        let vault = Vault::builder(LocalKeyring::ephemeral().unwrap(), MemoryStore::new())
+            .journal(MemoryJournal::new().unwrap())
+            .purposes(["billing"])
+            .clock(clock.clone())
+            .build()
+            .await
+            .unwrap();
+        let customers = vault.default_tenant();
+        Self { vault, customers, clock, rows: MemoryRows::new(map().table().columns) }
+    }
+
+    /// With `n` rows of the subjects 1 to `n` / 3.
+    async fn populated(n: i64) -> Self {
+        let world = Self::new().await;
+        for row in 1..=n {
+            world.insert(row, 1 + row % (n / 3).max(1)).await;
+        }
+        world
+    }
+
+    async fn insert(&self, row: i64, subject: i64) {
+        let keys = self.customers.enroll(&subject).await.unwrap();
+        let cells = vec![
+            Cell::Integer(subject),
+            Cell::Integer(row),
+            Cell::bytes(seal(&keys, "email", "default", row, &format!("{row}@example.com"))),
+            Cell::text(text_form(&seal(&keys, "iban", "billing", row, &format!("DE{row}")))),
+            Cell::Null,
+            Cell::text("free"),
+        ];
+        self.rows.put(key(row), cells).unwrap();
+    }
+
+    async fn row(&self, row: i64) -> Row {
+        self.rows.load(&[key(row)]).await.unwrap().remove(0).unwrap()
+    }
+
+    async fn all(&self) -> Vec<Row> {
+        self.rows.page(&Page::of(Page::MAX_LIMIT)).await.unwrap()
+    }
+
+    /// The row's e-mail address, opened.
+    async fn email(&self, row: i64) -> Result<String> {
+        let cells = self.row(row).await.cells;
+        let Cell::Integer(subject) = cells[SUBJECT] else { panic!("no subject") };
+        let Cell::Bytes(envelope) = &cells[EMAIL] else { panic!("no envelope") };
+        let keys = self.customers.keys(&subject).await?;
+        let opened = keys.open_bytes(envelope, &context("email", "default", row))?.unwrap();
+        Ok(String::from_utf8(opened.to_vec()).unwrap())
+    }
+
+    async fn erase(&self, subject: i64, purpose: Option<&str>) {
+        let request = ErasureRequest::new();
+        let request = match purpose {
+            Some(purpose) => request.purpose(Purpose::new(purpose).unwrap()),
+            None => request,
+        };
+        self.customers.erase(&subject, &request).await.unwrap();
+    }
+}
+
+const SUBJECT: usize = 0;
+const EMAIL: usize = 2;
+const IBAN: usize = 3;
+const NOTE: usize = 4;
+
+/// Columns: subject, id, email, iban (as text), note, plan (in the clear).
+fn map() -> TableMap {
+    TableMap::new("customer", ["id"], "customer", IdColumn::integer("subject"))
+        .ids([IdColumn::integer("id")])
+        .field(FieldMap::new("email"))
+        .field(FieldMap::new("iban").purpose("billing").form(fieldseal::jobs::Form::Text))
+        .field(FieldMap::new("note"))
+        .clear("plan")
+}
+
+fn key(row: i64) -> RowKey {
+    RowKey::new(vec![Cell::Integer(row)])
+}
+
+fn context<'a>(field: &'a str, purpose: &'a str, row: i64) -> FieldContext<'static> {
+    let row: &'static i64 = Box::leak(Box::new(row));
+    let leak = |text: &str| -> &'static str { Box::leak(text.to_owned().into_boxed_str()) };
+    FieldContext::new("customer", leak(field), row).unwrap().purpose(leak(purpose))
+}
+
+fn seal(keys: &SubjectKeys, field: &str, purpose: &str, row: i64, value: &str) -> Vec<u8> {
+    keys.seal_bytes(value.as_bytes(), &context(field, purpose, row)).unwrap()
+}
+
+fn text_form(envelope: &[u8]) -> String {
+    Sealed::<String>::from_bytes(envelope).unwrap().to_string()
+}
+
+/// Keeps what it hears.
+#[derive(Default)]
+struct Heard {
+    checkpoints: Vec<Checkpoint>,
+    troubles: Vec<Trouble>,
+}
+
+#[async_trait::async_trait]
+impl<O: Sync> Observer<O> for Heard {
+    async fn page(&mut self, done: &PageDone, _: &O) -> Result<()> {
+        self.checkpoints.push(done.checkpoint.clone());
+        self.troubles.extend(done.troubles.iter().cloned());
+        Ok(())
+    }
+}
+
+fn small() -> JobOptions {
+    JobOptions::new().batch(7).workers(3)
+}

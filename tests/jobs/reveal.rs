@@ -1,0 +1,130 @@
+//! Revealing a person, and a table.
+
+use fieldseal::TenantId;
+use fieldseal::jobs::{Adoption, Form, Line, Silent, ValueType, adopt, reveal_subject, reveal_table};
+use serde_json::{Value, json};
+
+use super::*;
+
+async fn revealed(world: &World, subject: i64) -> Value {
+    let tenant = TenantId::default_tenant();
+    let text = reveal_subject(&world.vault, &tenant, &subject, &[(&map(), &world.rows)]).await.unwrap();
+    serde_json::from_str(&text).unwrap()
+}
+
+#[tokio::test]
+async fn a_person_gets_every_row_of_theirs_and_nobody_elses() {
+    let world = World::populated(9).await;
+    let person = revealed(&world, 1).await;
+    assert_eq!((&person["tenant"], &person["subject"]), (&json!("default"), &json!("1")));
+    let rows: Vec<_> = [3, 6, 9]
+        .into_iter()
+        .map(|row| {
+            json!({
+                "table": "customer", "tenant": "default", "subject": "1", "record": [row.to_string()],
+                "fields": { "email": format!("{row}@example.com"), "iban": format!("DE{row}"), "note": null },
+                "clear": { "plan": "free" },
+            })
+        })
+        .collect();
+    assert_eq!(person["rows"], Value::from(rows));
+    assert_eq!(revealed(&world, 17).await["rows"], json!([]));
+    let other = TenantId::new("acme").unwrap();
+    let text = reveal_subject(&world.vault, &other, &1, &[(&map(), &world.rows)]).await.unwrap();
+    assert!(!text.contains("example.com"), "another tenant's person of the same name");
+}
+
+#[tokio::test]
+async fn what_cannot_be_opened_is_named_with_the_reason() {
+    let world = World::populated(3).await;
+    world.erase(1, Some("billing")).await;
+    let person = revealed(&world, 1).await;
+    assert_eq!(person["rows"][0]["fields"], json!({ "email": "1@example.com", "note": null }));
+    assert!(person["rows"][0]["unreadable"]["iban"].as_str().unwrap().contains("erased at"));
+    world.erase(1, None).await;
+    let person = revealed(&world, 1).await;
+    assert_eq!(person["rows"][0]["clear"], json!({ "plan": "free" }), "what is in the clear is held all the same");
+    assert_eq!(person["rows"][0]["unreadable"].as_object().unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn values_are_shown_as_what_they_are() {
+    let types = [
+        ("text", ValueType::Text, Cell::text("Ada"), json!("Ada")),
+        ("bytes", ValueType::Bytes, Cell::bytes([0, 255]), json!("AP8=")),
+        ("bool", ValueType::Bool, Cell::Bool(true), json!(true)),
+        ("integer", ValueType::Integer, Cell::Integer(-17), json!(-17)),
+        ("large", ValueType::Integer, Cell::Integer(i64::MAX), json!("9223372036854775807")),
+        ("float", ValueType::Float, Cell::Real(1.5), json!(1.5)),
+        ("date", ValueType::Date, Cell::text("1815-12-10"), json!("1815-12-10")),
+        ("instant", ValueType::Instant, Cell::text("2026-11-24 20:33:02"), json!("2026-11-24T20:33:02.000000000Z")),
+        (
+            "uuid",
+            ValueType::Uuid,
+            Cell::text("67E55044-10b1-426f-9247-bb680e5fe0c8"),
+            json!("67e55044-10b1-426f-9247-bb680e5fe0c8"),
+        ),
+        ("decimal", ValueType::Decimal, Cell::text("12.50"), json!("12.50")),
+        ("json", ValueType::Json, Cell::text("{\"a\": [1]}"), json!({ "a": [1] })),
+    ];
+    let mut map = TableMap::new("t", ["id"], "t", IdColumn::integer("id")).ids([IdColumn::integer("id")]);
+    for (name, ty, ..) in &types {
+        map = map.field(FieldMap::new(*name).of(*ty).from(format!("{name}_plain")));
+    }
+    map = map.field(FieldMap::new("place").form(Form::Text).from("place"));
+    let rows = MemoryRows::new(map.table().columns);
+    let mut cells = vec![Cell::Integer(1)];
+    for (.., cell, _) in &types {
+        cells.extend([Cell::Null, cell.clone()]);
+    }
+    cells.push(Cell::text("fs1.London"));
+    rows.put(key(1), cells).unwrap();
+    let world = World::new().await;
+    for step in [Adoption::Backfill, Adoption::Contract] {
+        adopt(&world.vault, &map, &rows, step, &small(), &mut Silent).await.unwrap();
+    }
+    let text = reveal_subject(&world.vault, &TenantId::default_tenant(), &1, &[(&map, &rows)]).await.unwrap();
+    let fields = &serde_json::from_str::<Value>(&text).unwrap()["rows"][0]["fields"];
+    for (name, .., shown) in &types {
+        assert_eq!(&fields[name], shown, "{name}");
+    }
+    assert_eq!(fields["place"], json!("fs1.London"));
+}
+
+#[tokio::test]
+async fn a_person_is_whole_at_every_step_of_an_adoption() {
+    let map = TableMap::new("t", ["id"], "t", IdColumn::integer("id"))
+        .ids([IdColumn::integer("id")])
+        .field(FieldMap::new("email").from("email_plain"))
+        .field(FieldMap::new("name").form(Form::Text).from("name"));
+    let rows = MemoryRows::new(map.table().columns);
+    rows.put(key(1), vec![Cell::Integer(1), Cell::Null, Cell::text("a@example.com"), Cell::text("Ada")]).unwrap();
+    let world = World::new().await;
+    let whole = json!({ "email": "a@example.com", "name": "Ada" });
+    for step in [None, Some(Adoption::Backfill), Some(Adoption::Verify), Some(Adoption::Contract)] {
+        if let Some(step) = step {
+            adopt(&world.vault, &map, &rows, step, &small(), &mut Silent).await.unwrap();
+        }
+        let text = reveal_subject(&world.vault, &TenantId::default_tenant(), &1, &[(&map, &rows)]).await.unwrap();
+        assert_eq!(serde_json::from_str::<Value>(&text).unwrap()["rows"][0]["fields"], whole, "after {step:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_whole_table_comes_out_line_by_line_in_order() {
+    let world = World::populated(30).await;
+    struct Lines(Vec<Value>);
+    #[async_trait::async_trait]
+    impl Observer<Vec<Line>> for Lines {
+        async fn page(&mut self, _: &PageDone, lines: &Vec<Line>) -> Result<()> {
+            self.0.extend(lines.iter().map(|line| serde_json::from_str::<Value>(line).unwrap()));
+            Ok(())
+        }
+    }
+    let mut lines = Lines(Vec::new());
+    let tally = reveal_table(&world.vault, &map(), &world.rows, &small(), &mut lines).await.unwrap();
+    assert_eq!((tally.rows, tally.current, tally.empty), (30, 60, 30));
+    for (line, row) in lines.0.iter().zip(1..=30) {
+        assert_eq!(line["fields"]["email"], json!(format!("{row}@example.com")));
+    }
+}
