@@ -4,6 +4,8 @@
 
 mod cell;
 mod memory;
+#[cfg(feature = "rows-postgres")]
+mod postgres;
 #[cfg(any(feature = "rows-sqlite", feature = "rows-postgres"))]
 mod sql;
 #[cfg(feature = "rows-sqlite")]
@@ -17,6 +19,9 @@ use async_trait::async_trait;
 pub use crate::error::{RowsError, RowsErrorKind};
 pub use cell::{Cell, RowKey};
 pub use memory::MemoryRows;
+#[cfg(feature = "rows-postgres")]
+#[cfg_attr(docsrs, doc(cfg(feature = "rows-postgres")))]
+pub use postgres::PostgresRows;
 #[cfg(feature = "rows-sqlite")]
 #[cfg_attr(docsrs, doc(cfg(feature = "rows-sqlite")))]
 pub use sqlite::SqliteRows;

@@ -14,10 +14,7 @@ pub(super) fn quoted_table(name: &str) -> String {
 
 /// Refuses what no statement can be made of.
 pub(super) fn check(table: &Table) -> Result<(), RowsError> {
-    let names = table.name.split('.').chain(table.key.iter().chain(&table.columns).map(String::as_str));
-    if names.into_iter().any(|name| name.is_empty() || name.contains('\0')) {
-        return Err(RowsError::misconfigured("a name of a table or column is empty, or holds a zero byte"));
-    }
+    check_names(&table.name, table.key.iter().chain(&table.columns))?;
     if table.key.is_empty() {
         return Err(RowsError::misconfigured("a table is gone through in the order of its key: name its columns"));
     }
@@ -25,6 +22,15 @@ pub(super) fn check(table: &Table) -> Result<(), RowsError> {
         if table.columns.iter().take(at).any(|earlier| earlier == name) {
             return Err(RowsError::misconfigured(format!("the column {name:?} is named twice")));
         }
+    }
+    Ok(())
+}
+
+/// Refuses names that no database has.
+pub(super) fn check_names<'a>(table: &'a str, columns: impl Iterator<Item = &'a String>) -> Result<(), RowsError> {
+    let mut names = table.split('.').chain(columns.map(String::as_str));
+    if names.any(|name| name.is_empty() || name.contains('\0')) {
+        return Err(RowsError::misconfigured("a name of a table or column is empty, or holds a zero byte"));
     }
     Ok(())
 }

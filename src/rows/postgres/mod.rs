@@ -1,0 +1,322 @@
+//! [`PostgresRows`]: a table of a PostgreSQL database, through the application's pool.
+
+mod catalog;
+mod column;
+mod error;
+mod swap;
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use sqlx::postgres::{PgPool, PgRow};
+use sqlx::{AssertSqlSafe, Postgres, Row as _, Transaction};
+
+use self::catalog::{find, query};
+use self::column::{Column, PgQuery};
+use self::error::failed;
+use super::sql::{check, check_key, check_names, not_unique, quoted};
+use super::{Cell, Page, Row, RowKey, RowSource, RowsError, Swap, Table};
+
+/// A table of a PostgreSQL database: one that is partitioned too, or a view that can be updated.
+///
+/// `bytea`, `bool`, integers and floats are cells of their own types; a column of any other type reads as text, and takes
+/// text: numbers of type `numeric`, UUIDs and JSON as PostgreSQL writes them, dates as `YYYY-MM-DD`, a `timestamptz` in
+/// UTC as `2026-01-31T12:00:00.123456000Z`, a `timestamp` likewise. How a session writes dates and the like does not matter.
+///
+/// Each call is one short transaction, after which nothing is left in the session: a pooler in transaction mode may stand
+/// in between. A [`swap`](RowSource::swap) locks its rows in the order of their keys, and waits for those that others hold
+/// as long as [`lock_timeout`](Self::lock_timeout) says.
+#[derive(Clone, Debug)]
+pub struct PostgresRows {
+    pool: PgPool,
+    /// With its schema, in quotes.
+    table: String,
+    key: Arc<[Column]>,
+    columns: Arc<[Column]>,
+    names: Arc<[String]>,
+    lock_timeout: Duration,
+}
+
+impl PostgresRows {
+    /// A table of the application's database. That it is there, with these columns, and what they hold, is looked up now:
+    /// a name without a schema is looked for in the `search_path` of the pool's connections.
+    ///
+    /// # Errors
+    /// [`RowsError`] of kind `Misconfigured` if the table or a column isn't there; `Denied` if the role may not read it;
+    /// `Unavailable`.
+    ///
+    /// # Cancel safety
+    /// Reads only.
+    pub async fn new(pool: PgPool, table: Table) -> Result<Self, RowsError> {
+        check(&table)?;
+        let mut transaction = begin(&pool, LOCK_TIMEOUT).await.map_err(failed)?;
+        let found = find(&mut transaction, &table.name).await?;
+        transaction.commit().await.map_err(failed)?;
+        let all = |names: &[String]| names.iter().map(|name| found.column(name)).collect::<Result<Arc<[_]>, _>>();
+        let (key, columns) = (all(&table.key)?, all(&table.columns)?);
+        let names = table.columns.into();
+        Ok(Self { pool, table: found.name, key, columns, names, lock_timeout: LOCK_TIMEOUT })
+    }
+
+    /// How long a swap waits for rows that a transaction of the application holds, before it gives up with `Unavailable`:
+    /// 5 seconds unless said otherwise. The rows that it has got so far, it holds meanwhile.
+    #[must_use]
+    pub fn lock_timeout(mut self, timeout: Duration) -> Self {
+        self.lock_timeout = timeout;
+        self
+    }
+
+    /// Adds columns that are not there yet, to hold sealed values: `BYTEA`, or `TEXT` for the text form. The table is only
+    /// told of them, its rows are not written. Gives those that were added.
+    ///
+    /// That needs the table to itself for a moment. Where a transaction holds it for longer, this gives up after a second:
+    /// whoever wants to read the table would have to wait behind it.
+    ///
+    /// # Errors
+    /// [`RowsError`] of kind `Unavailable` if a transaction holds the table: do it again; `Denied` if the role doesn't own
+    /// it; `Misconfigured` if it isn't there. None was added.
+    ///
+    /// # Cancel safety
+    /// Can be called again.
+    pub async fn add_columns(pool: &PgPool, table: &str, columns: &[(String, bool)]) -> Result<Vec<String>, RowsError> {
+        check_names(table, columns.iter().map(|(name, _)| name))?;
+        if columns.iter().any(|(name, _)| name.len() > MAX_NAME) {
+            return Err(RowsError::misconfigured("PostgreSQL cuts a column's name off behind 63 bytes"));
+        }
+        let mut transaction = begin(pool, Duration::from_secs(1)).await.map_err(failed)?;
+        let found = find(&mut transaction, table).await?;
+        let mut added: Vec<String> = Vec::new();
+        let mut add = Vec::new();
+        for (name, is_text) in columns.iter().filter(|(name, _)| !found.has(name)) {
+            let ty = if *is_text { "TEXT" } else { "BYTEA" };
+            // Another process may be adding it, too.
+            add.push(format!("ADD COLUMN IF NOT EXISTS {} {ty}", quoted(name)));
+            added.push(name.clone());
+        }
+        if !add.is_empty() {
+            let alter = format!("ALTER TABLE {} {}", found.name, add.join(", "));
+            query(alter).execute(&mut *transaction).await.map_err(failed)?;
+        }
+        transaction.commit().await.map_err(failed)?;
+        Ok(added)
+    }
+
+    async fn begin(&self) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
+        begin(&self.pool, self.lock_timeout).await
+    }
+
+    /// `t."id"::pg_catalog.int8, t."email"::pg_catalog.bytea, ..`: the key's columns, then the others.
+    fn select(&self) -> String {
+        self.key.iter().chain(&*self.columns).map(Column::read).collect::<Vec<_>>().join(", ")
+    }
+
+    /// The row that [`select`](Self::select) gave, from its `at`-th place on.
+    fn row(&self, row: &PgRow, at: usize) -> Result<Row, RowsError> {
+        let cells = self.key.iter().chain(&*self.columns).zip(at..).map(|(column, at)| column.cell(row, at));
+        let mut cells = cells.collect::<Result<Vec<_>, _>>().map_err(failed)?;
+        let rest = cells.split_off(self.key.len());
+        let key = RowKey::new(cells);
+        check_key(&key, self.key.len())?;
+        Ok(Row { key, cells: rest })
+    }
+
+    fn check_key(&self, key: &RowKey) -> Result<(), RowsError> {
+        check_key(key, self.key.len())?;
+        if !self.key.iter().zip(key.cells()).all(|(column, cell)| column.takes(cell)) {
+            return Err(RowsError::misconfigured("a row's key has cells of other types: is it of another table?"));
+        }
+        Ok(())
+    }
+
+    /// Keys, as rows `v` of a statement: `unnest($1, $2) WITH ORDINALITY AS v(k0, k1, ord)`, and their conditions on `t`.
+    fn keys(&self) -> Handed<'_> {
+        let mut handed = Handed::default();
+        for (n, column) in self.key.iter().enumerate() {
+            let value = handed.column(column, format!("k{n}"));
+            handed.conditions.push(column.equals(&value));
+        }
+        handed
+    }
+
+    /// Gives each key's cells over to the statement that [`keys`](Self::keys) began.
+    fn bind_keys<'q>(&self, mut query: PgQuery<'q>, keys: &[&'q RowKey]) -> PgQuery<'q> {
+        for (at, column) in self.key.iter().enumerate() {
+            query = column.bind_all(query, keys.iter().filter_map(|key| key.cells().get(at)));
+        }
+        query
+    }
+}
+
+#[async_trait]
+impl RowSource for PostgresRows {
+    fn columns(&self) -> &[String] {
+        &self.names
+    }
+
+    async fn page(&self, page: &Page) -> Result<Vec<Row>, RowsError> {
+        let keys = self.key.iter().map(Column::raw).collect::<Vec<_>>().join(", ");
+        let mut conditions = Vec::new();
+        let mut bound: Vec<(&Column, &Cell)> = Vec::new();
+        if let Some(after) = &page.after {
+            self.check_key(after)?;
+            bound.extend(self.key.iter().zip(after.cells()));
+            let marks: Vec<_> = self.key.iter().zip(1..).map(|(column, n)| column.own(&handed(column, n))).collect();
+            conditions.push(format!("({keys}) > ({})", marks.join(", ")));
+        }
+        if let Some((name, cell)) = &page.only {
+            let column = self.columns.iter().find(|column| column.name == *name);
+            let column = column.ok_or_else(|| RowsError::no_column(name))?;
+            if !column.takes(cell) {
+                return Ok(Vec::new());
+            }
+            if cell.is_null() {
+                conditions.push(format!("{} IS NULL", column.raw()));
+            } else {
+                bound.push((column, cell));
+                let value = handed(column, bound.len());
+                // For the sake of an index on the column.
+                conditions.extend(column.is_equal_too(cell).then(|| column.equals(&value)));
+                conditions.push(column.is(&value));
+            }
+        }
+        let only = if conditions.is_empty() { String::new() } else { format!(" WHERE {}", conditions.join(" AND ")) };
+        let (select, table, limit) = (self.select(), &self.table, page.limit);
+        let mut statement = query(format!("SELECT {select} FROM {table} AS t{only} ORDER BY {keys} LIMIT {limit}"));
+        for (_, cell) in bound {
+            statement = bind(statement, cell);
+        }
+        let mut transaction = self.begin().await.map_err(failed)?;
+        let rows = statement.fetch_all(&mut *transaction).await.map_err(failed)?;
+        transaction.commit().await.map_err(failed)?;
+        rows.iter().map(|row| self.row(row, 0)).collect()
+    }
+
+    async fn load(&self, keys: &[RowKey]) -> Result<Vec<Option<Row>>, RowsError> {
+        keys.iter().try_for_each(|key| self.check_key(key))?;
+        if keys.is_empty() {
+            return Ok(Vec::new());
+        }
+        let handed = self.keys();
+        let sql = format!(
+            "SELECT v.ord, {} FROM {} JOIN {} AS t ON {}",
+            self.select(),
+            handed.rows(),
+            self.table,
+            handed.conditions(),
+        );
+        let statement = self.bind_keys(query(sql), &keys.iter().collect::<Vec<_>>());
+        let mut transaction = self.begin().await.map_err(failed)?;
+        let rows = statement.fetch_all(&mut *transaction).await.map_err(failed)?;
+        transaction.commit().await.map_err(failed)?;
+        let mut loaded: Vec<Option<Row>> = keys.iter().map(|_| None).collect();
+        for row in &rows {
+            let place = loaded.get_mut(ordinal(row).map_err(failed)?);
+            let place = place.ok_or_else(|| RowsError::corrupt("an answer to no question"))?;
+            if place.replace(self.row(row, 1)?).is_some() {
+                return Err(not_unique());
+            }
+        }
+        Ok(loaded)
+    }
+
+    async fn swap(&self, swaps: &[Swap]) -> Result<Vec<bool>, RowsError> {
+        self.swap_all(swaps).await
+    }
+
+    async fn count(&self) -> Result<u64, RowsError> {
+        let mut transaction = self.begin().await.map_err(failed)?;
+        let estimate = query("SELECT reltuples::int8 FROM pg_catalog.pg_class WHERE oid = to_regclass($1)");
+        let estimate = estimate.bind(&self.table).fetch_optional(&mut *transaction).await.map_err(failed)?;
+        let mut count: i64 = estimate.map_or(Ok(0), |row| row.try_get(0)).map_err(failed)?;
+        if count <= 0 {
+            // Never analysed, or found to be empty.
+            let exact = query(format!("SELECT count(*) FROM {}", self.table));
+            let exact = exact.fetch_one(&mut *transaction).await.map_err(failed)?;
+            count = exact.try_get(0).map_err(failed)?;
+        }
+        transaction.commit().await.map_err(failed)?;
+        Ok(u64::try_from(count).unwrap_or_default())
+    }
+}
+
+/// Columns of values that are handed over, one array each.
+#[derive(Default)]
+struct Handed<'a> {
+    arrays: Vec<&'a str>,
+    names: Vec<String>,
+    conditions: Vec<String>,
+}
+
+impl<'a> Handed<'a> {
+    /// One more, of values of this column's: how a statement names it.
+    fn column(&mut self, column: &'a Column, name: String) -> String {
+        let value = format!("v.{name}");
+        self.arrays.push(column.handed());
+        self.names.push(name);
+        value
+    }
+
+    /// `unnest($1::pg_catalog.int8[], ..) WITH ORDINALITY AS v(k0, .., ord)`
+    fn rows(&self) -> String {
+        let arrays: Vec<_> = self.arrays.iter().zip(1..).map(|(ty, n)| format!("${n}::{ty}[]")).collect();
+        format!("unnest({}) WITH ORDINALITY AS v({}, ord)", arrays.join(", "), self.names.join(", "))
+    }
+
+    fn conditions(&self) -> String {
+        self.conditions.join(" AND ")
+    }
+}
+
+/// The `n`-th parameter, a cell of this column.
+fn handed(column: &Column, n: usize) -> String {
+    format!("${n}::{}", column.handed())
+}
+
+/// A cell that is not NULL.
+fn bind<'q>(query: PgQuery<'q>, cell: &'q Cell) -> PgQuery<'q> {
+    match cell {
+        Cell::Null => query.bind(None::<&str>),
+        Cell::Bool(b) => query.bind(*b),
+        Cell::Integer(n) => query.bind(*n),
+        Cell::Real(n) => query.bind(*n),
+        Cell::Text(text) => query.bind(text.as_str()),
+        Cell::Bytes(bytes) => query.bind(bytes.as_slice()),
+    }
+}
+
+/// Which of the rows that were handed over it is about: its `ord`, from 0.
+fn ordinal(row: &PgRow) -> Result<usize, sqlx::Error> {
+    let ord: i64 = row.try_get(0)?;
+    Ok(usize::try_from(ord - 1).unwrap_or(usize::MAX))
+}
+
+/// A transaction in which texts and locks are as this adapter means them, whatever the session, the role or the database
+/// says. Each statement of it sees what is committed, so that one that had to wait for a row goes on with what stands there.
+async fn begin(pool: &PgPool, lock_timeout: Duration) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
+    let mut sql = String::from("BEGIN ISOLATION LEVEL READ COMMITTED");
+    for (setting, value) in SETTINGS {
+        let _ = write!(sql, "; SET LOCAL {setting} TO {value}");
+    }
+    let millis = i32::try_from(lock_timeout.as_millis()).unwrap_or(i32::MAX).max(1); // 0 would be: for ever
+    let _ = write!(sql, "; SET LOCAL lock_timeout TO {millis}; {DURABLE}");
+    pool.begin_with(AssertSqlSafe(sql)).await
+}
+
+const SETTINGS: [(&str, &str); 5] = [
+    ("DateStyle", "ISO, YMD"),
+    ("IntervalStyle", "postgres"),
+    ("TimeZone", "'UTC'"),
+    ("extra_float_digits", "1"),
+    ("bytea_output", "hex"),
+];
+
+/// What a swap has changed stays changed: the key that opens the old value may be destroyed on the strength of it.
+const DURABLE: &str =
+    "SELECT set_config('synchronous_commit', 'on', true) WHERE current_setting('synchronous_commit') = 'off'";
+
+const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// `NAMEDATALEN` less one.
+const MAX_NAME: usize = 63;
