@@ -69,6 +69,7 @@ impl RowSource for MemoryRows {
     }
 
     async fn swap(&self, swaps: &[Swap]) -> Result<Vec<bool>, RowsError> {
+        swaps.iter().try_for_each(|swap| swap.check(self.columns.len()))?;
         let mut rows = self.lock();
         let mut swap = |swap: &Swap| {
             let Some(cells) = rows.get_mut(swap.key()) else { return false };

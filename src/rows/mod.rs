@@ -58,8 +58,8 @@ pub trait RowSource: Debug + Send + Sync + 'static {
     async fn load(&self, keys: &[RowKey]) -> Result<Vec<Option<Row>>, RowsError>;
 
     /// Changes cells, each row's for itself: all that a [`Swap`] names if all of them stand as it expects, else none. Tells
-    /// which rows were changed, in the order asked. Durable when it returns. The rows of one call may share a transaction,
-    /// which holds no lock when the call is over.
+    /// which rows were changed, in the order asked; several swaps of one row come one after another, in that order. Durable
+    /// when it returns. The rows of one call may share a transaction, which holds no lock when the call is over.
     ///
     /// # Errors
     /// [`RowsError`] of kind `Unavailable`: some of the rows may have been changed. Otherwise none was.
@@ -196,6 +196,17 @@ impl Swap {
     /// Whether it would change anything.
     pub(crate) fn changes(&self) -> bool {
         self.cells.iter().any(|cell| cell.new.is_some())
+    }
+
+    /// Refuses one that changes nothing, or is about another column than these many.
+    fn check(&self, columns: usize) -> Result<(), RowsError> {
+        if !self.changes() {
+            return Err(RowsError::misconfigured("a swap that changes nothing"));
+        }
+        if self.cells.iter().any(|cell| cell.column >= columns) {
+            return Err(RowsError::misconfigured("a swap of a column that the source has not"));
+        }
+        Ok(())
     }
 }
 

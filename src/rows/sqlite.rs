@@ -85,16 +85,14 @@ impl SqliteRows {
 
     async fn swap_one(&self, connection: &mut SqliteConnection, swap: &Swap) -> Result<bool, RowsError> {
         check_key(swap.key(), self.table.key.len())?;
+        swap.check(self.table.columns.len())?;
         let (mut set, mut guard) = (Vec::new(), Vec::new());
         for (at, _, new) in swap.cells() {
-            let column = self.table.columns.get(at).ok_or_else(|| RowsError::no_column("?"))?;
+            let Some(column) = self.table.columns.get(at) else { continue };
             if new.is_some() {
                 set.push(format!("{} = ?", quoted(column)));
             }
             guard.push(format!(" AND {} IS ?", quoted(column)));
-        }
-        if set.is_empty() {
-            return Err(RowsError::misconfigured("a swap that changes nothing"));
         }
         let sql = format!("UPDATE {} SET {} WHERE {}{}", self.name, set.join(", "), self.is_key(), guard.concat());
         let mut query = sqlx::query(AssertSqlSafe(sql));

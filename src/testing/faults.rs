@@ -11,15 +11,16 @@ use std::task::{Poll, Waker};
 use async_trait::async_trait;
 
 use super::slot::{GOLDEN, mix};
-use crate::error::{JournalError, ProviderError, StoreError};
+use crate::error::{JournalError, ProviderError, RowsError, StoreError};
 use crate::id::TenantId;
 use crate::journal::{ErasureJournal, Head, JournalEntry, JournalId};
 use crate::keys::{Epoch, KeyMaterial, MasterKeyId, SlotId, StoredSlot, Tag, WrapContext, WrappedKey};
 use crate::provider::{Destruction, MasterKeyProvider};
+use crate::rows::{Page, Row, RowKey, RowSource, Swap};
 use crate::store::{Expected, KeyStore, Residue, Scan, ScanPage};
 
-/// A key store, a master key provider or a journal whose every call passes a [`Tap`] twice: before it does its work, and
-/// after.
+/// A key store, a master key provider, a journal or a source of rows whose every call passes a [`Tap`] twice: before it
+/// does its work, and after.
 ///
 /// ```
 /// use fieldseal::store::{KeyStore as _, MemoryStore};
@@ -161,7 +162,7 @@ impl CallPoint<'_> {
 
 /// A port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[expect(clippy::exhaustive_enums, reason = "a vault has three")]
+#[expect(clippy::exhaustive_enums, reason = "a vault has three, bulk work a fourth")]
 pub enum Port {
     /// A [`MasterKeyProvider`].
     Provider,
@@ -169,6 +170,8 @@ pub enum Port {
     Store,
     /// An [`ErasureJournal`].
     Journal,
+    /// A [`RowSource`].
+    Rows,
 }
 
 /// On which side of its work a call is.
@@ -369,5 +372,30 @@ impl<J: ErasureJournal> ErasureJournal for Tapped<J> {
         up_to: &Head,
     ) -> Result<Vec<JournalEntry>, JournalError> {
         tapped!(self, Journal, JournalError, "read_of", None, self.inner.read_of(tenant, tag, up_to))
+    }
+}
+
+#[async_trait]
+#[deny(clippy::missing_trait_methods)]
+impl<S: RowSource> RowSource for Tapped<S> {
+    /// No call: it is a name that the source has in memory.
+    fn columns(&self) -> &[String] {
+        self.inner.columns()
+    }
+
+    async fn page(&self, page: &Page) -> Result<Vec<Row>, RowsError> {
+        tapped!(self, Rows, RowsError, "page", None, self.inner.page(page))
+    }
+
+    async fn load(&self, keys: &[RowKey]) -> Result<Vec<Option<Row>>, RowsError> {
+        tapped!(self, Rows, RowsError, "load", None, self.inner.load(keys))
+    }
+
+    async fn swap(&self, swaps: &[Swap]) -> Result<Vec<bool>, RowsError> {
+        tapped!(self, Rows, RowsError, "swap", None, self.inner.swap(swaps))
+    }
+
+    async fn count(&self) -> Result<u64, RowsError> {
+        tapped!(self, Rows, RowsError, "count", None, self.inner.count())
     }
 }

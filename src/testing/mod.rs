@@ -9,6 +9,7 @@ pub mod faults;
 pub mod journal;
 mod keys;
 pub mod provider;
+pub mod rows;
 pub mod slot;
 pub mod store;
 mod vectors;
