@@ -1,0 +1,27 @@
+//! [`Args`]: the command line. A command is a struct in a file of `commands/`, a variant here, and a line in `main.rs`.
+
+use std::path::PathBuf;
+
+use crate::commands;
+use crate::exit::EXIT_CODES;
+
+/// Looks after the keys of a fieldseal vault: rotates, erases, retires, and says what is so.
+///
+/// The manual is docs/keytool.md.
+#[derive(Debug, clap::Parser)]
+#[command(name = "keytool", version, after_help = EXIT_CODES)]
+pub(crate) struct Args {
+    /// The configuration; paths in it are relative to its folder.
+    #[arg(long, global = true, value_name = "FILE", default_value = "keytool.toml")]
+    pub(crate) config: PathBuf,
+    /// One JSON document on standard output, errors as JSON on standard error.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Command {
+    Init(commands::init::Init),
+}

@@ -1,0 +1,173 @@
+//! What single keys of `keytool.toml` hold: ports by scheme, durations, where a passphrase is. Each error says what to write.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde::de::{self, Deserializer, MapAccess, Visitor};
+
+/// Where the master keys are.
+#[derive(Deserialize)]
+#[serde(try_from = "String")]
+pub(crate) enum ProviderSpec {
+    /// A keyring file.
+    Keyring(PathBuf),
+}
+
+impl TryFrom<String> for ProviderSpec {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let known = "known is \"keyring:FILE\"";
+        path_behind(&text, "keyring", "provider", known).map(Self::Keyring)
+    }
+}
+
+/// Where the wrapped keys are.
+#[derive(Deserialize)]
+#[serde(try_from = "String")]
+pub(crate) enum StoreSpec {
+    /// An SQLite file of the key store's own.
+    Sqlite(PathBuf),
+}
+
+impl TryFrom<String> for StoreSpec {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        path_behind(&text, "sqlite", "store", "known is \"sqlite:FILE\"").map(Self::Sqlite)
+    }
+}
+
+/// Where erasures are entered.
+#[derive(Deserialize)]
+#[serde(try_from = "String")]
+pub(crate) enum JournalSpec {
+    /// A journal file.
+    File(PathBuf),
+}
+
+impl TryFrom<String> for JournalSpec {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        path_behind(&text, "file", "journal", "known is \"file:FILE\"").map(Self::File)
+    }
+}
+
+/// Where the application's tables are. Not printable: a URL may hold a password.
+#[derive(Deserialize)]
+#[serde(try_from = "String")]
+#[expect(dead_code, reason = "for the jobs on rows")]
+pub(crate) enum DatabaseSpec {
+    /// An SQLite file.
+    Sqlite(PathBuf),
+    /// A PostgreSQL server's URL.
+    Postgres(String),
+}
+
+impl TryFrom<String> for DatabaseSpec {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        if ["postgres://", "postgresql://"].iter().any(|scheme| text.starts_with(scheme)) {
+            return Ok(Self::Postgres(text));
+        }
+        // What was written is not repeated: it may be a URL with a password in it.
+        let known = "write \"sqlite:FILE\" or \"postgres://user@host/db\"";
+        match text.strip_prefix("sqlite:").filter(|path| !path.is_empty()) {
+            Some(path) => Ok(Self::Sqlite(path.into())),
+            None => Err(known.to_owned()),
+        }
+    }
+}
+
+/// `scheme:path`.
+fn path_behind(text: &str, scheme: &str, what: &str, known: &str) -> Result<PathBuf, String> {
+    match text.split_once(':') {
+        Some((found, "")) if found == scheme => Err(format!("the {scheme} has no path: {known}")),
+        Some((found, path)) if found == scheme => Ok(path.into()),
+        Some((found, _)) => Err(format!("there is no {what} {found:?}: {known}")),
+        None => Err(format!("a {what} begins with its scheme: {known}")),
+    }
+}
+
+/// How long: `90s`, `5m`, `2h`, `14d`.
+#[derive(Clone, Copy, Deserialize)]
+#[serde(try_from = "String")]
+pub(crate) struct Age(pub(crate) Duration);
+
+impl TryFrom<String> for Age {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        duration(&text).map(Self)
+    }
+}
+
+/// Reads `90s`, `5m`, `2h`, `14d`.
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
+    let wrong = || "a duration is a number and a unit: \"90s\", \"5m\", \"2h\", \"14d\"".to_owned();
+    let (number, unit) = text.split_at_checked(text.len().saturating_sub(1)).ok_or_else(wrong)?;
+    let seconds: u64 = match unit {
+        "s" => 1,
+        "m" => 60,
+        "h" => 3600,
+        "d" => 24 * 3600,
+        _ => return Err(wrong()),
+    };
+    if number.is_empty() || !number.bytes().all(|c| c.is_ascii_digit()) {
+        return Err(wrong());
+    }
+    let number: u64 = number.parse().map_err(|_| wrong())?;
+    number.checked_mul(seconds).map(Duration::from_secs).ok_or_else(wrong)
+}
+
+/// Where the passphrase is read.
+pub(crate) enum PassphraseSource {
+    /// An environment variable.
+    Env(String),
+    /// A file, without the newline at its end.
+    File(PathBuf),
+}
+
+/// By hand, so that a passphrase that was written itself into the file is in no error.
+impl<'de> Deserialize<'de> for PassphraseSource {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Source;
+
+        impl<'de> Visitor<'de> for Source {
+            type Value = PassphraseSource;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(SAY_WHERE)
+            }
+
+            fn visit_str<E: de::Error>(self, _: &str) -> Result<PassphraseSource, E> {
+                Err(E::custom(format!("the passphrase itself doesn't belong here: write {SAY_WHERE}")))
+            }
+
+            fn visit_i64<E: de::Error>(self, _: i64) -> Result<PassphraseSource, E> {
+                self.visit_str("")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<PassphraseSource, A::Error> {
+                let wrong = || de::Error::custom(format!("write {SAY_WHERE}"));
+                let source = match map.next_key::<String>()?.as_deref() {
+                    Some("env") => PassphraseSource::Env(map.next_value()?),
+                    Some("file") => PassphraseSource::File(map.next_value()?),
+                    _ => return Err(wrong()),
+                };
+                match map.next_key::<String>()? {
+                    None => Ok(source),
+                    Some(_) => Err(wrong()),
+                }
+            }
+        }
+
+        deserializer.deserialize_any(Source)
+    }
+}
+
+const SAY_WHERE: &str = "{ env = \"NAME\" } or { file = \"PATH\" }";

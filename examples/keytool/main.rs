@@ -1,0 +1,65 @@
+//! The operator's tool: looks after the keys of a vault. `docs/keytool.md` is the manual.
+//!
+//! `cargo run --example keytool --all-features -- --help`
+//!
+//! `args` is the command line, `config` is `keytool.toml`, `open` opens what it names, `commands` has a file a command;
+//! `exit`, `output`, `progress` and `confirm` are how it speaks. Uses what the library makes public, and nothing else.
+
+mod args;
+mod commands;
+mod config;
+mod confirm;
+mod exit;
+mod open;
+mod output;
+mod progress;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use crate::args::{Args, Command};
+use crate::config::Config;
+use crate::exit::{Exit, Failure};
+use crate::open::Tool;
+use crate::output::{Output, Report};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    ExitCode::from(run().await.code())
+}
+
+async fn run() -> Exit {
+    let args = match Args::try_parse() {
+        Ok(args) => args,
+        Err(e) => return not_parsed(&e),
+    };
+    let output = Output::new(args.json);
+    match answer(args, output).await {
+        Ok(report) => output.report(&report),
+        Err(failure) => output.failure(&failure),
+    }
+}
+
+async fn answer(args: Args, output: Output) -> Result<Report, Failure> {
+    if let Command::Init(init) = &args.command {
+        init.write_config(&args.config)?;
+    }
+    let tool = Tool { config: Config::load(&args.config)?, output };
+    match args.command {
+        Command::Init(init) => init.run(&tool).await,
+    }
+}
+
+/// Help and version, or what is wrong with the arguments.
+fn not_parsed(e: &clap::Error) -> Exit {
+    let wrong = e.use_stderr();
+    if wrong && std::env::args_os().any(|arg| arg == "--json") {
+        let text = e.to_string();
+        let text = text.strip_prefix("error: ").unwrap_or(&text);
+        return Output::new(true).failure(&Failure::usage(text.trim_end()));
+    }
+    // Where it can't be printed, the exit code says it.
+    let _ = e.print();
+    if wrong { Exit::Usage } else { Exit::Done }
+}

@@ -1,0 +1,81 @@
+//! [`Report`] and [`Output`]: what a command found, as text or as one JSON document. A command returns it and never prints.
+
+use std::io::{self, Write as _};
+
+use serde_json::Value;
+
+use crate::exit::{Exit, Failure};
+
+/// What a command found or did.
+#[derive(Debug)]
+pub(crate) struct Report {
+    pub(crate) exit: Exit,
+    pub(crate) text: String,
+    pub(crate) json: Value,
+}
+
+impl Report {
+    /// All is done.
+    pub(crate) fn new(text: impl Into<String>, json: Value) -> Self {
+        Self { exit: Exit::Done, text: text.into(), json }
+    }
+
+    /// It ends so instead.
+    pub(crate) fn exit(mut self, exit: Exit) -> Self {
+        self.exit = exit;
+        self
+    }
+
+    /// What would be done, and nothing was.
+    pub(crate) fn dry_run(text: &str, mut json: Value) -> Self {
+        if let Some(fields) = json.as_object_mut() {
+            fields.insert("dry_run".to_owned(), Value::Bool(true));
+        }
+        Self::new(format!("{}\nNothing was changed.", text.trim_end()), json)
+    }
+}
+
+/// Where reports and failures go.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Output {
+    json: bool,
+}
+
+impl Output {
+    pub(crate) fn new(json: bool) -> Self {
+        Self { json }
+    }
+
+    pub(crate) fn is_json(self) -> bool {
+        self.json
+    }
+
+    /// Prints a report to standard output: the only thing that is printed there.
+    pub(crate) fn report(self, report: &Report) -> Exit {
+        let text = match self.json {
+            true => format!("{:#}\n", report.json),
+            false => format!("{}\n", report.text.trim_end()),
+        };
+        let mut out = io::stdout().lock();
+        match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+            Ok(()) => report.exit,
+            // Whoever reads has read enough, as `head` does.
+            Err(e) if e.kind() == io::ErrorKind::BrokenPipe => report.exit,
+            Err(e) => {
+                let what = "what was asked is done, but standard output can't be written";
+                self.failure(&Failure::new(Exit::Unavailable, "output_unavailable", what).because(&e))
+            }
+        }
+    }
+
+    /// Prints a failure to standard error.
+    pub(crate) fn failure(self, failure: &Failure) -> Exit {
+        let text = match self.json {
+            true => format!("{}\n", serde_json::json!({ "error": failure.json() })),
+            false => format!("error: {failure}\n"),
+        };
+        // Where standard error can't be written either, the exit code says it.
+        let _ = io::stderr().lock().write_all(text.as_bytes());
+        failure.exit()
+    }
+}
