@@ -58,6 +58,7 @@
 //! | know what has become of an erasure | [`Tenant::erasure_status`], [`lifecycle::ErasureReceipt`] |
 //! | give a person a new key | [`Tenant::rotate`], [`Tenant::rotate_now`] |
 //! | change the master key | [`Vault::advance_epoch`], [`Vault::rewrap_page`], [`Vault::retire_epoch`] |
+//! | know which keys there are, how old, and what is not final | [`Vault::inventory_page`], [`Vault::epochs`], [`Vault::erasures`]; [`Tenant::inventory`] |
 //! | go on after a restore of the key store | [`VaultBuilder::replay`](vault::VaultBuilder::replay), [`Vault::replay_journal`] |
 //! | keep master keys | [`provider::LocalKeyring`]; [`provider::MasterKeyProvider`] for another |
 //! | keep wrapped keys | `store::SqliteStore` (feature `store-sqlite`), [`store::MemoryStore`]; [`store::KeyStore`] for another |

@@ -23,6 +23,8 @@ pub(crate) struct History {
     pub(crate) done: Option<Done>,
     /// The whole subject is to be destroyed, and not said to be.
     pub(crate) whole_is_open: bool,
+    /// The last entry that says that something is to be destroyed says so of the whole subject.
+    pub(crate) whole: bool,
     /// The last entry that says that something is to be destroyed.
     pub(crate) intended_at: Option<Timestamp>,
     /// How many there are: one that was read again and has as many has not changed.
@@ -53,7 +55,8 @@ impl History {
         history
     }
 
-    fn add(&mut self, entry: &JournalEntry) {
+    /// One entry more.
+    pub(crate) fn add(&mut self, entry: &JournalEntry) {
         self.entries += 1;
         match entry.event() {
             JournalEvent::Reenrolled { purpose, line } => {
@@ -66,6 +69,7 @@ impl History {
                     lines.intended = lines.intended.max(*line);
                 }
                 self.intended_at = Some(entry.at());
+                self.whole = *whole;
                 if *whole {
                     self.scheduled = None;
                     self.whole_is_open = true;
@@ -123,6 +127,19 @@ impl History {
     /// What is to be destroyed and not said to be: somebody is at it, or crashed.
     pub(crate) fn open(&self) -> Vec<ErasedLine> {
         self.lines(|l| if l.intended > l.done { l.intended } else { 0 })
+    }
+
+    /// What is destroyed, or to be.
+    pub(crate) fn destroyed(&self) -> Vec<ErasedLine> {
+        self.lines(|l| l.intended.max(l.done))
+    }
+
+    /// Nothing waits to be done any more: every key of the tenant is gone, or the root that its tags were of.
+    pub(crate) fn settle(&mut self) {
+        (self.held, self.scheduled, self.whole_is_open) = (false, None, false);
+        for lines in self.purposes.values_mut() {
+            lines.intended = lines.done;
+        }
     }
 
     fn lines(&self, line: impl Fn(&Lines) -> u32) -> Vec<ErasedLine> {
@@ -216,6 +233,9 @@ mod tests {
         assert_eq!(history(vec![intended(&both)]).open(), lines(&both));
         let closed = history(vec![intended(&both), done(&both)]);
         assert_eq!((closed.open(), closed.done()), (vec![], lines(&both)));
+        let mut settled = history(vec![JournalEvent::Held, intended(&both), done(&[("billing", 1)])]);
+        settled.settle();
+        assert!(!settled.held && settled.open().is_empty() && settled.done() == lines(&[("billing", 1)]));
         let half = history(vec![intended(&both), done(&[("billing", 1)])]);
         assert_eq!(half.open(), lines(&[("default", 1)]));
         let again = history(vec![intended(&both), done(&both), enrolled("default", 2), intended(&[("default", 2)])]);

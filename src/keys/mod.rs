@@ -10,6 +10,7 @@ mod wrapped;
 
 pub use material::KeyMaterial;
 pub(crate) use material::UsableKey;
+pub(crate) use ring::newest_due;
 pub(crate) use root::RootKey;
 pub use slot::{Epoch, Revision, SlotId, SlotState, StoredSlot, Tag};
 pub(crate) use wrapped::{

@@ -179,9 +179,9 @@ impl PurposeKeys {
         self.erased_at.filter(|_| self.keys.is_empty())
     }
 
-    /// Where the key to seal under now stands: the newest version whose time has come, else the oldest.
+    /// Where the key to seal under now stands.
     fn current(&self, now: Timestamp) -> usize {
-        self.keys.iter().rposition(|k| k.seal_from <= now).unwrap_or_default()
+        newest_due(self.keys.iter().map(|key| Some(key.seal_from)), now)
     }
 
     fn held(&self, id: &KeyId) -> Option<Held<'_>> {
@@ -189,6 +189,15 @@ impl PurposeKeys {
         let (at, DataKey { version, key, .. }) = keys.find(|(_, k)| k.key.id().is(id))?;
         Some(Held { purpose: self, at, version: *version, key })
     }
+}
+
+/// Which of the versions of a key, given by their dates and oldest first, is sealed under now: the newest whose time has come,
+/// else the oldest.
+pub(crate) fn newest_due(
+    mut dates: impl ExactSizeIterator<Item = Option<Timestamp>> + DoubleEndedIterator,
+    now: Timestamp,
+) -> usize {
+    dates.rposition(|date| date.is_some_and(|from| from <= now)).unwrap_or_default()
 }
 
 /// A key, found by its id.

@@ -5,17 +5,18 @@ use std::sync::Arc;
 
 use futures_util::stream::{self, StreamExt as _};
 
-use super::receipt::{ErasedPurpose, ErasureReceipt, ErasureStatus, KeyEnd, MasterKeyEnd, UndoneReason};
-use crate::error::{Error, ProviderErrorKind, Result};
+use super::masters::Masters;
+use super::receipt::{ErasedPurpose, ErasureReceipt, ErasureStatus, UndoneReason};
+use crate::error::{Error, Result};
 use crate::id::{HasSubject, Purpose, SubjectId};
+use crate::journal::ErasedLine;
 use crate::journal::history::{Done, TenantHistory};
-use crate::journal::{ErasedLine, JournalEntry, JournalEvent};
 use crate::keys::slot::SubjectSlot;
-use crate::keys::{Epoch, SlotId, Tag};
+use crate::keys::{SlotId, Tag};
 use crate::store::Residue;
 use crate::vault::erasing::{Destroyed, Extent};
 use crate::vault::state::TenantState;
-use crate::vault::{Tenant, VaultInner, WRITES_AT_ONCE, root};
+use crate::vault::{Tenant, WRITES_AT_ONCE, root};
 
 /// What is to be erased, and for whom.
 #[derive(Clone, Debug, Default)]
@@ -206,15 +207,7 @@ impl Tenant {
                 Err(reason) => return Ok(ErasureStatus::Undone { reason }),
             },
         };
-        let masters = Masters::ask(vault).await?.until(done.until);
-        let open: Vec<MasterKeyEnd> = masters.iter().filter(|master| !master.is_final()).cloned().collect();
-        if !open.is_empty() || vault.clock.wall() < receipt.effective_by {
-            return Ok(ErasureStatus::Erased { waits_for: open });
-        }
-        let mut vouched: Vec<String> = masters.into_iter().flat_map(MasterKeyEnd::into_copies).collect();
-        vouched.sort();
-        vouched.dedup();
-        Ok(ErasureStatus::Final { vouched_for: vouched })
+        Ok(Masters::ask(vault).await?.status(done, receipt.effective_by, vault.clock.wall()))
     }
 
     async fn subject_status(&self, tag: &Tag, receipt: &ErasureReceipt) -> Result<Result<Done, UndoneReason>> {
@@ -268,40 +261,4 @@ fn erased_purpose(slot: &SubjectSlot, line: &ErasedLine) -> Option<ErasedPurpose
         erased_at: purpose.erased_at?,
         key_ids: purpose.destroyed.clone(),
     })
-}
-
-/// The master keys that the journal tells of, and what the provider says has become of each.
-pub(super) struct Masters(Vec<MasterKeyEnd>);
-
-impl Masters {
-    /// Asks the provider; where it can't answer, the key counts as there.
-    pub(super) async fn ask(vault: &VaultInner) -> Result<Self> {
-        let journal = vault.journal()?;
-        let entries = journal.read_of(None, None, &journal.head().await?).await?;
-        // Before the store's root there are only attempts to make one that others lost: nothing of them is in the store.
-        let is_root = |entry: &&JournalEntry| match entry.event() {
-            JournalEvent::RootCreated { key_id } => key_id.is(vault.root.id()),
-            _ => false,
-        };
-        let mut ends: Vec<MasterKeyEnd> = Vec::new();
-        for entry in entries.iter().skip_while(|entry| !is_root(entry)) {
-            let JournalEvent::EpochOpened { epoch, master } = entry.event() else { continue };
-            if ends.iter().any(|end| end.master == *master) {
-                continue;
-            }
-            let end = match vault.provider.destruction(master).await {
-                Ok(destruction) => destruction.map_or(KeyEnd::Lives, KeyEnd::from),
-                Err(e) if e.kind() == ProviderErrorKind::KeyDestroyed => KeyEnd::Destroyed,
-                Err(_) => KeyEnd::Unconfirmed,
-            };
-            ends.push(MasterKeyEnd { master: master.clone(), epoch: *epoch, end });
-        }
-        Ok(Self(ends))
-    }
-
-    /// Those under which a copy of a key can be wrapped that was destroyed in this epoch at the latest: every one since the
-    /// first. A slot knows the epoch in which its first line was made, but not after a restore.
-    pub(super) fn until(&self, epoch: Epoch) -> Vec<MasterKeyEnd> {
-        self.0.iter().filter(|end| end.epoch <= epoch).cloned().collect()
-    }
 }

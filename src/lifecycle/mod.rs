@@ -4,7 +4,10 @@
 
 mod epoch;
 mod erase;
+mod erasures;
 mod hold;
+mod inventory;
+mod masters;
 mod receipt;
 #[cfg(feature = "serde")]
 mod receipt_json;
@@ -16,6 +19,10 @@ mod tenant;
 
 pub use epoch::Retirement;
 pub use erase::ErasureRequest;
+pub use erasures::ErasureRecord;
+pub use inventory::{
+    EpochInfo, EpochStatus, InventoryPage, PurposeInfo, SubjectInfo, SubjectState, VersionInfo, VersionState,
+};
 pub use receipt::{ErasedPurpose, ErasureReceipt, ErasureStatus, KeyEnd, MasterKeyEnd, ReceiptResidue, UndoneReason};
 pub use retain::Swept;
 pub use retire::{RetiredVersions, Unnamed};

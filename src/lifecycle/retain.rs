@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use futures_util::stream::{self, StreamExt as _};
 
-use super::erase::{ErasureRequest, Masters};
+use super::erase::ErasureRequest;
+use super::masters::Masters;
 use super::receipt::ErasureReceipt;
 use crate::clock::Timestamp;
 use crate::error::{Error, Result};

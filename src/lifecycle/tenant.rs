@@ -4,7 +4,8 @@ use std::collections::HashSet;
 
 use futures_util::lock::Mutex;
 
-use super::erase::{ErasureRequest, Masters};
+use super::erase::ErasureRequest;
+use super::masters::Masters;
 use super::receipt::{ErasureReceipt, residue_of};
 use crate::error::{Error, Result};
 use crate::id::TenantId;

@@ -8,6 +8,7 @@ mod corners;
 mod damage;
 mod epochs;
 mod erasure;
+mod inventory;
 mod restore;
 mod rotation;
 mod runbook;
