@@ -24,4 +24,19 @@ pub(crate) struct Args {
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
     Init(commands::init::Init),
+    Status(commands::status::Status),
+    RotateSubject(commands::rotate::RotateSubject),
+    AdvanceEpoch(commands::epoch::AdvanceEpoch),
+    Rewrap(commands::rewrap::Rewrap),
+    RetireEpoch(commands::epoch::RetireEpoch),
+    Erase(commands::erase::Erase),
+    Schedule(commands::schedule::Schedule),
+    Cancel(commands::schedule::Cancel),
+    Hold(commands::hold::Hold),
+    Release(commands::hold::Release),
+    Sweep(commands::sweep::Sweep),
+    #[command(subcommand)]
+    Receipt(commands::receipt::Receipt),
+    #[command(subcommand)]
+    Journal(commands::journal::Journal),
 }

@@ -10,9 +10,12 @@ mod commands;
 mod config;
 mod confirm;
 mod exit;
+mod files;
 mod open;
 mod output;
 mod progress;
+mod survey;
+mod text;
 
 use std::process::ExitCode;
 
@@ -48,6 +51,19 @@ async fn answer(args: Args, output: Output) -> Result<Report, Failure> {
     let tool = Tool { config: Config::load(&args.config)?, output };
     match args.command {
         Command::Init(init) => init.run(&tool).await,
+        Command::Status(status) => status.run(&tool).await,
+        Command::RotateSubject(rotate) => rotate.run(&tool).await,
+        Command::AdvanceEpoch(advance) => advance.run(&tool).await,
+        Command::Rewrap(rewrap) => rewrap.run(&tool).await,
+        Command::RetireEpoch(retire) => retire.run(&tool).await,
+        Command::Erase(erase) => erase.run(&tool).await,
+        Command::Schedule(schedule) => schedule.run(&tool).await,
+        Command::Cancel(cancel) => cancel.run(&tool).await,
+        Command::Hold(hold) => hold.run(&tool).await,
+        Command::Release(release) => release.run(&tool).await,
+        Command::Sweep(sweep) => sweep.run(&tool).await,
+        Command::Receipt(receipt) => receipt.run(&tool).await,
+        Command::Journal(journal) => journal.run(&tool).await,
     }
 }
 

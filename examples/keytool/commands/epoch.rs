@@ -1,0 +1,135 @@
+//! `keytool advance-epoch` and `keytool retire-epoch`: a new master key for everything, and the end of an old one.
+
+use fieldseal::Error;
+use fieldseal::lifecycle::{EpochInfo, EpochStatus, KeyEnd};
+use fieldseal::store::{Epoch, Filter, KeyStore, Scan};
+
+use crate::confirm::Destructive;
+use crate::exit::Failure;
+use crate::open::{Provider, Tool};
+use crate::output::Report;
+use crate::text::count;
+
+/// Open a new epoch under the provider's current master key. Then `rewrap`, and `retire-epoch` the old one.
+#[derive(Debug, clap::Args)]
+pub(crate) struct AdvanceEpoch {
+    /// Make the new master key first, where the provider is a keyring. One that was made and that no epoch has yet is taken.
+    #[arg(long)]
+    add_key: bool,
+    /// Say what would happen, and change nothing.
+    #[arg(long)]
+    dry_run: bool,
+}
+
+/// Destroy the master key of an epoch, and with it every copy of every key that was ever wrapped in it, in backups too.
+#[derive(Debug, clap::Args)]
+pub(crate) struct RetireEpoch {
+    /// The epoch's number: `keytool status` lists them.
+    #[arg(value_name = "EPOCH")]
+    epoch: u32,
+    #[command(flatten)]
+    destructive: Destructive,
+}
+
+impl AdvanceEpoch {
+    pub(crate) async fn run(self, tool: &Tool) -> Result<Report, Failure> {
+        let ports = tool.ports().await?;
+        let vault = ports.vault(tool).await?;
+        let current = ports.provider.port().current().await?;
+        let is_new = vault.epochs().await?.iter().all(|epoch| epoch.master != current);
+        let makes_key = self.add_key && !is_new;
+        if self.dry_run {
+            let from = vault.current_epoch().await?;
+            let master = match (is_new, makes_key) {
+                (true, _) => format!("master key {current}, which no epoch has yet"),
+                (false, true) => "a new master key".to_owned(),
+                (false, false) => {
+                    return Err(Failure::refused(
+                        "the provider's current master key is that of an epoch already: add --add-key, or make one at the KMS",
+                    ));
+                }
+            };
+            let text = format!("Would open the epoch after {from}, under {master}.");
+            return Ok(Report::dry_run(&text, serde_json::json!({ "current": from.get(), "makes_key": makes_key })));
+        }
+        if makes_key {
+            let Provider::Keyring(keyring) = &ports.provider;
+            keyring.add_key().await?;
+        }
+        let epoch = vault.advance_epoch().await.map_err(|e| match e {
+            Error::InvalidInput(what) => Failure::refused(format!("{what} (--add-key does, in a keyring)")),
+            e => e.into(),
+        })?;
+        let master = ports.provider.port().current().await?;
+        let text = format!(
+            "Epoch {epoch} is open, under master key {master}. Next: `keytool rewrap`, then `keytool retire-epoch` for each \
+             earlier one. Back the keyring up first."
+        );
+        Ok(Report::new(text, serde_json::json!({ "epoch": epoch.get(), "master_key": master.as_str() })))
+    }
+}
+
+impl RetireEpoch {
+    pub(crate) async fn run(self, tool: &Tool) -> Result<Report, Failure> {
+        let ports = tool.ports().await?;
+        let vault = ports.vault(tool).await?;
+        let unknown = || Failure::not_found(format!("there is no epoch {}: `keytool status` lists them", self.epoch));
+        let epoch = Epoch::new(self.epoch).ok_or_else(unknown)?;
+        let info = vault.epochs().await?.into_iter().find(|e| e.epoch == epoch).ok_or_else(unknown)?;
+        if info.status == EpochStatus::Current {
+            return Err(Failure::refused(format!(
+                "epoch {epoch} is the current one: `keytool advance-epoch` and `keytool rewrap` first"
+            )));
+        }
+        let ended = matches!(info.end, KeyEnd::Destroyed | KeyEnd::DestroyedHere { .. } | KeyEnd::Scheduled { .. });
+        if self.destructive.dry_run {
+            return self.would(&info, ended, &*ports.store).await;
+        }
+        if !ended {
+            let question = format!(
+                "Destroy master key {} of epoch {epoch}, for good? Backups of the key store from before the last rewrap can't be \
+                 opened again.",
+                info.master
+            );
+            self.destructive.confirm(&question)?;
+        }
+        let retired = vault.retire_epoch(epoch).await?;
+        let end = KeyEnd::from(retired.destruction);
+        let text = format!("Epoch {epoch} is retired. Its master key {}: {end}.", retired.master);
+        let json = serde_json::json!({
+            "epoch": epoch.get(),
+            "master_key": retired.master.as_str(),
+            "end": end.to_string(),
+        });
+        Ok(Report::new(text, json))
+    }
+
+    async fn would(&self, info: &EpochInfo, ended: bool, store: &dyn KeyStore) -> Result<Report, Failure> {
+        let (epoch, master) = (info.epoch, &info.master);
+        if ended {
+            let text = format!("Its master key {master} is ended already: {}.", info.end);
+            return Ok(Report::dry_run(&text, serde_json::json!({ "epoch": epoch.get(), "slots": 0 })));
+        }
+        let lost = info.status == EpochStatus::Lost;
+        let slots = slots(store, |own| if lost { own == epoch } else { own <= epoch }).await?;
+        let text = match slots {
+            0 => format!("Would destroy master key {master} of epoch {epoch}."),
+            _ => format!("Would be refused: {} still in the epoch. `keytool rewrap` first.", count(slots, "slot")),
+        };
+        Ok(Report::dry_run(&text, serde_json::json!({ "epoch": epoch.get(), "slots": slots })))
+    }
+}
+
+/// How many slots hold a key of such an epoch.
+pub(crate) async fn slots(store: &dyn KeyStore, such: impl Fn(Epoch) -> bool) -> Result<u64, Failure> {
+    let mut scan = Scan::new(Filter::All).limit(Scan::MAX_LIMIT);
+    let mut found = 0;
+    loop {
+        let page = store.scan(&scan).await?;
+        found += page.slots.iter().filter(|slot| slot.epoch().is_some_and(&such)).count() as u64;
+        match page.next {
+            Some(next) => scan = scan.after(next),
+            None => return Ok(found),
+        }
+    }
+}

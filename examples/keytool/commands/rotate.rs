@@ -1,0 +1,48 @@
+//! `keytool rotate-subject`: a new version of a subject's data keys.
+
+use super::subject::{Subject, described, json, known};
+use crate::confirm::Destructive;
+use crate::exit::Failure;
+use crate::open::{Tool, now};
+use crate::output::Report;
+use crate::text::moment;
+
+/// Give a subject new data keys. What was sealed before opens as it did.
+///
+/// Without --now a new key is sealed under once every process holds it. With --now, as after a leak, at once: other processes
+/// meet envelopes whose key they don't hold, and refresh. Rows move to the new key when they are written, or by a reseal.
+#[derive(Debug, clap::Args)]
+pub(crate) struct RotateSubject {
+    #[command(flatten)]
+    whom: Subject,
+    /// Seal under the new keys at once.
+    #[arg(long)]
+    now: bool,
+    #[command(flatten)]
+    destructive: Destructive,
+}
+
+impl RotateSubject {
+    pub(crate) async fn run(self, tool: &Tool) -> Result<Report, Failure> {
+        let vault = tool.vault().await?;
+        let (tenant, subject) = self.whom.find(&vault)?;
+        if self.destructive.dry_run {
+            let info = known(&tenant, &subject).await?;
+            let text = format!("Would make a new version of the data keys of this subject: {}.", described(&info));
+            return Ok(Report::dry_run(&text, serde_json::json!({ "subject": json(&info) })));
+        }
+        let from = if self.now {
+            known(&tenant, &subject).await?;
+            self.destructive.confirm("Seal under new keys at once, before other processes hold them?")?;
+            tenant.rotate_now(&subject).await?;
+            now()
+        } else {
+            tenant.rotate(&subject).await?
+        };
+        let text = format!(
+            "New data keys are sealed under from {} on. Rows stay under the old ones until they are resealed.",
+            moment(from)
+        );
+        Ok(Report::new(text, serde_json::json!({ "seal_from": from.to_string() })))
+    }
+}

@@ -1,0 +1,190 @@
+//! `keytool status`: what is so, and what is to be done about it.
+
+use fieldseal::lifecycle::{EpochStatus, KeyEnd};
+use serde_json::json;
+
+use crate::exit::{Exit, Failure};
+use crate::open::Tool;
+use crate::output::Report;
+use crate::survey::{AGES, EpochCounts, Survey};
+use crate::text::{count, moment, plural, slot, slot_json, table};
+
+/// Say what is so: keys by epoch, age and version, erasures that are not final, holds, and what is to be done.
+///
+/// Reads every slot and the whole journal. Exit code 7 if slots can't be read: they are listed.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Status {}
+
+impl Status {
+    pub(crate) async fn run(self, tool: &Tool) -> Result<Report, Failure> {
+        let survey = Survey::take(&tool.vault().await?, tool.output).await?;
+        let exit = if survey.failed.is_empty() { Exit::Done } else { Exit::Partly };
+        Ok(Report::new(text(&survey), as_json(&survey)).exit(exit))
+    }
+}
+
+/// What is to be done, each with the command that does it.
+fn advice(survey: &Survey) -> Vec<String> {
+    let mut advice = Vec::new();
+    for (id, e) in &survey.failed {
+        advice.push(format!("{} can't be read: {e}. Restore the key store: docs/restore.md", slot(id)));
+    }
+    if survey.erasures.pending > 0 {
+        advice.push(format!(
+            "{} not come to the end: erase again, or start any vault in a while",
+            plural(survey.erasures.pending, "erasure has", "erasures have")
+        ));
+    }
+    if let Some(due) = survey.erasures.next_due.filter(|due| *due <= survey.at) {
+        advice.push(format!("an erasure is due since {}: `keytool sweep`", moment(due)));
+    }
+    let old: u64 = survey.epochs.iter().filter(|e| e.info.status != EpochStatus::Current).map(|e| e.subjects).sum();
+    if old > 0 {
+        advice.push(format!("{} in an earlier epoch: `keytool rewrap`", plural(old, "subject is", "subjects are")));
+    }
+    for epoch in survey.epochs.iter().filter(|epoch| may_be_retired(epoch)) {
+        let waiting = survey.erasures.waits_for.iter().find(|(master, _)| master.master == epoch.info.master);
+        let waiting = match waiting {
+            Some((_, n)) => format!(", and {} for it", plural(*n, "erasure waits", "erasures wait")),
+            None => String::new(),
+        };
+        let number = epoch.info.epoch;
+        advice.push(format!("nothing is in epoch {number}{waiting}: `keytool retire-epoch {number}`"));
+    }
+    let current = survey.current();
+    let for_current = survey.erasures.waits_for.iter().find(|(master, _)| Some(master.epoch) == current);
+    if let Some((_, n)) = for_current {
+        advice.push(format!(
+            "{} for the current epoch's master key: `keytool advance-epoch`, when it is time",
+            plural(*n, "erasure waits", "erasures wait")
+        ));
+    }
+    advice
+}
+
+fn may_be_retired(epoch: &EpochCounts) -> bool {
+    let ended = matches!(epoch.info.end, KeyEnd::Destroyed | KeyEnd::DestroyedHere { .. } | KeyEnd::Scheduled { .. });
+    epoch.info.status != EpochStatus::Current && epoch.subjects == 0 && !ended
+}
+
+fn text(survey: &Survey) -> String {
+    let mut head = vec!["epoch", "state", "opened", "subjects", "data keys"];
+    head.extend(AGES.iter().map(|(name, _)| *name));
+    head.extend(["older", "master key", ""]);
+    let rows: Vec<Vec<String>> = survey.epochs.iter().map(row).collect();
+    let mut text = format!("Keys, {}\n{}", moment(survey.at), table(&head, &rows));
+    if let Some(oldest) = survey.oldest_key {
+        let days = survey.at.since(oldest).as_secs() / 86_400;
+        text.push_str(&format!("The oldest data key is of {} ({}).\n", moment(oldest), count(days, "day")));
+    }
+    let subjects = &survey.subjects;
+    text.push_str(&format!(
+        "\nSubjects\n  {} live, {} scheduled, {} erased; {} on hold, {} with a retention period\n",
+        subjects.live, subjects.scheduled, subjects.erased, subjects.held, subjects.retained
+    ));
+    let rows: Vec<Vec<String>> = survey
+        .purposes
+        .iter()
+        .map(|(purpose, n)| {
+            vec![purpose.clone(), n.pending.to_string(), n.current.to_string(), n.superseded.to_string()]
+        })
+        .collect();
+    text.push_str(&format!("\nVersions\n{}", table(&["purpose", "pending", "current", "superseded"], &rows)));
+    let erasures = &survey.erasures;
+    text.push_str(&format!(
+        "\nErasures\n  {} final, {} not final yet, {} pending, {} scheduled\n",
+        erasures.final_, erasures.erased, erasures.pending, erasures.scheduled
+    ));
+    for (master, waiting) in &erasures.waits_for {
+        let whom = plural(*waiting, "waits", "wait");
+        text.push_str(&format!(
+            "  {whom} for master key {} of epoch {}: {}\n",
+            master.master, master.epoch, master.end
+        ));
+    }
+    let advice = advice(survey);
+    let advice: String = match advice.is_empty() {
+        true => "  nothing\n".to_owned(),
+        false => advice.iter().map(|line| format!("  {line}\n")).collect(),
+    };
+    text.push_str(&format!("\nTo be done\n{advice}"));
+    text
+}
+
+fn row(epoch: &EpochCounts) -> Vec<String> {
+    let mut row = vec![
+        epoch.info.epoch.to_string(),
+        status(epoch.info.status).to_owned(),
+        moment(epoch.info.opened_at),
+        epoch.subjects.to_string(),
+        epoch.data_keys.to_string(),
+    ];
+    row.extend(epoch.ages.iter().map(u64::to_string));
+    row.extend([epoch.info.master.to_string(), end(&epoch.info.end).to_owned()]);
+    row
+}
+
+fn status(status: EpochStatus) -> &'static str {
+    match status {
+        EpochStatus::Current => "current",
+        EpochStatus::Live => "live",
+        EpochStatus::Retired => "retired",
+        EpochStatus::Lost => "lost",
+        _ => "unknown",
+    }
+}
+
+fn end(end: &KeyEnd) -> &'static str {
+    match end {
+        KeyEnd::Lives => "lives",
+        KeyEnd::Unconfirmed => "unconfirmed",
+        KeyEnd::Scheduled { .. } => "scheduled",
+        KeyEnd::Destroyed => "destroyed",
+        KeyEnd::DestroyedHere { .. } => "destroyed here",
+        _ => "unknown",
+    }
+}
+
+fn as_json(survey: &Survey) -> serde_json::Value {
+    let (subjects, erasures) = (&survey.subjects, &survey.erasures);
+    json!({
+        "at": survey.at.to_string(),
+        "epochs": survey.epochs.iter().map(|epoch| json!({
+            "epoch": epoch.info.epoch.get(),
+            "state": status(epoch.info.status),
+            "opened_at": epoch.info.opened_at.to_string(),
+            "master_key": epoch.info.master.as_str(),
+            "end": end(&epoch.info.end),
+            "subjects": epoch.subjects,
+            "data_keys": epoch.data_keys,
+            "ages": epoch.ages,
+        })).collect::<Vec<_>>(),
+        "oldest_key": survey.oldest_key.map(|at| at.to_string()),
+        "subjects": {
+            "live": subjects.live,
+            "scheduled": subjects.scheduled,
+            "erased": subjects.erased,
+            "held": subjects.held,
+            "retained": subjects.retained,
+        },
+        "versions": survey.purposes.iter().map(|(purpose, n)| {
+            (purpose.clone(), json!({ "pending": n.pending, "current": n.current, "superseded": n.superseded }))
+        }).collect::<serde_json::Map<_, _>>(),
+        "erasures": {
+            "final": erasures.final_,
+            "erased": erasures.erased,
+            "pending": erasures.pending,
+            "scheduled": erasures.scheduled,
+            "held": erasures.held,
+            "next_due": erasures.next_due.map(|at| at.to_string()),
+            "waits_for": erasures.waits_for.iter().map(|(master, waiting)| json!({
+                "master_key": master.master.as_str(),
+                "epoch": master.epoch.get(),
+                "end": end(&master.end),
+                "erasures": waiting,
+            })).collect::<Vec<_>>(),
+        },
+        "failed": survey.failed.iter().map(|(id, e)| json!({ "slot": slot_json(id), "error": e.json() })).collect::<Vec<_>>(),
+        "advice": advice(survey),
+    })
+}
