@@ -95,11 +95,27 @@ impl RetireEpoch {
         }
         let retired = vault.retire_epoch(epoch).await?;
         let end = KeyEnd::from(retired.destruction);
-        let text = format!("Epoch {epoch} is retired. Its master key {}: {end}.", retired.master);
+        let mut text = format!("Epoch {epoch} is retired. Its master key {}: ", retired.master);
+        let (state, copies, at) = match end {
+            KeyEnd::DestroyedHere { copies } => ("destroyed_here", copies, None),
+            KeyEnd::Scheduled { at } => ("scheduled", Vec::new(), Some(at)),
+            KeyEnd::Destroyed => ("destroyed", Vec::new(), None),
+            _ => ("unconfirmed", Vec::new(), None),
+        };
+        match (at, copies.as_slice()) {
+            (Some(at), _) => text.push_str(&format!("will be destroyed at {at}, and can be called back until then.")),
+            (None, []) => text.push_str("destroyed."),
+            (None, copies) => {
+                text.push_str("destroyed here. You answer for\n");
+                copies.iter().for_each(|copy| text.push_str(&format!("  - {copy}\n")));
+            }
+        }
         let json = serde_json::json!({
             "epoch": epoch.get(),
             "master_key": retired.master.as_str(),
-            "end": end.to_string(),
+            "end": state,
+            "at": at.map(|at| at.to_string()),
+            "copies": copies,
         });
         Ok(Report::new(text, json))
     }

@@ -1,7 +1,5 @@
 //! `keytool init`: makes what is missing of a keyring, a journal, a key store and the vault in it. Touches nothing that is there.
 
-use std::fs;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use fieldseal::journal::{FileJournal, JournalEvent};
@@ -9,6 +7,7 @@ use fieldseal::store::{KeyStore as _, SlotId, SqliteStore};
 
 use crate::config::{TEMPLATE, shown};
 use crate::exit::{Exit, Failure};
+use crate::files;
 use crate::open::{Tool, exists};
 use crate::output::Report;
 
@@ -45,12 +44,8 @@ impl Init {
                 shown(file)
             )));
         }
-        let write = |mut out: fs::File| out.write_all(TEMPLATE.as_bytes()).and_then(|()| out.sync_all());
-        let written = fs::File::create_new(file).and_then(|out| {
-            // Half a configuration would be in the way of the next try.
-            write(out).inspect_err(|_| drop(fs::remove_file(file)))
-        });
-        written.map_err(|e| Failure::of_file("write", file, &e))
+        // For the owner alone: a database's URL may get a password.
+        files::replace(file, TEMPLATE)
     }
 
     pub(crate) async fn run(self, tool: &Tool) -> Result<Report, Failure> {

@@ -89,7 +89,10 @@ fn text(survey: &Survey) -> String {
             vec![purpose.clone(), n.pending.to_string(), n.current.to_string(), n.superseded.to_string()]
         })
         .collect();
-    text.push_str(&format!("\nVersions\n{}", table(&["purpose", "pending", "current", "superseded"], &rows)));
+    if !rows.is_empty() {
+        let head = ["purpose", "pending", "current", "superseded"];
+        text.push_str(&format!("\nVersions\n{}", table(&head, &rows)));
+    }
     let erasures = &survey.erasures;
     text.push_str(&format!(
         "\nErasures\n  {} final, {} not final yet, {} pending, {} scheduled\n",
