@@ -7,6 +7,11 @@ pub(super) fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
+/// A column of the table that the statement calls `t`.
+pub(super) fn of_table(column: &str) -> String {
+    format!("t.{}", quoted(column))
+}
+
 /// A table's name in quotes: `sales.customer` is the table `customer` of the schema `sales`.
 pub(super) fn quoted_table(name: &str) -> String {
     name.split('.').map(quoted).collect::<Vec<_>>().join(".")

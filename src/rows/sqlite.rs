@@ -6,7 +6,7 @@ use sqlx::sqlite::{SqliteArguments, SqlitePool, SqliteRow};
 use sqlx::{AssertSqlSafe, Row as _, Sqlite, SqliteConnection, TypeInfo as _, ValueRef as _};
 use zeroize::Zeroizing;
 
-use super::sql::{check, check_key, not_unique, quoted, quoted_table};
+use super::sql::{check, check_key, check_names, not_unique, of_table, quoted, quoted_table};
 use super::{Cell, Page, Row, RowKey, RowSource, RowsError, RowsErrorKind, Swap, Table};
 
 /// A table of an SQLite database.
@@ -17,8 +17,9 @@ use super::{Cell, Page, Row, RowKey, RowSource, RowsError, RowsErrorKind, Swap, 
 pub struct SqliteRows {
     pool: SqlitePool,
     table: Table,
-    /// `"id", "line", "email", ..`: the key's columns, then the others.
+    /// `t."id", t."line", t."email", ..`: the key's columns, then the others.
     select: String,
+    /// With the alias `t`: without one, SQLite takes a name in quotes that is no column for a text.
     name: String,
 }
 
@@ -32,14 +33,13 @@ impl SqliteRows {
     /// Reads only.
     pub async fn new(pool: SqlitePool, table: Table) -> Result<Self, RowsError> {
         check(&table)?;
-        let name = quoted_table(&table.name);
+        let name = format!("{} AS t", quoted_table(&table.name));
         let there = there(&pool, &table.name).await?;
-        // Else SQLite takes a name in quotes that is no column for a text.
         let missing = |name: &&String| !there.iter().any(|column| column.eq_ignore_ascii_case(name));
         if let Some(name) = table.key.iter().chain(&table.columns).find(missing) {
             return Err(RowsError::no_column(name));
         }
-        let select = table.key.iter().chain(&table.columns).map(|c| quoted(c)).collect::<Vec<_>>().join(", ");
+        let select = table.key.iter().chain(&table.columns).map(|c| of_table(c)).collect::<Vec<_>>().join(", ");
         Ok(Self { pool, table, select, name })
     }
 
@@ -56,6 +56,7 @@ impl SqliteRows {
         table: &str,
         columns: &[(String, bool)],
     ) -> Result<Vec<String>, RowsError> {
+        check_names(table, columns.iter().map(|(name, _)| name))?;
         let mut added = Vec::new();
         for (column, is_text) in columns {
             if there(pool, table).await?.iter().any(|name| name.eq_ignore_ascii_case(column)) {
@@ -78,9 +79,9 @@ impl SqliteRows {
         Ok(Row { key, cells: rest })
     }
 
-    /// `"id" = ? AND "line" = ?`
+    /// `t."id" = ? AND t."line" = ?`
     fn is_key(&self) -> String {
-        self.table.key.iter().map(|c| format!("{} = ?", quoted(c))).collect::<Vec<_>>().join(" AND ")
+        self.table.key.iter().map(|c| format!("{} = ?", of_table(c))).collect::<Vec<_>>().join(" AND ")
     }
 
     async fn swap_one(&self, connection: &mut SqliteConnection, swap: &Swap) -> Result<bool, RowsError> {
@@ -92,7 +93,7 @@ impl SqliteRows {
             if new.is_some() {
                 set.push(format!("{} = ?", quoted(column)));
             }
-            guard.push(format!(" AND {} IS ?", quoted(column)));
+            guard.push(format!(" AND {} IS ?", of_table(column)));
         }
         let sql = format!("UPDATE {} SET {} WHERE {}{}", self.name, set.join(", "), self.is_key(), guard.concat());
         let mut query = sqlx::query(AssertSqlSafe(sql));
@@ -121,7 +122,7 @@ impl RowSource for SqliteRows {
 
     async fn page(&self, page: &Page) -> Result<Vec<Row>, RowsError> {
         let mut conditions = Vec::new();
-        let keys = self.table.key.iter().map(|c| quoted(c)).collect::<Vec<_>>().join(", ");
+        let keys = self.table.key.iter().map(|c| of_table(c)).collect::<Vec<_>>().join(", ");
         if let Some(after) = &page.after {
             check_key(after, self.table.key.len())?;
             let marks = vec!["?"; self.table.key.len()].join(", ");
@@ -131,7 +132,7 @@ impl RowSource for SqliteRows {
             if !self.table.columns.contains(column) {
                 return Err(RowsError::no_column(column));
             }
-            conditions.push(format!("{} IS ?", quoted(column)));
+            conditions.push(format!("{} IS ?", of_table(column)));
         }
         let only = if conditions.is_empty() { String::new() } else { format!(" WHERE {}", conditions.join(" AND ")) };
         let sql = format!("SELECT {} FROM {}{only} ORDER BY {keys} LIMIT ?", self.select, self.name);

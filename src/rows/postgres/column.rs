@@ -7,7 +7,7 @@ use sqlx::query::Query;
 use zeroize::Zeroizing;
 
 use crate::rows::Cell;
-use crate::rows::sql::quoted;
+use crate::rows::sql::of_table;
 
 pub(super) type PgQuery<'q> = Query<'q, Postgres, PgArguments>;
 
@@ -45,7 +45,7 @@ enum Compares {
 impl Column {
     /// A column of the type `ty` of the schema `schema`; `quoted_type` is both, in quotes.
     pub(super) fn new(name: String, schema: &str, ty: &str, quoted_type: String) -> Self {
-        let raw = format!("t.{}", quoted(&name));
+        let raw = of_table(&name);
         let builtin = if schema == "pg_catalog" { ty } else { "" };
         let kind = match builtin {
             "bool" => Kind::Bool,
@@ -71,7 +71,7 @@ impl Column {
 
     /// The column itself, as the table's indexes have it.
     pub(super) fn raw(&self) -> String {
-        format!("t.{}", quoted(&self.name))
+        of_table(&self.name)
     }
 
     /// What is read of it.
