@@ -65,9 +65,9 @@ pub(crate) fn realistic() -> ReportData {
             made_at: at("2026-11-24T22:15:00.000Z"),
             tables: vec![
                 table("customer", [702_318, 34_120, 0, 5_212, 0]),
-                table("crm.contact", [318_077, 96_402, 38, 1_940, 0]),
+                table("crm.contact", [318_077, 96_402, 0, 1_940, 0]),
                 table("invoice", [1_284_305, 0, 0, 0, 0]),
-                table("support_ticket", [48_213, 20_560, 0, 2_104, 17]),
+                table("support_ticket", [48_213, 20_560, 0, 2_104, 0]),
             ],
         }),
         erasures: (0..14)
@@ -75,7 +75,7 @@ pub(crate) fn realistic() -> ReportData {
             .map(|(ago, done)| {
                 let month = (0..ago).fold(Month::of(at("2026-11-24T00:00:00.000Z")), |month, _| month.before());
                 let erasures = match ago {
-                    0 => Erasures { done, pending: 1, scheduled: 64, cancelled: 9 },
+                    0 => Erasures { done, pending: 0, scheduled: 64, cancelled: 9 },
                     1 => Erasures { done, pending: 0, scheduled: 12, cancelled: 17 },
                     _ => Erasures { done, pending: 0, scheduled: 0, cancelled: done / 9 },
                 };
@@ -161,3 +161,24 @@ pub(crate) fn at(moment: &str) -> Timestamp {
 
 /// Of the latest month, the one before, and so on.
 const DONE: [u64; 14] = [38, 71, 54, 60, 49, 83, 57, 41, 66, 72, 35, 58, 44, 29];
+
+/// With names that would be more than names.
+pub(crate) fn hostile() -> ReportData {
+    let mut data = realistic();
+    for text in texts(&mut data) {
+        *text = HOSTILE.to_owned();
+    }
+    data
+}
+
+/// Every text that comes from outside. What is left of an address is a [`Scheme`].
+fn texts(data: &mut ReportData) -> Vec<&mut String> {
+    let tables = data.census.iter_mut().flat_map(|census| &mut census.tables);
+    let mut texts = vec![&mut data.tool];
+    texts.extend(data.epochs.iter_mut().map(|epoch| &mut epoch.master_key));
+    texts.extend(data.purposes.iter_mut().map(|row| &mut row.purpose));
+    texts.extend(tables.map(|table| &mut table.table));
+    texts
+}
+
+pub(crate) const HOSTILE: &str = "</title></style></span>'\"><img src=x onerror='a()'><script>a()</script>&amp;";

@@ -27,7 +27,10 @@ pub(crate) fn parts<'a, const N: usize>(
 pub(crate) fn bar(title: &str, parts: &[Part<'_>], longest: u64) -> String {
     let values: Vec<_> = parts.iter().map(|part| part.value).collect();
     let sum = super::data::total(&values);
-    let length = ratio(sum, longest).max(if sum > 0 { LEAST } else { 0.0 }) * 100.0;
+    if sum == 0 {
+        return String::new();
+    }
+    let length = ratio(sum, longest).max(LEAST) * 100.0;
     let rects: String = stack(&values, sum, 100.0, LEAST_PART)
         .zip(parts)
         .filter(|((_, width), _)| *width > 0.0)
@@ -87,9 +90,9 @@ pub(crate) fn key(parts: &[Part<'_>]) -> String {
 
 /// The patterns that the CSS names: once in a page.
 pub(crate) const PATTERNS: &str = r#"<svg class="patterns" aria-hidden="true" width="0" height="0"><defs>
-<pattern id="late" width="6" height="6" patternUnits="userSpaceOnUse" patternTransform="rotate(45)"><rect class="ground" width="6" height="6"/><rect class="late" width="4" height="6"/></pattern>
-<pattern id="ahead" width="5" height="5" patternUnits="userSpaceOnUse"><rect class="ground" width="5" height="5"/><rect class="ahead" width="3" height="5"/></pattern>
-<pattern id="gone" width="4" height="4" patternUnits="userSpaceOnUse"><rect class="ground" width="4" height="4"/><circle class="gone" cx="2" cy="2" r="1.3"/></pattern>
+<pattern id="late" width="6" height="6" patternUnits="userSpaceOnUse" patternTransform="rotate(45)"><rect class="late-soft" width="6" height="6"/><rect class="late" width="4" height="6"/></pattern>
+<pattern id="ahead" width="5" height="5" patternUnits="userSpaceOnUse"><rect class="ahead-soft" width="5" height="5"/><rect class="ahead" width="3" height="5"/></pattern>
+<pattern id="gone" width="4" height="4" patternUnits="userSpaceOnUse"><rect class="gone-soft" width="4" height="4"/><circle class="gone" cx="2" cy="2" r="1.3"/></pattern>
 </defs></svg>"#;
 
 fn swatch(class: &str) -> String {
@@ -144,7 +147,7 @@ fn in_words(parts: &[Part<'_>]) -> String {
     if some.is_empty() {
         return "none".to_owned();
     }
-    let words: Vec<_> = some.iter().map(|part| format!("{} {}", number(part.value), part.label)).collect();
+    let words: Vec<_> = some.iter().map(|part| format!("{} {}", part.label, number(part.value))).collect();
     words.join(", ")
 }
 

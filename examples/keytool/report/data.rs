@@ -234,9 +234,9 @@ pub(crate) fn total(counts: &[u64]) -> u64 {
     counts.iter().fold(0, |sum, n| sum.saturating_add(*n))
 }
 
-pub(crate) const AGE_LABELS: [&str; 5] = ["under 1 week", "under 1 month", "under 3 months", "under 1 year", "older"];
-pub(crate) const COVERAGE_LABELS: [&str; 5] = ["current key", "older", "newer", "destroyed", "not held"];
-pub(crate) const ERASURE_LABELS: [&str; 4] = ["done", "pending", "scheduled", "cancelled"];
+pub(crate) const AGE_LABELS: [&str; 5] = ["< 1 week", "< 1 month", "< 3 months", "< 1 year", "Older"];
+pub(crate) const COVERAGE_LABELS: [&str; 5] = ["Current key", "Older", "Newer", "Destroyed", "Not held"];
+pub(crate) const ERASURE_LABELS: [&str; 4] = ["Done", "Pending", "Scheduled", "Cancelled"];
 
 /// Where one age ends and the next begins. A month is 30 days, a year 365.
 const AGE_LIMITS: [Duration; 4] = [days(7), days(30), days(90), days(365)];

@@ -6,15 +6,15 @@
 mod charts;
 mod data;
 mod table;
-mod text;
-mod verdict;
+pub(crate) mod text;
+pub(crate) mod verdict;
 
 use std::iter;
 
 use charts::{Column, Part};
 use data::{AGE_LABELS, COVERAGE_LABELS, ERASURE_LABELS};
 use table::{Cell, Head};
-use text::{count, escape, number, percent, plain_time, time};
+use text::{count, escape, number, percent, plain_time, short, time};
 use verdict::{Finding, Level};
 
 pub(crate) use data::{
@@ -30,12 +30,9 @@ pub(crate) fn page(data: &ReportData) -> String {
         verdict(&verdict::findings(data)),
         tiles(data),
         r#"<div class="cards">"#.to_owned(),
-        ages(data),
-        coverage(data),
-        erasures(data),
-        not_final(data),
+        column(&[ages(data), erasures(data), versions(data)]),
+        column(&[coverage(data), not_final(data)]),
         epochs(data),
-        versions(data),
         "</div></main>".to_owned(),
     ]
     .join("\n");
@@ -62,6 +59,11 @@ pub(crate) fn page(data: &ReportData) -> String {
         include_str!("style.css"),
         charts::PATTERNS,
     )
+}
+
+/// Side by side with the next one, where there is room.
+fn column(cards: &[String]) -> String {
+    format!(r#"<div class="column">{}</div>"#, cards.join("\n"))
 }
 
 fn header(data: &ReportData) -> String {
@@ -95,7 +97,7 @@ fn finding(finding: &Finding) -> String {
     let commands = if commands.is_empty() { commands } else { format!(r#"<div class="commands">{commands}</div>"#) };
     let (class, name) = (class_of(finding.level), name_of(finding.level));
     format!(
-        r#"<li class="{class}"><span class="level">{name}</span><div><h3>{}</h3>{why}</div>{commands}</li>"#,
+        r#"<li class="{class}"><span class="level"><span>{name}</span></span><div><h3>{}</h3>{why}</div>{commands}</li>"#,
         escape(&finding.what)
     )
 }
@@ -119,21 +121,23 @@ fn name_of(level: Level) -> &'static str {
 }
 
 fn tiles(data: &ReportData) -> String {
-    let sum = |of: fn(&EpochRow) -> u64| number(data::total(&data.epochs.iter().map(of).collect::<Vec<_>>()));
-    let tile = |name: &str, value: &str| format!("<div><dt>{name}</dt><dd>{value}</dd></div>");
-    let oldest = data.oldest_key.map_or_else(|| "none".to_owned(), time);
-    format!(
-        r#"<dl class="tiles" aria-label="At a glance">{}</dl>"#,
-        [
-            tile("Slots with keys", &sum(|epoch| epoch.slots)),
-            tile("Data keys", &sum(|epoch| epoch.keys.total())),
-            tile("Erasures not final", &number(data.not_final)),
-            tile("Subjects held", &number(data.held)),
-            tile("Slots damaged", &number(data.damaged)),
-            format!(r#"<div class="moment"><dt>Oldest key made</dt><dd>{oldest}</dd></div>"#),
-        ]
-        .concat()
-    )
+    let sum = |of: fn(&EpochRow) -> u64| data::total(&data.epochs.iter().map(of).collect::<Vec<_>>());
+    let done = data::total(&data.erasures.values().map(|month| month.done).collect::<Vec<_>>());
+    let tile = |name: &str, n: u64| match n {
+        ..100_000_000 => format!("<div><dt>{name}</dt><dd>{}</dd></div>", number(n)),
+        _ => format!(r#"<div><dt>{name}</dt><dd title="{}">{}</dd></div>"#, number(n), short(n)),
+    };
+    let oldest = data.oldest_key.map_or_else(|| "none yet".to_owned(), time);
+    let tiles = [
+        tile("Slots with keys", sum(|epoch| epoch.slots)),
+        tile("Data keys", sum(|epoch| epoch.keys.total())),
+        tile("Erasures done", done),
+        tile("Not final yet", data.not_final),
+        tile("Subjects held", data.held),
+        tile("Slots damaged", data.damaged),
+        format!(r#"<div class="moment"><dt>Oldest key made</dt><dd>{oldest}</dd></div>"#),
+    ];
+    format!(r#"<dl class="tiles">{}</dl>"#, tiles.concat())
 }
 
 fn card(class: &str, title: &str, lead: &str, content: &str) -> String {
@@ -199,7 +203,7 @@ fn coverage(data: &ReportData) -> String {
         .collect();
     let rows = census.tables.iter().map(|row| (Cell::text(&row.table), row.counts()));
     let figures = table::folded(&table::counts("Values by table and key", "Table", COVERAGE_LABELS, rows));
-    card("whole", title, &lead, &[bars, figures].concat())
+    card("", title, &lead, &[bars, figures].concat())
 }
 
 fn erasures(data: &ReportData) -> String {
@@ -216,7 +220,7 @@ fn erasures(data: &ReportData) -> String {
         .enumerate()
         .map(|(i, month)| Column {
             label: month.name().to_owned(),
-            group: (i == 0 || month.name() == "Jan").then(|| month.year().to_string()),
+            group: (month.name() == "Jan" || i == 0 && month.name() != "Dec").then(|| month.year().to_string()),
             title: month.text(),
             parts: of_month(data.erasures.get(month).copied().unwrap_or_default()),
         })
@@ -246,7 +250,7 @@ fn not_final(data: &ReportData) -> String {
         .iter()
         .map(|waiting| {
             let name = format!("Master key of epoch {}", waiting.epoch);
-            let part = Part { class: class_of_end(waiting.end), label: "erasures", value: waiting.erasures };
+            let part = Part { class: class_of_end(waiting.end), label: "Erasures", value: waiting.erasures };
             let note = count(waiting.erasures, "erasure", "erasures");
             let end = format!(r#"<p class="lead">{}</p>"#, end_of(waiting));
             labelled(&name, &note, &[charts::bar(&name, &[part], most), end].concat())
@@ -257,7 +261,7 @@ fn not_final(data: &ReportData) -> String {
     } else {
         ""
     };
-    let heads = [Head::Text("Epoch"), Head::Figures("erasures"), Head::Text("its master key")];
+    let heads = [Head::Text("Epoch"), Head::Figures("Erasures"), Head::Text("Its master key")];
     let rows = data.waits.iter().map(|waiting| {
         [Cell::number(waiting.epoch.into()), Cell::number(waiting.erasures), Cell::html(end_of(waiting))]
     });
@@ -313,11 +317,11 @@ fn versions(data: &ReportData) -> String {
     let title = "Versions by purpose";
     let lead = "Data keys that seal now, that will, and that only open what they sealed before.";
     if data.purposes.is_empty() {
-        return card("wide", title, lead, &nothing("There are no keys yet."));
+        return card("", title, lead, &nothing("There are no keys yet."));
     }
-    let labels = ["pending", "current", "superseded"];
+    let labels = ["Pending", "Current", "Superseded"];
     let rows = data.purposes.iter().map(|row| (Cell::text(&row.purpose), [row.pending, row.current, row.superseded]));
-    card("wide", title, lead, &table::counts("Versions by purpose and state", "Purpose", labels, rows))
+    card("", title, lead, &table::counts("Versions by purpose and state", "Purpose", labels, rows))
 }
 
 fn state_of(state: EpochState) -> &'static str {

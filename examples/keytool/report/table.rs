@@ -67,7 +67,7 @@ fn draw(caption: &'static str, heads: &[Head], rows: impl Iterator<Item = Vec<Ce
         .collect();
     let body: String = rows.map(|row| format!(r#"<tr role="row">{}</tr>"#, cells(heads, &row))).collect();
     format!(
-        r#"<table role="table"><caption>{caption}</caption><thead role="rowgroup"><tr role="row">{head}</tr></thead><tbody role="rowgroup">{body}</tbody></table>"#
+        r#"<div class="scroll" role="region" aria-label="{caption}" tabindex="0"><table role="table"><caption>{caption}</caption><thead role="rowgroup"><tr role="row">{head}</tr></thead><tbody role="rowgroup">{body}</tbody></table></div>"#
     )
 }
 
@@ -83,9 +83,9 @@ fn cells(heads: &[Head], row: &[Cell]) -> String {
 }
 
 impl Head {
-    fn name(self) -> &'static str {
+    fn name(self) -> String {
         match self {
-            Self::Text(name) | Self::Figures(name) => name,
+            Self::Text(name) | Self::Figures(name) => escape(name),
         }
     }
 

@@ -80,4 +80,11 @@ pub(crate) fn plain_time(at: Timestamp) -> String {
 /// U+202F: a thin space at which no line is broken.
 pub(crate) const THIN_SPACE: char = '\u{202f}';
 
-const UNITS: [(u64, char); 4] = [(1_000_000_000_000, 'T'), (1_000_000_000, 'G'), (1_000_000, 'M'), (1000, 'k')];
+const UNITS: [(u64, char); 6] = [
+    (1_000_000_000_000_000_000, 'E'),
+    (1_000_000_000_000_000, 'P'),
+    (1_000_000_000_000, 'T'),
+    (1_000_000_000, 'G'),
+    (1_000_000, 'M'),
+    (1000, 'k'),
+];

@@ -73,7 +73,7 @@ fn damaged(data: &ReportData) -> Option<Finding> {
         finding(
             Level::Wrong,
             format!("{} damaged", count(n, "slot is", "slots are")),
-            "What is sealed under their keys can't be opened. Restore the key store from a backup, as docs/restore.md \
+            "What was sealed under keys in a damaged slot can't be opened. Restore the key store from a backup, as docs/restore.md \
              says, and replay the journal. A subject whose slot is in no backup can only be erased.",
             &["keytool journal replay"],
         )
