@@ -121,15 +121,18 @@ impl Picture {
         let info = reader.next_frame(&mut bytes).unwrap();
         let samples = info.color_type.samples();
         assert!(samples >= 3, "a screenshot has colours");
-        let rgb = bytes.chunks_exact(samples).flat_map(|pixel| pixel[..3].to_vec()).collect();
+        let mut rgb = Vec::with_capacity(bytes.len());
+        for pixel in bytes.chunks_exact(samples) {
+            rgb.extend_from_slice(&pixel[..3]);
+        }
         Self { width: info.width, height: info.height, rgb }
     }
 
     fn cut(self, width: u32, height: u32) -> Self {
         assert!(self.width >= width && self.height >= height, "the window was {} by {}", self.width, self.height);
         let [from, to] = [self.width, width].map(|width| width as usize * 3);
-        let rows = self.rgb.chunks_exact(from).take(height as usize);
-        Self { width, height, rgb: rows.flat_map(|row| row[..to].to_vec()).collect() }
+        let rows: Vec<_> = self.rgb.chunks_exact(from).take(height as usize).map(|row| &row[..to]).collect();
+        Self { width, height, rgb: rows.concat() }
     }
 
     /// How many pixels are of each colour, the most frequent first.

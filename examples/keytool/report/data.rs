@@ -24,7 +24,7 @@ pub(crate) struct ReportData {
     pub(crate) census: Option<Census>,
     /// Each erasure once, in the month in which it was asked for, as it stands now.
     pub(crate) erasures: BTreeMap<Month, Erasures>,
-    /// Of those that are done, how many a backup of the key store could still undo.
+    /// Of those that are done, how many have copies of their keys in backups under a master key that may live.
     pub(crate) not_final: u64,
     /// The master keys that they wait for. An erasure that waits for several is counted at each.
     pub(crate) waits: Vec<Waiting>,

@@ -179,9 +179,9 @@ fn coverage(data: &ReportData) -> String {
     let title = "Rotation coverage";
     let Some(census) = &data.census else {
         let missing = nothing("No census was made. Run <code>keytool census</code>.");
-        return card("", title, "Which keys the values in the tables are under.", &missing);
+        return card("", title, "Values by their key.", &missing);
     };
-    let lead = format!("Which keys the values in the tables are under. Census of {}.", time(census.made_at));
+    let lead = format!("Values by their key, in the census of {}.", time(census.made_at));
     if census.tables.is_empty() {
         return card("", title, &lead, &nothing("No table is configured."));
     }
@@ -240,7 +240,7 @@ fn of_month(erasures: Erasures) -> Vec<Part<'static>> {
 
 fn not_final(data: &ReportData) -> String {
     let title = "Not final yet";
-    let lead = "Erasures that are done, and that a backup of the key store could undo while these master keys live.";
+    let lead = "Done, but copies of the destroyed keys in backups can be opened while these master keys live.";
     if data.waits.is_empty() {
         return card("", title, lead, &nothing("None: no master key is waited for."));
     }

@@ -14,7 +14,7 @@ pub(crate) fn escape(text: &str) -> String {
             '\'' => html.push_str("&#39;"),
             // HTML has no way to write these, and those that turn the direction of a line would show a name as another.
             c if c.is_control()
-                || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}') =>
+                || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}') =>
             {
                 html.push('\u{fffd}');
             }

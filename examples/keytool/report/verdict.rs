@@ -130,7 +130,7 @@ fn older_epochs(data: &ReportData) -> Option<Finding> {
     let current = slots(data, EpochState::Current);
     match slots(data, EpochState::Live) {
         0 if current == 0 => None,
-        0 if slots(data, EpochState::Retired) > 0 => None,
+        0 if data.damaged > 0 || slots(data, EpochState::Retired) > 0 => None,
         0 => Some(finding(Level::Good, "All keys are in the current epoch".to_owned(), "", &[])),
         n => Some(finding(
             Level::ToDo,
