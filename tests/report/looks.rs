@@ -12,15 +12,14 @@ pub(crate) fn nothing_overflows() {
     let mut shown = Vec::new();
     for data in [sample::realistic(), sample::empty(), sample::single(), sample::huge(), sample::hostile()] {
         for width in [320, 360, 719, 720, 1000, 1280] {
-            let page = on_screen(&data, width, "light");
-            shown.push(Shown { unfolded: true, ..page.clone() });
+            let page = Shown { unfolded: true, ..on_screen(&data, width, "light") };
             // The widest of the fonts that a system may have.
-            shown.push(Shown { unfolded: true, font: Some("DejaVu Sans"), ..page.clone() });
+            shown.push(Shown { font: Some("DejaVu Sans"), ..page.clone() });
             shown.push(page);
         }
     }
     for (measured, shown) in browser().measure(&shown).iter().zip(&shown) {
-        let what = format!("{} wide, unfolded: {}, {:?}", shown.width, shown.unfolded, shown.font);
+        let what = format!("{} wide, {:?}", shown.width, shown.font);
         assert!(measured.overflows.is_empty(), "{what}: {:#?}", measured.overflows);
         assert!(measured.width <= shown.width, "{what}: the page is {} wide", measured.width);
         assert_eq!(measured.requests, 0, "{what}");
