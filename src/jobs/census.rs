@@ -56,10 +56,12 @@ pub enum KeyUse {
     NotHeld,
 }
 
-/// Keys of one version of one purpose, over all subjects.
+/// Keys of one version of one purpose that one table names, over all subjects.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct VersionCount {
+    /// The table.
+    pub table: String,
     /// The purpose of the fields that name them.
     pub purpose: String,
     /// How they stand.
@@ -74,6 +76,7 @@ pub struct VersionCount {
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Version {
+    table: String,
     purpose: String,
     usage: KeyUse,
     version: Option<(u32, u32)>,
@@ -111,7 +114,7 @@ pub async fn census(
         census.tables.len() - 1
     });
     let options = JobOptions { from: census.tables.get(at).cloned(), ..options.clone() };
-    let mut counting = Counting { census, at, observer };
+    let mut counting = Counting { census, at, table: map.name(), observer };
     run(vault, map, rows, &Look, &options, &mut counting).await
 }
 
@@ -137,9 +140,10 @@ impl Census {
             .is_some_and(|first| (0..first.of).all(|n| parts.clone().any(|p| (p.index, p.of) == (n, first.of))))
     }
 
-    /// What was counted, by purpose, standing and version.
+    /// What was counted, by table, purpose, standing and version.
     pub fn versions(&self) -> impl Iterator<Item = VersionCount> {
-        self.versions.iter().map(|(Version { purpose, usage, version }, Count { cells, rows })| VersionCount {
+        self.versions.iter().map(|(Version { table, purpose, usage, version }, Count { cells, rows })| VersionCount {
+            table: table.clone(),
             purpose: purpose.clone(),
             usage: *usage,
             version: *version,
@@ -199,13 +203,15 @@ impl Census {
         Ok(Unnamed::new(self.started_at, grace, self.keys.keys().copied()))
     }
 
-    fn count(&mut self, named: &Named, purpose: &str) {
+    fn count(&mut self, named: &Named, table: &str) {
         let version = match named.usage {
             KeyUse::Destroyed | KeyUse::NotHeld => None,
             _ => named.version,
         };
-        let count =
-            self.versions.entry(Version { purpose: purpose.to_owned(), usage: named.usage, version }).or_default();
+        let count = self
+            .versions
+            .entry(Version { table: table.to_owned(), purpose: named.purpose.clone(), usage: named.usage, version })
+            .or_default();
         count.cells += named.cells;
         count.rows += 1;
         if !named.is_only {
@@ -218,6 +224,7 @@ impl Census {
 struct Counting<'a> {
     census: &'a mut Census,
     at: usize,
+    table: &'a str,
     observer: &'a mut dyn Observer<Census>,
 }
 
@@ -225,7 +232,7 @@ struct Counting<'a> {
 impl Observer<Vec<Named>> for Counting<'_> {
     async fn page(&mut self, done: &PageDone, found: &Vec<Named>) -> Result<()> {
         for named in found {
-            self.census.count(named, &named.purpose);
+            self.census.count(named, self.table);
         }
         if let Some(table) = self.census.tables.get_mut(self.at) {
             *table = done.checkpoint.clone();
@@ -353,10 +360,10 @@ impl fmt::Display for Census {
         for table in &self.tables {
             table.to_string().lines().try_for_each(|line| writeln!(text, "table {line}"))?;
         }
-        for (Version { purpose, usage, version }, Count { cells, rows }) in &self.versions {
+        for (Version { table, purpose, usage, version }, Count { cells, rows }) in &self.versions {
             let (line, version) = version.unwrap_or_default();
-            let purpose = Base64UrlUnpadded::encode_string(purpose.as_bytes());
-            writeln!(text, "version {purpose} {usage} {line} {version} {cells} {rows}")?;
+            let [table, purpose] = [table, purpose].map(|name| Base64UrlUnpadded::encode_string(name.as_bytes()));
+            writeln!(text, "version {table} {purpose} {usage} {line} {version} {cells} {rows}")?;
         }
         for (id, (rows, held)) in &self.keys {
             let held = if *held { "held" } else { "lost" };
@@ -398,11 +405,12 @@ fn read(text: &str) -> Option<Census> {
     for line in lines {
         let words: Vec<&str> = line.split(' ').collect();
         match *words.as_slice() {
-            ["version", purpose, usage, line, version, cells, rows] => {
-                let purpose = String::from_utf8(Base64UrlUnpadded::decode_vec(purpose).ok()?).ok()?;
+            ["version", table, purpose, usage, line, version, cells, rows] => {
+                let name = |text: &str| String::from_utf8(Base64UrlUnpadded::decode_vec(text).ok()?).ok();
+                let (table, purpose) = (name(table)?, name(purpose)?);
                 let version = Some((line.parse().ok()?, version.parse().ok()?)).filter(|version| *version != (0, 0));
                 let count = Count { cells: cells.parse().ok()?, rows: rows.parse().ok()? };
-                census.versions.insert(Version { purpose, usage: KeyUse::named(usage)?, version }, count);
+                census.versions.insert(Version { table, purpose, usage: KeyUse::named(usage)?, version }, count);
             }
             ["key", id, held @ ("held" | "lost"), rows] => {
                 let id = Base64UrlUnpadded::decode_vec(id).ok()?.try_into().ok()?;

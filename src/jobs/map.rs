@@ -347,6 +347,7 @@ impl<'m> Bound<'m> {
         let Some(ids) = &map.ids else {
             return Err(Error::invalid("name the record ids of the table, or say that its records are unbound"));
         };
+        Id::text(map.table.as_str())?;
         Id::text(map.schema.as_str())?;
         if map.fields.is_empty() {
             return Err(Error::invalid("name a column that holds sealed values"));
