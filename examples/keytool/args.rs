@@ -29,6 +29,11 @@ pub(crate) enum Command {
     AdvanceEpoch(commands::epoch::AdvanceEpoch),
     Rewrap(commands::rewrap::Rewrap),
     RetireEpoch(commands::epoch::RetireEpoch),
+    Reseal(commands::reseal::Reseal),
+    #[command(subcommand)]
+    Adopt(commands::adopt::Adopt),
+    Census(commands::census::Census),
+    Reveal(commands::reveal::Reveal),
     Erase(commands::erase::Erase),
     Schedule(commands::schedule::Schedule),
     Cancel(commands::schedule::Cancel),
@@ -39,4 +44,5 @@ pub(crate) enum Command {
     Receipt(commands::receipt::Receipt),
     #[command(subcommand)]
     Journal(commands::journal::Journal),
+    Report(commands::report::Report),
 }

@@ -14,7 +14,6 @@ use std::time::Duration;
 use serde::Deserialize;
 
 pub(crate) use parts::{DatabaseSpec, JournalSpec, PassphraseSource, ProviderSpec, StoreSpec, duration};
-#[expect(unused_imports, reason = "what the jobs on rows are told of a table")]
 pub(crate) use table::{FieldConfig, FieldForm, FieldType, IdColumn, IdType, TableConfig, TenantSource};
 
 use crate::exit::{Exit, Failure};
@@ -71,7 +70,6 @@ impl Config {
     }
 
     /// The application's database.
-    #[expect(dead_code, reason = "for the jobs on rows")]
     pub(crate) fn database(&self) -> Result<&DatabaseSpec, Failure> {
         self.database.as_ref().ok_or_else(|| {
             let what = "the configuration names no `database`: write `database = \"sqlite:app.db\"` or \
@@ -81,7 +79,6 @@ impl Config {
     }
 
     /// The tables that hold sealed fields.
-    #[expect(dead_code, reason = "for the jobs on rows")]
     pub(crate) fn tables(&self) -> &[TableConfig] {
         &self.tables
     }

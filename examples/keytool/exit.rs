@@ -4,7 +4,10 @@ use std::error::Error as StdError;
 use std::path::Path;
 use std::{fmt, io};
 
-use fieldseal::error::{JournalError, JournalErrorKind, ProviderError, ProviderErrorKind, StoreError, StoreErrorKind};
+use fieldseal::error::{
+    JournalError, JournalErrorKind, ProviderError, ProviderErrorKind, RowsError, RowsErrorKind, StoreError,
+    StoreErrorKind,
+};
 use fieldseal::{Error, Retry};
 
 /// How a command ends: the process's exit code.
@@ -137,7 +140,7 @@ macro_rules! of_ports {
         }
     )*};
 }
-of_ports!(ProviderError StoreError JournalError);
+of_ports!(ProviderError StoreError JournalError RowsError);
 
 /// Which exit code, and which word for a program, an error of the library is.
 fn sorted(e: &Error) -> (Exit, &'static str) {
@@ -188,6 +191,13 @@ fn sorted(e: &Error) -> (Exit, &'static str) {
             JournalErrorKind::Denied => (Exit::Usage, "journal_denied"),
             JournalErrorKind::Misconfigured => (Exit::Usage, "journal_misconfigured"),
             _ => (by_retry(e.retry()), "journal"),
+        },
+        Error::Rows(e) => match e.kind() {
+            RowsErrorKind::Unavailable => (Exit::Unavailable, "table_unavailable"),
+            RowsErrorKind::Denied => (Exit::Usage, "table_denied"),
+            RowsErrorKind::Misconfigured => (Exit::Usage, "table_misconfigured"),
+            RowsErrorKind::Corrupt => (Exit::Unverified, "table_corrupt"),
+            _ => (by_retry(e.retry()), "table"),
         },
         Error::Bug(_) => (Exit::Unforeseen, "bug"),
         _ => (by_retry(e.retry()), "unforeseen"),

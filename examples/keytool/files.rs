@@ -52,6 +52,14 @@ impl Drop for Reserved {
     }
 }
 
+/// Begins a file that is filled line by line. Never replaces one.
+pub(crate) fn begin(target: &Path) -> Result<File, Failure> {
+    let failed = |e: io::Error| Failure::of_file("write", target, &e);
+    let file = create_new(target).map_err(failed)?;
+    sync_folder(target).map_err(failed)?;
+    Ok(file)
+}
+
 /// Puts a file in the place of an older one.
 pub(crate) fn replace(target: &Path, text: &str) -> Result<(), Failure> {
     let mut temp = target.as_os_str().to_owned();
@@ -75,6 +83,10 @@ fn create(path: &Path) -> io::Result<File> {
         Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
         _ => {}
     }
+    create_new(path)
+}
+
+fn create_new(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
     #[cfg(unix)]

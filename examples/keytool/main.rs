@@ -2,10 +2,12 @@
 //!
 //! `cargo run --example keytool --all-features -- --help`
 //!
-//! `args` is the command line, `config` is `keytool.toml`, `open` opens what it names, `commands` has a file a command;
+//! `args` is the command line, `config` is `keytool.toml`, `open` opens the keys that it names and `tables` the application's
+//! tables, `commands` has a file a command, `bulk` is what the jobs on tables share, `report` is the page of `keytool report`;
 //! `exit`, `output`, `progress` and `confirm` are how it speaks. Uses what the library makes public, and nothing else.
 
 mod args;
+mod bulk;
 mod commands;
 mod config;
 mod confirm;
@@ -14,7 +16,9 @@ mod files;
 mod open;
 mod output;
 mod progress;
+mod report;
 mod survey;
+mod tables;
 mod text;
 
 use std::process::ExitCode;
@@ -56,6 +60,10 @@ async fn answer(args: Args, output: Output) -> Result<Report, Failure> {
         Command::AdvanceEpoch(advance) => advance.run(&tool).await,
         Command::Rewrap(rewrap) => rewrap.run(&tool).await,
         Command::RetireEpoch(retire) => retire.run(&tool).await,
+        Command::Reseal(reseal) => reseal.run(&tool).await,
+        Command::Adopt(adopt) => adopt.run(&tool).await,
+        Command::Census(census) => census.run(&tool).await,
+        Command::Reveal(reveal) => reveal.run(&tool).await,
         Command::Erase(erase) => erase.run(&tool).await,
         Command::Schedule(schedule) => schedule.run(&tool).await,
         Command::Cancel(cancel) => cancel.run(&tool).await,
@@ -64,6 +72,7 @@ async fn answer(args: Args, output: Output) -> Result<Report, Failure> {
         Command::Sweep(sweep) => sweep.run(&tool).await,
         Command::Receipt(receipt) => receipt.run(&tool).await,
         Command::Journal(journal) => journal.run(&tool).await,
+        Command::Report(report) => report.run(&tool).await,
     }
 }
 

@@ -1,7 +1,6 @@
 //! [`Survey`]: what the key store, the journal and the master keys come to, counted. Names nobody but damaged slots.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use fieldseal::Vault;
 use fieldseal::clock::Timestamp;
@@ -14,6 +13,7 @@ use crate::exit::Failure;
 use crate::open::now;
 use crate::output::Output;
 use crate::progress::Progress;
+use crate::report::Ages;
 
 /// What is so, at one time.
 pub(crate) struct Survey {
@@ -33,8 +33,7 @@ pub(crate) struct EpochCounts {
     pub(crate) info: EpochInfo,
     pub(crate) subjects: u64,
     pub(crate) data_keys: u64,
-    /// Data keys by age: of [`AGES`], and above.
-    pub(crate) ages: [u64; AGES.len() + 1],
+    pub(crate) ages: Ages,
 }
 
 #[derive(Default)]
@@ -71,19 +70,11 @@ pub(crate) struct ErasureCounts {
     pub(crate) waits_for: Vec<(MasterKeyEnd, u64)>,
 }
 
-/// The bounds of the ages that keys are counted by.
-pub(crate) const AGES: [(&str, Duration); 4] =
-    [("< 1 week", days(7)), ("< 1 month", days(30)), ("< 3 months", days(91)), ("< 1 year", days(365))];
-
-const fn days(n: u64) -> Duration {
-    Duration::from_secs(n * 24 * 3600)
-}
-
 impl Survey {
     /// Reads every slot, and the whole journal.
     pub(crate) async fn take(vault: &Vault, output: Output) -> Result<Self, Failure> {
         let epochs = vault.epochs().await?.into_iter();
-        let epochs = epochs.map(|info| EpochCounts { info, subjects: 0, data_keys: 0, ages: Default::default() });
+        let epochs = epochs.map(|info| EpochCounts { info, subjects: 0, data_keys: 0, ages: Ages::default() });
         let mut survey = Self {
             at: now(),
             epochs: epochs.collect(),
@@ -134,10 +125,8 @@ impl Survey {
                 }
                 self.oldest_key = Some(self.oldest_key.map_or(version.created_at, |old| old.min(version.created_at)));
                 if let Some(epoch) = &mut epoch {
-                    let age = at.since(version.created_at);
-                    let bucket = AGES.iter().position(|(_, below)| age < *below).unwrap_or(AGES.len());
                     epoch.data_keys += 1;
-                    epoch.ages.iter_mut().skip(bucket).take(1).for_each(|n| *n += 1);
+                    epoch.ages.add(version.created_at, at);
                 }
             }
         }

@@ -6,7 +6,8 @@ use serde_json::json;
 use crate::exit::{Exit, Failure};
 use crate::open::Tool;
 use crate::output::Report;
-use crate::survey::{AGES, EpochCounts, Survey};
+use crate::report::AGE_LABELS;
+use crate::survey::{EpochCounts, Survey};
 use crate::text::{count, moment, plural, slot, slot_json, table};
 
 /// Say what is so: keys by epoch, age and version, erasures that are not final, holds, and what is to be done.
@@ -69,8 +70,8 @@ fn may_be_retired(epoch: &EpochCounts) -> bool {
 
 fn text(survey: &Survey) -> String {
     let mut head = vec!["epoch", "state", "opened", "subjects", "data keys"];
-    head.extend(AGES.iter().map(|(name, _)| *name));
-    head.extend(["older", "master key", ""]);
+    head.extend(AGE_LABELS);
+    head.extend(["master key", ""]);
     let rows: Vec<Vec<String>> = survey.epochs.iter().map(row).collect();
     let mut text = format!("Keys, {}\n{}", moment(survey.at), table(&head, &rows));
     if let Some(oldest) = survey.oldest_key {
@@ -122,7 +123,7 @@ fn row(epoch: &EpochCounts) -> Vec<String> {
         epoch.subjects.to_string(),
         epoch.data_keys.to_string(),
     ];
-    row.extend(epoch.ages.iter().map(u64::to_string));
+    row.extend(epoch.ages.counts().iter().map(u64::to_string));
     row.extend([epoch.info.master.to_string(), end(&epoch.info.end).to_owned()]);
     row
 }
@@ -160,7 +161,7 @@ fn as_json(survey: &Survey) -> serde_json::Value {
             "end": end(&epoch.info.end),
             "subjects": epoch.subjects,
             "data_keys": epoch.data_keys,
-            "ages": epoch.ages,
+            "ages": epoch.ages.counts(),
         })).collect::<Vec<_>>(),
         "oldest_key": survey.oldest_key.map(|at| at.to_string()),
         "subjects": {

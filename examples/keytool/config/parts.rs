@@ -59,7 +59,6 @@ impl TryFrom<String> for JournalSpec {
 /// Where the application's tables are. Not printable: a URL may hold a password.
 #[derive(Deserialize)]
 #[serde(try_from = "String")]
-#[expect(dead_code, reason = "for the jobs on rows")]
 pub(crate) enum DatabaseSpec {
     /// An SQLite file.
     Sqlite(PathBuf),

@@ -114,7 +114,6 @@ pub(crate) enum FieldType {
     Json,
 }
 
-#[expect(dead_code, reason = "for the jobs on rows")]
 impl TableConfig {
     /// As SQL names it: `table` or `schema.table`.
     pub(crate) fn name(&self) -> &str {
@@ -157,7 +156,6 @@ impl TableConfig {
     }
 }
 
-#[expect(dead_code, reason = "for the jobs on rows")]
 impl FieldConfig {
     /// The column of the envelope.
     pub(crate) fn column(&self) -> &str {

@@ -12,14 +12,14 @@ pub(crate) mod verdict;
 use std::iter;
 
 use charts::{Column, Part};
-use data::{AGE_LABELS, COVERAGE_LABELS, ERASURE_LABELS};
+use data::{COVERAGE_LABELS, ERASURE_LABELS};
 use table::{Cell, Head};
 use text::{count, escape, number, percent, plain_time, short, time};
 use verdict::{Finding, Level};
 
 pub(crate) use data::{
-    Ages, Census, EpochRow, EpochState, Erasures, MasterKeyEnd, Month, PurposeRow, ReportData, Scheme, TableRow,
-    Waiting,
+    AGE_LABELS, Ages, Census, EpochRow, EpochState, Erasures, MasterKeyEnd, Month, PurposeRow, ReportData, Scheme,
+    TableRow, Waiting,
 };
 
 /// The whole page.

@@ -1,0 +1,155 @@
+//! `keytool report`: one HTML page of what is so, for whoever answers for the keys.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use fieldseal::jobs::{Census, KeyUse};
+use fieldseal::journal::{ErasureJournal, JournalEvent};
+use fieldseal::lifecycle::{EpochStatus, ErasureRecord, ErasureStatus, KeyEnd, MasterKeyEnd};
+use serde_json::json;
+
+use super::census;
+use crate::exit::Failure;
+use crate::files;
+use crate::open::Tool;
+use crate::output::Report as Told;
+use crate::report::{
+    self, Census as CensusData, EpochRow, EpochState, Erasures, MasterKeyEnd as End, Month, PurposeRow, ReportData,
+    Scheme, TableRow, Waiting,
+};
+use crate::survey::{EpochCounts, Survey};
+
+/// Write one HTML page: keys by epoch and age, rotation coverage, erasures over time, what is not final yet.
+///
+/// It holds counts and times, no ids, and needs no network. Rotation coverage is that of a census: `keytool census --file`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Report {
+    /// The file; one that is there is replaced.
+    #[arg(long, value_name = "FILE", default_value = "report.html")]
+    output: PathBuf,
+    /// A census that was kept, to show how far rotation is.
+    #[arg(long, value_name = "FILE")]
+    census: Option<PathBuf>,
+}
+
+impl Report {
+    pub(crate) async fn run(self, tool: &Tool) -> Result<Told, Failure> {
+        let ports = tool.ports().await?;
+        let vault = ports.vault(tool).await?;
+        let census = self.census.as_deref().map(census::read).transpose()?;
+        let survey = Survey::take(&vault, tool.output).await?;
+        let records = vault.erasures().await?;
+        let mut erasures = by_month(&records);
+        count_cancelled(&*ports.journal, &mut erasures).await?;
+        let data = ReportData {
+            generated_at: survey.at,
+            tool: format!("keytool {}", env!("CARGO_PKG_VERSION")),
+            provider: Scheme::of("keyring:"),
+            store: Scheme::of("sqlite:"),
+            journal: Scheme::of("file:"),
+            epochs: survey.epochs.iter().map(epoch_row).collect(),
+            oldest_key: survey.oldest_key,
+            purposes: survey
+                .purposes
+                .iter()
+                .map(|(purpose, n)| PurposeRow {
+                    purpose: purpose.clone(),
+                    pending: n.pending,
+                    current: n.current,
+                    superseded: n.superseded,
+                })
+                .collect(),
+            census: census.as_ref().map(census_data),
+            erasures,
+            not_final: survey.erasures.erased,
+            waits: survey.erasures.waits_for.iter().map(|(master, n)| waiting(master, *n)).collect(),
+            due: records.iter().filter(|record| record.scheduled_at.is_some_and(|at| at <= survey.at)).count() as u64,
+            held: survey.erasures.held,
+            damaged: survey.failed.len() as u64,
+        };
+        files::replace(&self.output, &report::page(&data))?;
+        let file = self.output.display().to_string();
+        Ok(Told::new(format!("Written: {file}"), json!({ "file": file })))
+    }
+}
+
+fn epoch_row(epoch: &EpochCounts) -> EpochRow {
+    EpochRow {
+        number: epoch.info.epoch.get(),
+        master_key: epoch.info.master.as_str().to_owned(),
+        state: match epoch.info.status {
+            EpochStatus::Current => EpochState::Current,
+            EpochStatus::Retired => EpochState::Retired,
+            _ => EpochState::Live,
+        },
+        opened_at: Some(epoch.info.opened_at),
+        slots: epoch.subjects,
+        keys: epoch.ages,
+    }
+}
+
+fn census_data(census: &Census) -> CensusData {
+    let mut tables: BTreeMap<String, TableRow> = BTreeMap::new();
+    for version in census.versions() {
+        let row = tables.entry(version.table.clone()).or_insert_with(|| TableRow {
+            table: version.table.clone(),
+            current: 0,
+            older: 0,
+            newer: 0,
+            destroyed: 0,
+            not_held: 0,
+        });
+        *match version.usage {
+            KeyUse::Current => &mut row.current,
+            KeyUse::Older => &mut row.older,
+            KeyUse::Newer => &mut row.newer,
+            KeyUse::Destroyed => &mut row.destroyed,
+            _ => &mut row.not_held,
+        } += version.cells;
+    }
+    CensusData { made_at: census.started_at(), tables: tables.into_values().collect() }
+}
+
+/// Each erasure once, in the month in which it was asked for, as it stands now.
+fn by_month(records: &[ErasureRecord]) -> BTreeMap<Month, Erasures> {
+    let mut months: BTreeMap<Month, Erasures> = BTreeMap::new();
+    for record in records {
+        let is_done = matches!(record.status, Some(ErasureStatus::Final { .. } | ErasureStatus::Erased { .. }));
+        let Some(at) = record.intended_at.or(record.done_at).or(record.scheduled_at) else { continue };
+        let month = months.entry(Month::of(at)).or_default();
+        match record.intended_at {
+            _ if is_done => month.done += 1,
+            Some(_) => month.pending += 1,
+            None => month.scheduled += 1,
+        }
+    }
+    months
+}
+
+async fn count_cancelled(journal: &dyn ErasureJournal, months: &mut BTreeMap<Month, Erasures>) -> Result<(), Failure> {
+    let mut from = 0;
+    loop {
+        let entries = journal.read(from, ENTRIES).await?;
+        for entry in &entries {
+            if matches!(entry.event(), JournalEvent::ErasureCancelled) {
+                months.entry(Month::of(entry.at())).or_default().cancelled += 1;
+            }
+        }
+        from += entries.len() as u64;
+        if entries.len() < ENTRIES {
+            return Ok(());
+        }
+    }
+}
+
+fn waiting(master: &MasterKeyEnd, erasures: u64) -> Waiting {
+    let end = match &master.end {
+        KeyEnd::Lives => End::Lives,
+        KeyEnd::Scheduled { at } => End::Scheduled { at: *at },
+        _ => End::Unconfirmed,
+    };
+    Waiting { erasures, epoch: master.epoch.get(), end }
+}
+
+/// Entries a read.
+const ENTRIES: usize = 1000;

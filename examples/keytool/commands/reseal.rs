@@ -1,0 +1,54 @@
+//! `keytool reseal`: moves every value to its subject's current key.
+
+use std::path::PathBuf;
+
+use fieldseal::jobs::{self, KeyUse};
+use serde_json::json;
+
+use super::census::count_all;
+use crate::bulk::{Bulk, Checkpoints, exit_of, tallies};
+use crate::exit::Failure;
+use crate::open::Tool;
+use crate::output::Report;
+use crate::text::count;
+
+/// Move every value that is sealed under an older key to its subject's current one: the same value in the same place.
+///
+/// Safe beside running applications: a value is replaced only where the old one still stands. Can be stopped and begun again at
+/// any time; what is under the current key is left. Exit code 7 if values could not be moved.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Reseal {
+    #[command(flatten)]
+    bulk: Bulk,
+    /// Keep there how far it is, and go on from there if it was stopped. Removed at the end.
+    #[arg(long, value_name = "FILE")]
+    checkpoint: Option<PathBuf>,
+    /// Say what would happen, and change nothing.
+    #[arg(long)]
+    dry_run: bool,
+}
+
+impl Reseal {
+    pub(crate) async fn run(self, tool: &Tool) -> Result<Report, Failure> {
+        let vault = tool.vault().await?;
+        let tables = tool.tables(&self.bulk.tables).await?;
+        if self.dry_run {
+            let (census, _) = count_all(tool, &vault, &tables, &self.bulk, None).await?;
+            let older = census.versions().filter(|v| v.usage == KeyUse::Older).map(|v| v.cells).sum();
+            let text = format!("Would reseal {} that stand under an older key.", count(older, "value"));
+            return Ok(Report::dry_run(&text, json!({ "values": older })));
+        }
+        let mut watch = self.bulk.watch(tool, "rows gone through", &tables).await?;
+        watch.keep(Checkpoints::open(self.checkpoint.as_deref(), "reseal")?);
+        let mut done = Vec::new();
+        for table in &tables {
+            let options = self.bulk.options(watch.begin(table.map.name())?);
+            let tally = jobs::reseal(&vault, &table.map, &*table.rows, &options, &mut watch).await;
+            done.push((table.map.name().to_owned(), watch.answer(tally)?));
+        }
+        let troubles = watch.finish()?;
+        let (mut text, tables) = tallies(&done, "resealed");
+        text.push_str(&troubles.text(self.bulk.troubles_file()));
+        Ok(Report::new(text, json!({ "tables": tables, "troubles": troubles.json() })).exit(exit_of(&done)))
+    }
+}
