@@ -87,13 +87,15 @@ impl Failure {
         Self::new(exit, kind, format!("can't {what} {}", file.display())).because(e)
     }
 
-    /// Adds why.
+    /// Adds why. What an error says of its source already is not said twice.
     pub(crate) fn because(mut self, e: &(dyn StdError + 'static)) -> Self {
-        self.sources.push(e.to_string());
-        let mut next = e.source();
-        while let Some(source) = next {
-            self.sources.push(source.to_string());
-            next = source.source();
+        let mut next = Some(e);
+        while let Some(e) = next {
+            let source = e.to_string();
+            next = e.source();
+            if !self.sources.last().is_some_and(|said| said.contains(&source)) {
+                self.sources.push(source);
+            }
         }
         self
     }

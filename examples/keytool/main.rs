@@ -21,7 +21,8 @@ mod survey;
 mod tables;
 mod text;
 
-use std::process::ExitCode;
+use std::panic;
+use std::process::{self, ExitCode};
 
 use clap::Parser as _;
 
@@ -42,6 +43,7 @@ async fn run() -> Exit {
         Err(e) => return not_parsed(&e),
     };
     let output = Output::new(args.json);
+    panic::set_hook(Box::new(move |info| stop(output, info)));
     match answer(args, output).await {
         Ok(report) => output.report(&report),
         Err(failure) => output.failure(&failure),
@@ -74,6 +76,14 @@ async fn answer(args: Args, output: Output) -> Result<Report, Failure> {
         Command::Journal(journal) => journal.run(&tool).await,
         Command::Report(report) => report.run(&tool).await,
     }
+}
+
+/// A panic ends the process as any other bug, on whatever thread it is. Its message may hold what it was about: not told.
+fn stop(output: Output, info: &panic::PanicHookInfo<'_>) {
+    let place = info.location().map_or_else(|| "somewhere".to_owned(), ToString::to_string);
+    let what = format!("a bug, please report it: a panic at {place}. Every command can be run again");
+    let exit = output.failure(&Failure::new(Exit::Unforeseen, "bug", what));
+    process::exit(exit.code().into());
 }
 
 /// Help and version, or what is wrong with the arguments.

@@ -1,6 +1,7 @@
 //! `examples/keytool`, run as its user does: each command, and what goes wrong, with the documented exit code.
 //!
 //! The built example is run, so it must be built: `cargo test` does, `cargo test --test keytool` does not.
+#![cfg(unix)]
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by a panic")]
 
 mod configuration;
@@ -16,7 +17,6 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::SystemTime;
 
 use fieldseal::journal::FileJournal;
 use fieldseal::lifecycle::SubjectInfo;
@@ -239,28 +239,21 @@ impl Ran {
     }
 }
 
-/// The built example, beside the test: in `target/debug/examples`, whatever the folder is called.
+/// The built example, beside the test: in `target/debug/examples`, whatever the folder is called. As new as what it is made
+/// of, which Cargo lists beside it.
 fn tool() -> PathBuf {
     let test = std::env::current_exe().unwrap();
     let tool = test.parent().and_then(Path::parent).unwrap().join("examples/keytool");
-    let built = fs::metadata(&tool).and_then(|data| data.modified());
+    let changed = |file: &Path| fs::metadata(file).and_then(|data| data.modified());
     let build = "build it first: cargo build --example keytool --all-features";
-    let built = built.unwrap_or_else(|_| panic!("there is no {}: {build}", tool.display()));
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    for folder in ["src", "examples/keytool"] {
-        assert!(newest(&root.join(folder)) <= built, "{} is older than {folder}: {build}", tool.display());
+    let built = changed(&tool).unwrap_or_else(|_| panic!("there is no {}: {build}", tool.display()));
+    let parts = fs::read_to_string(tool.with_extension("d")).unwrap_or_default();
+    let (_, parts) = parts.trim_end().split_once(": ").unwrap_or_default();
+    for part in parts.replace("\\ ", "\n").split(' ').map(|part| part.replace('\n', " ")) {
+        let older = changed(Path::new(&part)).is_ok_and(|changed| changed > built);
+        assert!(!older, "{} is older than {part}: {build}", tool.display());
     }
     tool
-}
-
-/// When the last of the files in a folder was changed.
-fn newest(folder: &Path) -> SystemTime {
-    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap());
-    let times = entries.map(|entry| match entry.file_type().unwrap().is_dir() {
-        true => newest(&entry.path()),
-        false => entry.metadata().unwrap().modified().unwrap(),
-    });
-    times.max().unwrap_or(SystemTime::UNIX_EPOCH)
 }
 
 fn acme() -> TenantId {

@@ -1,7 +1,11 @@
 //! What goes wrong outside, and what is not to happen: a full disk, a busy database, an output that can't be written, a dry
 //! run that changes something, a question that nobody answered.
 
+use fieldseal::clock::Timestamp;
+use fieldseal::id::Purpose;
+use fieldseal::journal::{ErasedLine, ErasureJournal as _, JournalEntry, JournalEvent};
 use fieldseal::lifecycle::SubjectState;
+use fieldseal::store::{Epoch, Tag};
 
 use super::*;
 
@@ -81,6 +85,31 @@ async fn on_a_full_disk_nothing_is_half_made() -> Result {
         place.run_on_a_full_disk(0, args).fails(6, "not available");
         assert_eq!(place.everything().await?, before, "{args:?}");
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn where_the_journal_has_no_room_nothing_is_erased() -> Result {
+    let place = Place::with_subjects().await?;
+    // Long entries, of a tenant that the key store has nothing of: they say nothing about anybody.
+    let journal = FileJournal::open(place.path("erasures.journal")).await?;
+    let names = (10..42).map(|n| Purpose::new(n.to_string().repeat(512)));
+    let lines = names.map(|name| Ok(ErasedLine::new(name?, 1))).collect::<Result<Vec<_>>>()?;
+    let event = JournalEvent::ErasureDone { lines, until: Epoch::FIRST };
+    let entry = JournalEntry::of_subject(Timestamp::from_millis(1), acme(), Tag::from_bytes([7; 16]), event);
+    while fs::metadata(place.path("erasures.journal"))?.len() < 512 * 1024 {
+        journal.append(&entry, &journal.head().await?).await?;
+    }
+    place.run(&["status"]).done();
+    let before = place.everything().await?;
+    for args in
+        [&["erase", ADA, "--yes", "--receipt", "r.json"][..], &["hold", ADA], &["schedule", ADA, "--in", "1d", "--yes"]]
+    {
+        place.run_on_a_full_disk(512, args).fails(6, "erasure journal: not available");
+        assert_eq!(place.everything().await?, before, "{args:?}");
+    }
+    place.run(&["erase", ADA, "--yes", "--receipt", "r.json"]).done();
+    place.run(&["journal", "verify"]).done();
     Ok(())
 }
 

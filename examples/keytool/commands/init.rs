@@ -125,5 +125,5 @@ async fn check_is_new(tool: &Tool) -> Result<(), Failure> {
     Err(Failure::new(Exit::Unfit, "store_missing", what))
 }
 
-/// A start enters two, and a tenant's first entry comes soon after: what crashed at every start for long is not looked for.
+/// A first start enters two: of starts that crashed so often that this is not enough, the vault itself makes sure.
 const ENOUGH: usize = 1000;
