@@ -99,7 +99,7 @@ impl Tool {
         let text = match source {
             PassphraseSource::Env(name) => env::var(name).map_err(|_| {
                 let what =
-                    format!("the passphrase is to be in the environment variable {name}, which is not set: export it");
+                    format!("the passphrase is to be in the environment variable {name}, which is not set, or no text: export it");
                 Failure::new(Exit::Usage, "passphrase_missing", what)
             })?,
             PassphraseSource::File(path) => {

@@ -83,7 +83,7 @@ async fn a_rewrap_that_was_stopped_goes_on_from_its_checkpoint() -> Result {
 }
 
 #[tokio::test]
-async fn progress_is_lines_of_json_on_standard_error_or_nothing() -> Result {
+async fn progress_is_a_bar_on_a_terminal_and_lines_of_json_or_nothing_elsewhere() -> Result {
     let place = Place::with_subjects().await?;
     place.run(&["advance-epoch", "--add-key"]).done();
     place.run(&["rewrap", "--batch", "1"]).done(); // no terminal, no bar
@@ -92,6 +92,9 @@ async fn progress_is_lines_of_json_on_standard_error_or_nothing() -> Result {
     let lines: Vec<Value> = ran.err.lines().map(serde_json::from_str).collect::<std::result::Result<_, _>>()?;
     assert_eq!(lines.last().map(|line| &line["progress"]["total"]), Some(&2.into()));
     assert_eq!(ran.json()["moved"], 2);
+    place.run(&["advance-epoch", "--add-key"]).done();
+    let bar = place.run_on_a_terminal(&["rewrap", "--batch", "1", "--pause", "300"], "").exits(0).out;
+    assert!(bar.contains("slots rewrapped [") && bar.contains("/2 (") && bar.contains("ready in"), "{bar:?}");
     for wrong in [["--batch", "0"], ["--batch", "1001"], ["--pause", "-1"]] {
         place.run(&["rewrap", wrong[0], wrong[1]]).exits(2);
     }

@@ -69,7 +69,7 @@ impl Erase {
             return Ok(self.would(&whom, &unknown));
         }
         self.destructive.confirm(&self.question(&whom))?;
-        let room = RECEIPT_ROOM * (whom.len() + 1);
+        let room = RECEIPT_ROOM * (whom.len() + 1) + self.reference.as_ref().map_or(0, String::len) * whom.len();
         let file = self.receipt.as_deref().map(|file| Reserved::new(file, room)).transpose()?;
         self.erase(&tenant, &whom, &request, unknown, file).await
     }
