@@ -47,6 +47,9 @@ impl Vault {
     ///
     /// # Cancel safety
     /// Reads only.
+    ///
+    /// # Security
+    /// Tags are pseudonymous personal data: count the records, and keep them no longer than that takes.
     pub async fn erasures(&self) -> Result<Vec<ErasureRecord>> {
         let journal = self.0.journal()?;
         let told = Told::read(journal).await?;

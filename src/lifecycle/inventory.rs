@@ -247,6 +247,9 @@ impl Tenant {
     ///
     /// # Cancel safety
     /// Reads only.
+    ///
+    /// # Security
+    /// That of [`Tenant::tag`]: the slot's id holds the tag.
     pub async fn inventory(&self, subject: &(impl HasSubject + Sync + ?Sized)) -> Result<SubjectInfo> {
         let subject = subject.subject()?;
         let state = self.part.any_state(&self.vault.0).await?.ok_or(Error::SubjectUnknown)?;
