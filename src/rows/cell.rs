@@ -188,8 +188,8 @@ mod tests {
             any::<bool>().prop_map(Cell::Bool),
             any::<i64>().prop_map(Cell::Integer),
             any::<f64>().prop_map(Cell::Real),
-            ".{0,20}".prop_map(|text: String| Cell::text(text)),
-            prop::collection::vec(any::<u8>(), 0..20).prop_map(|bytes| Cell::bytes(bytes)),
+            ".{0,20}".prop_map(Cell::text),
+            prop::collection::vec(any::<u8>(), 0..20).prop_map(Cell::bytes),
         ]
     }
 
