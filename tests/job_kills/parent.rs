@@ -1,0 +1,244 @@
+//! Starts children, kills them, has others go on from what they left, and looks.
+
+use std::io::{BufRead as _, BufReader};
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use fieldseal::rows::Row;
+use libtest_mimic::{Arguments, Failed, Trial};
+use tokio::runtime::Runtime;
+
+use super::application::Record;
+use super::look::{Current, Undisturbed, check_census, check_revealed, check_values};
+use super::table::{all, is_written, subject_of};
+use super::template::{Log, make};
+use super::*;
+
+pub(super) fn run(runtime: Runtime) {
+    let runtime = Arc::new(runtime);
+    let on = |name: String, test: Box<dyn Fn(&Runtime) -> Result + Send>| {
+        let runtime = runtime.clone();
+        Trial::test(name, move || test(&runtime).map_err(|e| Failed::from(format!("{e:?}"))))
+    };
+    let mut trials = Vec::new();
+    for job in Job::ALL {
+        let name = format!("killed_at_each_point_of_{job:?}");
+        trials.push(on(name, Box::new(move |runtime| killed_at_each_point(runtime, job))));
+        let name = format!("killed_at_{KILLS}_random_moments_of_{job:?}_beside_an_application_that_writes");
+        trials.push(on(name, Box::new(move |runtime| killed_at_random_moments(runtime, job))));
+    }
+    libtest_mimic::run(&Arguments::from_args(), trials).exit();
+}
+
+/// At random moments, of each job.
+const KILLS: u32 = 50;
+
+/// The point that no job comes to.
+const NEVER: u64 = u64::MAX;
+
+fn killed_at_each_point(runtime: &Runtime, job: Job) -> Result {
+    let folder = new_folder()?;
+    let template = runtime.block_on(make(folder.path(), job, Log::Ahead))?;
+    let before = runtime.block_on(all(&template))?;
+    let undisturbed = {
+        let folder = new_folder()?;
+        let place = template.copy_to(folder.path())?;
+        finish(&place, job)?;
+        runtime.block_on(check_values(&place, job, &before, &Record::default(), job.leaves()))?;
+        runtime.block_on(Undisturbed::look(before.clone(), &place))?
+    };
+    let mut kills = 0;
+    for point in 0.. {
+        let folder = new_folder()?;
+        let place = template.copy_to(folder.path())?;
+        let mut child = start_job(&place, job, point)?;
+        match child.next_line()?.as_str() {
+            "reached" => child.kill()?,
+            "done" => break,
+            other => return Err(format!("the child at point {point} says {other:?}").into()),
+        }
+        kills += 1;
+        let look = async {
+            // Elsewhere: to open the table is to make it whole, and that is for the next child to do.
+            let elsewhere = new_folder()?;
+            let left = all(&place.copy_table_to(elsewhere.path())?).await?;
+            undisturbed.check_left(&left);
+            finish(&place, job)?;
+            undisturbed.check_end(&place, &left).await?;
+            check_values(&place, job, &before, &Record::default(), job.leaves()).await
+        };
+        runtime.block_on(look).map_err(|e| format!("killed at point {point}: {e:?}"))?;
+    }
+    println!("{job:?} was killed at {kills} points");
+    assert!(kills > 50, "there is more to be killed at");
+    Ok(())
+}
+
+impl Job {
+    fn leaves(self) -> Current {
+        match self {
+            Self::Reseal | Self::Adopt => Current::All,
+            Self::Census | Self::Reveal => Current::Any,
+        }
+    }
+}
+
+/// Round by round: the job is killed until it comes to its end all the same, and then the application stops.
+fn killed_at_random_moments(runtime: &Runtime, job: Job) -> Result {
+    let seed =
+        u64::try_from(std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?.as_nanos() & 0xffff_ffff)?;
+    println!("seed {seed}");
+    let mut random = Random(seed);
+    let (mut kills, mut writes) = (0, 0);
+    for log in [Log::Ahead, Log::Rollback] {
+        let folder = new_folder()?;
+        let template = runtime.block_on(make(folder.path(), job, log))?;
+        let mut round = Round { runtime, job, template, kills: 0, longest: Duration::ZERO };
+        // Nobody is killed in the first: it tells how long a job takes.
+        writes += round.play(&mut random)?;
+        while round.kills < KILLS / 2 {
+            let written = round.play(&mut random);
+            writes += written.map_err(|e| format!("seed {seed}, {log:?}, after {} kills: {e}", round.kills))?;
+        }
+        kills += round.kills;
+    }
+    println!("{job:?} was killed {kills} times beside {writes} changes");
+    assert!(writes > 100, "the application came to nothing");
+    Ok(())
+}
+
+struct Round<'a> {
+    runtime: &'a Runtime,
+    job: Job,
+    template: Place,
+    kills: u32,
+    /// As long as the job takes if nobody kills it.
+    longest: Duration,
+}
+
+impl Round<'_> {
+    /// Gives how many changes the application made meanwhile.
+    fn play(&mut self, random: &mut Random) -> Result<usize> {
+        let (runtime, job) = (self.runtime, self.job);
+        let folder = new_folder()?;
+        let place = self.template.copy_to(folder.path())?;
+        let before = runtime.block_on(all(&place))?;
+        let mut application = start(&place, "application", job, &random.next().to_string())?;
+        assert_eq!(application.next_line()?, "begun");
+        if job != Job::Adopt {
+            runtime.block_on(rotate_some(&place, job))?;
+        }
+        if self.longest.is_zero() {
+            let began = Instant::now();
+            finish(&place, job)?;
+            self.longest = began.elapsed();
+        } else {
+            while self.kills < KILLS / 2 && self.is_killed(&place, random)? {
+                self.kills += 1;
+            }
+            finish(&place, job)?;
+        }
+        drop(application.child.stdin.take());
+        let said = application.next_line()?;
+        if said != "done" {
+            return Err(format!("the application says {said:?}").into());
+        }
+        let record = Record::read(&place)?;
+        runtime.block_on(self.check(&place, &before, &record))?;
+        Ok(record.len())
+    }
+
+    /// False if the job came to its end before.
+    fn is_killed(&self, place: &Place, random: &mut Random) -> Result<bool> {
+        let mut child = start_job(place, self.job, NEVER)?;
+        let longest = u64::try_from(self.longest.as_micros())?;
+        std::thread::sleep(Duration::from_micros(random.below(longest)));
+        child.kill()?;
+        match child.line()?.as_deref() {
+            None => Ok(true),
+            Some("done") => Ok(false),
+            Some(other) => Err(format!("the child says {other:?}").into()),
+        }
+    }
+
+    async fn check(&self, place: &Place, before: &[Row], record: &Record) -> Result {
+        let current = match self.job {
+            Job::Reseal => Current::Untouched,
+            job => job.leaves(),
+        };
+        check_values(place, self.job, before, record, current).await?;
+        match self.job {
+            Job::Reseal => {
+                // What the application wrote under old keys behind the job's back is for the next run.
+                std::fs::remove_file(place.file(STATE))?;
+                finish(place, self.job)?;
+                check_values(place, self.job, before, record, Current::All).await
+            }
+            Job::Adopt => Ok(()),
+            Job::Census => check_census(place),
+            Job::Reveal => check_revealed(place, record),
+        }
+    }
+}
+
+/// After the application read its keys: it goes on with them, and meets values under keys that it doesn't know.
+async fn rotate_some(place: &Place, job: Job) -> Result {
+    let customers = place.fresh().await?.default_tenant();
+    for row in (1..=table::SUBJECTS).step_by(8).filter(|row| is_written(job, *row)) {
+        customers.rotate_now(&subject_of(row)).await?;
+    }
+    Ok(())
+}
+
+/// Goes on with the job, to its end.
+fn finish(place: &Place, job: Job) -> Result {
+    match start_job(place, job, NEVER)?.next_line()?.as_str() {
+        "done" => Ok(()),
+        other => Err(format!("the next child says {other:?}").into()),
+    }
+}
+
+struct Process {
+    child: Child,
+    out: BufReader<ChildStdout>,
+}
+
+fn start_job(place: &Place, job: Job, point: u64) -> Result<Process> {
+    start(place, "job", job, &point.to_string())
+}
+
+fn start(place: &Place, task: &str, job: Job, detail: &str) -> Result<Process> {
+    let folder = place.0.to_str().ok_or("a folder of another name")?;
+    let task = [task, folder, &format!("{job:?}"), detail].join("\n");
+    let mut command = Command::new(std::env::current_exe()?);
+    let mut child = command.env(CHILD, task).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+    let out = BufReader::new(child.stdout.take().expect("it is piped"));
+    Ok(Process { child, out })
+}
+
+impl Process {
+    fn next_line(&mut self) -> Result<String> {
+        self.line()?.ok_or_else(|| "the child said nothing and ended".into())
+    }
+
+    /// A whole line; what a kill cut off is none.
+    fn line(&mut self) -> Result<Option<String>> {
+        let mut line = String::new();
+        self.out.read_line(&mut line)?;
+        Ok(line.strip_suffix('\n').map(str::to_owned))
+    }
+
+    /// SIGKILL, and wait.
+    fn kill(&mut self) -> Result {
+        self.child.kill()?;
+        self.child.wait()?;
+        Ok(())
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.kill();
+    }
+}
