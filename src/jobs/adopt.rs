@@ -116,8 +116,13 @@ impl RowJob for Adopt {
                         Err(e) => stays_in_clear(field, &e, verdict),
                     }
                 }
-                (_, Ok(Standing::InClear)) => verdict.fail(field, TroubleKind::InClear),
-                (_, Ok(Standing::Differs)) => verdict.fail(field, TroubleKind::Differs),
+                (_, Ok(standing)) => match opener.as_ref().map(|(keys, _)| keys.check_for_sealing(&field.spec.purpose))
+                {
+                    // No backfill will ever seal it.
+                    Ok(Err(e @ Error::PurposeErased { .. })) => stays_in_clear(field, &e, verdict),
+                    _ if matches!(standing, Standing::Differs) => verdict.fail(field, TroubleKind::Differs),
+                    _ => verdict.fail(field, TroubleKind::InClear),
+                },
                 // A value that is sealed in place and erased is as it is to be.
                 (_, Err(e)) if in_place && field.spec.form.read(plain).is_ok() => verdict.error(field, &e),
                 (_, Err(e)) => stays_in_clear(field, &e, verdict),

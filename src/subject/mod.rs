@@ -186,6 +186,12 @@ impl SubjectKeys {
         self.ring().map(drop)
     }
 
+    /// That values of this purpose can be sealed now.
+    pub(crate) fn check_for_sealing(&self, purpose: &str) -> Result<()> {
+        let (ring, now) = self.ring()?;
+        ring.current(purpose, now).map(drop)
+    }
+
     pub(crate) fn belong_to(&self, tenant: &TenantId, subject: &SubjectId) -> bool {
         self.inner.policy.tenant == *tenant && self.inner.subject == *subject
     }

@@ -165,6 +165,24 @@ async fn the_plaintext_of_somebody_erased_is_told_of_and_not_sealed() {
 }
 
 #[tokio::test]
+async fn what_was_never_sealed_of_an_erased_purpose_is_told_of_as_erased_at_each_step() {
+    let world = in_clear(2).await;
+    world.customers.enroll_all(&[1, 2]).await.unwrap();
+    world.erase(1, Some("billing")).await;
+    let mut cells = plain(1);
+    for sealed in [Cell::Null, Cell::bytes(*b"no envelope")] {
+        cells[BORN] = sealed;
+        world.rows.put(key(1), cells.clone()).unwrap();
+        for which in [Adoption::Backfill, Adoption::Verify, Adoption::Contract] {
+            let (tally, troubles) = step(&world, which).await;
+            assert_eq!(tally.failed, 1, "{which:?}");
+            assert!(matches!(troubles[0].kind, TroubleKind::ErasedInClear), "{which:?}: {}", troubles[0].kind);
+        }
+    }
+    assert_eq!(world.row(1).await.cells[BORN_PLAIN], plain(1)[BORN_PLAIN]);
+}
+
+#[tokio::test]
 async fn what_is_not_of_the_type_is_told_of_and_stays() {
     let world = in_clear(2).await;
     let mut cells = plain(1);
