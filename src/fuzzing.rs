@@ -37,3 +37,11 @@ pub fn keyring_file(bytes: &[u8]) {
 pub fn journal_file(bytes: &[u8]) {
     crate::journal::file::format::parse_for_fuzz(bytes);
 }
+
+/// The state that a census keeps, without its digest: what is read is written, and read, as the same again.
+pub fn census(body: &str) {
+    if let Some(census) = crate::jobs::census_of(body) {
+        let text = census.to_string();
+        assert_eq!(text.parse::<crate::jobs::Census>().ok(), Some(census));
+    }
+}

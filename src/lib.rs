@@ -59,6 +59,9 @@
 //! | give a person a new key | [`Tenant::rotate`], [`Tenant::rotate_now`] |
 //! | change the master key | [`Vault::advance_epoch`], [`Vault::rewrap_page`], [`Vault::retire_epoch`] |
 //! | know which keys there are, how old, and what is not final | [`Vault::inventory_page`], [`Vault::epochs`], [`Vault::erasures`]; [`Tenant::inventory`] |
+//! | move all of a table to the current keys, seal one that is in the clear | [`jobs::reseal()`], [`jobs::adopt()`] |
+//! | know which keys are in use, and end those that aren't | [`jobs::census()`], [`Vault::retire_versions_page`] |
+//! | answer an access request | `jobs::reveal_subject` (feature `serde`) |
 //! | go on after a restore of the key store | [`VaultBuilder::replay`](vault::VaultBuilder::replay), [`Vault::replay_journal`] |
 //! | keep master keys | [`provider::LocalKeyring`]; [`provider::MasterKeyProvider`] for another |
 //! | keep wrapped keys | `store::SqliteStore` (feature `store-sqlite`), [`store::MemoryStore`]; [`store::KeyStore`] for another |
@@ -69,7 +72,7 @@
 //!
 //! # Features
 //!
-//! `derive` is the default. `store-sqlite`; `sqlx` (`Sealed<T>` as a column of any driver), `sqlx-postgres` (arrays); `serde`,
+//! `derive` is the default. `store-sqlite`; `rows-sqlite`, `rows-postgres` (bulk work on tables); `sqlx` (`Sealed<T>` as a column of any driver), `sqlx-postgres` (arrays); `serde`,
 //! `uuid`, `chrono`, `time`, `rust_decimal`, `secrecy`; `test-util`. A feature only adds API. No runtime and no TLS stack is
 //! chosen for you.
 //!

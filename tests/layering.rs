@@ -28,7 +28,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("jobs", &["record", "rows", "lifecycle"]),
     ("integrations", &["jobs"]),
     ("testing", &["jobs"]),
-    ("fuzzing", &["keys", "provider", "journal"]),
+    ("fuzzing", &["jobs"]),
 ];
 
 /// Layers that are a function of their arguments: no I/O, no clock of their own, nothing async.

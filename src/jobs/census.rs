@@ -388,6 +388,11 @@ fn read(text: &str) -> Option<Census> {
     if end.strip_prefix("end ")? != digest(body) {
         return None;
     }
+    read_body(body)
+}
+
+/// What stands before the digest.
+pub(crate) fn read_body(body: &str) -> Option<Census> {
     let mut lines = body.strip_prefix(HEADER)?.strip_prefix('\n')?.lines().peekable();
     let started_at = lines.next()?.strip_prefix("started ")?.parse().ok()?;
     let mut census = Census { started_at, tables: Vec::new(), versions: BTreeMap::new(), keys: BTreeMap::new() };

@@ -47,6 +47,8 @@ mod run;
 mod tally;
 
 pub use adopt::{Adoption, adopt};
+#[cfg(fuzzing)]
+pub(crate) use census::read_body as census_of;
 pub use census::{Census, KeyUse, VersionCount, census};
 pub use checkpoint::Checkpoint;
 pub use form::{Form, ValueType};

@@ -62,7 +62,7 @@ pub type Rule = for<'a> fn(&'a dyn RowsFixture) -> Pin<Box<dyn Future<Output = (
 /// One test for each rule of a source of rows.
 ///
 /// The attribute makes an async fn a test, so that the suite chooses no runtime; the name is that of the module that the
-/// tests are put in; the last is an async fn that makes a [`RowsFixture`](crate::testing::rows::RowsFixture).
+/// tests are put in; the last is an async fn that makes a [`RowsFixture`].
 ///
 /// ```ignore
 /// fieldseal::rows_suite! {
