@@ -313,9 +313,10 @@ impl RowJob for Look {
                     verdict.error(field, &Error::Authentication);
                     (KeyUse::Older, None, false)
                 }
+                // Where it is only scheduled, cancelling brings the keys back: they are named.
                 Err(e @ (Error::SubjectErased { .. } | Error::TenantErased { .. })) => {
                     verdict.error(field, &e);
-                    (KeyUse::Destroyed, None, true)
+                    (KeyUse::Destroyed, None, false)
                 }
                 // The slot can't be read: its keys stay.
                 Err(e) => {

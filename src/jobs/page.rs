@@ -8,10 +8,10 @@ use std::collections::HashMap;
 
 use super::map::{Bound, BoundField, RowPlace, cell};
 use super::tally::{Tally, Trouble, TroubleKind};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, RowsError};
 use crate::id::{SubjectId, TenantId};
 use crate::keys::ring::{HeldKey, NotHeld};
-use crate::rows::{Cell, CellSwap, Row, RowSource, Swap};
+use crate::rows::{Cell, CellSwap, Row, RowKey, RowSource, Swap};
 use crate::subject::SubjectKeys;
 use crate::vault::slots::is_of_one_slot;
 use crate::vault::{ATTEMPTS, KeyPage, Vault};
@@ -42,7 +42,10 @@ pub(super) struct Holder<'a> {
 
 /// What is to become of a row.
 pub(super) struct Verdict<I> {
-    pub(super) swap: Swap,
+    /// What the row's trouble is told by.
+    key: RowKey,
+    /// None while nothing is to be changed, or looked at again.
+    swap: Option<Swap>,
     pub(super) tally: Tally,
     pub(super) troubles: Vec<Trouble>,
     pub(super) found: Vec<I>,
@@ -53,7 +56,8 @@ pub(super) struct Verdict<I> {
 impl<I> Verdict<I> {
     fn new(row: &Row) -> Self {
         Self {
-            swap: Swap::of(row.key.clone()),
+            key: row.key.clone(),
+            swap: None,
             tally: Tally { rows: 1, ..Tally::default() },
             troubles: Vec::new(),
             found: Vec::new(),
@@ -63,13 +67,17 @@ impl<I> Verdict<I> {
 
     /// A cell is to be changed.
     pub(super) fn change(&mut self, column: usize, old: &Cell, new: Cell) {
-        self.swap.cells.push(CellSwap { column, expected: old.clone(), new: Some(new) });
+        self.swap().cells.push(CellSwap { column, expected: old.clone(), new: Some(new) });
         self.tally.changed += 1;
     }
 
-    /// Only if this cell still holds that.
+    /// Only if this cell, too, still holds that: said beside a [`change`](Self::change).
     pub(super) fn guard(&mut self, column: usize, old: &Cell) {
-        self.swap.cells.push(CellSwap { column, expected: old.clone(), new: None });
+        self.swap().cells.push(CellSwap { column, expected: old.clone(), new: None });
+    }
+
+    fn swap(&mut self) -> &mut Swap {
+        self.swap.get_or_insert_with(|| Swap::of(self.key.clone()))
     }
 
     /// A cell names a key that is not among the subject's, or its subject has none.
@@ -100,7 +108,7 @@ impl<I> Verdict<I> {
     }
 
     fn trouble(&mut self, field: &BoundField<'_>, kind: TroubleKind) {
-        let key = self.swap.key().clone();
+        let key = self.key.clone();
         self.troubles.push(Trouble { key, column: Some(field.spec.column.clone()), kind });
     }
 }
@@ -138,7 +146,10 @@ impl<J: RowJob> Desk<'_, J> {
             if rows.is_empty() {
                 return Ok(worked);
             }
-            let verdicts = self.judge(&rows).await?;
+            let verdicts = match self.judge(&rows).await {
+                Err(Error::KeysExpired) => continue, // somebody in this process changed a subject's keys meanwhile
+                verdicts => verdicts?,
+            };
             rows = self.settle(verdicts, &mut worked).await?;
         }
         for row in rows {
@@ -149,19 +160,25 @@ impl<J: RowJob> Desk<'_, J> {
     }
 
     /// Writes what is to be changed. Gives the rows that somebody else changed since they were read, as they are now.
-    async fn settle(&self, verdicts: Vec<Verdict<J::Item>>, worked: &mut Worked<J::Out>) -> Result<Vec<Row>> {
-        let changing = verdicts.iter().filter(|verdict| verdict.swap.changes());
-        let swaps: Vec<Swap> = changing.map(|verdict| verdict.swap.clone()).collect();
+    async fn settle(&self, mut verdicts: Vec<Verdict<J::Item>>, worked: &mut Worked<J::Out>) -> Result<Vec<Row>> {
+        let swaps: Vec<Swap> = verdicts.iter_mut().filter_map(|verdict| verdict.swap.take()).collect();
         let swapped = if swaps.is_empty() { Vec::new() } else { self.rows.swap(&swaps).await? };
-        let mut swapped = swapped.into_iter();
+        let mut swapped = swaps.into_iter().zip(swapped);
         let mut again = Vec::new();
         for verdict in verdicts {
-            if verdict.swap.changes() && swapped.next() != Some(true) {
-                again.push(verdict.swap.key().clone());
-                continue;
+            let changes = verdict.tally.changed > 0;
+            match changes.then(|| swapped.next()) {
+                Some(Some((_, true))) | None => {}
+                Some(Some((swap, false))) => {
+                    again.push(swap.key);
+                    continue;
+                }
+                Some(None) => {
+                    return Err(RowsError::corrupt("the source answered fewer swaps than it was asked for").into());
+                }
             }
             worked.tally += verdict.tally;
-            worked.tally.rows_changed += u64::from(verdict.swap.changes());
+            worked.tally.rows_changed += u64::from(changes);
             worked.troubles.extend(verdict.troubles);
             worked.out.extend(verdict.found);
         }

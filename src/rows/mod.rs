@@ -193,14 +193,9 @@ impl Swap {
         self.cells.iter().map(|cell| (cell.column, &cell.expected, cell.new.as_ref()))
     }
 
-    /// Whether it would change anything.
-    pub(crate) fn changes(&self) -> bool {
-        self.cells.iter().any(|cell| cell.new.is_some())
-    }
-
     /// Refuses one that changes nothing, or is about another column than these many.
     fn check(&self, columns: usize) -> Result<(), RowsError> {
-        if !self.changes() {
+        if self.cells.iter().all(|cell| cell.new.is_none()) {
             return Err(RowsError::misconfigured("a swap that changes nothing"));
         }
         if self.cells.iter().any(|cell| cell.column >= columns) {

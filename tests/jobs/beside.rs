@@ -1,11 +1,13 @@
 //! Beside an application that writes to the same rows: nothing that it wrote is lost, and every row opens.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
+use fieldseal::TenantId;
 use fieldseal::jobs::{Silent, reseal};
 use fieldseal::rows::{Page, RowSource, RowsError, Swap};
+use fieldseal::testing::faults::{Act, Gate, Tap, Tapped};
 
 use super::*;
 
@@ -117,4 +119,50 @@ async fn a_row_that_never_stands_still_is_told_of_and_holds_no_other_up() {
     for row in 1..=6 {
         assert_eq!(world.email(row).await.unwrap(), format!("{row}@example.com"));
     }
+}
+
+#[tokio::test]
+async fn keys_that_this_process_changes_while_a_page_reads_them_are_read_again() {
+    let tap = Tap::open();
+    let store = Tapped::new(MemoryStore::new(), &tap);
+    let vault = Vault::builder(LocalKeyring::ephemeral().unwrap(), store).without_journal().build().await.unwrap();
+    let map = TableMap::new("t", ["id"], "customer", IdColumn::integer("id"))
+        .ids([IdColumn::integer("id")])
+        .tenant_column("tenant")
+        .field(FieldMap::new("email"));
+    let rows = MemoryRows::new(map.table().columns);
+    let tenants = ["a", "b"].map(|name| vault.tenant(&TenantId::new(name).unwrap()));
+    for (tenant, id) in tenants.iter().zip(1i64..) {
+        let keys = tenant.enroll(&id).await.unwrap();
+        let cells = vec![
+            Cell::text(tenant.id().as_str()),
+            Cell::Integer(id),
+            Cell::bytes(seal(&keys, "email", "default", id, "x")),
+        ];
+        rows.put(key(id), cells).unwrap();
+        tenant.rotate_now(&id).await.unwrap();
+    }
+    // Between the reads of the two tenants' keys, both are rotated: what was read first is outdated when it is used.
+    let (gate, reads) = (Gate::new(), AtomicUsize::new(0));
+    let at_second = gate.clone();
+    tap.set(move |call| match call.method {
+        "load" if !call.is_over() && reads.fetch_add(1, Ordering::SeqCst) == 1 => Act::Park(at_second.clone()),
+        _ => Act::Go,
+    });
+    let options = JobOptions::new();
+    let mut silent = Silent;
+    let resealing = reseal(&vault, &map, &rows, &options, &mut silent);
+    let rotating = async {
+        gate.reached().await;
+        tap.set(|_| Act::Go);
+        for (tenant, id) in tenants.iter().zip(1i64..) {
+            tenant.rotate_now(&id).await.unwrap();
+        }
+        gate.open();
+    };
+    let (tally, ()) = futures_util::future::join(resealing, rotating).await;
+    let tally = tally.unwrap();
+    assert_eq!((tally.rows, tally.changed, tally.failed), (2, 2, 0));
+    let again = reseal(&vault, &map, &rows, &JobOptions::new(), &mut Silent).await.unwrap();
+    assert_eq!((again.changed, again.current), (0, 2), "under the newest keys");
 }

@@ -203,3 +203,17 @@ async fn what_names_a_retired_key_does_not_open_and_says_so() {
     assert!(matches!(world.email(3).await, Err(Error::Authentication)));
     assert_eq!(world.email(1).await.unwrap(), "1@example.com");
 }
+
+#[tokio::test]
+async fn what_a_person_names_whose_erasure_is_scheduled_is_not_retired() {
+    let world = World::populated(3).await;
+    world.customers.rotate_now(&1).await.unwrap();
+    world.clock.advance(HOUR);
+    let at = fieldseal::clock::Clock::wall(&world.clock).plus(HOUR);
+    world.customers.schedule_erasure(&1, at).await.unwrap();
+    let census = counted(&world).await;
+    assert_eq!(figures(&census).iter().map(|figure| figure.1).collect::<Vec<_>>(), [KeyUse::Destroyed; 2]);
+    world.customers.cancel_erasure(&1).await.unwrap();
+    assert_eq!(retire(&world, &census, Duration::ZERO).await, (0, 0));
+    assert_eq!(world.email(1).await.unwrap(), "1@example.com");
+}
