@@ -1,6 +1,8 @@
-//! The sources of rows that need no server: the conformance suite on each, and what SQLite adds.
+//! The sources of rows that need no server: the conformance suite on each, and what SQLite adds. What the suite finds.
 #![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
 
+#[path = "rows/flaws.rs"]
+mod flaws;
 #[path = "rows/sqlite.rs"]
 mod sqlite;
 

@@ -6,6 +6,7 @@
 mod read;
 mod swap;
 
+use std::collections::BTreeSet;
 use std::fmt::Debug;
 use std::pin::Pin;
 
@@ -64,11 +65,52 @@ pub type Rule = for<'a> fn(&'a dyn RowsFixture) -> Pin<Box<dyn Future<Output = (
 /// The attribute makes an async fn a test, so that the suite chooses no runtime; the name is that of the module that the
 /// tests are put in; the last is an async fn that makes a [`RowsFixture`].
 ///
-/// ```ignore
+/// ```
+/// use async_trait::async_trait;
+/// use fieldseal::rows::{MemoryRows, Row, RowKey, RowSource};
+/// use fieldseal::testing::rows::{CellType, FixtureTable, RowsFixture};
+///
+/// #[derive(Debug)]
+/// struct Memory;
+///
+/// #[async_trait]
+/// impl RowsFixture for Memory {
+///     fn types(&self) -> &[CellType] {
+///         &[CellType::Bool, CellType::Integer, CellType::Real, CellType::Text, CellType::Bytes]
+///     }
+///
+///     async fn table(&self, _: &[(&str, CellType)], columns: &[(&str, CellType)]) -> Box<dyn FixtureTable> {
+///         Box::new(MemoryTable(MemoryRows::new(columns.iter().map(|(name, _)| *name))))
+///     }
+/// }
+///
+/// #[derive(Debug)]
+/// struct MemoryTable(MemoryRows);
+///
+/// #[async_trait]
+/// impl FixtureTable for MemoryTable {
+///     fn rows(&self) -> &dyn RowSource {
+///         &self.0
+///     }
+///
+///     async fn put(&self, row: &Row) {
+///         self.0.put(row.key.clone(), row.cells.clone()).expect("a cell a column");
+///     }
+///
+///     async fn delete(&self, key: &RowKey) {
+///         assert!(self.0.delete(key));
+///     }
+/// }
+///
+/// async fn make() -> Memory {
+///     Memory
+/// }
+///
 /// fieldseal::rows_suite! {
 ///     #[tokio::test]
-///     my_rows, make
+///     memory_rows, make
 /// }
+/// # fn main() {}
 /// ```
 #[macro_export]
 macro_rules! rows_suite {
@@ -156,15 +198,17 @@ async fn put_all(table: &dyn FixtureTable, rows: &[Row]) {
 
 /// Every row, page by page, each held to what a page is.
 async fn read_all(rows: &dyn RowSource, page: &Page) -> Vec<Row> {
-    let mut found: Vec<Row> = Vec::new();
+    let (mut found, mut keys): (Vec<Row>, _) = (Vec::new(), BTreeSet::new());
+    let mut next = page.clone();
     loop {
-        let next = found.iter().fold(page.clone(), |_, last| page.clone().after(last.key.clone()));
         let read = rows.page(&next).await.expect("a page");
         assert!(read.len() <= page.limit, "a page is longer than asked for");
+        assert!(read.iter().all(|row| keys.insert(row.key.clone())), "a row is read twice");
         let is_last = read.len() < page.limit;
         found.extend(read);
-        if is_last {
-            return found;
+        match found.last() {
+            Some(last) if !is_last => next = page.clone().after(last.key.clone()),
+            _ => return found,
         }
     }
 }

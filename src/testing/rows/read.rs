@@ -110,17 +110,7 @@ pub async fn rows_that_come_go_and_change_leave_the_others_read_once(fixture: &d
     changed.cells = vec![Cell::Null, Cell::text("0151"), Cell::Null];
     table.put(&changed).await;
 
-    let mut found = Vec::new();
-    let mut after = key(30);
-    loop {
-        let read = table.rows().page(&page.clone().after(after.clone())).await.expect("a page");
-        let is_last = read.len() < 3;
-        found.extend(read);
-        if is_last {
-            break;
-        }
-        after = found.last().expect("a row").key.clone();
-    }
+    let found = read_all(table.rows(), &page.after(key(30))).await;
     same(&found, &[person(40), person(45), person(50), changed, person(80), person(90)], "what is left");
 }
 
