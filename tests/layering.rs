@@ -142,6 +142,9 @@ fn imports() -> Vec<(String, PathBuf, usize, String)> {
             }
             let line = code[..at].lines().count();
             let rest = &code[at + "crate::".len()..];
+            if rest.starts_with("__") {
+                continue; // an exported macro for our own use: it has no place but the root
+            }
             for path in first_segments(rest) {
                 found.push((module.clone(), file.clone(), line, path));
             }
