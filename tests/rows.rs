@@ -1,5 +1,5 @@
 //! The sources of rows that need no server: the conformance suite on each, and what SQLite adds. What the suite finds.
-#![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by a panic")]
 
 #[path = "rows/flaws.rs"]
 mod flaws;

@@ -63,6 +63,7 @@ fn main() -> ExitCode {
         tables::an_analysed_table_is_counted_by_its_statistics
         tables::calls_go_by_the_index_of_the_key
         locks::nothing_is_left_in_the_session
+        locks::a_swap_is_durable_whatever_the_session_says
         locks::workers_that_deadlock_go_on
         locks::a_row_that_is_held_for_long_makes_a_swap_unavailable
         locks::a_swap_waits_for_a_row_and_sees_what_was_written
