@@ -37,7 +37,8 @@ impl Checkpoint {
         Self { job: job.to_owned(), map, part, cursor: Cursor::Start, tally: Tally::default() }
     }
 
-    /// What the job came to so far. Rows that a crash had it go through twice are counted twice, what it changed once.
+    /// What the job came to so far. Rows that a crash had it go through twice are counted once; cells that it changed before the
+    /// crash and after the last checkpoint are counted as what they are now.
     pub fn tally(&self) -> &Tally {
         &self.tally
     }

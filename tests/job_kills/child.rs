@@ -3,11 +3,10 @@
 use std::io::Write as _;
 use std::sync::Arc;
 
-use async_trait::async_trait;
 use fieldseal::Vault;
 use fieldseal::jobs::{Adoption, Census, JobOptions, adopt, census, reseal, reveal_table};
-use fieldseal::rows::{Page, Row, RowKey, RowSource, RowsError, SqliteRows, Swap};
-use fieldseal::testing::faults::Act;
+use fieldseal::rows::SqliteRows;
+use fieldseal::testing::faults::{Act, Tapped};
 
 use super::keeper::{Keeper, State, Stop};
 use super::table::map;
@@ -41,7 +40,7 @@ struct Work<'a> {
     place: &'a Place,
     stop: &'a Stop,
     vault: Vault,
-    rows: Stopped,
+    rows: Tapped<SqliteRows>,
 }
 
 async fn one_job(place: &Place, job: Job, point: u64) -> Result {
@@ -54,7 +53,7 @@ async fn one_job(place: &Place, job: Job, point: u64) -> Result {
         at.pass();
         Act::Go
     });
-    let work = Work { job, place, stop: &stop, vault, rows: Stopped { rows, stop: stop.clone() } };
+    let work = Work { job, place, stop: &stop, vault, rows: Tapped::new(rows, &tap) };
     let mut state = State::read(place)?.unwrap_or_else(|| State::begin(job.first_step()));
     while state.step != "done" {
         state = work.step(state).await?;
@@ -77,7 +76,7 @@ impl Job {
 
     /// Small, so that there is much to be killed between. Two pages at once: one is written while another is told of.
     fn options(self) -> JobOptions {
-        JobOptions::new().batch(if self == Self::Adopt { 48 } else { 24 }).workers(2)
+        JobOptions::new().batch(if self == Self::Adopt { 50 } else { 20 }).workers(2)
     }
 }
 
@@ -155,45 +154,5 @@ impl Work<'_> {
                 return Ok(());
             }
         }
-    }
-}
-
-/// Rows whose every call passes the [`Stop`], before its work and after.
-#[derive(Debug)]
-struct Stopped {
-    rows: SqliteRows,
-    stop: Arc<Stop>,
-}
-
-impl Stopped {
-    async fn pass<T>(&self, call: impl Future<Output = T>) -> T {
-        self.stop.pass();
-        let answer = call.await;
-        self.stop.pass();
-        answer
-    }
-}
-
-#[async_trait]
-#[deny(clippy::missing_trait_methods)]
-impl RowSource for Stopped {
-    fn columns(&self) -> &[String] {
-        self.rows.columns()
-    }
-
-    async fn page(&self, page: &Page) -> std::result::Result<Vec<Row>, RowsError> {
-        self.pass(self.rows.page(page)).await
-    }
-
-    async fn load(&self, keys: &[RowKey]) -> std::result::Result<Vec<Option<Row>>, RowsError> {
-        self.pass(self.rows.load(keys)).await
-    }
-
-    async fn swap(&self, swaps: &[Swap]) -> std::result::Result<Vec<bool>, RowsError> {
-        self.pass(self.rows.swap(swaps)).await
-    }
-
-    async fn count(&self) -> std::result::Result<u64, RowsError> {
-        self.pass(self.rows.count()).await
     }
 }

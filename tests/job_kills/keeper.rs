@@ -1,5 +1,5 @@
-//! What a job keeps to go on from after a crash: how far it is, and the lines that it revealed. It is done as
-//! `docs/jobs.md` has it, with points at which it is killed between.
+//! What a job keeps to go on from after a crash: how far it is, and the lines that it revealed. Between its steps are points
+//! at which it is killed.
 
 use std::fs::{File, OpenOptions};
 use std::io::Write as _;
@@ -101,7 +101,8 @@ impl Keeper<'_> {
             _ => matches!(kind, TroubleKind::NotHeld),
         };
         if let Some(trouble) = done.troubles.iter().find(|trouble| !is_known(&trouble.kind)) {
-            say(&format!("failed {}: {}", self.state.step, trouble.kind));
+            let column = trouble.column.as_deref().unwrap_or("row");
+            say(&format!("failed {}: a {column} {}", self.state.step, trouble.kind));
             return Err(Error::Conflict);
         }
         self.state.text = text;
@@ -109,7 +110,7 @@ impl Keeper<'_> {
     }
 
     pub(super) fn keep(&self) -> fieldseal::Result<()> {
-        self.state.keep(self.place, self.stop).map_err(failed)
+        self.state.keep(self.place, self.stop).map_err(|e| failed(&e))
     }
 
     /// What comes after the lines that are known to be whole is of a page that will be revealed again.
@@ -147,13 +148,13 @@ impl Observer<Census> for Keeper<'_> {
 #[async_trait]
 impl Observer<Vec<Line>> for Keeper<'_> {
     async fn page(&mut self, done: &PageDone, lines: &Vec<Line>) -> fieldseal::Result<()> {
-        self.append(lines).map_err(failed)?;
+        self.append(lines).map_err(|e| failed(&e))?;
         self.page(done, done.checkpoint.to_string())
     }
 }
 
 /// An observer ends the job by an error of the library's; the child says why.
-fn failed(e: Failure) -> Error {
+fn failed(e: &Failure) -> Error {
     say(&format!("failed {e}"));
     Error::Conflict
 }
