@@ -168,7 +168,7 @@ macro_rules! list {
         pub const RULES: &[(&str, Rule)] = &[$((stringify!($rule), |fixture| Box::pin($rule(fixture)))),*];
     };
 }
-crate::__rows_rules! { [list] }
+__rows_rules! { [list] }
 
 /// A table of persons: an integer, and an email, a phone number and a blob that may be NULL.
 async fn persons(fixture: &dyn RowsFixture) -> Box<dyn FixtureTable> {
