@@ -3,6 +3,8 @@
 //! Not libtest's harness, which knows only when it is compiled what to ignore.
 #![expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test fails by a panic")]
 
+#[path = "support/client.rs"]
+mod client;
 #[path = "../examples/axum_sqlx/database.rs"]
 mod database;
 #[path = "support/postgres.rs"]
@@ -11,11 +13,13 @@ mod postgres;
 mod service;
 
 use std::fs;
+use std::ops::Deref;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
+use client::{Client, Listed, customer, text};
 use database::{Database, Postgres, Sqlite};
 use fieldseal::Vault;
 use fieldseal::provider::LocalKeyring;
@@ -30,7 +34,6 @@ use serde_json::{Value, json};
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{PgPool, SqlitePool};
 use tempfile::TempDir;
-use tokio::net::TcpListener;
 use tokio::runtime;
 use tokio::sync::OnceCell;
 use uuid::Uuid;
@@ -96,7 +99,7 @@ async fn a_list_is_a_page_of_fifty<D: Database>(shop: Shop<D>) {
     for shop in [&shop, &shop.restarted().await] {
         let listed = shop.list().await;
         assert_eq!(listed.len(), 50);
-        for Customer { id, name } in listed {
+        for Listed { id, name } in listed {
             assert_eq!(shop.read(&id).await["name"], *name);
         }
     }
@@ -104,10 +107,8 @@ async fn a_list_is_a_page_of_fifty<D: Database>(shop: Shop<D>) {
 
 async fn one_field_is_read_alone<D: Database>(shop: Shop<D>) {
     let (ada, ben) = (shop.create(&ada()).await, shop.create(&customer(2)).await);
-    let email = shop.get(&format!("/customers/{ada}/email")).await;
-    assert_eq!(email.json::<Value>().await.unwrap(), json!({ "email": "ada@example.com" }));
-    let email = shop.get(&format!("/customers/{ben}/email")).await;
-    assert_eq!(email.json::<Value>().await.unwrap(), json!({ "email": "person2@example.com" }));
+    assert_eq!(shop.email(&ada).await, json!({ "email": "ada@example.com" }));
+    assert_eq!(shop.email(&ben).await, json!({ "email": "person2@example.com" }));
 }
 
 async fn a_change_that_knows_what_it_changes_is_made<D: Database>(shop: Shop<D>) {
@@ -159,7 +160,7 @@ async fn a_malformed_body_is_the_clients_error<D: Database>(shop: Shop<D>) {
         r#"{"name":"Ada","email":"ada@example.com","phone":4711}"#,
         r#"["Ada"]"#,
     ] {
-        let post = shop.client.post(shop.url("/customers")).header(header::CONTENT_TYPE, "application/json").body(body);
+        let post = shop.http.post(shop.url("/customers")).header(header::CONTENT_TYPE, "application/json").body(body);
         let answer = post.send().await.unwrap();
         assert!(answer.status().is_client_error(), "{body}: {}", answer.status());
         let answer = answer.text().await.unwrap();
@@ -228,26 +229,14 @@ fn ada() -> Value {
     json!({ "name": "Ada", "email": "ada@example.com", "phone": "+44 20" })
 }
 
-fn customer(i: usize) -> Value {
-    json!({
-        "name": format!("Person {i}"), "email": format!("person{i}@example.com"), "phone": format!("555-{i}"),
-    })
-}
-
 /// The service, served; and what is behind it.
 struct Shop<D> {
-    client: reqwest::Client,
-    address: String,
+    client: Client,
     database: D,
     behind: Arc<Behind>,
     keys: Arc<Switch>,
     /// Keyring, key store, and SQLite's database.
     folder: Arc<TempDir>,
-}
-
-struct Customer {
-    id: String,
-    name: String,
 }
 
 impl<D: Database> Shop<D> {
@@ -260,53 +249,22 @@ impl<D: Database> Shop<D> {
         let store = SqliteStore::open(folder.path().join("keys.db")).await.unwrap();
         let keys = Arc::new(Switch { store, down: false.into() });
         let vault = Vault::builder(keyring, Arc::clone(&keys)).without_journal().build().await.unwrap();
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = format!("http://{}", listener.local_addr().unwrap());
-        let router = service::router(vault.default_tenant(), database.clone());
-        tokio::spawn(async { axum::serve(listener, router).await });
-        let client = reqwest::Client::builder().no_proxy().build().unwrap();
-        Self { client, address, database, behind: behind.into(), keys, folder }
+        let client = Client::of(service::router(vault.default_tenant(), database.clone())).await;
+        Self { client, database, behind: behind.into(), keys, folder }
     }
 
     /// Another process on the same databases: nothing is cached.
     async fn restarted(&self) -> Self {
         Self::open(Arc::clone(&self.folder), self.database.clone(), Arc::clone(&self.behind)).await
     }
+}
 
-    fn url(&self, path: &str) -> String {
-        format!("{}{path}", self.address)
-    }
+/// So that a shop is asked as its client is.
+impl<D> Deref for Shop<D> {
+    type Target = Client;
 
-    async fn get(&self, path: &str) -> Response {
-        self.client.get(self.url(path)).send().await.unwrap()
-    }
-
-    async fn post(&self, customer: &Value) -> Response {
-        self.client.post(self.url("/customers")).json(customer).send().await.unwrap()
-    }
-
-    async fn create(&self, customer: &Value) -> String {
-        let created: Value = self.post(customer).await.error_for_status().unwrap().json().await.unwrap();
-        text(&created["id"])
-    }
-
-    /// A customer, without the id, which must be the one asked for.
-    async fn read(&self, id: &str) -> Value {
-        let answer = self.get(&format!("/customers/{id}")).await.error_for_status().unwrap();
-        let mut read: Value = answer.json().await.unwrap();
-        let own = read.as_object_mut().unwrap().remove("id").unwrap();
-        assert_eq!(text(&own), id);
-        read
-    }
-
-    async fn list(&self) -> Vec<Customer> {
-        let listed: Vec<Value> = self.get("/customers").await.error_for_status().unwrap().json().await.unwrap();
-        listed.iter().map(|row| Customer { id: text(&row["id"]), name: text(&row["name"]) }).collect()
-    }
-
-    async fn change_phone(&self, id: &str, from: &Value, to: &Value) -> StatusCode {
-        let put = self.client.put(self.url(&format!("/customers/{id}/phone")));
-        put.json(&json!({ "from": from, "to": to })).send().await.unwrap().status()
+    fn deref(&self) -> &Client {
+        &self.client
     }
 }
 
@@ -314,11 +272,6 @@ impl<D: Database> Shop<D> {
 async fn says_only(answer: Response, status: StatusCode) {
     assert_eq!(answer.status(), status);
     assert_eq!(answer.json::<Value>().await.unwrap(), json!({ "error": status.canonical_reason() }));
-}
-
-/// A string as it is, a number in decimal.
-fn text(value: &Value) -> String {
-    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
 fn find(bytes: &[u8], needle: &[u8]) -> bool {
