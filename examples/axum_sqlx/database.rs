@@ -45,7 +45,7 @@ pub(crate) trait Database: Clone + Send + Sync + 'static {
 
 /// SQLite numbers a row when it is inserted, which is too late: the application makes UUIDs.
 #[derive(Clone)]
-pub(crate) struct Sqlite(SqlitePool);
+pub(crate) struct Sqlite(pub(crate) SqlitePool);
 
 impl Sqlite {
     pub(crate) async fn open(path: &Path) -> sqlx::Result<Self> {
@@ -62,7 +62,7 @@ impl Sqlite {
 
 /// PostgreSQL draws an id from a sequence before the row is inserted.
 #[derive(Clone)]
-pub(crate) struct Postgres(PgPool);
+pub(crate) struct Postgres(pub(crate) PgPool);
 
 impl Postgres {
     pub(crate) async fn open(pool: PgPool) -> sqlx::Result<Self> {

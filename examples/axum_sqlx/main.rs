@@ -2,16 +2,21 @@
 //!
 //! `cargo run --example axum_sqlx --all-features`                            SQLite, in a scratch folder
 //! `DATABASE_URL=postgres://.. cargo run --example axum_sqlx --all-features` PostgreSQL
+//! `cargo run --example axum_sqlx --all-features -- --adopting both`         SQLite, over a table that is being adopted
 //!
 //! `service.rs` is what to read: `State<Tenant>`, handlers, and which status an error becomes. `database.rs` holds the
 //! queries, and where ids come from: a value is sealed under its row's id, so the id must exist before the row.
+//! `adopting.rs` is for a table that held its customers in the clear before: what the application does while `docs/jobs.md`
+//! is followed. The service is the same.
 #![expect(clippy::print_stdout, reason = "an example prints")]
 
+mod adopting;
 mod database;
 mod service;
 
 use std::path::Path;
 
+use adopting::{Adopting, Stage};
 use database::{Postgres, Sqlite};
 use fieldseal::journal::FileJournal;
 use fieldseal::provider::LocalKeyring;
@@ -24,9 +29,13 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let scratch = Path::new(env!("CARGO_MANIFEST_DIR")).join("target").join("axum_sqlx");
     std::fs::create_dir_all(&scratch)?;
     let customers = open_vault(&scratch).await?;
-    let router = match std::env::var("DATABASE_URL") {
-        Ok(url) => service::router(customers, Postgres::open(PgPool::connect(&url).await?).await?),
-        Err(_) => service::router(customers, Sqlite::open(&scratch.join("app.db")).await?),
+    let router = match (std::env::var("DATABASE_URL"), stage()) {
+        (_, Some(stage)) => {
+            let database = Adopting::sqlite(&scratch.join("adopting.db"), &customers, stage).await?;
+            service::router(customers, database)
+        }
+        (Ok(url), None) => service::router(customers, Postgres::open(PgPool::connect(&url).await?).await?),
+        (Err(_), None) => service::router(customers, Sqlite::open(&scratch.join("app.db")).await?),
     };
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
     let address = listener.local_addr()?;
@@ -40,6 +49,12 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     axum::serve(listener, router).await?;
     Ok(())
+}
+
+/// `--adopting both`, `--adopting sealed`.
+fn stage() -> Option<Stage> {
+    let stage = std::env::args().skip_while(|arg| arg != "--adopting").nth(1)?;
+    Some(if stage == "sealed" { Stage::Sealed } else { Stage::Both })
 }
 
 async fn open_vault(folder: &Path) -> Result<Tenant, Box<dyn std::error::Error>> {

@@ -192,9 +192,16 @@ impl From<Error> for ApiError {
     }
 }
 
+/// An error of fieldseal that came by way of a row is one of fieldseal.
 impl From<sqlx::Error> for ApiError {
     fn from(e: sqlx::Error) -> Self {
-        Self::Database(e)
+        match e {
+            sqlx::Error::Decode(e) => match e.downcast() {
+                Ok(e) => Self::Fieldseal(*e),
+                Err(e) => Self::Database(sqlx::Error::Decode(e)),
+            },
+            e => Self::Database(e),
+        }
     }
 }
 
