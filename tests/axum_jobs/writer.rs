@@ -1,0 +1,74 @@
+//! How long a job holds an SQLite database: for one batch at a time.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use fieldseal::jobs::{JobOptions, Silent, reseal};
+use fieldseal::rows::{Page, Row, RowKey, RowSource, RowsError, Swap};
+use sqlx::SqlitePool;
+
+use crate::database::Sqlite;
+use crate::engine::Engine;
+use crate::{CUSTOMERS, Traffic, World, map};
+
+/// A writer that doesn't wait finds the database free before and after each transaction of a job.
+#[derive(Debug)]
+struct Impatient {
+    rows: Arc<dyn RowSource>,
+    writer: SqlitePool,
+    batch: usize,
+}
+
+impl Impatient {
+    async fn write(&self) {
+        sqlx::query("UPDATE written SET times = times + 1").execute(&self.writer).await.unwrap();
+    }
+}
+
+#[async_trait]
+impl RowSource for Impatient {
+    fn columns(&self) -> &[String] {
+        self.rows.columns()
+    }
+
+    async fn page(&self, page: &Page) -> Result<Vec<Row>, RowsError> {
+        let rows = self.rows.page(page).await;
+        self.write().await;
+        rows
+    }
+
+    async fn load(&self, keys: &[RowKey]) -> Result<Vec<Option<Row>>, RowsError> {
+        self.rows.load(keys).await
+    }
+
+    async fn swap(&self, swaps: &[Swap]) -> Result<Vec<bool>, RowsError> {
+        assert!(swaps.len() <= self.batch);
+        self.write().await;
+        let swapped = self.rows.swap(swaps).await;
+        self.write().await;
+        swapped
+    }
+
+    async fn count(&self) -> Result<u64, RowsError> {
+        self.rows.count().await
+    }
+}
+
+pub(crate) async fn between_two_batches_the_database_is_free(database: Sqlite) {
+    let world = World::new().await;
+    let traffic = Traffic::to(world.serve(database.clone()).await);
+    traffic.create_all(CUSTOMERS).await;
+    let (vault, map) = (world.vault().await, map::<Sqlite>());
+    for person in traffic.people() {
+        vault.default_tenant().rotate_now(&Sqlite::id_of(&person.id)).await.unwrap();
+    }
+    database.execute("CREATE TABLE written (times INTEGER); INSERT INTO written VALUES (0)").await;
+    let options = database.0.connect_options().as_ref().clone().busy_timeout(Duration::ZERO);
+    let writer = SqlitePool::connect_with(options).await.unwrap();
+    let source = Impatient { rows: database.rows(&map).await, writer, batch: 20 };
+    let tally = reseal(&vault, &map, &source, &JobOptions::new().batch(20).workers(1), &mut Silent).await.unwrap();
+    assert_eq!(tally.rows_changed, CUSTOMERS as u64);
+    assert_eq!(database.count("SELECT times FROM written").await, 11 + 2 * 10);
+    traffic.check_all().await;
+}
