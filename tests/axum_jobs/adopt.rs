@@ -1,20 +1,25 @@
 //! A table that holds its customers in the clear is adopted, by the steps of `docs/jobs.md`: with the versions of the
 //! application that are deployed in between, and two of them at work at the same time whenever one takes over.
 
+use fieldseal::Vault;
 use fieldseal::jobs::{Adoption, FieldMap, Silent, TableMap, Tally, adopt};
+use fieldseal::journal::MemoryJournal;
+use fieldseal::lifecycle::ErasureRequest;
+use fieldseal::provider::LocalKeyring;
 use fieldseal::rows::RowSource;
+use fieldseal::store::MemoryStore;
+use reqwest::StatusCode;
+use serde_json::Value;
 
 use crate::adopting::Stage;
 use crate::beside::Beside;
-use crate::client::Client;
+use crate::client::{Client, customer};
 use crate::engine::Engine;
 use crate::{CUSTOMERS, Traffic, World, options};
 
 pub(crate) async fn a_table_in_the_clear_is_adopted<E: Engine>(database: E) {
     let world = World::new().await;
-    database.execute("DROP TABLE customer").await;
-    let id = E::ID;
-    database.execute(&format!("CREATE TABLE customer (id {id} PRIMARY KEY, name TEXT, email TEXT, phone TEXT)")).await;
+    in_the_clear(&database).await;
     let before = Client::of(database.before()).await;
     let traffic = Traffic::to(before.clone());
     traffic.create_all(CUSTOMERS).await;
@@ -73,6 +78,31 @@ pub(crate) async fn a_table_in_the_clear_is_adopted<E: Engine>(database: E) {
     traffic.deploy(&[&world.serve(database.connect().await).await]).await;
     traffic.alongside(traffic.more(100)).await;
     traffic.check_all().await;
+}
+
+/// The version that does both finds nobody in what is left of them in the clear.
+pub(crate) async fn somebody_erased_is_gone_though_plaintext_is_left<E: Engine>(database: E) {
+    let vault = Vault::builder(LocalKeyring::ephemeral().unwrap(), MemoryStore::new());
+    let tenant = vault.journal(MemoryJournal::new().unwrap()).build().await.unwrap().default_tenant();
+    in_the_clear(&database).await;
+    database.add_columns(&adoption::<E>()).await;
+    let both = Client::of(database.adopting(&tenant, Stage::Both)).await;
+    let (ada, ben) = (both.create(&customer(1)).await, both.create(&customer(2)).await);
+    tenant.erase(&E::id_of(&ada), &ErasureRequest::new()).await.unwrap();
+    for path in [format!("/customers/{ada}"), format!("/customers/{ada}/email")] {
+        assert_eq!(both.get(&path).await.status(), StatusCode::GONE);
+    }
+    let phone = customer(1)["phone"].clone();
+    assert_eq!(both.change_phone(&ada, &phone, &Value::Null).await, StatusCode::GONE);
+    assert_eq!(both.list().await.iter().map(|row| &row.id).collect::<Vec<_>>(), [&ben]);
+    assert_eq!(both.read(&ben).await, customer(2));
+}
+
+/// The table as it was before fieldseal.
+async fn in_the_clear<E: Engine>(database: &E) {
+    database.execute("DROP TABLE customer").await;
+    let create = format!("CREATE TABLE customer (id {} PRIMARY KEY, name TEXT, email TEXT, phone TEXT)", E::ID);
+    database.execute(&create).await;
 }
 
 fn adoption<E: Engine>() -> TableMap {

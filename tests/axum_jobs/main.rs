@@ -64,6 +64,7 @@ fn main() -> ExitCode {
         reseal::customers_move_to_new_keys_and_the_old_ones_are_retired
         reveal::a_person_and_a_table_are_revealed
         adopt::a_table_in_the_clear_is_adopted
+        adopt::somebody_erased_is_gone_though_plaintext_is_left
     ];
     let name = "sqlite::between_two_batches_the_database_is_free";
     trials.push(Trial::test(name, || {
