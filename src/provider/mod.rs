@@ -3,6 +3,7 @@
 //! Imports `error`, `id`, `clock`, `thread`, `disk`, `crypto`, `envelope` and `keys`; knows no other port.
 
 pub(crate) mod local;
+mod succession;
 
 use std::fmt::Debug;
 
@@ -11,6 +12,7 @@ use async_trait::async_trait;
 pub use crate::error::{ProviderError, ProviderErrorKind};
 pub use crate::keys::{KeyMaterial, MasterKeyId, WrapContext, WrapRole, WrappedKey};
 pub use local::{KeyringOptions, LocalKeyring, MasterKeyInfo, MasterKeyState, Passphrase};
+pub use succession::Succession;
 
 use crate::clock::Timestamp;
 

@@ -1,5 +1,7 @@
+use std::sync::Mutex;
+
 use super::*;
-use crate::provider::{Destruction, KeyringOptions, Passphrase, ProviderError};
+use crate::provider::{Destruction, KeyringOptions, Passphrase, ProviderError, Succession};
 
 /// A keyring and the directory that it lives in.
 struct OnDisk(LocalKeyring, #[expect(dead_code, reason = "removed when dropped")] tempfile::TempDir);
@@ -31,7 +33,85 @@ async fn keyring_file_with_passphrase() -> OnDisk {
     OnDisk(options.generate(dir.path().join("keys")).await.unwrap(), dir)
 }
 
+/// Each new master key is another provider's, which takes over from all before.
+#[derive(Debug)]
+struct Moving(Mutex<Vec<LocalKeyring>>);
+
+impl Moving {
+    fn keyrings(&self) -> Vec<LocalKeyring> {
+        self.0.lock().unwrap().clone()
+    }
+
+    fn now(&self) -> Succession {
+        let mut keyrings = self.keyrings().into_iter().rev();
+        keyrings.next().map(|newest| keyrings.fold(Succession::new(newest), Succession::after)).unwrap()
+    }
+}
+
+#[async_trait]
+impl MasterKeyProvider for Moving {
+    async fn current(&self) -> Result<MasterKeyId, ProviderError> {
+        self.now().current().await
+    }
+
+    async fn wrap_key(&self, key: &KeyMaterial, context: &WrapContext) -> Result<WrappedKey, ProviderError> {
+        self.now().wrap_key(key, context).await
+    }
+
+    async fn unwrap_key(&self, wrapped: &WrappedKey, context: &WrapContext) -> Result<KeyMaterial, ProviderError> {
+        self.now().unwrap_key(wrapped, context).await
+    }
+
+    async fn destroy_key(&self, id: &MasterKeyId) -> Result<Destruction, ProviderError> {
+        self.now().destroy_key(id).await
+    }
+
+    async fn destruction(&self, id: &MasterKeyId) -> Result<Option<Destruction>, ProviderError> {
+        self.now().destruction(id).await
+    }
+}
+
+#[async_trait]
+impl ProviderFixture for Moving {
+    fn provider(&self) -> &dyn MasterKeyProvider {
+        self
+    }
+
+    async fn rotate(&self) {
+        self.0.lock().unwrap().push(LocalKeyring::ephemeral().unwrap());
+        // What a provider wraps with it doesn't destroy: those that wrap no more get another key to have.
+        for earlier in self.keyrings().iter().rev().skip(1) {
+            earlier.rotate().await;
+        }
+    }
+}
+
+async fn succession_that_moves() -> Moving {
+    Moving(Mutex::new(vec![ephemeral_keyring().await]))
+}
+
+/// A provider that took over, and whose own key is rotated.
+struct TookOver(Succession, LocalKeyring);
+
+#[async_trait]
+impl ProviderFixture for TookOver {
+    fn provider(&self) -> &dyn MasterKeyProvider {
+        &self.0
+    }
+
+    async fn rotate(&self) {
+        self.1.rotate().await;
+    }
+}
+
+async fn succession_that_took_over() -> TookOver {
+    let new = ephemeral_keyring().await;
+    TookOver(Succession::new(new.clone()).after(ephemeral_keyring().await), new)
+}
+
 provider_suite! { #[tokio::test] ephemeral, ephemeral_keyring }
+provider_suite! { #[tokio::test] moving, succession_that_moves }
+provider_suite! { #[tokio::test] took_over, succession_that_took_over }
 provider_suite! { #[tokio::test] file, keyring_file }
 provider_suite! { #[tokio::test] file_with_passphrase, keyring_file_with_passphrase }
 
