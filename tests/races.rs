@@ -15,7 +15,7 @@ use std::time::Duration;
 use fieldseal::clock::{Clock as _, Timestamp};
 use fieldseal::id::Purpose;
 use fieldseal::journal::JournalEvent;
-use fieldseal::lifecycle::ErasureRequest;
+use fieldseal::lifecycle::{ErasureRequest, Rotation};
 use fieldseal::testing::faults::{Act, Gate, Tap};
 use fieldseal::vault::Enrolment;
 use fieldseal::{Error, SubjectKeys, Tenant, TenantId};
@@ -229,6 +229,22 @@ async fn erase_beats_rewrapping() -> Result {
         let (erased, rewrapped) = r.both(r.erase(&r.a), async move { World::rewrap_all(&vault).await }).await;
         erased?;
         rewrapped?;
+        Round::check_ended(&a, &sealed);
+        r.check_gone().await
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn erase_beats_rotating_everybody() -> Result {
+    rounds(4, |r| async move {
+        let (a, _, sealed) = r.known_to_both().await?;
+        let rotation = Rotation::of_keys_before(r.world.after(1)).now();
+        let vault = r.b.vault().clone();
+        let (erased, rotated) =
+            r.both(r.erase(&r.a), async move { vault.rotate_page(&rotation, None, 100).await }).await;
+        erased?;
+        assert!(rotated?.failed.is_empty(), "who is erased meanwhile is no trouble");
         Round::check_ended(&a, &sealed);
         r.check_gone().await
     })

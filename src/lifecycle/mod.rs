@@ -15,6 +15,7 @@ mod retain;
 mod retire;
 mod rewrap;
 mod rotate;
+mod rotate_page;
 mod tenant;
 
 pub use epoch::Retirement;
@@ -27,5 +28,6 @@ pub use receipt::{ErasedPurpose, ErasureReceipt, ErasureStatus, KeyEnd, MasterKe
 pub use retain::Swept;
 pub use retire::{RetiredVersions, Unnamed};
 pub use rewrap::RewrapPage;
+pub use rotate_page::{RotatedPage, Rotation};
 
 pub use crate::vault::Replayed;

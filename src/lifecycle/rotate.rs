@@ -3,6 +3,7 @@
 use crate::clock::Timestamp;
 use crate::error::{Error, Result};
 use crate::id::HasSubject;
+use crate::keys::Tag;
 use crate::keys::slot::{PurposeSlot, SubjectSlot};
 use crate::vault::Tenant;
 use crate::vault::slots::{Edit, Wrapper};
@@ -21,27 +22,7 @@ impl Tenant {
     /// A call that is dropped may have made the new key; calling again goes on with it.
     pub async fn rotate(&self, subject: &(impl HasSubject + Sync + ?Sized)) -> Result<Timestamp> {
         let tag = self.known_tag(&subject.subject()?).await?;
-        self.part.state_to_write(&self.vault.0).await?;
-        // Without a date at first: it counts from when the key has landed, and only a second write can know that.
-        self.edit_slot(&tag, |slot, wrapper| {
-            let mut new = rotatable(slot)?.clone();
-            wrapper.move_to_current(&mut new)?;
-            let mut any = false;
-            for purpose in new.purposes.iter_mut().filter(|p| p.is_live() && !is_pending(p, wrapper.now)) {
-                add_version(purpose, wrapper, None)?;
-                any = true;
-            }
-            Ok(if any { Edit::Put(new, ()) } else { Edit::Keep(()) })
-        })
-        .await?;
-        let from = self
-            .edit_slot(&tag, |slot, wrapper| {
-                let live = rotatable(slot)?.purposes.iter().filter(|p| p.is_live());
-                Ok(Edit::Keep(live.filter_map(newest).max().unwrap_or(wrapper.now)))
-            })
-            .await?;
-        self.vault.0.forget(&tag);
-        Ok(from)
+        Ok(self.rotate_slot(&tag, |_| true).await?.1)
     }
 
     /// [`rotate`](Self::rotate) without the wait: a new key is sealed under at once, as after a leak. Keys of the subject
@@ -56,19 +37,64 @@ impl Tenant {
     /// A call that is dropped may have rotated.
     pub async fn rotate_now(&self, subject: &(impl HasSubject + Sync + ?Sized)) -> Result<()> {
         let tag = self.known_tag(&subject.subject()?).await?;
-        self.part.state_to_write(&self.vault.0).await?;
-        self.edit_slot(&tag, |slot, wrapper| {
-            let mut new = rotatable(slot)?.clone();
-            wrapper.move_to_current(&mut new)?;
-            for purpose in new.purposes.iter_mut().filter(|p| p.is_live()) {
-                add_version(purpose, wrapper, Some(wrapper.now))?;
-            }
-            Ok(Edit::Put(new, ()))
-        })
-        .await?;
-        self.end(&tag, None);
-        Ok(())
+        self.rotate_slot_now(&tag, |_| true).await.map(drop)
     }
+
+    /// Gives the purposes that are to have one a new version, and dates it. True if there was any; and from when on the
+    /// newest of the subject is sealed under.
+    pub(super) async fn rotate_slot(
+        &self,
+        tag: &Tag,
+        is_due: impl Fn(&PurposeSlot) -> bool + Sync,
+    ) -> Result<(bool, Timestamp)> {
+        self.part.state_to_write(&self.vault.0).await?;
+        // Without a date at first: it counts from when the key has landed, and only a second write can know that.
+        let any = self
+            .edit_slot(tag, |slot, wrapper| {
+                let is_due = |purpose: &PurposeSlot| is_due(purpose) && !is_pending(purpose, wrapper.now);
+                with_new_versions(slot, wrapper, None, is_due)
+            })
+            .await?;
+        let from = self
+            .edit_slot(tag, |slot, wrapper| {
+                let live = rotatable(slot)?.purposes.iter().filter(|p| p.is_live());
+                Ok(Edit::Keep(live.filter_map(newest).max().unwrap_or(wrapper.now)))
+            })
+            .await?;
+        self.vault.0.forget(tag);
+        Ok((any, from))
+    }
+
+    /// Gives the purposes that are to have one a new version that is sealed under at once, and ends the keys that are out.
+    /// True if there was any.
+    pub(super) async fn rotate_slot_now(
+        &self,
+        tag: &Tag,
+        is_due: impl Fn(&PurposeSlot) -> bool + Sync,
+    ) -> Result<bool> {
+        self.part.state_to_write(&self.vault.0).await?;
+        let any =
+            self.edit_slot(tag, |slot, wrapper| with_new_versions(slot, wrapper, Some(wrapper.now), &is_due)).await?;
+        self.end(tag, None);
+        Ok(any)
+    }
+}
+
+/// A slot with a new version for each live purpose that is to have one; as it is if none is.
+fn with_new_versions(
+    slot: Option<&SubjectSlot>,
+    wrapper: &Wrapper<'_>,
+    seal_from: Option<Timestamp>,
+    is_due: impl Fn(&PurposeSlot) -> bool,
+) -> Result<Edit<bool>> {
+    let mut new = rotatable(slot)?.clone();
+    wrapper.move_to_current(&mut new)?;
+    let mut any = false;
+    for purpose in new.purposes.iter_mut().filter(|p| p.is_live() && is_due(p)) {
+        add_version(purpose, wrapper, seal_from)?;
+        any = true;
+    }
+    Ok(if any { Edit::Put(new, true) } else { Edit::Keep(false) })
 }
 
 fn rotatable(slot: Option<&SubjectSlot>) -> Result<&SubjectSlot> {
@@ -80,7 +106,7 @@ fn rotatable(slot: Option<&SubjectSlot>) -> Result<&SubjectSlot> {
 }
 
 /// Whether the time of the newest version has not come.
-fn is_pending(purpose: &PurposeSlot, now: Timestamp) -> bool {
+pub(super) fn is_pending(purpose: &PurposeSlot, now: Timestamp) -> bool {
     purpose.versions.last().is_some_and(|last| last.seal_from.is_none_or(|from| from > now))
 }
 

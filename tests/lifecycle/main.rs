@@ -10,6 +10,7 @@ mod epochs;
 mod erasure;
 mod inventory;
 mod restore;
+mod rotate_page;
 mod rotation;
 mod runbook;
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 use fieldseal::clock::Clock as _;
 use fieldseal::id::Purpose;
 use fieldseal::journal::JournalEvent;
-use fieldseal::lifecycle::{ErasureReceipt, ErasureRequest, ErasureStatus};
+use fieldseal::lifecycle::{ErasureReceipt, ErasureRequest, ErasureStatus, Rotation};
 use fieldseal::store::{Epoch, Expected, Filter, KeyStore as _, MemoryStore, Scan};
 use fieldseal::testing::faults::{Act, Tap};
 use fieldseal::vault::Enrolment;
@@ -49,6 +49,7 @@ operations! {
     Refresh,
     Rotate,
     RotateNow,
+    RotatePage,
     Erase,
     EraseNeverSeen,
     EraseAll,
@@ -181,6 +182,10 @@ impl Scene {
             Operation::Refresh => customers.refresh(&self.ada).await.map(drop),
             Operation::Rotate => customers.rotate("ada").await.map(drop_copy),
             Operation::RotateNow => customers.rotate_now("ada").await,
+            Operation::RotatePage => {
+                let rotation = Rotation::of_keys_before(self.world.after(1));
+                self.vault.rotate_page(&rotation, None, 100).await.map(drop)
+            }
             Operation::Erase | Operation::EraseAfterACrash => customers.erase("ada", &request).await.map(drop),
             Operation::EraseNeverSeen => customers.erase("cleo", &request).await.map(drop),
             Operation::EraseAll => {
@@ -296,7 +301,7 @@ impl Scene {
                 self.world.clock.advance(Duration::from_secs(60));
                 assert!(fresh.vault().sweep().await?.receipts.is_empty(), "it was prolonged");
             }
-            Operation::Rotate => {
+            Operation::Rotate | Operation::RotatePage => {
                 let receipt = erase("ada").await?;
                 assert!(receipt.purposes().iter().all(|purpose| purpose.key_ids.len() == 2), "rotated twice");
             }

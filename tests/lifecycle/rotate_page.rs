@@ -1,0 +1,172 @@
+//! New data keys for everybody, page by page.
+
+use fieldseal::lifecycle::{RotatedPage, Rotation, VersionState};
+use fieldseal::testing::faults::{Act, Moment, Tap, Tapped};
+
+use super::*;
+
+/// Every page, of so many slots; what they came to together.
+async fn rotate_all(vault: &Vault, rotation: &Rotation, limit: usize) -> Result<RotatedPage> {
+    let mut all = vault.rotate_page(rotation, None, limit).await?;
+    while let Some(next) = all.next.take() {
+        let page = vault.rotate_page(rotation, Some(&next), limit).await?;
+        all.rotated += page.rotated;
+        all.unreadable += page.unreadable;
+        all.seal_from = all.seal_from.max(page.seal_from);
+        all.failed.extend(page.failed);
+        all.next = page.next;
+    }
+    Ok(all)
+}
+
+/// How many versions of its default key a subject has.
+async fn versions(world: &World, subject: &str) -> Result<usize> {
+    let info = world.customers().await?.inventory(subject).await?;
+    Ok(info.purposes.iter().map(|purpose| purpose.versions.len()).max().unwrap_or_default())
+}
+
+/// The pages of so many subjects, and a moment after they were made.
+async fn enrolled(world: &World, subjects: &[&str]) -> Result<Timestamp> {
+    let customers = world.customers().await?;
+    for subject in subjects {
+        customers.enroll(*subject).await?;
+    }
+    world.clock.advance(millis(1));
+    Ok(later(&world.clock, Duration::ZERO))
+}
+
+#[tokio::test]
+async fn everybody_gets_a_new_key_that_waits_for_its_time() -> Result {
+    let world = World::new()?;
+    let now = enrolled(&world, &["ada", "ben", "cy"]).await?;
+    let old = seal(&world.customers().await?.keys("ada").await?)?;
+    let page = rotate_all(&world.vault().await?, &Rotation::of_keys_before(now), 2).await?;
+    assert_eq!((page.rotated, page.unreadable, page.failed.len()), (3, 0, 0));
+    assert_eq!(page.seal_from, Some(later(&world.clock, MAX_AGE)));
+    let customers = world.customers().await?;
+    assert_eq!(seal(&customers.keys("ada").await?)?.get(1..25), old.get(1..25), "it waits");
+    world.clock.advance(MAX_AGE);
+    let keys = world.customers().await?.keys("ada").await?;
+    assert_ne!(seal(&keys)?.get(1..25), old.get(1..25));
+    assert!(open(&keys, &old)?);
+    Ok(())
+}
+
+#[tokio::test]
+async fn who_was_rotated_since_the_moment_is_not_rotated_again() -> Result {
+    let world = World::new()?;
+    let now = enrolled(&world, &["ada", "ben", "cy"]).await?;
+    let rotation = Rotation::of_keys_before(now).now();
+    let vault = world.vault().await?;
+    assert_eq!(
+        vault.rotate_page(&rotation, None, 3).await?.rotated,
+        1,
+        "the vault's slot, the tenant's, and a subject's"
+    );
+    // As after a crash that lost the cursor.
+    assert_eq!(rotate_all(&world.vault().await?, &rotation, 100).await?.rotated, 2);
+    assert_eq!(rotate_all(&vault, &rotation, 100).await?.rotated, 0);
+    for subject in ["ada", "ben", "cy"] {
+        assert_eq!(versions(&world, subject).await?, 2);
+    }
+    world.customers().await?.enroll("dan").await?;
+    assert_eq!(rotate_all(&vault, &rotation, 100).await?.rotated, 0, "and who came since has a new key anyway");
+    Ok(())
+}
+
+#[tokio::test]
+async fn now_ends_the_keys_that_are_out_and_passes_over_a_key_that_waits() -> Result {
+    let world = World::new()?;
+    enrolled(&world, &["ada"]).await?;
+    let vault = world.vault().await?;
+    let customers = vault.default_tenant();
+    let waits = customers.rotate("ada").await?;
+    world.clock.advance(millis(1));
+    let now = later(&world.clock, Duration::ZERO);
+    let page = rotate_all(&vault, &Rotation::of_keys_before(now), 100).await?;
+    assert_eq!((page.rotated, page.seal_from), (0, Some(waits)), "one that waits is enough");
+    let held = customers.keys("ada").await?;
+    assert_eq!(rotate_all(&vault, &Rotation::of_keys_before(now).now(), 100).await?.rotated, 1);
+    assert!(matches!(seal(&held), Err(Error::KeysExpired)));
+    let info = customers.inventory("ada").await?;
+    let states: Vec<_> = info.purposes.iter().map(|purpose| purpose.versions.last().map(|v| v.state)).collect();
+    assert!(states.iter().all(|state| *state == Some(VersionState::Current)), "{states:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_erased_get_no_key_and_the_scheduled_are_told_of() -> Result {
+    let world = World::new()?;
+    enrolled(&world, &["ada", "ben", "cy"]).await?;
+    let customers = world.customers().await?;
+    customers.erase("ada", &whole()).await?;
+    customers.schedule_erasure("ben", later(&world.clock, MAX_AGE)).await?;
+    let now = later(&world.clock, millis(1));
+    let page = rotate_all(&world.vault().await?, &Rotation::of_keys_before(now), 100).await?;
+    assert_eq!((page.rotated, page.unreadable), (1, 1));
+    assert!(is_erased(&world.customers().await?.keys("ada").await));
+    assert_eq!(versions(&world, "ben").await?, 1);
+    customers.cancel_erasure("ben").await?;
+    assert_eq!(rotate_all(&world.vault().await?, &Rotation::of_keys_before(now), 100).await?.rotated, 1);
+    Ok(())
+}
+
+#[tokio::test]
+async fn one_tenant_alone_and_only_counting() -> Result {
+    let world = World::new()?;
+    enrolled(&world, &["ada"]).await?;
+    let vault = world.vault().await?;
+    let acme = TenantId::new("acme")?;
+    vault.tenant(&acme).enroll("ben").await?;
+    let rotation = Rotation::of_keys_before(later(&world.clock, millis(1)));
+    assert_eq!(rotate_all(&vault, &rotation.clone().only_count(), 100).await?.rotated, 2);
+    assert_eq!(rotate_all(&vault, &rotation.clone().tenant(acme), 100).await?.rotated, 1);
+    assert_eq!(versions(&world, "ada").await?, 1, "counted, and of another tenant");
+    assert_eq!(rotate_all(&vault, &rotation, 100).await?.rotated, 1);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_slot_without_room_is_told_of_and_holds_nobody_up() -> Result {
+    let world = World::new()?;
+    enrolled(&world, &["ada", "ben"]).await?;
+    let customers = world.customers().await?;
+    for _ in 1..64 {
+        customers.rotate_now("ada").await?;
+    }
+    let rotation = Rotation::of_keys_before(later(&world.clock, millis(1))).now();
+    let page = rotate_all(&world.vault().await?, &rotation, 100).await?;
+    assert_eq!((page.rotated, page.failed.len()), (1, 1));
+    assert!(matches!(page.failed.first(), Some((_, Error::InvalidInput(_)))));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_page_that_failed_at_any_call_is_made_again_and_rotates_each_once() -> Result {
+    for moment in [Moment::Before, Moment::After] {
+        for n in 0.. {
+            let world = World::new()?;
+            let now = enrolled(&world, &["ada", "ben"]).await?;
+            let tap = Tap::open();
+            let store = Tapped::new(world.store.clone(), &tap);
+            let builder = Vault::builder(world.provider.clone(), store).clock(world.clock.clone());
+            let vault = builder.journal(world.journal.clone()).build().await?;
+            let rotation = Rotation::of_keys_before(now).now();
+            tap.set(move |call| if call.number == n && call.moment == moment { Act::Fail } else { Act::Go });
+            let failed = rotate_all(&vault, &rotation, 1).await;
+            let met = tap.calls() > n;
+            tap.set(|_| Act::Go);
+            if failed.is_err() {
+                rotate_all(&vault, &rotation, 1).await?;
+            }
+            for subject in ["ada", "ben"] {
+                assert_eq!(versions(&world, subject).await?, 2, "call {n}, {moment:?}");
+            }
+            if !met {
+                assert!(n > 4, "it asks the store");
+                break;
+            }
+        }
+    }
+    Ok(())
+}
