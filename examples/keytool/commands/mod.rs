@@ -14,6 +14,7 @@ pub(crate) mod reseal;
 pub(crate) mod reveal;
 pub(crate) mod rewrap;
 pub(crate) mod rotate;
+mod rotate_all;
 pub(crate) mod schedule;
 pub(crate) mod status;
 mod subject;

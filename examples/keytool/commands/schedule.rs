@@ -77,7 +77,7 @@ impl Cancel {
 }
 
 /// RFC 3339 in UTC, with or without the fraction.
-fn timestamp(text: &str) -> Result<Timestamp, String> {
+pub(super) fn timestamp(text: &str) -> Result<Timestamp, String> {
     let whole = text.strip_suffix('Z').filter(|rest| !rest.contains('.')).map(|rest| format!("{rest}.000Z"));
     let moment: Result<Timestamp, _> = whole.as_deref().unwrap_or(text).parse();
     moment.map_err(|_| "a moment is written in UTC, as 2026-12-01T09:00:00Z".to_owned())

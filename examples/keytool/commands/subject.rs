@@ -27,6 +27,14 @@ pub(crate) struct OfTenant {
 }
 
 impl Subject {
+    /// The tenant is `default` where none is named.
+    pub(crate) fn new(subject: String, tenant: Option<String>) -> Self {
+        Self {
+            subject,
+            of: OfTenant { tenant: tenant.unwrap_or_else(|| TenantId::default_tenant().as_str().to_owned()) },
+        }
+    }
+
     /// The tenant, and the subject's id.
     pub(crate) fn find(&self, vault: &Vault) -> Result<(Tenant, SubjectId), Failure> {
         match ids(std::slice::from_ref(&self.subject))?.as_slice() {
