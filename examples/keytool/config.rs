@@ -13,7 +13,9 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-pub(crate) use parts::{DatabaseSpec, JournalSpec, PassphraseSource, ProviderSpec, StoreSpec, duration};
+pub(crate) use parts::{
+    DatabaseSpec, JournalSpec, PassphraseSource, PreviousProvider, ProviderSpec, StoreSpec, duration,
+};
 pub(crate) use table::{FieldConfig, FieldForm, FieldType, IdColumn, IdType, TableConfig, TenantSource};
 
 use crate::exit::{Exit, Failure};
@@ -24,6 +26,8 @@ use crate::exit::{Exit, Failure};
 pub(crate) struct Config {
     pub(crate) provider: ProviderSpec,
     pub(crate) passphrase: Option<PassphraseSource>,
+    #[serde(default)]
+    pub(crate) previous: Vec<PreviousProvider>,
     pub(crate) store: StoreSpec,
     pub(crate) journal: JournalSpec,
     #[serde(default)]

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use fieldseal::Vault;
 use fieldseal::clock::{Clock as _, SystemClock, Timestamp};
 use fieldseal::journal::{ErasureJournal, FileJournal};
-use fieldseal::provider::{KeyringOptions, LocalKeyring, MasterKeyProvider, Passphrase};
+use fieldseal::provider::{KeyringOptions, LocalKeyring, MasterKeyId, MasterKeyProvider, Passphrase, Succession};
 use fieldseal::store::{KeyStore, SqliteStore};
 use fieldseal::vault::{Ready, VaultBuilder};
 
@@ -25,18 +25,47 @@ pub(crate) struct Tool {
 
 /// The ports, opened.
 pub(crate) struct Ports {
-    pub(crate) provider: Provider,
+    pub(crate) provider: Providers,
     pub(crate) store: Arc<dyn KeyStore>,
     pub(crate) journal: Arc<dyn ErasureJournal>,
 }
 
-/// The master keys: a variant for each scheme, because making a new one is different for each.
+/// The master keys: the provider that wraps, and those from which it took over.
+pub(crate) struct Providers {
+    pub(crate) current: Provider,
+    previous: Vec<Provider>,
+}
+
+/// A variant for each scheme, because making a new master key is different for each.
 pub(crate) enum Provider {
     Keyring(LocalKeyring),
 }
 
-impl Provider {
+impl Providers {
     pub(crate) fn port(&self) -> Arc<dyn MasterKeyProvider> {
+        match self.previous.as_slice() {
+            [] => self.current.port(),
+            previous => {
+                let current = Succession::new(self.current.port());
+                Arc::new(previous.iter().map(Provider::port).fold(current, Succession::after))
+            }
+        }
+    }
+
+    /// Makes a previous provider ready to destroy a master key: none destroys its current one, so another takes its place,
+    /// under which nothing is ever wrapped.
+    pub(crate) async fn let_go(&self, master: &MasterKeyId) -> Result<(), Failure> {
+        for Provider::Keyring(keyring) in &self.previous {
+            if keyring.current().await? == *master {
+                keyring.add_key().await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Provider {
+    fn port(&self) -> Arc<dyn MasterKeyProvider> {
         match self {
             Self::Keyring(keyring) => Arc::new(keyring.clone()),
         }
@@ -54,13 +83,33 @@ impl Tool {
         self.ports().await?.vault(self).await
     }
 
-    pub(crate) async fn provider(&self) -> Result<Provider, Failure> {
-        match self.config.provider {
-            ProviderSpec::Keyring(_) => {
-                let file = self.there("keyring", self.keyring_file())?;
-                Ok(Provider::Keyring(self.keyring_options()?.open(file).await?))
-            }
+    pub(crate) async fn provider(&self) -> Result<Providers, Failure> {
+        let current = self.open_provider(&self.config.provider, self.config.passphrase.as_ref()).await?;
+        Ok(Providers { current, previous: self.previous().await? })
+    }
+
+    /// The ports without the provider that wraps: as they were before it took over. None if it took over from nobody.
+    pub(crate) async fn ports_before(&self) -> Result<Option<Ports>, Failure> {
+        let mut previous = self.previous().await?;
+        if previous.is_empty() {
+            return Ok(None);
         }
+        let provider = Providers { current: previous.remove(0), previous };
+        Ok(Some(Ports { provider, store: self.store().await?, journal: self.journal().await? }))
+    }
+
+    async fn previous(&self) -> Result<Vec<Provider>, Failure> {
+        let mut previous = Vec::new();
+        for config in &self.config.previous {
+            previous.push(self.open_provider(&config.provider, config.passphrase.as_ref()).await?);
+        }
+        Ok(previous)
+    }
+
+    async fn open_provider(&self, spec: &ProviderSpec, from: Option<&PassphraseSource>) -> Result<Provider, Failure> {
+        let ProviderSpec::Keyring(path) = spec;
+        let file = self.there("keyring", self.config.path(path))?;
+        Ok(Provider::Keyring(self.protected(from)?.open(file).await?))
     }
 
     pub(crate) async fn store(&self) -> Result<Arc<dyn KeyStore>, Failure> {
@@ -88,8 +137,12 @@ impl Tool {
 
     /// How the keyring is protected.
     pub(crate) fn keyring_options(&self) -> Result<KeyringOptions, Failure> {
+        self.protected(self.config.passphrase.as_ref())
+    }
+
+    fn protected(&self, from: Option<&PassphraseSource>) -> Result<KeyringOptions, Failure> {
         let options = KeyringOptions::new();
-        match &self.config.passphrase {
+        match from {
             None => Ok(options),
             Some(source) => Ok(options.passphrase(self.passphrase(source)?)),
         }

@@ -53,7 +53,7 @@ impl AdvanceEpoch {
             return Ok(Report::dry_run(&text, serde_json::json!({ "current": from.get(), "makes_key": makes_key })));
         }
         if makes_key {
-            let Provider::Keyring(keyring) = &ports.provider;
+            let Provider::Keyring(keyring) = &ports.provider.current;
             keyring.add_key().await?;
         }
         let epoch = vault.advance_epoch().await.map_err(|e| match e {
@@ -92,6 +92,7 @@ impl RetireEpoch {
                 info.master
             );
             self.destructive.confirm(&question)?;
+            ports.provider.let_go(&info.master).await?;
         }
         let retired = vault.retire_epoch(epoch).await?;
         let end = KeyEnd::from(retired.destruction);

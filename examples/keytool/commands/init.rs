@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use fieldseal::Error;
+use fieldseal::error::ProviderErrorKind;
 use fieldseal::journal::{FileJournal, JournalEvent};
 use fieldseal::store::{KeyStore as _, SlotId, SqliteStore};
 
@@ -14,7 +16,8 @@ use crate::output::Report;
 /// Make what is missing: keyring, journal, key store, vault.
 ///
 /// In this order, so that what a crash left is completed by the next try. Nothing that is there is touched. A key store, or a
-/// journal that tells of one, without what comes before it was lost, not new: that is refused.
+/// journal that tells of one, without what comes before it was lost, not new: that is refused. But a keyring is made where
+/// it is to take over from `previous` ones, and these alone still open the key store.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Init {
     /// Write a keytool.toml with comments first, where there is none.
@@ -51,7 +54,10 @@ impl Init {
     pub(crate) async fn run(self, tool: &Tool) -> Result<Report, Failure> {
         let parts = Parts { keyring: tool.keyring_file(), journal: tool.journal_file(), store: tool.store_file() };
         let (keyring, journal, store) = (exists(&parts.keyring)?, exists(&parts.journal)?, exists(&parts.store)?);
-        parts.check(keyring, journal, store)?;
+        let takes_over = !keyring && journal && store && is_to_take_over(tool).await?;
+        if !takes_over {
+            parts.check(keyring, journal, store)?;
+        }
         if journal && !store {
             check_is_new(tool).await?;
         }
@@ -109,6 +115,20 @@ impl Parts {
             (true, false, true) => lost("journal", &self.journal, &self.store),
             _ => Ok(()),
         }
+    }
+}
+
+/// Whether the keyring that is missing is one that is yet to take over: the key store opens without it.
+async fn is_to_take_over(tool: &Tool) -> Result<bool, Failure> {
+    let Some(ports) = tool.ports_before().await? else { return Ok(false) };
+    match ports.builder(tool).build().await {
+        Ok(_) => Ok(true),
+        Err(Error::Provider(e)) if e.kind() == ProviderErrorKind::UnknownKey => {
+            let what = "the keyring is not there, and the previous ones alone don't open the key store: it was lost, and a new \
+                        one would not fit. Put it back, or correct the configuration";
+            Err(Failure::new(Exit::Unfit, "part_missing", what))
+        }
+        Err(e) => Err(e.into()),
     }
 }
 

@@ -52,6 +52,13 @@ fn advice(survey: &Survey) -> Vec<String> {
         let number = epoch.info.epoch;
         advice.push(format!("nothing is in epoch {number}{waiting}: `keytool retire-epoch {number}`"));
     }
+    for epoch in survey.epochs.iter().filter(|epoch| is_out_of_sight(epoch)) {
+        advice.push(format!(
+            "the provider can't say what has become of the master key of epoch {}, which is retired: name the one that had it \
+             in `previous`",
+            epoch.info.epoch
+        ));
+    }
     let current = survey.current();
     let for_current = survey.erasures.waits_for.iter().find(|(master, _)| Some(master.epoch) == current);
     if let Some((_, n)) = for_current {
@@ -65,7 +72,12 @@ fn advice(survey: &Survey) -> Vec<String> {
 
 fn may_be_retired(epoch: &EpochCounts) -> bool {
     let ended = matches!(epoch.info.end, KeyEnd::Destroyed | KeyEnd::DestroyedHere { .. } | KeyEnd::Scheduled { .. });
-    epoch.info.status != EpochStatus::Current && epoch.subjects == 0 && !ended
+    epoch.info.status != EpochStatus::Current && epoch.subjects == 0 && !ended && !is_out_of_sight(epoch)
+}
+
+/// It is retired, and the provider can't say what has become of its master key: another one had it.
+fn is_out_of_sight(epoch: &EpochCounts) -> bool {
+    epoch.info.status == EpochStatus::Retired && epoch.info.end == KeyEnd::Unconfirmed
 }
 
 fn text(survey: &Survey) -> String {

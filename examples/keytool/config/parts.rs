@@ -24,6 +24,14 @@ impl TryFrom<String> for ProviderSpec {
     }
 }
 
+/// A provider from which `provider` took over, and whose master keys still live.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct PreviousProvider {
+    pub(crate) provider: ProviderSpec,
+    pub(crate) passphrase: Option<PassphraseSource>,
+}
+
 /// Where the wrapped keys are.
 #[derive(Deserialize)]
 #[serde(try_from = "String")]
