@@ -13,6 +13,7 @@ mod restore;
 mod rotate_page;
 mod rotation;
 mod runbook;
+mod succession;
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

@@ -1,0 +1,83 @@
+//! A move to another provider, as `docs/providers.md` tells it: what can be done at each of its steps, and the way back.
+
+use fieldseal::error::ProviderErrorKind;
+use fieldseal::provider::{MasterKeyProvider, Succession};
+
+use super::*;
+
+impl World {
+    async fn vault_with(&self, provider: impl MasterKeyProvider) -> Result<Vault> {
+        let builder = Vault::builder(provider, self.store.clone()).clock(self.clock.clone());
+        builder.journal(self.journal.clone()).purposes(["billing"]).build().await
+    }
+}
+
+fn is_of_kind<T>(answer: &Result<T>, kind: ProviderErrorKind) -> bool {
+    matches!(answer, Err(Error::Provider(e)) if e.kind() == kind)
+}
+
+#[tokio::test]
+async fn before_the_new_epoch_subjects_can_be_made_and_tenants_not() -> Result {
+    let world = World::new()?;
+    let sealed = seal(&world.customers().await?.enroll("ada").await?)?;
+    let new = LocalKeyring::ephemeral()?;
+    let vault = world.vault_with(Succession::new(new).after(world.provider.clone())).await?;
+    assert!(open(&vault.default_tenant().keys("ada").await?, &sealed)?);
+    vault.default_tenant().enroll("ben").await?;
+    let refused = vault.tenant(&acme()).enroll("ben").await;
+    assert!(is_of_kind(&refused, ProviderErrorKind::Misconfigured));
+    vault.advance_epoch().await?;
+    vault.tenant(&acme()).enroll("ben").await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn who_knows_the_old_provider_alone_stops_at_the_new_epoch() -> Result {
+    let world = World::new()?;
+    world.customers().await?.enroll("ada").await?;
+    let old_alone = world.customers().await?;
+    let vault = world.vault_with(Succession::new(LocalKeyring::ephemeral()?).after(world.provider.clone())).await?;
+    vault.advance_epoch().await?;
+    world.rewrap_all(&vault).await?;
+    world.pass_max_age();
+    assert!(is_of_kind(&old_alone.keys("ada").await, ProviderErrorKind::UnknownKey));
+    assert!(is_of_kind(&world.vault().await, ProviderErrorKind::UnknownKey));
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_old_providers_own_key_is_destroyed_once_it_has_another() -> Result {
+    let world = World::new()?;
+    let sealed = seal(&world.customers().await?.enroll("ada").await?)?;
+    let new = LocalKeyring::ephemeral()?;
+    let vault = world.vault_with(Succession::new(new.clone()).after(world.provider.clone())).await?;
+    vault.advance_epoch().await?;
+    world.rewrap_all(&vault).await?;
+    let refused = vault.retire_epoch(epoch(1)).await;
+    assert!(is_of_kind(&refused, ProviderErrorKind::Misconfigured), "no provider destroys its current one");
+    world.provider.add_key().await?;
+    vault.retire_epoch(epoch(1)).await?;
+    let alone = world.vault_with(new).await?;
+    assert!(open(&alone.default_tenant().keys("ada").await?, &sealed)?);
+    Ok(())
+}
+
+#[tokio::test]
+async fn until_the_old_epoch_is_retired_there_is_a_way_back() -> Result {
+    let world = World::new()?;
+    let sealed = seal(&world.customers().await?.enroll("ada").await?)?;
+    let new = LocalKeyring::ephemeral()?;
+    let there = world.vault_with(Succession::new(new.clone()).after(world.provider.clone())).await?;
+    there.advance_epoch().await?;
+    world.rewrap_all(&there).await?;
+    let back = world.vault_with(Succession::new(world.provider.clone()).after(new.clone())).await?;
+    assert!(matches!(back.advance_epoch().await, Err(Error::InvalidInput(_))), "with a new master key alone");
+    world.provider.add_key().await?;
+    back.advance_epoch().await?;
+    world.rewrap_all(&back).await?;
+    back.retire_epoch(epoch(1)).await?;
+    new.add_key().await?;
+    back.retire_epoch(epoch(2)).await?;
+    assert!(open(&world.customers().await?.keys("ada").await?, &sealed)?);
+    Ok(())
+}
