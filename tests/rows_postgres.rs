@@ -60,6 +60,7 @@ fn main() -> ExitCode {
         tables::a_key_that_holds_null_is_misconfigured
         tables::what_a_constraint_or_trigger_refuses_shows_no_value
         tables::columns_are_added_once
+        tables::columns_that_are_missing_are_named_without_being_added
         tables::an_analysed_table_is_counted_by_its_statistics
         tables::calls_go_by_the_index_of_the_key
         locks::nothing_is_left_in_the_session

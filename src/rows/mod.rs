@@ -104,6 +104,18 @@ impl Table {
             columns: all(&mut columns.into_iter().map(Into::into)),
         }
     }
+
+    /// Those of its columns that aren't there, each once.
+    #[cfg(any(feature = "rows-sqlite", feature = "rows-postgres"))]
+    fn missing(&self, is_there: impl Fn(&str) -> bool) -> Vec<String> {
+        let mut missing: Vec<String> = Vec::new();
+        for name in self.key.iter().chain(&self.columns) {
+            if !is_there(name) && !missing.contains(name) {
+                missing.push(name.clone());
+            }
+        }
+        missing
+    }
 }
 
 /// Which rows are read.

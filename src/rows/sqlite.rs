@@ -34,13 +34,24 @@ impl SqliteRows {
     pub async fn new(pool: SqlitePool, table: Table) -> Result<Self, RowsError> {
         check(&table)?;
         let name = format!("{} AS t", quoted_table(&table.name));
-        let there = there(&pool, &table.name).await?;
-        let missing = |name: &&String| !there.iter().any(|column| column.eq_ignore_ascii_case(name));
-        if let Some(name) = table.key.iter().chain(&table.columns).find(missing) {
+        if let Some(name) = Self::missing_columns(&pool, &table).await?.first() {
             return Err(RowsError::no_column(name));
         }
         let select = table.key.iter().chain(&table.columns).map(|c| of_table(c)).collect::<Vec<_>>().join(", ");
         Ok(Self { pool, table, select, name })
+    }
+
+    /// The columns of a table, those of its key included, that aren't there.
+    ///
+    /// # Errors
+    /// [`RowsError`] of kind `Misconfigured` if the table isn't there; `Unavailable`.
+    ///
+    /// # Cancel safety
+    /// Reads only.
+    pub async fn missing_columns(pool: &SqlitePool, table: &Table) -> Result<Vec<String>, RowsError> {
+        check(table)?;
+        let there = there(pool, &table.name).await?;
+        Ok(table.missing(|name| there.iter().any(|column| column.eq_ignore_ascii_case(name))))
     }
 
     /// Adds columns that are not there yet, to hold sealed values: `BLOB`, or `TEXT` for the text form. The table is only

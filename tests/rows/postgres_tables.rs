@@ -218,6 +218,18 @@ pub(super) async fn columns_are_added_once(database: PgConnectOptions) {
     }
 }
 
+pub(super) async fn columns_that_are_missing_are_named_without_being_added(database: PgConnectOptions) {
+    let pool = pool(database).await;
+    customers(&pool).await;
+    let missing = async |table: Table| PostgresRows::missing_columns(&pool, &table).await;
+    let table = Table::new("customer", ["number", "id"], ["Email", "email", "number"]);
+    assert_eq!(missing(table.clone()).await.unwrap(), ["number", "Email"]);
+    assert_eq!(missing(table).await.unwrap(), ["number", "Email"]);
+    assert!(missing(Table::new("public.customer", ["id"], ["phone"])).await.unwrap().is_empty());
+    let error = missing(Table::new("nobody", ["id"], ["phone"])).await.unwrap_err();
+    assert_eq!(error.kind(), RowsErrorKind::Misconfigured, "{error:?}");
+}
+
 pub(super) async fn an_analysed_table_is_counted_by_its_statistics(database: PgConnectOptions) {
     let pool = pool(database).await;
     let rows = customers(&pool).await;

@@ -307,3 +307,15 @@ async fn columns_are_added_once() {
     let error = SqliteRows::add_columns(&database.pool, "nobody", &columns).await.unwrap_err();
     assert_eq!(error.kind(), RowsErrorKind::Misconfigured, "{error:?}");
 }
+
+#[tokio::test]
+async fn columns_that_are_missing_are_named_without_being_added() {
+    let (database, _) = customers().await;
+    let missing = async |table: Table| SqliteRows::missing_columns(&database.pool, &table).await;
+    let table = Table::new("customer", ["number", "id"], ["Email", "note", "number"]);
+    assert_eq!(missing(table.clone()).await.unwrap(), ["number", "note"]);
+    assert_eq!(missing(table).await.unwrap(), ["number", "note"]);
+    assert!(missing(Table::new("customer", ["id"], ["phone"])).await.unwrap().is_empty());
+    let error = missing(Table::new("nobody", ["id"], ["phone"])).await.unwrap_err();
+    assert_eq!(error.kind(), RowsErrorKind::Misconfigured, "{error:?}");
+}

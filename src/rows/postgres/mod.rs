@@ -68,6 +68,21 @@ impl PostgresRows {
         self
     }
 
+    /// The columns of a table, those of its key included, that aren't there.
+    ///
+    /// # Errors
+    /// [`RowsError`] of kind `Misconfigured` if the table isn't there; `Unavailable`.
+    ///
+    /// # Cancel safety
+    /// Reads only.
+    pub async fn missing_columns(pool: &PgPool, table: &Table) -> Result<Vec<String>, RowsError> {
+        check(table)?;
+        let mut transaction = begin(pool, LOCK_TIMEOUT).await.map_err(failed)?;
+        let found = find(&mut transaction, &table.name).await?;
+        transaction.commit().await.map_err(failed)?;
+        Ok(table.missing(|name| found.has(name)))
+    }
+
     /// Adds columns that are not there yet, to hold sealed values: `BYTEA`, or `TEXT` for the text form. The table is only
     /// told of them, its rows are not written. Gives those that were added.
     ///
