@@ -10,7 +10,7 @@ use base64ct::{Base64UrlUnpadded, Encoding as _};
 
 use super::checkpoint::Checkpoint;
 use super::map::{Bound, TableMap, cell};
-use super::options::JobOptions;
+use super::options::{JobOptions, Part};
 use super::page::{Holder, RowJob, Verdict};
 use super::run::{Observer, PageDone, run};
 use super::tally::{Tally, TroubleKind};
@@ -95,7 +95,8 @@ struct Count {
 /// had when its row was read.
 ///
 /// # Errors
-/// Those of [`reseal`](super::reseal()). `options.from` is not looked at: the census knows where it is.
+/// Those of [`reseal`](super::reseal()). [`Error::InvalidInput`] if the census counted the same table by another map, or in
+/// another number of parts: cells would be counted twice. `options.from` is not looked at: the census knows where it is.
 ///
 /// # Cancel safety
 /// Reads only. The census is as far as the pages that it told of.
@@ -108,6 +109,7 @@ pub async fn census(
     observer: &mut dyn Observer<Census>,
 ) -> Result<Tally> {
     let (fingerprint, part) = (map.fingerprint(), options.part);
+    census.check_takes(map, &fingerprint, part)?;
     let is_this = |c: &Checkpoint| c.map == fingerprint && c.part == part;
     let at = census.tables.iter().position(is_this).unwrap_or_else(|| {
         census.tables.push(Checkpoint::start(NAME, fingerprint.clone(), part));
@@ -140,6 +142,13 @@ impl Census {
             .is_some_and(|first| (0..first.of).all(|n| parts.clone().any(|p| (p.index, p.of) == (n, first.of))))
     }
 
+    /// What was gone through so far, all tables and parts together.
+    pub fn tally(&self) -> Tally {
+        let mut sum = Tally::default();
+        self.tables.iter().for_each(|table| sum += *table.tally());
+        sum
+    }
+
     /// What was counted, by table, purpose, standing and version.
     pub fn versions(&self) -> impl Iterator<Item = VersionCount> {
         self.versions.iter().map(|(Version { table, purpose, usage, version }, Count { cells, rows })| VersionCount {
@@ -165,9 +174,10 @@ impl Census {
     /// Adds what another process counted of the other parts.
     ///
     /// # Errors
-    /// [`Error::InvalidInput`] if both counted the same part of a table.
+    /// [`Error::InvalidInput`] if both counted the same part of a table, or parts of different numbers of parts.
     pub fn merge(&mut self, other: Self) -> Result<()> {
-        if other.tables.iter().any(|t| self.tables.iter().any(|mine| (&mine.map, mine.part) == (&t.map, t.part))) {
+        let overlaps = |a: &Checkpoint, b: &Checkpoint| a.map == b.map && (a.part == b.part || a.part.of != b.part.of);
+        if other.tables.iter().any(|theirs| self.tables.iter().any(|mine| overlaps(mine, theirs))) {
             return Err(Error::invalid("both censuses counted the same part of a table"));
         }
         self.started_at = self.started_at.min(other.started_at);
@@ -188,7 +198,8 @@ impl Census {
     /// stopped being current longer than the store's `max_age` and `grace` before this census began.
     ///
     /// # Errors
-    /// [`Error::InvalidInput`] if one of `all`, the tables that hold sealed values, was not counted to its end.
+    /// [`Error::InvalidInput`] if one of `all`, the tables that hold sealed values, was not counted to its end; or if there are
+    /// cells that could not be read ([`Tally::failed`]): nobody knows which keys they name.
     ///
     /// # Security
     /// A census knows what stands in the tables that it counted. What else holds sealed values (other tables, queues, exports,
@@ -200,7 +211,27 @@ impl Census {
         if let Some(map) = all.iter().find(|map| !self.is_complete(map)) {
             return Err(Error::invalid(format!("the table {:?} was not counted to its end", map.name())));
         }
+        if self.tally().failed > 0 {
+            return Err(Error::invalid(
+                "the census could not read all cells, so it doesn't know every key that is named: mend them, or the map",
+            ));
+        }
         Ok(Unnamed::new(self.started_at, grace, self.keys.keys().copied()))
+    }
+
+    /// Refuses to count twice.
+    fn check_takes(&self, map: &TableMap, fingerprint: &str, part: Part) -> Result<()> {
+        let counted = || self.tables.iter().filter(|table| table.map == fingerprint);
+        if counted().any(|table| table.part.of != part.of) {
+            return Err(Error::invalid("the census counts this table in another number of parts: begin a new census"));
+        }
+        if counted().next().is_none() && self.versions.keys().any(|version| version.table == map.name()) {
+            return Err(Error::invalid(format!(
+                "the census counted the table {:?} when it was mapped otherwise: begin a new census",
+                map.name()
+            )));
+        }
+        Ok(())
     }
 
     fn count(&mut self, named: &Named, table: &str) {

@@ -201,7 +201,52 @@ async fn what_names_a_retired_key_does_not_open_and_says_so() {
     assert_eq!(retire(&world, &counted(&world).await, Duration::ZERO).await, (2, 1));
     world.rows.put(key(3), old.cells).unwrap(); // out of a backup of the application's table
     assert!(matches!(world.email(3).await, Err(Error::Authentication)));
-    assert_eq!(world.email(1).await.unwrap(), "1@example.com");
+}
+
+#[tokio::test]
+async fn nothing_is_retired_while_a_cell_could_not_be_read() {
+    let world = World::populated(9).await;
+    world.customers.rotate_now(&1).await.unwrap();
+    world.clock.advance(HOUR);
+    let sound = world.row(5).await.cells;
+    let mut cells = sound.clone();
+    cells[NOTE] = Cell::bytes([0]);
+    world.rows.put(key(5), cells).unwrap();
+    let unread = counted(&world).await;
+    assert_eq!((unread.tally().failed, unread.tally().rows), (1, 9));
+    assert!(matches!(unread.unnamed(&[&map()], Duration::ZERO), Err(Error::InvalidInput(_))));
+    // A map that reads the cells in another form sees no key at all.
+    let iban = || FieldMap::new("iban").purpose("billing");
+    let other = TableMap::new("customer", ["id"], "customer", IdColumn::integer("subject"));
+    let other = other.ids([IdColumn::integer("id")]).field(iban());
+    let mut blind = Census::begin(&world.vault);
+    census(&world.vault, &other, &world.rows, &mut blind, &small(), &mut Silent).await.unwrap();
+    assert!(blind.versions().next().is_none() && blind.unnamed(&[&other], Duration::ZERO).is_err());
+    world.rows.put(key(5), sound).unwrap();
+    assert!(counted(&world).await.unnamed(&[&map()], Duration::ZERO).is_ok());
+}
+
+#[tokio::test]
+async fn no_cell_is_counted_twice_by_another_map_or_another_division() {
+    let world = World::populated(9).await;
+    let whole = counted(&world).await;
+    let mut again = whole.clone();
+    let refused = async |census_so_far: &mut Census, map: &TableMap, options: &JobOptions| {
+        let answer = census(&world.vault, map, &world.rows, census_so_far, options, &mut Silent).await;
+        assert!(matches!(answer, Err(Error::InvalidInput(_))), "{answer:?}");
+    };
+    refused(&mut again, &map().clear("subject"), &small()).await;
+    let half = small().part(Part::new(0, 2).unwrap());
+    refused(&mut again, &map(), &half).await;
+    assert_eq!(again, whole);
+    let mut first = Census::begin(&world.vault);
+    census(&world.vault, &map(), &world.rows, &mut first, &half, &mut Silent).await.unwrap();
+    assert!(first.merge(whole).is_err());
+    // The other half may be counted by the same census.
+    let half = small().part(Part::new(1, 2).unwrap());
+    census(&world.vault, &map(), &world.rows, &mut first, &half, &mut Silent).await.unwrap();
+    assert_eq!(figures(&first), figures(&again));
+    assert_eq!(first.tally(), again.tally());
 }
 
 #[tokio::test]
