@@ -52,7 +52,7 @@ pub enum KeyUse {
     Newer,
     /// It was destroyed by an erasure, or is to be by one that is scheduled.
     Destroyed,
-    /// Nobody has it: a restore of the key store lost it.
+    /// Nobody has it: a restore of the key store lost it, or it was retired while something still named it.
     NotHeld,
 }
 
@@ -335,7 +335,7 @@ impl RowJob for Look {
                     verdict.error(field, &Error::PurposeErased { at });
                     (KeyUse::Destroyed, None, true)
                 }
-                Ok(Err(NotHeld::Unknown | NotHeld::NoPurpose)) | Err(Error::SubjectUnknown) => {
+                Ok(Err(NotHeld::Unknown | NotHeld::NoPurpose | NotHeld::Retired)) | Err(Error::SubjectUnknown) => {
                     verdict.not_held(field);
                     (KeyUse::NotHeld, None, false)
                 }

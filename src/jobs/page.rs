@@ -117,10 +117,16 @@ impl<I> Verdict<I> {
 /// `Authentication` to an application, whichever it is.
 pub(super) fn must_be_held(held: Result<HeldKey, NotHeld>) -> Result<HeldKey> {
     held.map_err(|why| match why {
-        NotHeld::Unknown | NotHeld::NoPurpose => Error::KeyNotHeld,
+        NotHeld::Unknown | NotHeld::NoPurpose | NotHeld::Retired => Error::KeyNotHeld,
         NotHeld::Destroyed { at } => Error::PurposeErased { at },
         NotHeld::OtherPurpose => Error::Authentication,
     })
+}
+
+/// Whether the key that an envelope seems to name never was one of its subject's: in a column that holds plaintext until it is
+/// sealed, that is text which only looks like an envelope.
+pub(super) fn is_nobodys(held: &Result<HeldKey, NotHeld>) -> bool {
+    matches!(held, Err(NotHeld::Unknown | NotHeld::NoPurpose))
 }
 
 /// Where a page is worked on.

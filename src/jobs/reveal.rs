@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 use super::form::ValueType;
 use super::map::{Bound, BoundField, TableMap, cell, uuid_text};
 use super::options::JobOptions;
-use super::page::{Desk, Holder, RowJob, Verdict, must_be_held};
+use super::page::{Desk, Holder, RowJob, Verdict, is_nobodys, must_be_held};
 use super::run::{Observer, run};
 use super::tally::{Tally, TroubleKind};
 use crate::envelope::frame;
@@ -137,13 +137,11 @@ impl RowJob for Reveal<'_> {
                 }
                 let (keys, opener) = opener.as_mut().map_err(|e| e.clone())?;
                 let envelope = field.spec.form.read(sealed)?;
-                match must_be_held(keys.standing(&field.spec.purpose, &Envelope::parse(&envelope)?)?) {
-                    // Text that looks like an envelope, and is still to be adopted.
-                    Err(Error::KeyNotHeld) if field.spec.is_in_place() => {
-                        return Ok(Some(clear_value(sealed)));
-                    }
-                    held => held?,
-                };
+                let held = keys.standing(&field.spec.purpose, &Envelope::parse(&envelope)?)?;
+                if field.spec.is_in_place() && is_nobodys(&held) {
+                    return Ok(Some(clear_value(sealed)));
+                }
+                must_be_held(held)?;
                 let opened = opener.open(&field.spec.purpose, &field.spec.field, &envelope)?.as_slice();
                 let value = frame::value_len(opened)?.map(|len| opened.get(..len).unwrap_or_default());
                 value.map_or(Ok(Value::Null), |bytes| value_of(field.spec.ty, bytes)).map(Some)

@@ -138,10 +138,10 @@ impl KeyRing {
             return Ok(held);
         }
         let destroyed = |p: &&PurposeKeys| p.destroyed.contains(id);
-        if let Some(at) = self.purpose(purpose).filter(destroyed).and_then(|p| p.erased_at) {
-            return Err(NotHeld::Destroyed { at });
+        if let Some(purpose) = self.purpose(purpose).filter(destroyed) {
+            return Err(purpose.erased_at.map_or(NotHeld::Retired, |at| NotHeld::Destroyed { at }));
         }
-        // Also one that was destroyed: where it stands now it was never sealed, and this purpose was not erased.
+        // Also one that was destroyed: where it stands now it was never sealed.
         if self.purposes.iter().any(|p| p.held(id).is_some() || destroyed(&p)) {
             return Err(NotHeld::OtherPurpose);
         }
@@ -214,6 +214,8 @@ struct Held<'r> {
 pub(crate) enum NotHeld {
     /// It is among the purpose's destroyed, or the whole purpose was erased.
     Destroyed { at: Timestamp },
+    /// It was retired, while the purpose lives: it was said that nothing names it.
+    Retired,
     /// It is, or was, a key of another purpose: the envelope was moved.
     OtherPurpose,
     /// The subject has no keys for the purpose.

@@ -227,7 +227,7 @@ impl SubjectKeys {
     fn not_held(&self, why: NotHeld) -> Error {
         match why {
             NotHeld::Destroyed { at } => Error::PurposeErased { at },
-            NotHeld::OtherPurpose => Error::Authentication,
+            NotHeld::OtherPurpose | NotHeld::Retired => Error::Authentication,
             NotHeld::NoPurpose => Error::PurposeUnknown,
             NotHeld::Unknown if self.know_of_every_key() => Error::Authentication,
             NotHeld::Unknown => Error::KeyNotHeld,

@@ -201,3 +201,24 @@ async fn what_is_not_of_the_type_is_told_of_and_stays() {
     );
     assert_eq!(world.row(1).await.cells[BORN_PLAIN], Cell::text("10 December 1815"));
 }
+
+#[tokio::test]
+async fn a_value_in_place_whose_key_was_retired_is_not_sealed_once_more() {
+    let world = in_clear(2).await;
+    step(&world, Adoption::Backfill).await;
+    let old = world.row(1).await.cells[NAME].clone();
+    world.customers.rotate_now(&1).await.unwrap();
+    fieldseal::jobs::reseal(&world.vault, &people(), &world.rows, &small(), &mut Silent).await.unwrap();
+    let hour = std::time::Duration::from_secs(3600);
+    world.clock.advance(hour);
+    let mut census = fieldseal::jobs::Census::begin(&world.vault);
+    fieldseal::jobs::census(&world.vault, &people(), &world.rows, &mut census, &small(), &mut Silent).await.unwrap();
+    let unnamed = census.unnamed(&[&people()], std::time::Duration::ZERO).unwrap();
+    assert_eq!(world.vault.retire_versions_page(&unnamed, None, 100).await.unwrap().versions, 2);
+    let mut cells = world.row(1).await.cells;
+    cells[NAME] = old.clone(); // out of a backup of the table
+    world.rows.put(key(1), cells).unwrap();
+    let (tally, _) = step(&world, Adoption::Backfill).await;
+    assert_eq!((tally.changed, tally.not_held), (0, 1));
+    assert_eq!(world.row(1).await.cells[NAME], old);
+}

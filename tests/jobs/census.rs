@@ -201,6 +201,12 @@ async fn what_names_a_retired_key_does_not_open_and_says_so() {
     assert_eq!(retire(&world, &counted(&world).await, Duration::ZERO).await, (2, 1));
     world.rows.put(key(3), old.cells).unwrap(); // out of a backup of the application's table
     assert!(matches!(world.email(3).await, Err(Error::Authentication)));
+    let lost = counted(&world).await;
+    let not_held = lost.versions().filter(|v| v.usage == KeyUse::NotHeld).map(|v| v.cells).sum::<u64>();
+    assert_eq!((not_held, lost.tally().not_held, lost.tally().failed, lost.lost().count()), (2, 2, 0, 2));
+    let tally = reseal(&world.vault, &map(), &world.rows, &small(), &mut Silent).await.unwrap();
+    assert_eq!((tally.not_held, tally.failed), (2, 0));
+    assert_eq!(world.email(1).await.unwrap(), "1@example.com");
 }
 
 #[tokio::test]
