@@ -42,7 +42,7 @@ Exit codes:
   5  key store, journal and master keys don't fit together: docs/restore.md
   6  something outside is not available (database busy, disk full, file locked): try later
   7  done in part: the rest is listed
-  8  what was read doesn't hold: a receipt is undone, or a file is damaged";
+  8  what was read doesn't hold: a receipt is undone, a file damaged, a key lost, a value another";
 
 /// Why a command did not do what it was asked.
 #[derive(Debug)]

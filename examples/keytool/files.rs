@@ -1,7 +1,7 @@
 //! Files that the tool writes: whole or not at all, for their owner alone, synced.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Seek as _, Write as _};
+use std::io::{self, Read as _, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use crate::config::folder_of;
@@ -58,6 +58,27 @@ pub(crate) fn begin(target: &Path) -> Result<File, Failure> {
     let file = create_new(target).map_err(failed)?;
     sync_folder(target).map_err(failed)?;
     Ok(file)
+}
+
+/// Goes on with a file that is filled line by line. A line that a crash cut off stays a line of its own.
+pub(crate) fn append(target: &Path) -> Result<File, Failure> {
+    let failed = |e: io::Error| Failure::of_file("write", target, &e);
+    let mut file = OpenOptions::new().read(true).append(true).open(target).map_err(failed)?;
+    if !is_whole(&mut file).map_err(failed)? {
+        file.write_all(b"\n").map_err(failed)?;
+    }
+    Ok(file)
+}
+
+/// Whether the last line has an end.
+fn is_whole(file: &mut File) -> io::Result<bool> {
+    if file.metadata()?.len() == 0 {
+        return Ok(true);
+    }
+    let mut last = [0];
+    file.seek(io::SeekFrom::End(-1))?;
+    file.read_exact(&mut last)?;
+    Ok(last == *b"\n")
 }
 
 /// Puts a file in the place of an older one.

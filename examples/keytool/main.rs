@@ -2,15 +2,18 @@
 //!
 //! `cargo run --example keytool --all-features -- --help`
 //!
-//! `args` is the command line, `config` is `keytool.toml`, `open` opens the keys that it names and `tables` the application's
-//! tables, `commands` has a file a command, `bulk` is what the jobs on tables share, `report` is the page of `keytool report`;
+//! `args` is the command line, `config` is `keytool.toml`, `open` opens the keys that it names, `database` and
+//! `tables` the application's tables, `commands` has a file a command, `bulk` is what the jobs on tables share (with `checkpoints` and `troubles`), `report`
+//! is the page of `keytool report`;
 //! `exit`, `output`, `progress` and `confirm` are how it speaks. Uses what the library makes public, and nothing else.
 
 mod args;
 mod bulk;
+mod checkpoints;
 mod commands;
 mod config;
 mod confirm;
+mod database;
 mod exit;
 mod files;
 mod open;
@@ -20,6 +23,7 @@ mod report;
 mod survey;
 mod tables;
 mod text;
+mod troubles;
 
 use std::panic;
 use std::process::{self, ExitCode};

@@ -1,5 +1,6 @@
 //! [`Report`] and [`Output`]: what a command found, as text or as one JSON document. A command returns it and never prints.
 
+use std::borrow::Cow;
 use std::io::{self, Write as _};
 
 use serde_json::Value;
@@ -56,6 +57,7 @@ impl Output {
             true => format!("{:#}\n", report.json),
             false => format!("{}\n", report.text.trim_end()),
         };
+        let text = printable(&text);
         let mut out = io::stdout().lock();
         match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
             Ok(()) => report.exit,
@@ -78,4 +80,15 @@ impl Output {
         let _ = io::stderr().lock().write_all(text.as_bytes());
         failure.exit()
     }
+}
+
+/// No control character but the end of a line reaches a terminal, whatever a person's data hold. `serde_json` escapes those of
+/// ASCII; the others are written as JSON has them, so that a document stays one.
+fn printable(text: &str) -> Cow<'_, str> {
+    let is_control = |c: char| c.is_control() && c != '\n';
+    if !text.contains(is_control) {
+        return Cow::Borrowed(text);
+    }
+    let escaped = |c: char| if is_control(c) { format!("\\u{:04x}", u32::from(c)) } else { c.to_string() };
+    Cow::Owned(text.chars().map(escaped).collect())
 }

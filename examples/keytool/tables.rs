@@ -1,17 +1,15 @@
-//! The application's tables, as `keytool.toml` maps them: [`MappedTable`], its rows, and its columns added.
+//! The application's tables, as `keytool.toml` maps them: [`MappedTable`].
 
 use std::sync::Arc;
 
 use fieldseal::TenantId;
-use fieldseal::error::RowsErrorKind;
 use fieldseal::jobs::{FieldMap, Form, IdColumn, TableMap, ValueType};
-use fieldseal::rows::{PostgresRows, RowSource, SqliteRows};
-use sqlx::postgres::{PgPool, PgPoolOptions};
-use sqlx::sqlite::{SqliteConnectOptions, SqlitePool};
+use fieldseal::rows::RowSource;
 
-use crate::config::{self, DatabaseSpec, FieldConfig, FieldForm, FieldType, IdType, TableConfig, TenantSource};
+use crate::bulk::Bulk;
+use crate::config::{self, FieldConfig, FieldForm, FieldType, IdType, TableConfig, TenantSource};
 use crate::exit::{Exit, Failure};
-use crate::open::{Tool, exists};
+use crate::open::Tool;
 
 /// A table of the application, and how its rows are reached.
 pub(crate) struct MappedTable {
@@ -19,101 +17,57 @@ pub(crate) struct MappedTable {
     pub(crate) rows: Arc<dyn RowSource>,
 }
 
-/// The application's database.
-pub(crate) enum Database {
-    Sqlite(SqlitePool),
-    Postgres(PgPool),
-}
-
 impl Tool {
-    /// Connects to the application's database; an SQLite file must be there.
-    pub(crate) async fn database(&self) -> Result<Database, Failure> {
-        match self.config.database()? {
-            DatabaseSpec::Sqlite(path) => {
-                let file = self.config.path(path);
-                if !exists(&file)? {
-                    let what = format!("there is no database at {}: correct the configuration", config::shown(&file));
-                    return Err(Failure::not_found(what));
-                }
-                let options = SqliteConnectOptions::new().filename(file).create_if_missing(false);
-                SqlitePool::connect_with(options).await.map(Database::Sqlite).map_err(|e| unreachable(&e))
-            }
-            DatabaseSpec::Postgres(url) => {
-                let pool = PgPoolOptions::new().max_connections(CONNECTIONS).connect(url);
-                pool.await.map(Database::Postgres).map_err(|e| unreachable(&e))
-            }
-        }
+    /// The tables that a job is to go through, each held against the database.
+    pub(crate) async fn tables(&self, bulk: &Bulk) -> Result<Vec<MappedTable>, Failure> {
+        self.reached(&self.mapped(&bulk.tables)?, bulk).await
     }
 
-    /// The tables of these names; all that are mapped if none is named.
-    pub(crate) async fn tables(&self, named: &[String]) -> Result<Vec<MappedTable>, Failure> {
-        let database = self.database().await?;
+    /// Of these, those that have a field that is to be sealed.
+    pub(crate) async fn adopting_tables(&self, bulk: &Bulk) -> Result<Vec<MappedTable>, Failure> {
+        self.reached(&self.adopting(&bulk.tables)?, bulk).await
+    }
+
+    async fn reached(&self, configs: &[&TableConfig], bulk: &Bulk) -> Result<Vec<MappedTable>, Failure> {
+        let maps: Vec<_> = configs.iter().map(|config| map_of(config)).collect::<Result<_, _>>()?;
+        let database = self.database(bulk.connections()).await?;
         let mut tables = Vec::new();
-        for config in self.mapped(named)? {
-            let map = map_of(config)?;
+        for map in maps {
             let rows = database.rows(&map).await?;
             tables.push(MappedTable { map, rows });
         }
         Ok(tables)
     }
 
-    pub(crate) fn mapped(&self, named: &[String]) -> Result<Vec<&TableConfig>, Failure> {
+    /// The tables of these names, in the configuration's order; all that are mapped if none is named.
+    fn mapped(&self, named: &[String]) -> Result<Vec<&TableConfig>, Failure> {
         let tables = self.config.tables();
         if tables.is_empty() {
             let what = "the configuration maps no table: write a [[table]] for each that holds sealed fields \
                         (docs/keytool.md)";
             return Err(Failure::new(Exit::Usage, "configuration", what));
         }
-        if named.is_empty() {
-            return Ok(tables.iter().collect());
+        if let Some(name) = named.iter().find(|name| !tables.iter().any(|table| table.name() == *name)) {
+            return Err(Failure::usage(format!("the configuration maps no table {name:?}")));
         }
-        let find = |name: &String| {
-            let missing = || Failure::usage(format!("the configuration maps no table {name:?}"));
-            tables.iter().find(|table| table.name() == name).ok_or_else(missing)
+        let is_named = |table: &&TableConfig| named.is_empty() || named.iter().any(|name| name == table.name());
+        Ok(tables.iter().filter(is_named).collect())
+    }
+
+    /// Of these, those that have a field with `from`; each that is named must have one.
+    pub(crate) fn adopting(&self, named: &[String]) -> Result<Vec<&TableConfig>, Failure> {
+        let mapped = self.mapped(named)?;
+        let adopts = |table: &&TableConfig| table.fields().iter().any(|field| field.from().is_some());
+        let none = |of: &str| {
+            let what = format!("no field of {of} has a `from`: name the column of its plaintext in the configuration");
+            Failure::new(Exit::Usage, "configuration", what)
         };
-        named.iter().map(find).collect()
-    }
-}
-
-impl Database {
-    async fn rows(&self, map: &TableMap) -> Result<Arc<dyn RowSource>, Failure> {
-        Ok(match self {
-            Self::Sqlite(pool) => Arc::new(SqliteRows::new(pool.clone(), map.table()).await?),
-            Self::Postgres(pool) => Arc::new(PostgresRows::new(pool.clone(), map.table()).await?),
-        })
-    }
-
-    /// Adds the columns of a table's sealed values that aren't there; gives those that were added.
-    pub(crate) async fn add_columns(&self, map: &TableMap) -> Result<Vec<String>, Failure> {
-        let columns = map.sealed_columns();
-        Ok(match self {
-            Self::Sqlite(pool) => SqliteRows::add_columns(pool, map.name(), &columns).await?,
-            Self::Postgres(pool) => PostgresRows::add_columns(pool, map.name(), &columns).await?,
-        })
-    }
-}
-
-impl Database {
-    /// The columns of a table's sealed values that aren't there.
-    pub(crate) async fn missing_columns(&self, map: &TableMap) -> Result<Vec<String>, Failure> {
-        let mut missing = Vec::new();
-        for (column, _) in map.sealed_columns() {
-            let table = fieldseal::rows::Table::new(map.name(), map.table().key, [&column]);
-            let found = match self {
-                Self::Sqlite(pool) => SqliteRows::new(pool.clone(), table).await.map(drop),
-                Self::Postgres(pool) => PostgresRows::new(pool.clone(), table).await.map(drop),
-            };
-            match found {
-                Ok(()) => {}
-                Err(e)
-                    if e.kind() == RowsErrorKind::Misconfigured && e.to_string().contains(&format!("{column:?}")) =>
-                {
-                    missing.push(column);
-                }
-                Err(e) => return Err(e.into()),
-            }
+        match mapped.iter().find(|table| !adopts(table)) {
+            Some(table) if !named.is_empty() => return Err(none(&format!("the table {:?}", table.name()))),
+            _ => {}
         }
-        Ok(missing)
+        let adopting: Vec<_> = mapped.into_iter().filter(adopts).collect();
+        if adopting.is_empty() { Err(none("these tables")) } else { Ok(adopting) }
     }
 }
 
@@ -158,23 +112,3 @@ fn field_of(config: &FieldConfig) -> FieldMap {
         None => field,
     }
 }
-
-/// The driver's own error is told only as far as it names no user, host or password.
-fn unreachable(e: &sqlx::Error) -> Failure {
-    let why = match e {
-        sqlx::Error::Configuration(_) => "its URL is not one: postgres://user@host/database",
-        sqlx::Error::Io(_) => "nobody answers there: is the server running?",
-        sqlx::Error::Database(e) if e.code().is_some_and(|code| code.starts_with("28")) => "it refuses this user",
-        sqlx::Error::Database(e) if e.code().is_some_and(|code| code == "3D000") => "it has no such database",
-        sqlx::Error::PoolTimedOut => "all its connections are taken, or it doesn't answer",
-        _ => "it can't be opened",
-    };
-    let exit = match e {
-        sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut => Exit::Unavailable,
-        _ => Exit::Usage,
-    };
-    Failure::new(exit, "database_unavailable", format!("the application's database: {why}"))
-}
-
-/// One for each page that is worked on, and one that reads ahead, of the most that `--workers` takes by default.
-const CONNECTIONS: u32 = 9;

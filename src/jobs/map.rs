@@ -148,9 +148,11 @@ impl TableMap {
         Table::new(&self.table, &self.key, columns)
     }
 
-    /// The columns of sealed values, and whether each is to hold text: what a table needs before it is adopted.
-    pub fn sealed_columns(&self) -> Vec<(String, bool)> {
-        self.fields.iter().map(|field| (field.column.clone(), field.form == Form::Text)).collect()
+    /// The columns into which plaintext is to be sealed, and whether each is to hold text: what a table needs before it is
+    /// adopted.
+    pub fn adopting_columns(&self) -> Vec<(String, bool)> {
+        let adopting = self.fields.iter().filter(|field| field.from.is_some());
+        adopting.map(|field| (field.column.clone(), field.form == Form::Text)).collect()
     }
 
     /// The table's name.

@@ -4,12 +4,19 @@
 #![cfg(unix)]
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by a panic")]
 
+mod adoption;
+mod app;
+mod census;
 mod configuration;
+mod databases;
 mod epochs;
 mod first_steps;
 mod journal;
 mod manual;
 mod place;
+mod report;
+mod reseal;
+mod reveal;
 mod status;
 mod subjects;
 mod trouble;

@@ -17,11 +17,17 @@ fn commands(help: &str) -> Vec<String> {
     names.filter(|name| name != "help").collect()
 }
 
-/// The long options of a help text.
+/// The long options of a help text: each begins a line.
 fn options(help: &str) -> Vec<String> {
-    let words = help.split_whitespace().filter_map(|word| word.strip_prefix("--"));
-    let names = words.map(|word| word.chars().take_while(|c| c.is_ascii_lowercase() || *c == '-').collect::<String>());
-    names.filter(|name| !["help", "version", ""].contains(&name.as_str())).collect()
+    let lines = help.lines().map(str::trim_start).filter(|line| line.starts_with('-'));
+    let words = lines.filter_map(|line| line.split_whitespace().find_map(|word| word.strip_prefix("--")));
+    words.map(str::to_owned).filter(|name| !["help", "version"].contains(&name.as_str())).collect()
+}
+
+/// What the manual has under a heading, down to the next one.
+fn section(heading: impl Fn(&str) -> bool) -> Option<&'static str> {
+    let mut parts = MANUAL.split("\n##").map(|part| part.trim_start_matches('#').trim_start());
+    parts.find(|part| heading(part.lines().next().unwrap_or_default()))
 }
 
 #[test]
@@ -30,22 +36,43 @@ fn every_command_and_option_is_in_the_manual() {
     let (mut seen, mut to_see) = (0, vec![Vec::<String>::new()]);
     while let Some(path) = to_see.pop() {
         let text = help(&place, &path.iter().map(String::as_str).collect::<Vec<_>>());
-        for option in options(&text) {
-            assert!(MANUAL.contains(&format!("--{option}")), "--{option} of {path:?} is not in the manual");
-        }
         let below = commands(&text);
         if below.is_empty() {
             let name = format!("`keytool {}`", path.join(" "));
-            assert!(
-                MANUAL.lines().any(|line| line.starts_with("### ") && line.contains(&name)),
-                "{name} has no heading"
-            );
+            let own = section(|heading| heading.contains(&name)).unwrap_or_else(|| panic!("{name} has no heading"));
+            let common = section(|heading| heading == "What all commands have in common").unwrap();
+            let tables = section(|heading| heading == "Commands on tables").unwrap();
+            let goes_through_tables = text.contains("--table");
+            for option in options(&text) {
+                let told = format!("--{option}");
+                let told =
+                    own.contains(&told) || common.contains(&told) || goes_through_tables && tables.contains(&told);
+                assert!(told, "--{option} of {name} is not in its section");
+            }
             seen += 1;
         }
         to_see.extend(below.into_iter().map(|name| [path.as_slice(), &[name]].concat()));
     }
     let headings = MANUAL.lines().filter(|line| line.starts_with("### ")).flat_map(|line| line.split("`keytool "));
     assert_eq!(headings.count() - MANUAL.matches("\n### ").count(), seen, "the manual has a command that there is not");
+}
+
+#[test]
+fn every_example_of_the_manual_is_a_command_line() {
+    let place = Place::bare();
+    let mut tried = 0;
+    for block in MANUAL.split("```sh\n").skip(1) {
+        let lines = block.split("```").next().unwrap().lines();
+        for line in lines.filter_map(|line| line.strip_prefix("keytool ")) {
+            let line = line.split(" #").next().unwrap().split(" < ").next().unwrap();
+            // What is wrong with an option, or with its value, is told before the help is given.
+            let mut shell = std::process::Command::new("sh");
+            shell.args(["-c", &format!("\"$0\" {line} --help")]).arg(place::tool()).current_dir(&place.folder);
+            assert!(Ran::of(&mut shell).done().out.contains("Usage: keytool"), "{line}");
+            tried += 1;
+        }
+    }
+    assert!(tried > 30, "{tried}");
 }
 
 #[test]

@@ -2,16 +2,18 @@
 
 use std::path::PathBuf;
 
-use fieldseal::jobs::{self, Adoption, Tally};
+use fieldseal::jobs::{self, Adoption, Tally, TroubleKind};
 use serde_json::json;
 
-use crate::bulk::{Bulk, Checkpoints, exit_of, tallies};
+use crate::bulk::{Bulk, exit_of, tallies};
+use crate::checkpoints::Checkpoints;
 use crate::confirm::Destructive;
 use crate::exit::{Exit, Failure};
 use crate::open::Tool;
 use crate::output::Report;
 use crate::tables::{MappedTable, map_of};
-use crate::text::count;
+use crate::text::{count, plural};
+use crate::troubles::Troubles;
 
 /// Seal columns that are in the clear, in four steps, while the application works: docs/jobs.md says what it does meanwhile.
 ///
@@ -83,86 +85,102 @@ impl Adopt {
 
 impl Expand {
     async fn run(self, tool: &Tool) -> Result<Report, Failure> {
-        let database = tool.database().await?;
-        let (mut text, mut added) = (String::new(), Vec::new());
-        for config in tool.mapped(&self.tables)? {
-            let map = map_of(config)?;
-            let columns = match self.dry_run {
-                true => database.missing_columns(&map).await?,
-                false => database.add_columns(&map).await?,
-            };
-            for column in columns {
-                text.push_str(&format!("{}.{column}\n", map.name()));
-                added.push(json!({ "table": map.name(), "column": column }));
+        let maps: Vec<_> = tool.adopting(&self.tables)?.into_iter().map(map_of).collect::<Result<_, _>>()?;
+        let database = tool.database(1).await?;
+        let mut to_add = Vec::new();
+        for map in &maps {
+            let missing = database.missing_columns(map).await?;
+            let wanted = map.adopting_columns();
+            if let Some(other) = missing.iter().find(|name| !wanted.iter().any(|(column, _)| column == *name)) {
+                let what = format!("the table {:?} has no column {other:?}, and it is none to be added", map.name());
+                return Err(Failure::new(Exit::Usage, "table_misconfigured", what));
+            }
+            to_add.push((map.name(), wanted, missing));
+        }
+        let (mut text, mut columns) = (String::new(), Vec::new());
+        for (table, wanted, missing) in to_add {
+            let added = if self.dry_run { missing } else { database.add_columns(table, &wanted).await? };
+            for column in added {
+                text.push_str(&format!("  {table}.{column}\n"));
+                columns.push(json!({ "table": table, "column": column }));
             }
         }
-        let n = count(added.len() as u64, "column");
+        let n = count(columns.len() as u64, "column");
         if self.dry_run {
-            let text = format!("Would add {n}.\n{text}");
-            return Ok(Report::dry_run(&text, json!({ "columns": added })));
+            return Ok(Report::dry_run(&format!("Would add {n}.\n{text}"), json!({ "columns": columns })));
         }
-        let next = "Next: deploy the version that reads and writes both, then `keytool adopt backfill`.";
-        Ok(Report::new(format!("{n} added.\n{text}{next}"), json!({ "added": added })))
+        let next = "Next: deploy the version that writes both, then `keytool adopt backfill`.";
+        Ok(Report::new(format!("Added {n}.\n{text}{next}"), json!({ "columns": columns })))
     }
 }
 
 impl Backfill {
     async fn run(self, tool: &Tool) -> Result<Report, Failure> {
-        let tables = adopted(tool, &self.bulk).await?;
+        let tables = tool.adopting_tables(&self.bulk).await?;
         if self.dry_run {
-            let (done, _) = step(tool, &tables, &self.bulk, Adoption::Verify, None).await?;
-            let left: u64 = done.iter().map(|(_, tally)| tally.failed).sum();
-            let text = format!("Would seal {}, as far as they can be.", count(left, "value"));
-            return Ok(Report::dry_run(&text, json!({ "values": left })));
+            let looked = step(tool, &tables, &self.bulk.without_troubles(), Adoption::Verify, None).await?;
+            let values = looked.troubles.number(&TroubleKind::InClear) + looked.troubles.number(&TroubleKind::Differs);
+            let text = format!("Would seal {}.", count(values, "value"));
+            return Ok(Report::dry_run(&text, json!({ "values": values })));
         }
         let checkpoints = Checkpoints::open(self.checkpoint.as_deref(), "adopt backfill")?;
-        let (done, report) = step(tool, &tables, &self.bulk, Adoption::Backfill, checkpoints).await?;
-        Ok(report.exit(exit_of(&done)))
+        let done = step(tool, &tables, &self.bulk, Adoption::Backfill, checkpoints).await?;
+        Ok(done.report(Some("sealed"), "sealed before").exit(done.exit()))
     }
 }
 
 impl Verify {
     async fn run(self, tool: &Tool) -> Result<Report, Failure> {
-        let tables = adopted(tool, &self.bulk).await?;
+        let tables = tool.adopting_tables(&self.bulk).await?;
         let checkpoints = Checkpoints::open(self.checkpoint.as_deref(), "adopt verify")?;
-        let (done, report) = step(tool, &tables, &self.bulk, Adoption::Verify, checkpoints).await?;
-        Ok(report.exit(if exit_of(&done) == Exit::Done { Exit::Done } else { Exit::Unverified }))
+        let done = step(tool, &tables, &self.bulk, Adoption::Verify, checkpoints).await?;
+        let exit = if done.exit() == Exit::Done { Exit::Done } else { Exit::Unverified };
+        Ok(done.report(None, "sealed").exit(exit))
     }
 }
 
 impl Contract {
     async fn run(self, tool: &Tool) -> Result<Report, Failure> {
-        let tables = adopted(tool, &self.bulk).await?;
+        let tables = tool.adopting_tables(&self.bulk).await?;
         if self.destructive.dry_run {
-            let (done, _) = step(tool, &tables, &self.bulk, Adoption::Verify, None).await?;
-            let sealed: u64 = done.iter().map(|(_, tally)| tally.current).sum();
-            let left: u64 = done.iter().map(|(_, tally)| tally.failed).sum();
+            let looked = step(tool, &tables, &self.bulk.without_troubles(), Adoption::Verify, None).await?;
+            let sum = |number: fn(&Tally) -> u64| looked.tables.iter().map(|(_, tally)| number(tally)).sum::<u64>();
+            let (sealed, left) = (sum(|tally| tally.current), sum(|tally| tally.failed));
             let text = format!(
-                "Of {} that are sealed, would make those NULL that stand beside their envelope; {} would stay.",
-                count(sealed, "plaintext"),
+                "{} sealed: would make the plaintext NULL of those that have it beside them; {} would stay.",
+                plural(sealed, "value is", "values are"),
                 count(left, "other")
             );
             return Ok(Report::dry_run(&text, json!({ "sealed": sealed, "left": left })));
         }
-        self.destructive.confirm("Make every plaintext NULL that is sealed beside it?")?;
         let checkpoints = Checkpoints::open(self.checkpoint.as_deref(), "adopt contract")?;
-        let (done, mut report) = step(tool, &tables, &self.bulk, Adoption::Contract, checkpoints).await?;
+        self.destructive.confirm("Make every plaintext NULL that is sealed beside it?")?;
+        let done = step(tool, &tables, &self.bulk, Adoption::Contract, checkpoints).await?;
+        let mut report = done.report(Some("removed"), "sealed in place");
         report.text.push_str(
             "\nThe plaintext is still in the database's log, free pages, replicas and backups: docs/jobs.md, \
              \"What stays\".\n",
         );
-        Ok(report.exit(exit_of(&done)))
+        Ok(report.exit(done.exit()))
     }
 }
 
-/// The tables; an error if none of their fields is adopted.
-async fn adopted(tool: &Tool, bulk: &Bulk) -> Result<Vec<MappedTable>, Failure> {
-    let configs = tool.mapped(&bulk.tables)?;
-    if !configs.iter().any(|table| table.fields().iter().any(|field| field.from().is_some())) {
-        let what = "no field of these tables has a `from`: name the column of its plaintext in the configuration";
-        return Err(Failure::new(Exit::Usage, "configuration", what));
+/// What a step came to.
+struct Step {
+    tables: Vec<(String, Tally)>,
+    troubles: Troubles,
+}
+
+impl Step {
+    fn exit(&self) -> Exit {
+        exit_of(self.tables.iter().map(|(_, tally)| tally))
     }
-    tool.tables(&bulk.tables).await
+
+    fn report(&self, changed: Option<&str>, current: &str) -> Report {
+        let (mut text, tables) = tallies(&self.tables, changed, current);
+        text.push_str(&self.troubles.text());
+        Report::new(text, json!({ "tables": tables, "troubles": self.troubles.json() }))
+    }
 }
 
 async fn step(
@@ -171,18 +189,15 @@ async fn step(
     bulk: &Bulk,
     step: Adoption,
     checkpoints: Option<Checkpoints>,
-) -> Result<(Vec<(String, Tally)>, Report), Failure> {
+) -> Result<Step, Failure> {
     let vault = tool.vault().await?;
-    let mut watch = bulk.watch(tool, "rows gone through", tables).await?;
-    watch.keep(checkpoints);
+    let mut watch = bulk.watch_from(tool, "rows gone through", tables, checkpoints).await?;
     let mut done = Vec::new();
     for table in tables {
-        let options = bulk.options(watch.begin(table.map.name())?);
+        watch.begin(table.map.name());
+        let options = bulk.options(watch.from()?);
         let tally = jobs::adopt(&vault, &table.map, &*table.rows, step, &options, &mut watch).await;
         done.push((table.map.name().to_owned(), watch.answer(tally)?));
     }
-    let troubles = watch.finish()?;
-    let (mut text, tables) = tallies(&done, if step == Adoption::Contract { "removed" } else { "sealed" });
-    text.push_str(&troubles.text(bulk.troubles_file()));
-    Ok((done, Report::new(text, json!({ "tables": tables, "troubles": troubles.json() }))))
+    Ok(Step { tables: done, troubles: watch.finish()? })
 }

@@ -7,39 +7,40 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use fieldseal::clock::{Clock as _, SystemClock};
-use fieldseal::jobs::{self, Census as Counted, KeyUse, Observer, PageDone, Tally};
+use fieldseal::jobs::{self, Census as Counted, KeyUse, Observer, PageDone};
 use fieldseal::lifecycle::Unnamed;
 use fieldseal::{Error, Vault};
 use serde_json::json;
 
-use crate::bulk::{Bulk, Troubles, Watch, exit_of};
+use crate::bulk::{Bulk, Watch, exit_of};
 use crate::config::duration;
 use crate::confirm::Destructive;
 use crate::exit::{Exit, Failure};
 use crate::files;
-use crate::open::Tool;
+use crate::open::{Tool, exists};
 use crate::output::Report;
 use crate::progress::Progress;
 use crate::tables::MappedTable;
 use crate::text::{count, moment, slot, slot_json, table};
+use crate::troubles::Troubles;
 
 /// Say which keys the sealed values of the tables name, by how many, and which of those nobody has.
 ///
-/// Reads only, unless --retire is given. Exit code 8 if values name keys that nobody has: a restore of the key store lost them.
+/// Reads only, unless --retire is given. Exit code 8 if values name keys that nobody has: a restore of the key store lost them;
+/// 7 if there are values that can't be read.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Census {
     #[command(flatten)]
     bulk: Bulk,
-    /// Keep the census there. One that was stopped goes on from there; `report` shows it; several processes' are put together
-    /// with --merge.
+    /// Keep the census there. One that was stopped goes on; one that is complete is told again. `report` shows it.
     #[arg(long, value_name = "FILE")]
     file: Option<PathBuf>,
-    /// Add the censuses that other processes took of the other parts.
+    /// Add the census that another process took of another part; may be given several times.
     #[arg(long, value_name = "FILE")]
     merge: Vec<PathBuf>,
-    /// Then destroy the versions of data keys that nothing names and that stopped being current longer ago than `max_age` and
-    /// this before the census began: 90s, 5m, 2h, 14d. It must be longer than any backup of the tables, queue or export lives
-    /// that may hold values sealed before.
+    /// Then destroy the versions of data keys that nothing names, and that ended longer ago than `max_age` and this grace:
+    /// 90s, 5m, 2h, 14d. It must be longer than anything lives that may hold values sealed before: backups of the tables,
+    /// queues, exports.
     #[arg(long, value_name = "GRACE", value_parser = duration)]
     retire: Option<Duration>,
     #[command(flatten)]
@@ -53,17 +54,23 @@ impl Census {
                 "a version is retired on the word of all tables: leave --table out with --retire",
             ));
         }
+        let merged: Vec<_> = self.merge.iter().map(|file| read(file)).collect::<Result<_, _>>()?;
         let vault = tool.vault().await?;
-        let tables = tool.tables(&self.bulk.tables).await?;
-        let (mut census, counted) = count_all(tool, &vault, &tables, &self.bulk, self.file.as_deref()).await?;
-        for file in &self.merge {
-            census.merge(read(file)?)?;
+        let tables = tool.tables(&self.bulk).await?;
+        let file = self.file.as_deref();
+        let mut counted = match self.destructive.dry_run {
+            true => count_all(tool, &vault, &tables, &self.bulk.without_troubles(), file.map(Keep::Nothing)).await?,
+            false => count_all(tool, &vault, &tables, &self.bulk, file.map(Keep::Pages)).await?,
+        };
+        for part in merged {
+            counted.census.merge(part)?;
         }
-        if !self.merge.is_empty() {
-            keep(&census, self.file.as_deref())?;
+        if !self.merge.is_empty() && !self.destructive.dry_run {
+            keep(&counted.census, file)?;
         }
-        let (mut text, mut json) = described(&census, &counted, self.bulk.troubles_file());
-        let mut exit = match exit_of(&counted.done) {
+        let census = &counted.census;
+        let (mut text, mut json) = described(&counted, file);
+        let mut exit = match exit_of([&census.tally()]) {
             _ if census.lost().next().is_some() => Exit::Unverified,
             exit => exit,
         };
@@ -119,55 +126,74 @@ impl Census {
     }
 }
 
-/// What counting the tables came to, beside the census.
+/// A census, and what else its taking came to.
 pub(crate) struct CountedTables {
-    done: Vec<(String, Tally)>,
+    pub(crate) census: Counted,
     troubles: Troubles,
+    /// Nothing was counted: the census was complete.
+    was_complete: bool,
 }
 
-/// Counts tables, into a file if one is named, and on from what is there.
+/// The file of a census: one that is there is gone on with.
+#[derive(Clone, Copy)]
+pub(crate) enum Keep<'a> {
+    /// And it is kept there.
+    Pages(&'a Path),
+    /// And stays as it is.
+    Nothing(&'a Path),
+}
+
+/// Counts tables.
 pub(crate) async fn count_all(
     tool: &Tool,
     vault: &Vault,
     tables: &[MappedTable],
     bulk: &Bulk,
-    file: Option<&Path>,
-) -> Result<(Counted, CountedTables), Failure> {
-    let mut census = match file {
-        Some(file) if file.exists() => read(file)?,
-        _ => Counted::begin(vault),
+    file: Option<Keep<'_>>,
+) -> Result<CountedTables, Failure> {
+    let before = match file {
+        Some(Keep::Pages(file) | Keep::Nothing(file)) if exists(file)? => Some(read(file)?),
+        _ => None,
     };
-    let watch = bulk.watch(tool, "rows counted", tables).await?;
-    let mut keeping = Keeping { watch, file, clock: SystemClock::new(), kept: Duration::ZERO };
-    let mut done = Vec::new();
+    let goes_on = before.is_some();
+    let mut census = before.unwrap_or_else(|| Counted::begin(vault));
+    let was_complete = tables.iter().all(|table| census.is_complete(&table.map));
+    let watch = bulk.watch(tool, "rows counted", tables, goes_on).await?;
+    let file = match file {
+        Some(Keep::Pages(file)) => Some(file),
+        _ => None,
+    };
+    let mut keeping = Keeping { watch, file, clock: SystemClock::new(), kept: None };
     for table in tables {
-        keeping.watch.begin(table.map.name())?;
+        keeping.watch.begin(table.map.name());
         let options = bulk.options(None);
         let tally = jobs::census(vault, &table.map, &*table.rows, &mut census, &options, &mut keeping).await;
-        done.push((table.map.name().to_owned(), keeping.watch.answer(tally)?));
+        keeping.watch.answer(tally)?;
         keep(&census, file)?;
     }
-    Ok((census, CountedTables { done, troubles: keeping.watch.finish()? }))
+    Ok(CountedTables { census, troubles: keeping.watch.finish()?, was_complete })
 }
 
-/// Keeps the census every few seconds: it may be large.
+/// Keeps the census after its first page, and then every few seconds: it may be large.
 struct Keeping<'a> {
     watch: Watch,
     file: Option<&'a Path>,
     clock: SystemClock,
-    kept: Duration,
+    kept: Option<Duration>,
 }
 
 #[async_trait]
 impl Observer<Counted> for Keeping<'_> {
     async fn page(&mut self, done: &PageDone, census: &Counted) -> Result<(), Error> {
+        self.watch.note(done)?;
         let now = self.clock.monotonic();
-        if now.saturating_sub(self.kept) >= EACH {
-            self.kept = now;
+        if self.kept.is_none_or(|kept| now.saturating_sub(kept) >= EACH) {
+            self.kept = Some(now);
             let kept = keep(census, self.file);
             self.watch.stop_at(kept)?;
         }
-        self.watch.see(done).await
+        self.watch.rest().await;
+        Ok(())
     }
 }
 
@@ -214,16 +240,19 @@ async fn retire_all(tool: &Tool, vault: &Vault, unnamed: &Unnamed) -> Result<Ret
 /// Slots a page.
 const SLOTS: usize = 500;
 
-fn described(census: &Counted, counted: &CountedTables, troubles: Option<&Path>) -> (String, serde_json::Value) {
+fn described(counted: &CountedTables, file: Option<&Path>) -> (String, serde_json::Value) {
+    let census = &counted.census;
     let head = ["table", "purpose", "key", "line", "version", "values", "rows"];
     let rows = census.versions().map(|v| {
         let (line, version) = v.version.map_or((String::new(), String::new()), |(l, n)| (l.to_string(), n.to_string()));
         vec![v.table, v.purpose, v.usage.to_string(), line, version, v.cells.to_string(), v.rows.to_string()]
     });
     let mut text = format!("Census of {}\n{}", moment(census.started_at()), table(&head, &rows.collect::<Vec<_>>()));
-    let rows: u64 = counted.done.iter().map(|(_, tally)| tally.rows).sum();
-    let empty: u64 = counted.done.iter().map(|(_, tally)| tally.empty).sum();
-    text.push_str(&format!("{} counted, {} empty.\n", count(rows, "row"), count(empty, "cell")));
+    let tally = census.tally();
+    text.push_str(&format!("{} counted, {} empty.\n", count(tally.rows, "row"), count(tally.empty, "cell")));
+    if let (true, Some(file)) = (counted.was_complete, file) {
+        text.push_str(&format!("It was complete before: to count anew, remove {}.\n", file.display()));
+    }
     let (lost, older) = (census.lost().count() as u64, values(census, KeyUse::Older));
     if lost > 0 {
         text.push_str(&format!(
@@ -235,7 +264,7 @@ fn described(census: &Counted, counted: &CountedTables, troubles: Option<&Path>)
     if older > 0 {
         text.push_str(&format!("{} under an older key: `keytool reseal`.\n", count(older, "value")));
     }
-    text.push_str(&counted.troubles.text(troubles));
+    text.push_str(&counted.troubles.text());
     let versions = census.versions().map(|v| {
         json!({
             "table": v.table, "purpose": v.purpose, "key": v.usage.to_string(),
@@ -245,8 +274,9 @@ fn described(census: &Counted, counted: &CountedTables, troubles: Option<&Path>)
     });
     let json = json!({
         "started_at": census.started_at().to_string(),
-        "rows": rows,
-        "empty": empty,
+        "rows": tally.rows,
+        "empty": tally.empty,
+        "failed": tally.failed,
         "versions": versions.collect::<Vec<_>>(),
         "lost_keys": lost,
         "troubles": counted.troubles.json(),

@@ -1,7 +1,7 @@
 //! `keytool report`: one HTML page of what is so, for whoever answers for the keys.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use fieldseal::jobs::{Census, KeyUse};
 use fieldseal::journal::{ErasureJournal, JournalEvent};
@@ -9,7 +9,7 @@ use fieldseal::lifecycle::{EpochStatus, ErasureRecord, ErasureStatus, KeyEnd, Ma
 use serde_json::json;
 
 use super::census;
-use crate::exit::Failure;
+use crate::exit::{Exit, Failure};
 use crate::files;
 use crate::open::Tool;
 use crate::output::Report as Told;
@@ -18,6 +18,7 @@ use crate::report::{
     Scheme, TableRow, Waiting,
 };
 use crate::survey::{EpochCounts, Survey};
+use crate::tables::map_of;
 
 /// Write one HTML page: keys by epoch and age, rotation coverage, erasures over time, what is not final yet.
 ///
@@ -27,7 +28,7 @@ pub(crate) struct Report {
     /// The file; one that is there is replaced.
     #[arg(long, value_name = "FILE", default_value = "report.html")]
     output: PathBuf,
-    /// A census that was kept, to show how far rotation is.
+    /// A census that was kept, and is complete, to show how far rotation is.
     #[arg(long, value_name = "FILE")]
     census: Option<PathBuf>,
 }
@@ -36,7 +37,7 @@ impl Report {
     pub(crate) async fn run(self, tool: &Tool) -> Result<Told, Failure> {
         let ports = tool.ports().await?;
         let vault = ports.vault(tool).await?;
-        let census = self.census.as_deref().map(census::read).transpose()?;
+        let census = self.census.as_deref().map(|file| whole(tool, file)).transpose()?;
         let survey = Survey::take(&vault, tool.output).await?;
         let records = vault.erasures().await?;
         let mut erasures = by_month(&records);
@@ -44,9 +45,9 @@ impl Report {
         let data = ReportData {
             generated_at: survey.at,
             tool: format!("keytool {}", env!("CARGO_PKG_VERSION")),
-            provider: Scheme::of("keyring:"),
-            store: Scheme::of("sqlite:"),
-            journal: Scheme::of("file:"),
+            provider: Scheme::of(&tool.config.provider.to_string()),
+            store: Scheme::of(&tool.config.store.to_string()),
+            journal: Scheme::of(&tool.config.journal.to_string()),
             epochs: survey.epochs.iter().map(epoch_row).collect(),
             oldest_key: survey.oldest_key,
             purposes: survey
@@ -71,6 +72,23 @@ impl Report {
         let file = self.output.display().to_string();
         Ok(Told::new(format!("Written: {file}"), json!({ "file": file })))
     }
+}
+
+/// A census of which every table that it has counted is counted to its end: what half of one tells of rotation is not so.
+fn whole(tool: &Tool, file: &Path) -> Result<Census, Failure> {
+    let census = census::read(file)?;
+    for config in tool.config.tables() {
+        let is_counted = census.versions().any(|version| version.table == config.name());
+        if is_counted && !census.is_complete(&map_of(config)?) {
+            let what = format!(
+                "{}: the table {:?} was not counted to its end, or is mapped otherwise since: `keytool census --file`",
+                file.display(),
+                config.name()
+            );
+            return Err(Failure::new(Exit::Usage, "census_incomplete", what));
+        }
+    }
+    Ok(census)
 }
 
 fn epoch_row(epoch: &EpochCounts) -> EpochRow {

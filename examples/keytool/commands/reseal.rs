@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use fieldseal::jobs::{self, KeyUse};
 use serde_json::json;
 
-use super::census::count_all;
-use crate::bulk::{Bulk, Checkpoints, exit_of, tallies};
+use super::census::{count_all, values};
+use crate::bulk::{Bulk, exit_of, tallies};
+use crate::checkpoints::Checkpoints;
 use crate::exit::Failure;
 use crate::open::Tool;
 use crate::output::Report;
@@ -31,24 +32,26 @@ pub(crate) struct Reseal {
 impl Reseal {
     pub(crate) async fn run(self, tool: &Tool) -> Result<Report, Failure> {
         let vault = tool.vault().await?;
-        let tables = tool.tables(&self.bulk.tables).await?;
+        let tables = tool.tables(&self.bulk).await?;
         if self.dry_run {
-            let (census, _) = count_all(tool, &vault, &tables, &self.bulk, None).await?;
-            let older = census.versions().filter(|v| v.usage == KeyUse::Older).map(|v| v.cells).sum();
-            let text = format!("Would reseal {} that stand under an older key.", count(older, "value"));
+            let census = count_all(tool, &vault, &tables, &self.bulk.without_troubles(), None).await?.census;
+            let older = values(&census, KeyUse::Older);
+            let text = format!("Would reseal {} under an older key.", count(older, "value"));
             return Ok(Report::dry_run(&text, json!({ "values": older })));
         }
-        let mut watch = self.bulk.watch(tool, "rows gone through", &tables).await?;
-        watch.keep(Checkpoints::open(self.checkpoint.as_deref(), "reseal")?);
+        let checkpoints = Checkpoints::open(self.checkpoint.as_deref(), "reseal")?;
+        let mut watch = self.bulk.watch_from(tool, "rows gone through", &tables, checkpoints).await?;
         let mut done = Vec::new();
         for table in &tables {
-            let options = self.bulk.options(watch.begin(table.map.name())?);
+            watch.begin(table.map.name());
+            let options = self.bulk.options(watch.from()?);
             let tally = jobs::reseal(&vault, &table.map, &*table.rows, &options, &mut watch).await;
             done.push((table.map.name().to_owned(), watch.answer(tally)?));
         }
         let troubles = watch.finish()?;
-        let (mut text, tables) = tallies(&done, "resealed");
-        text.push_str(&troubles.text(self.bulk.troubles_file()));
-        Ok(Report::new(text, json!({ "tables": tables, "troubles": troubles.json() })).exit(exit_of(&done)))
+        let (mut text, tables) = tallies(&done, Some("resealed"), "current before");
+        text.push_str(&troubles.text());
+        let json = json!({ "tables": tables, "troubles": troubles.json() });
+        Ok(Report::new(text, json).exit(exit_of(done.iter().map(|(_, tally)| tally))))
     }
 }

@@ -5,12 +5,12 @@ use std::io::{Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
-use fieldseal::Error;
 use fieldseal::jobs::{self, Checkpoint, Line, Observer, PageDone};
+use fieldseal::{Error, TenantId};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::subject::{OfTenant, ids};
+use super::subject::ids;
 use crate::bulk::{Bulk, Watch, exit_of, tallies};
 use crate::exit::{Exit, Failure};
 use crate::files::{self, Reserved};
@@ -20,8 +20,9 @@ use crate::text::count;
 
 /// Show in the clear what the tables hold of a person (for an access request), or with --all every row.
 ///
-/// Of a person, as one JSON document: on standard output, or in a new file. With --all a line of JSON a row, in a new file of
-/// mode 0600; it can be stopped and begun again. What comes out is plaintext: it is yours to protect.
+/// Of a person, as one JSON document: on standard output, or in a new file. With --all a line of JSON a row, in a new file; it
+/// can be stopped and begun again, and the options for going through the tables are for it. What comes out is plaintext: it is
+/// yours to protect, on a terminal too.
 #[derive(Debug, clap::Args)]
 #[command(group = clap::ArgGroup::new("whom").required(true))]
 pub(crate) struct Reveal {
@@ -31,11 +32,12 @@ pub(crate) struct Reveal {
     /// Every row of the tables.
     #[arg(long, group = "whom", requires = "output")]
     all: bool,
-    /// Write to this file, which must not be there yet.
+    /// Write to this file, which must not be there yet, with mode 0600.
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
-    #[command(flatten)]
-    of: OfTenant,
+    /// The subject's tenant; `default` where nothing is said.
+    #[arg(long, conflicts_with = "all")]
+    tenant: Option<String>,
     #[command(flatten)]
     bulk: Bulk,
 }
@@ -50,52 +52,60 @@ impl Reveal {
     }
 
     async fn person(&self, tool: &Tool, subject: &str, output: Option<&Path>) -> Result<Report, Failure> {
+        if !self.bulk.is_only_tables() {
+            return Err(Failure::usage("--batch, --pause, --workers, --part and --troubles are for --all"));
+        }
         let vault = tool.vault().await?;
+        let tenant = self.tenant.as_deref().map_or(Ok(TenantId::default_tenant()), TenantId::new)?;
         let subject = match ids(&[subject.to_owned()])?.as_slice() {
             [subject] => subject.clone(),
             _ => return Err(Failure::usage("standard input is to name one subject, in one line")),
         };
-        let tables = tool.tables(&self.bulk.tables).await?;
+        let tables = tool.tables(&self.bulk).await?;
         let pairs: Vec<_> = tables.iter().map(|table| (&table.map, &*table.rows)).collect();
-        let tenant = self.of.tenant(&vault)?;
-        let text = jobs::reveal_subject(&vault, tenant.id(), &subject, &pairs).await?;
+        let text = jobs::reveal_subject(&vault, &tenant, &subject, &pairs).await?;
         let document: Value = serde_json::from_str(&text)
             .map_err(|e| Failure::new(Exit::Unforeseen, "bug", "what was revealed is no JSON").because(&e))?;
-        let rows = document.get("rows").and_then(Value::as_array).map_or(0, Vec::len) as u64;
+        let rows = document.get("rows").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+        let unreadable = rows.iter().filter_map(|row| row.get("unreadable")?.as_object()).map(serde_json::Map::len);
+        let (unreadable, rows) = (unreadable.sum::<usize>() as u64, rows.len() as u64);
         match output {
             None => Ok(Report::new(format!("{document:#}"), document)),
             Some(file) => {
                 let pretty = format!("{document:#}\n");
                 Reserved::new(file, pretty.len())?.write(&pretty)?;
-                let text = format!("{} in {}.", count(rows, "row"), file.display());
-                Ok(Report::new(text, json!({ "rows": rows, "file": file.display().to_string() })))
+                let mut text = format!("{} in {}.", count(rows, "row"), file.display());
+                if unreadable > 0 {
+                    text.push_str(&format!(
+                        " {} can't be read: each is named with the reason.",
+                        count(unreadable, "field")
+                    ));
+                }
+                let file = file.display().to_string();
+                Ok(Report::new(text, json!({ "rows": rows, "unreadable": unreadable, "file": file })))
             }
         }
     }
 
     async fn everything(&self, tool: &Tool, output: &Path) -> Result<Report, Failure> {
         let vault = tool.vault().await?;
-        let tables = tool.tables(&self.bulk.tables).await?;
+        let tables = tool.tables(&self.bulk).await?;
         let (file, kept) = Kept::open(output)?;
-        let watch = self.bulk.watch(tool, "rows revealed", &tables).await?;
+        let watch = self.bulk.watch(tool, "rows revealed", &tables, !kept.tables.is_empty()).await?;
         let mut writer = Writer { watch, output: output.to_owned(), file, kept, table: String::new() };
         let mut done = Vec::new();
         for table in &tables {
-            table.map.name().clone_into(&mut writer.table);
-            writer.watch.begin(table.map.name())?;
-            let from = writer.kept.tables.iter().find(|(name, _)| name == table.map.name());
-            let from: Option<Checkpoint> = from.map(|(_, text)| text.parse()).transpose()?;
-            let options = self.bulk.options(from);
+            let options = self.bulk.options(writer.begin(table.map.name())?);
             let tally = jobs::reveal_table(&vault, &table.map, &*table.rows, &options, &mut writer).await;
             done.push((table.map.name().to_owned(), writer.watch.answer(tally)?));
         }
         let troubles = writer.watch.finish()?;
         let checkpoint = checkpoint_of(output);
         fs::remove_file(&checkpoint).map_err(|e| Failure::of_file("remove the checkpoint", &checkpoint, &e))?;
-        let (mut text, tables) = tallies(&done, "changed");
-        text.push_str(&troubles.text(self.bulk.troubles_file()));
+        let (mut text, tables) = tallies(&done, None, "revealed");
+        text.push_str(&troubles.text());
         let json = json!({ "file": output.display().to_string(), "tables": tables, "troubles": troubles.json() });
-        Ok(Report::new(text, json).exit(exit_of(&done)))
+        Ok(Report::new(text, json).exit(exit_of(done.iter().map(|(_, tally)| tally))))
     }
 }
 
@@ -109,6 +119,14 @@ struct Writer {
 }
 
 impl Writer {
+    /// Goes on with this table; gives where from, if it was there before.
+    fn begin(&mut self, table: &str) -> Result<Option<Checkpoint>, Failure> {
+        self.watch.begin(table);
+        table.clone_into(&mut self.table);
+        let kept = self.kept.tables.iter().find(|(name, _)| name == table);
+        kept.map(|(_, text)| text.parse().map_err(|_| damaged(&self.output))).transpose()
+    }
+
     fn write(&mut self, done: &PageDone, lines: &[Line]) -> Result<(), Failure> {
         let failed = |e: std::io::Error| Failure::of_file("write", &self.output, &e);
         for line in lines {
@@ -128,9 +146,11 @@ impl Writer {
 #[async_trait]
 impl Observer<Vec<Line>> for Writer {
     async fn page(&mut self, done: &PageDone, lines: &Vec<Line>) -> Result<(), Error> {
+        self.watch.note(done)?;
         let written = self.write(done, lines);
         self.watch.stop_at(written)?;
-        self.watch.see(done).await
+        self.watch.rest().await;
+        Ok(())
     }
 }
 
@@ -160,11 +180,8 @@ impl Kept {
             }
             text => text.map_err(|e| Failure::of_file("read the checkpoint", &checkpoint, &e))?,
         };
-        let kept: Self =
-            serde_json::from_str(&text).ok().filter(|kept: &Self| kept.format == FORMAT).ok_or_else(|| {
-                let what = format!("{} is no checkpoint: remove it and {}", checkpoint.display(), output.display());
-                Failure::new(Exit::Usage, "checkpoint_damaged", what)
-            })?;
+        let kept: Option<Self> = serde_json::from_str(&text).ok();
+        let kept = kept.filter(|kept| kept.format == FORMAT).ok_or_else(|| damaged(output))?;
         if kept.length == 0 && !output.exists() {
             return Ok((files::begin(output)?, kept));
         }
@@ -183,6 +200,12 @@ impl Kept {
         let text = text.map_err(|e| Failure::new(Exit::Unforeseen, "bug", "can't write a checkpoint").because(&e))?;
         files::replace(&checkpoint_of(output), &(text + "\n"))
     }
+}
+
+fn damaged(output: &Path) -> Failure {
+    let checkpoint = checkpoint_of(output);
+    let what = format!("{} is no checkpoint: remove it and {}", checkpoint.display(), output.display());
+    Failure::new(Exit::Usage, "checkpoint_damaged", what)
 }
 
 /// Beside the file.

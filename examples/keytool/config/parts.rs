@@ -15,6 +15,14 @@ pub(crate) enum ProviderSpec {
     Keyring(PathBuf),
 }
 
+/// As it stands in the file.
+impl fmt::Display for ProviderSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self::Keyring(path) = self;
+        write!(f, "keyring:{}", path.display())
+    }
+}
+
 impl TryFrom<String> for ProviderSpec {
     type Error = String;
 
@@ -40,6 +48,14 @@ pub(crate) enum StoreSpec {
     Sqlite(PathBuf),
 }
 
+/// As it stands in the file.
+impl fmt::Display for StoreSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self::Sqlite(path) = self;
+        write!(f, "sqlite:{}", path.display())
+    }
+}
+
 impl TryFrom<String> for StoreSpec {
     type Error = String;
 
@@ -54,6 +70,14 @@ impl TryFrom<String> for StoreSpec {
 pub(crate) enum JournalSpec {
     /// A journal file.
     File(PathBuf),
+}
+
+/// As it stands in the file.
+impl fmt::Display for JournalSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self::File(path) = self;
+        write!(f, "file:{}", path.display())
+    }
 }
 
 impl TryFrom<String> for JournalSpec {
