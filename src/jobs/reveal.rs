@@ -26,10 +26,11 @@ pub type Line = Zeroizing<String>;
 /// All that is held of a person in the mapped tables, as JSON: `tenant`, `subject`, `made_at`, and `rows`, each as a [`Line`]
 /// has it. Fields that can't be opened (a purpose that was erased) are named with the reason.
 ///
-/// An index on each table's subject column makes it quick.
+/// An index on each table's subject column makes it quick. A table whose ids are of another type has nothing of the subject.
 ///
 /// # Errors
-/// [`Error::InvalidInput`] if a map contradicts itself or its source; those of the ports. A subject that was erased or never
+/// [`Error::InvalidInput`] if a map contradicts itself or its source, or if the ids of all tables are of another type than the
+/// subject's; those of the ports. A subject that was erased or never
 /// seen is no error: its rows stand there without what can't be opened.
 ///
 /// # Cancel safety
@@ -45,6 +46,9 @@ pub async fn reveal_subject(
 ) -> Result<Zeroizing<String>> {
     let subject = subject.subject()?;
     let mut lines = Vec::new();
+    // Whether the subject's id is one in any table; if not, why.
+    let mut is_id = Ok(());
+    let mut of_some = false;
     for (map, rows) in tables {
         if map.only_tenant().is_some_and(|only| only != tenant) {
             continue;
@@ -53,7 +57,15 @@ pub async fn reveal_subject(
         let job = Reveal { only: Some(tenant) };
         let desk = Desk { vault, bound: &bound, rows: *rows, job: &job };
         let column = map.subject_column();
-        for held in column.cells_of(&subject)? {
+        let cells = match column.cells_of(&subject) {
+            Ok(cells) => cells,
+            Err(e) => {
+                is_id = Err(e);
+                continue;
+            }
+        };
+        of_some = true;
+        for held in cells {
             let mut page = Page::of(PAGE).only(column.name(), held);
             loop {
                 let found = rows.page(&page).await?;
@@ -65,6 +77,9 @@ pub async fn reveal_subject(
                 }
             }
         }
+    }
+    if !of_some {
+        is_id?;
     }
     let head = json!({
         "tenant": tenant.as_str(),

@@ -128,3 +128,22 @@ async fn a_whole_table_comes_out_line_by_line_in_order() {
         assert_eq!(line["fields"]["email"], json!(format!("{row}@example.com")));
     }
 }
+
+#[tokio::test]
+async fn a_table_whose_ids_are_of_another_type_holds_nothing_of_the_person() {
+    let world = World::populated(3).await;
+    let other = TableMap::new("guest", ["id"], "guest", IdColumn::uuid("subject"));
+    let other = other.ids([IdColumn::integer("id")]).field(FieldMap::new("email"));
+    let tenant = TenantId::default_tenant();
+    let reveal = async |subject: &str, maps: &[&TableMap]| {
+        let tables: Vec<_> = maps.iter().map(|map| (*map, &world.rows as &dyn fieldseal::rows::RowSource)).collect();
+        reveal_subject(&world.vault, &tenant, subject, &tables).await.map(|text| text.matches("@example.com").count())
+    };
+    assert_eq!(reveal("1", &[&other, &map()]).await.unwrap(), 3);
+    assert_eq!(reveal("1", &[&map(), &other]).await.unwrap(), 3);
+    assert_eq!(reveal("67e55044-10b1-426f-9247-bb680e5fe0c8", &[&map(), &other]).await.unwrap(), 0);
+    // Of no table's type it is mistyped.
+    for maps in [&[&map()][..], &[&map(), &other]] {
+        assert!(matches!(reveal("ada", maps).await, Err(fieldseal::Error::InvalidInput(_))));
+    }
+}
