@@ -19,25 +19,24 @@ use crate::troubles::Troubles;
 
 /// Options of jobs that go through tables.
 #[derive(Clone, Debug, clap::Args)]
-#[command(next_help_heading = "Going through the tables")]
 pub(crate) struct Bulk {
     /// This table alone; may be given several times. Without it, every table of the configuration.
-    #[arg(long = "table", value_name = "NAME")]
+    #[arg(help_heading = HEADING, long = "table", value_name = "NAME")]
     pub(crate) tables: Vec<String>,
     /// Rows a page: what a page changes is written in one transaction.
-    #[arg(long, value_name = "N", default_value_t = BATCH, value_parser = clap::value_parser!(u16).range(1..=10_000))]
+    #[arg(help_heading = HEADING, long, value_name = "N", default_value_t = BATCH, value_parser = clap::value_parser!(u16).range(1..=10_000))]
     batch: u16,
     /// Wait so long after each page, to leave the database to others.
-    #[arg(long, value_name = "MS", default_value_t = 0)]
+    #[arg(help_heading = HEADING, long, value_name = "MS", default_value_t = 0)]
     pause: u64,
     /// Pages that are worked on at once; each takes a connection.
-    #[arg(long, value_name = "N", default_value_t = WORKERS, value_parser = clap::value_parser!(u8).range(1..=64))]
+    #[arg(help_heading = HEADING, long, value_name = "N", default_value_t = WORKERS, value_parser = clap::value_parser!(u8).range(1..=64))]
     workers: u8,
     /// This process's share of the rows: 1/4, 2/4, .. in four processes side by side.
-    #[arg(long, value_name = "I/N", default_value = "1/1", value_parser = part)]
+    #[arg(help_heading = HEADING, long, value_name = "I/N", default_value = "1/1", value_parser = part)]
     part: Part,
     /// List what needs a look in this new file, a line of JSON each, with the keys of the rows.
-    #[arg(long, value_name = "FILE")]
+    #[arg(help_heading = HEADING, long, value_name = "FILE")]
     troubles: Option<PathBuf>,
 }
 
@@ -211,5 +210,6 @@ pub(crate) fn exit_of<'a>(tallies: impl IntoIterator<Item = &'a Tally>) -> Exit 
     if is_left { Exit::Partly } else { Exit::Done }
 }
 
+const HEADING: &str = "Going through the tables";
 const BATCH: u16 = 500;
 const WORKERS: u8 = 2;
