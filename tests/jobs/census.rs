@@ -175,41 +175,6 @@ async fn what_one_row_names_stays_and_so_does_what_is_current_or_to_come() {
 }
 
 #[tokio::test]
-async fn a_purpose_that_is_full_has_room_again_and_the_receipt_knows_every_key() {
-    let world = World::populated(3).await;
-    let mut rotated = 1;
-    while world.customers.rotate_now(&1).await.is_ok() {
-        rotated += 1;
-        world.clock.advance(Duration::from_secs(1));
-    }
-    assert_eq!(rotated, 64);
-    reseal(&world.vault, &map(), &world.rows, &small(), &mut Silent).await.unwrap();
-    world.clock.advance(HOUR);
-    assert_eq!(retire(&world, &counted(&world).await, Duration::ZERO).await, (126, 1));
-    world.customers.rotate_now(&1).await.unwrap();
-    let receipt = world.customers.erase(&1, &ErasureRequest::new()).await.unwrap();
-    assert!(receipt.purposes().iter().all(|purpose| purpose.key_ids.len() == 65));
-}
-
-#[tokio::test]
-async fn what_names_a_retired_key_does_not_open_and_says_so() {
-    let world = World::populated(3).await;
-    let old = world.row(3).await;
-    world.customers.rotate_now(&1).await.unwrap();
-    reseal(&world.vault, &map(), &world.rows, &small(), &mut Silent).await.unwrap();
-    world.clock.advance(HOUR);
-    assert_eq!(retire(&world, &counted(&world).await, Duration::ZERO).await, (2, 1));
-    world.rows.put(key(3), old.cells).unwrap(); // out of a backup of the application's table
-    assert!(matches!(world.email(3).await, Err(Error::Authentication)));
-    let lost = counted(&world).await;
-    let not_held = lost.versions().filter(|v| v.usage == KeyUse::NotHeld).map(|v| v.cells).sum::<u64>();
-    assert_eq!((not_held, lost.tally().not_held, lost.tally().failed, lost.lost().count()), (2, 2, 0, 2));
-    let tally = reseal(&world.vault, &map(), &world.rows, &small(), &mut Silent).await.unwrap();
-    assert_eq!((tally.not_held, tally.failed), (2, 0));
-    assert_eq!(world.email(1).await.unwrap(), "1@example.com");
-}
-
-#[tokio::test]
 async fn nothing_is_retired_while_a_cell_could_not_be_read() {
     let world = World::populated(9).await;
     world.customers.rotate_now(&1).await.unwrap();
@@ -253,6 +218,41 @@ async fn no_cell_is_counted_twice_by_another_map_or_another_division() {
     census(&world.vault, &map(), &world.rows, &mut first, &half, &mut Silent).await.unwrap();
     assert_eq!(figures(&first), figures(&again));
     assert_eq!(first.tally(), again.tally());
+}
+
+#[tokio::test]
+async fn a_purpose_that_is_full_has_room_again_and_the_receipt_knows_every_key() {
+    let world = World::populated(3).await;
+    let mut rotated = 1;
+    while world.customers.rotate_now(&1).await.is_ok() {
+        rotated += 1;
+        world.clock.advance(Duration::from_secs(1));
+    }
+    assert_eq!(rotated, 64);
+    reseal(&world.vault, &map(), &world.rows, &small(), &mut Silent).await.unwrap();
+    world.clock.advance(HOUR);
+    assert_eq!(retire(&world, &counted(&world).await, Duration::ZERO).await, (126, 1));
+    world.customers.rotate_now(&1).await.unwrap();
+    let receipt = world.customers.erase(&1, &ErasureRequest::new()).await.unwrap();
+    assert!(receipt.purposes().iter().all(|purpose| purpose.key_ids.len() == 65));
+}
+
+#[tokio::test]
+async fn what_names_a_retired_key_does_not_open_and_says_so() {
+    let world = World::populated(3).await;
+    let old = world.row(3).await;
+    world.customers.rotate_now(&1).await.unwrap();
+    reseal(&world.vault, &map(), &world.rows, &small(), &mut Silent).await.unwrap();
+    world.clock.advance(HOUR);
+    assert_eq!(retire(&world, &counted(&world).await, Duration::ZERO).await, (2, 1));
+    world.rows.put(key(3), old.cells).unwrap(); // out of a backup of the application's table
+    assert!(matches!(world.email(3).await, Err(Error::Authentication)));
+    let lost = counted(&world).await;
+    let not_held = lost.versions().filter(|v| v.usage == KeyUse::NotHeld).map(|v| v.cells).sum::<u64>();
+    assert_eq!((not_held, lost.tally().not_held, lost.tally().failed, lost.lost().count()), (2, 2, 0, 2));
+    let tally = reseal(&world.vault, &map(), &world.rows, &small(), &mut Silent).await.unwrap();
+    assert_eq!((tally.not_held, tally.failed), (2, 0));
+    assert_eq!(world.email(1).await.unwrap(), "1@example.com");
 }
 
 #[tokio::test]
