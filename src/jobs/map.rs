@@ -150,7 +150,7 @@ impl TableMap {
 
     /// The columns into which plaintext is to be sealed, and whether each is to hold text: what a table needs before it is
     /// adopted.
-    pub fn adopting_columns(&self) -> Vec<(String, bool)> {
+    pub fn sealed_columns(&self) -> Vec<(String, bool)> {
         let adopting = self.fields.iter().filter(|field| field.from.is_some());
         adopting.map(|field| (field.column.clone(), field.form == Form::Text)).collect()
     }

@@ -90,7 +90,7 @@ impl Expand {
         let mut to_add = Vec::new();
         for map in &maps {
             let missing = database.missing_columns(map).await?;
-            let wanted = map.adopting_columns();
+            let wanted = map.sealed_columns();
             if let Some(other) = missing.iter().find(|name| !wanted.iter().any(|(column, _)| column == *name)) {
                 let what = format!("the table {:?} has no column {other:?}, and it is none to be added", map.name());
                 return Err(Failure::new(Exit::Usage, "table_misconfigured", what));
