@@ -165,11 +165,13 @@ impl TableMap {
     }
 
     /// The column that names the subject.
+    #[cfg(feature = "serde")]
     pub(super) fn subject_column(&self) -> &IdColumn {
         &self.subject
     }
 
     /// The tenant of all rows; none where a column says it.
+    #[cfg(feature = "serde")]
     pub(super) fn only_tenant(&self) -> Option<&TenantId> {
         match &self.tenant {
             TenantOf::One(tenant) => Some(tenant),
@@ -205,11 +207,13 @@ impl IdColumn {
         Self { name: column.into(), ty: IdType::Uuid }
     }
 
+    #[cfg(feature = "serde")]
     pub(super) fn name(&self) -> &str {
         &self.name
     }
 
     /// The cells that an id may stand as in this column.
+    #[cfg(feature = "serde")]
     pub(super) fn cells_of(&self, id: &SubjectId) -> Result<Vec<Cell>> {
         let text = || Cell::text(id.as_str());
         Ok(match self.ty {
@@ -310,6 +314,7 @@ pub(super) struct Bound<'m> {
     subject: usize,
     ids: Vec<(&'m IdColumn, usize)>,
     pub(super) fields: Vec<BoundField<'m>>,
+    #[cfg_attr(not(feature = "serde"), expect(dead_code, reason = "it is revealed, and nothing else"))]
     pub(super) clear: Vec<(&'m str, usize)>,
 }
 
