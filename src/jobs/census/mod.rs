@@ -1,12 +1,14 @@
 //! The census: which keys the sealed values of the application's tables still name, and which of those nobody has any more.
 
+mod text;
+
 use std::collections::BTreeMap;
-use std::fmt::{self, Write as _};
-use std::str::FromStr;
+use std::fmt;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use base64ct::{Base64UrlUnpadded, Encoding as _};
+#[cfg(fuzzing)]
+pub(crate) use text::read_body;
 
 use super::checkpoint::Checkpoint;
 use super::map::{Bound, TableMap, cell};
@@ -15,7 +17,6 @@ use super::page::{Holder, RowJob, Verdict};
 use super::run::{Observer, PageDone, run};
 use super::tally::{Tally, TroubleKind};
 use crate::clock::Timestamp;
-use crate::crypto::mac;
 use crate::envelope::KeyId;
 use crate::envelope::header::Envelope;
 use crate::error::{Error, Result};
@@ -26,7 +27,7 @@ use crate::vault::Vault;
 
 /// Which keys the sealed values of the application's tables name.
 ///
-/// Displays as text, which [`FromStr`] reads: keep it from time to time, replaced as a whole, and [`census`] goes on from
+/// Displays as text, which [`FromStr`](std::str::FromStr) reads: keep it from time to time, replaced as a whole, and [`census`] goes on from
 /// there. It holds key ids and the cursor, so keep it as you keep ids of persons.
 ///
 /// It takes about 60 bytes in memory for each key that is not the only one of its subject and purpose, and for each that
@@ -386,84 +387,6 @@ impl fmt::Display for KeyUse {
     }
 }
 
-impl fmt::Display for Census {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut text = format!("{HEADER}\nstarted {}\n", self.started_at);
-        for table in &self.tables {
-            table.to_string().lines().try_for_each(|line| writeln!(text, "table {line}"))?;
-        }
-        for (Version { table, purpose, usage, version }, Count { cells, rows }) in &self.versions {
-            let (line, version) = version.unwrap_or_default();
-            let [table, purpose] = [table, purpose].map(|name| Base64UrlUnpadded::encode_string(name.as_bytes()));
-            writeln!(text, "version {table} {purpose} {usage} {line} {version} {cells} {rows}")?;
-        }
-        for (id, (rows, held)) in &self.keys {
-            let held = if *held { "held" } else { "lost" };
-            writeln!(text, "key {} {held} {rows}", Base64UrlUnpadded::encode_string(id.as_bytes()))?;
-        }
-        f.write_str(&text)?;
-        writeln!(f, "end {}", digest(&text))
-    }
-}
-
-/// Reads what a [`Census`] displays as, and nothing else.
-impl FromStr for Census {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self> {
-        read(text).ok_or_else(|| Error::invalid("this is no census, or not a whole one: take it anew"))
-    }
-}
-
-fn read(text: &str) -> Option<Census> {
-    let (body, end) = text.strip_suffix('\n')?.rsplit_once('\n').map(|(body, end)| (&text[..=body.len()], end))?;
-    if end.strip_prefix("end ")? != digest(body) {
-        return None;
-    }
-    read_body(body)
-}
-
-/// What stands before the digest.
-pub(crate) fn read_body(body: &str) -> Option<Census> {
-    let mut lines = body.strip_prefix(HEADER)?.strip_prefix('\n')?.lines().peekable();
-    let started_at = lines.next()?.strip_prefix("started ")?.parse().ok()?;
-    let mut census = Census { started_at, tables: Vec::new(), versions: BTreeMap::new(), keys: BTreeMap::new() };
-    while lines.peek().is_some_and(|line| line.starts_with("table ")) {
-        let mut table = String::new();
-        loop {
-            let line = lines.next()?.strip_prefix("table ")?;
-            writeln!(table, "{line}").ok()?;
-            if line == "start" || line == "end" || line.starts_with("after ") {
-                break;
-            }
-        }
-        census.tables.push(table.parse().ok()?);
-    }
-    for line in lines {
-        let words: Vec<&str> = line.split(' ').collect();
-        match *words.as_slice() {
-            ["version", table, purpose, usage, line, version, cells, rows] => {
-                let name = |text: &str| String::from_utf8(Base64UrlUnpadded::decode_vec(text).ok()?).ok();
-                let (table, purpose) = (name(table)?, name(purpose)?);
-                let version = Some((line.parse().ok()?, version.parse().ok()?)).filter(|version| *version != (0, 0));
-                let count = Count { cells: cells.parse().ok()?, rows: rows.parse().ok()? };
-                census.versions.insert(Version { table, purpose, usage: KeyUse::named(usage)?, version }, count);
-            }
-            ["key", id, held @ ("held" | "lost"), rows] => {
-                let id = Base64UrlUnpadded::decode_vec(id).ok()?.try_into().ok()?;
-                census.keys.insert(KeyId::from_bytes(id), (rows.parse().ok()?, held == "held"));
-            }
-            _ => return None,
-        }
-    }
-    Some(census)
-}
-
-/// So that half a file is none.
-fn digest(text: &str) -> String {
-    Base64UrlUnpadded::encode_string(&mac::sha256(&[text.as_bytes()]))
-}
-
 /// Without key ids.
 impl fmt::Debug for Census {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -473,5 +396,3 @@ impl fmt::Debug for Census {
             .finish_non_exhaustive()
     }
 }
-
-const HEADER: &str = "fieldseal census 1";
