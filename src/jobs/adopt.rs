@@ -1,7 +1,8 @@
 //! Adopting a table whose columns are in the clear, while the application works on it: its plaintext is sealed into columns
 //! of their own (or in place, as text), compared, and then removed.
 
-use super::map::{Bound, BoundField, TableMap, cell};
+use super::bound::{Bound, BoundField, cell};
+use super::map::TableMap;
 use super::options::JobOptions;
 use super::page::{Holder, RowJob, Verdict, is_nobodys, must_be_held};
 use super::run::{Observer, run};

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use zeroize::Zeroizing;
 
-use super::map::uuid_bytes;
+use super::uuid::uuid_bytes;
 use crate::envelope::frame::Frame;
 use crate::envelope::text;
 use crate::error::{Error, Result};

@@ -34,6 +34,7 @@
 //! ```
 
 mod adopt;
+mod bound;
 mod census;
 mod checkpoint;
 mod form;
@@ -45,6 +46,7 @@ mod reseal;
 mod reveal;
 mod run;
 mod tally;
+mod uuid;
 
 pub use adopt::{Adoption, adopt};
 #[cfg(fuzzing)]

@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 
-use super::map::{Bound, BoundField, RowPlace, cell};
+use super::bound::{Bound, BoundField, RowPlace, cell};
 use super::tally::{Tally, Trouble, TroubleKind};
 use crate::error::{Error, Result, RowsError};
 use crate::id::{SubjectId, TenantId};

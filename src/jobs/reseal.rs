@@ -1,6 +1,7 @@
 //! Resealing a table: every value that is under an older key, or of another suite, moves to its subject's current key.
 
-use super::map::{Bound, TableMap, cell};
+use super::bound::{Bound, cell};
+use super::map::TableMap;
 use super::options::JobOptions;
 use super::page::{Holder, RowJob, Verdict, must_be_held};
 use super::run::{Observer, run};

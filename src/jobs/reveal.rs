@@ -5,12 +5,14 @@ use base64ct::{Base64, Encoding as _};
 use serde_json::{Map, Value, json};
 use zeroize::Zeroizing;
 
+use super::bound::{Bound, BoundField, cell};
 use super::form::ValueType;
-use super::map::{Bound, BoundField, TableMap, cell, uuid_text};
+use super::map::TableMap;
 use super::options::JobOptions;
 use super::page::{Desk, Holder, RowJob, Verdict, is_nobodys, must_be_held};
 use super::run::{Observer, run};
 use super::tally::{Tally, TroubleKind};
+use super::uuid::uuid_text;
 use crate::envelope::frame;
 use crate::envelope::header::Envelope;
 use crate::error::{Error, Result};

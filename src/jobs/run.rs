@@ -3,8 +3,9 @@
 use async_trait::async_trait;
 use futures_util::stream::{self, TryStreamExt as _};
 
+use super::bound::Bound;
 use super::checkpoint::{Checkpoint, Cursor};
-use super::map::{Bound, TableMap};
+use super::map::TableMap;
 use super::options::JobOptions;
 use super::page::{Desk, RowJob};
 use super::tally::{Tally, Trouble};

@@ -10,8 +10,9 @@ use async_trait::async_trait;
 #[cfg(fuzzing)]
 pub(crate) use text::read_body;
 
+use super::bound::{Bound, cell};
 use super::checkpoint::Checkpoint;
-use super::map::{Bound, TableMap, cell};
+use super::map::TableMap;
 use super::options::{JobOptions, Part};
 use super::page::{Holder, RowJob, Verdict};
 use super::run::{Observer, PageDone, run};
