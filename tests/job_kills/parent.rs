@@ -49,7 +49,7 @@ fn killed_at_each_point(runtime: &Runtime, job: Job) -> Result {
         runtime.block_on(Undisturbed::look(before.clone(), &place))?
     };
     let mut kills = 0;
-    for point in (0..).step_by(job.stride()) {
+    for point in 0.. {
         let folder = new_folder()?;
         let place = template.copy_to(folder.path())?;
         let mut child = start_job(&place, job, point)?;
@@ -79,11 +79,6 @@ fn killed_at_each_point(runtime: &Runtime, job: Job) -> Result {
 }
 
 impl Job {
-    /// Adopting goes through the table three times: it is killed at every third point, before and after calls by turns.
-    fn stride(self) -> usize {
-        if self == Self::Adopt { 3 } else { 1 }
-    }
-
     fn leaves(self) -> Current {
         match self {
             Self::Reseal | Self::Adopt => Current::All,
