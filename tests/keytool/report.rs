@@ -9,11 +9,17 @@ async fn the_page_tells_what_is_so_and_names_nobody() -> Result {
     app.run(&["erase", &person(4).to_string(), "--yes"]).done();
     app.run(&["schedule", &person(2).to_string(), "--in", "14d", "--yes"]).done();
     app.run(&["cancel", &person(2).to_string()]).done();
+    app.run(&["schedule", &person(3).to_string(), "--in", "60d", "--yes"]).done();
     let ran = app.run(&["report"]).done();
     assert_eq!(ran.out, "Written: report.html\n");
     assert_eq!(app.place.mode("report.html"), 0o600);
     let page = fs::read_to_string(app.place.path("report.html"))?;
     assert!(page.starts_with("<!DOCTYPE html>") && page.contains("No census was made"), "{page}");
+    // In the month in which it was asked for, not in that in which it is due.
+    assert_eq!(page.matches("scope=\"row\" data-name=\"Month\"").count(), 1, "one month has erasures");
+    for (state, count) in [("Done", 1), ("Pending", 0), ("Scheduled", 1), ("Cancelled", 1)] {
+        assert!(page.contains(&format!("data-name=\"{state}\"><span>{count}</span>")), "{state}");
+    }
     for scheme in ["keyring", "sqlite", "file"] {
         assert!(page.contains(scheme), "{scheme}");
     }

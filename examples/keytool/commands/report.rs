@@ -1,6 +1,6 @@
 //! `keytool report`: one HTML page of what is so, for whoever answers for the keys.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
 use fieldseal::jobs::{Census, KeyUse};
@@ -40,8 +40,7 @@ impl Report {
         let census = self.census.as_deref().map(|file| whole(tool, file)).transpose()?;
         let survey = Survey::take(&vault, tool.output).await?;
         let records = vault.erasures().await?;
-        let mut erasures = by_month(&records);
-        count_cancelled(&*ports.journal, &mut erasures).await?;
+        let erasures = by_month(&*ports.journal, &records).await?;
         let data = ReportData {
             generated_at: survey.at,
             tool: format!("keytool {}", env!("CARGO_PKG_VERSION")),
@@ -129,11 +128,36 @@ fn census_data(census: &Census) -> CensusData {
 }
 
 /// Each erasure once, in the month in which it was asked for, as it stands now.
-fn by_month(records: &[ErasureRecord]) -> BTreeMap<Month, Erasures> {
+async fn by_month(
+    journal: &dyn ErasureJournal,
+    records: &[ErasureRecord],
+) -> Result<BTreeMap<Month, Erasures>, Failure> {
     let mut months: BTreeMap<Month, Erasures> = BTreeMap::new();
+    let mut scheduled = HashMap::new();
+    let mut from = 0;
+    loop {
+        let entries = journal.read(from, ENTRIES).await?;
+        for entry in &entries {
+            let whom = (entry.tenant().cloned(), entry.tag().copied());
+            match entry.event() {
+                JournalEvent::ErasureScheduled { .. } => drop(scheduled.insert(whom, entry.at())),
+                JournalEvent::ErasureCancelled => {
+                    let asked = scheduled.remove(&whom).unwrap_or(entry.at());
+                    months.entry(Month::of(asked)).or_default().cancelled += 1;
+                }
+                _ => {}
+            }
+        }
+        from += entries.len() as u64;
+        if entries.len() < ENTRIES {
+            break;
+        }
+    }
     for record in records {
         let is_done = matches!(record.status, Some(ErasureStatus::Final { .. } | ErasureStatus::Erased { .. }));
-        let Some(at) = record.intended_at.or(record.done_at).or(record.scheduled_at) else { continue };
+        // When a schedule is due says nothing of when it was asked for.
+        let asked = scheduled.get(&(Some(record.tenant.clone()), record.tag)).copied();
+        let Some(at) = record.intended_at.or(record.done_at).or(asked).or(record.scheduled_at) else { continue };
         let month = months.entry(Month::of(at)).or_default();
         match record.intended_at {
             _ if is_done => month.done += 1,
@@ -141,23 +165,7 @@ fn by_month(records: &[ErasureRecord]) -> BTreeMap<Month, Erasures> {
             None => month.scheduled += 1,
         }
     }
-    months
-}
-
-async fn count_cancelled(journal: &dyn ErasureJournal, months: &mut BTreeMap<Month, Erasures>) -> Result<(), Failure> {
-    let mut from = 0;
-    loop {
-        let entries = journal.read(from, ENTRIES).await?;
-        for entry in &entries {
-            if matches!(entry.event(), JournalEvent::ErasureCancelled) {
-                months.entry(Month::of(entry.at())).or_default().cancelled += 1;
-            }
-        }
-        from += entries.len() as u64;
-        if entries.len() < ENTRIES {
-            return Ok(());
-        }
-    }
+    Ok(months)
 }
 
 fn waiting(master: &MasterKeyEnd, erasures: u64) -> Waiting {
