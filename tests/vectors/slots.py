@@ -127,6 +127,16 @@ def tombstone(root: bytes, tag: bytes) -> bytes:
     return slot(SUBJECT, root, "acme", tag, ERASED, 0, 0, body)
 
 
+def retired_version(root: bytes, tag: bytes) -> bytes:
+    """Live, never erased, and its first version was retired: only its id is left."""
+    body = struct.pack(">IQQB", 3, 0, 0, 0) + bytes([1])
+    body += short("default".encode()) + struct.pack(">IIQ", 1, 3, 0)
+    body += struct.pack(">H", 1) + pattern(1, 24) + bytes([1])
+    body += struct.pack(">IQQ", 2, 1_600_000_000_000, 1_600_000_000_000)
+    body += pattern(3, 24) + pattern(4, 98)
+    return slot(SUBJECT, root, "acme", tag, LIVE, 3, 0, body)
+
+
 # --- Section 11 ------------------------------------------------------------------------------
 
 
@@ -281,6 +291,7 @@ def document() -> bytes:
             ("erased tenant", "acme", b"", erased_tenant(root)),
             ("subject", "acme", tag, subject_slot(root, tag)),
             ("tombstone", "acme", tag, tombstone(root, tag)),
+            ("retired version", "acme", tag, retired_version(root, tag)),
         )
     ]
     entries = journal_entries(tag)

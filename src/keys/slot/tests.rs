@@ -620,7 +620,7 @@ fn slots_and_tags_are_what_another_program_makes_of_the_format() {
     }
     let slots = file["slots"].as_array().unwrap();
     let bytes = |name: &str| unhex(&slots.iter().find(|slot| slot["name"] == name).unwrap()["slot"]);
-    assert_eq!(slots.len(), 5);
+    assert_eq!(slots.len(), 6);
 
     let record = |epoch, state, created_at, master| EpochRecord {
         epoch: epoch_of(epoch),
@@ -702,4 +702,18 @@ fn slots_and_tags_are_what_another_program_makes_of_the_format() {
         }],
     };
     same(&tombstone, &tombstone.seal(&acme(), tag, &root).unwrap(), &bytes("tombstone"), &root);
+
+    let retired = SubjectSlot {
+        epoch: Some(epoch_of(3)),
+        purposes: vec![PurposeSlot {
+            name: purpose("default"),
+            line: 1,
+            since: epoch_of(3),
+            erased_at: None,
+            destroyed: vec![KeyId::from_bytes(pattern(1))],
+            versions: vec![version(2, 1_600_000_000_000, Some(1_600_000_000_000), 3)],
+        }],
+        ..SubjectSlot::empty()
+    };
+    same(&retired, &retired.seal(&acme(), tag, &root).unwrap(), &bytes("retired version"), &root);
 }
