@@ -19,6 +19,8 @@ mod keeper;
 mod look;
 #[path = "job_kills/parent.rs"]
 mod parent;
+#[path = "support/process.rs"]
+mod process;
 #[path = "job_kills/table.rs"]
 mod table;
 #[path = "job_kills/template.rs"]
@@ -33,13 +35,11 @@ use fieldseal::provider::LocalKeyring;
 use fieldseal::store::{KeyStore as _, SqliteStore};
 use fieldseal::testing::clock::ManualClock;
 use fieldseal::testing::faults::{Tap, Tapped};
+use process::{CHILD, Process};
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePool, SqlitePoolOptions};
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 type Result<T = ()> = std::result::Result<T, Failure>;
-
-/// What a child is to do, and in which folder.
-const CHILD: &str = "FIELDSEAL_TEST_CHILD";
 
 fn main() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();

@@ -15,6 +15,8 @@ mod builds;
 mod child;
 #[path = "processes/parent.rs"]
 mod parent;
+#[path = "support/process.rs"]
+mod process;
 
 use std::path::{Path, PathBuf};
 
@@ -25,12 +27,10 @@ use fieldseal::store::{Epoch, Filter, KeyStore, Scan, SlotId, SqliteStore};
 use fieldseal::testing::faults::{Tap, Tapped};
 use fieldseal::vault::{Ready, VaultBuilder};
 use fieldseal::{Error, FieldContext, SubjectKeys, Tenant, TenantId, Vault};
+use process::{CHILD, Process};
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 type Result<T = ()> = std::result::Result<T, Failure>;
-
-/// Whom a child works for, and on what: the folder, and what it is to do.
-const CHILD: &str = "FIELDSEAL_TEST_CHILD";
 
 fn main() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();

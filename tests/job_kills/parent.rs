@@ -1,7 +1,6 @@
 //! Starts children, kills them, has others go on from what they left, and looks.
 
-use std::io::{BufRead as _, BufReader};
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::process::Stdio;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -202,46 +201,11 @@ fn finish(place: &Place, job: Job) -> Result {
     }
 }
 
-struct Process {
-    child: Child,
-    out: BufReader<ChildStdout>,
-}
-
 fn start_job(place: &Place, job: Job, point: u64) -> Result<Process> {
     start(place, "job", job, &point.to_string())
 }
 
 fn start(place: &Place, task: &str, job: Job, detail: &str) -> Result<Process> {
     let folder = place.0.to_str().ok_or("a folder of another name")?;
-    let task = [task, folder, &format!("{job:?}"), detail].join("\n");
-    let mut command = Command::new(std::env::current_exe()?);
-    let mut child = command.env(CHILD, task).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
-    let out = BufReader::new(child.stdout.take().expect("it is piped"));
-    Ok(Process { child, out })
-}
-
-impl Process {
-    fn next_line(&mut self) -> Result<String> {
-        self.line()?.ok_or_else(|| "the child said nothing and ended".into())
-    }
-
-    /// A whole line; what a kill cut off is none.
-    fn line(&mut self) -> Result<Option<String>> {
-        let mut line = String::new();
-        self.out.read_line(&mut line)?;
-        Ok(line.strip_suffix('\n').map(str::to_owned))
-    }
-
-    /// SIGKILL, and wait.
-    fn kill(&mut self) -> Result {
-        self.child.kill()?;
-        self.child.wait()?;
-        Ok(())
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = self.kill();
-    }
+    Process::start(&[task, folder, &format!("{job:?}"), detail].join("\n"), Stdio::piped())
 }

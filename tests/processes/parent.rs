@@ -1,8 +1,7 @@
 //! Starts children, kills them, and looks at what they left.
 
 use std::collections::{HashMap, HashSet};
-use std::io::{BufRead as _, BufReader};
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -336,40 +335,6 @@ impl Told {
     }
 }
 
-struct Process {
-    child: Child,
-    out: BufReader<ChildStdout>,
-}
-
 fn start(task: &str) -> Result<Process> {
-    let mut command = Command::new(std::env::current_exe()?);
-    let mut child = command.env(CHILD, task).stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?;
-    let out = BufReader::new(child.stdout.take().expect("it is piped"));
-    Ok(Process { child, out })
-}
-
-impl Process {
-    fn next_line(&mut self) -> Result<String> {
-        self.line()?.ok_or_else(|| "the child said nothing and ended".into())
-    }
-
-    /// A whole line; what a kill cut off is none.
-    fn line(&mut self) -> Result<Option<String>> {
-        let mut line = String::new();
-        self.out.read_line(&mut line)?;
-        Ok(line.strip_suffix('\n').map(str::to_owned))
-    }
-
-    /// SIGKILL, and wait.
-    fn kill(&mut self) -> Result {
-        self.child.kill()?;
-        self.child.wait()?;
-        Ok(())
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = self.kill();
-    }
+    Process::start(task, Stdio::null())
 }
