@@ -21,7 +21,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use fieldseal::jobs::{
-    Adoption, FieldMap, Form, IdColumn, JobOptions, Line, Observer, PageDone, TableMap, Tally, ValueType, adopt,
+    Adoption, FieldMap, Form, IdColumn, JobOptions, Observer, PageDone, Revealed, TableMap, Tally, ValueType, adopt,
     reveal_table,
 };
 use fieldseal::provider::LocalKeyring;
@@ -248,10 +248,10 @@ impl Observer for Reading<'_> {
 struct ToFile(fs::File);
 
 #[async_trait]
-impl Observer<Vec<Line>> for ToFile {
-    async fn page(&mut self, _: &PageDone, lines: &Vec<Line>) -> fieldseal::Result<()> {
+impl Observer<Vec<Revealed>> for ToFile {
+    async fn page(&mut self, _: &PageDone, lines: &Vec<Revealed>) -> fieldseal::Result<()> {
         for line in lines {
-            writeln!(self.0, "{}", line.as_str()).unwrap();
+            writeln!(self.0, "{}", line.expose()).unwrap();
         }
         Ok(())
     }

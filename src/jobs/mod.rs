@@ -59,6 +59,6 @@ pub use options::{JobOptions, Part};
 pub use reseal::reseal;
 #[cfg(feature = "serde")]
 #[cfg_attr(docsrs, doc(cfg(feature = "serde")))]
-pub use reveal::{Line, reveal_subject, reveal_table};
+pub use reveal::{Revealed, reveal_subject, reveal_table};
 pub use run::{Observer, PageDone, Silent};
 pub use tally::{Tally, Trouble, TroubleKind};

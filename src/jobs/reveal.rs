@@ -1,6 +1,8 @@
 //! Revealing what is held of a person, or a whole table, as JSON: for an access request (GDPR article 15), and for the way
 //! back out of sealed columns.
 
+use std::fmt;
+
 use base64ct::{Base64, Encoding as _};
 use serde_json::{Map, Value, json};
 use zeroize::Zeroizing;
@@ -21,11 +23,26 @@ use crate::rows::{Cell, Page, Row, RowSource};
 use crate::subject::Opener;
 use crate::vault::Vault;
 
-/// A row in the clear, as one line of JSON: `table`, `tenant`, `subject`, `record` (its ids), `fields`, `clear`, and where
-/// there are any `unreadable` (field and reason). Wiped when it is dropped.
-pub type Line = Zeroizing<String>;
+/// What was revealed, as JSON in one line: a row (`table`, `tenant`, `subject`, `record` with its ids, `fields`, `clear`, and
+/// where there are any `unreadable` with field and reason), or a person. Wiped when it is dropped; it is neither printed nor
+/// copied by accident.
+pub struct Revealed(Zeroizing<String>);
 
-/// All that is held of a person in the mapped tables, as JSON: `tenant`, `subject`, `made_at`, and `rows`, each as a [`Line`]
+impl Revealed {
+    /// The JSON: the way out, and it greps.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Redacted.
+impl fmt::Debug for Revealed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Revealed(..)")
+    }
+}
+
+/// All that is held of a person in the mapped tables, as JSON: `tenant`, `subject`, `made_at`, and `rows`, each as a [`Revealed`]
 /// has it. Fields that can't be opened (a purpose that was erased) are named with the reason.
 ///
 /// An index on each table's subject column makes it quick. A table whose ids are of another type has nothing of the subject.
@@ -45,7 +62,7 @@ pub async fn reveal_subject(
     tenant: &TenantId,
     subject: &(impl HasSubject + Sync + ?Sized),
     tables: &[(&TableMap, &dyn RowSource)],
-) -> Result<Zeroizing<String>> {
+) -> Result<Revealed> {
     let subject = subject.subject()?;
     let mut lines = Vec::new();
     // Whether the subject's id is one in any table; if not, why.
@@ -90,16 +107,16 @@ pub async fn reveal_subject(
     });
     let head = Zeroizing::new(head.to_string());
     let head = head.strip_suffix('}').unwrap_or_default();
-    let len = head.len() + lines.iter().map(|line| line.len() + 1).sum::<usize>() + 16;
+    let len = head.len() + lines.iter().map(|line| line.expose().len() + 1).sum::<usize>() + 16;
     let mut whole = Zeroizing::new(String::with_capacity(len));
     whole.push_str(head);
     whole.push_str(",\"rows\":[");
     for (at, line) in lines.iter().enumerate() {
         whole.push_str(if at == 0 { "" } else { "," });
-        whole.push_str(line);
+        whole.push_str(line.expose());
     }
     whole.push_str("]}");
-    Ok(whole)
+    Ok(Revealed(whole))
 }
 
 /// Goes through a table, and hands its rows to the observer in the clear.
@@ -117,7 +134,7 @@ pub async fn reveal_table(
     map: &TableMap,
     rows: &dyn RowSource,
     options: &JobOptions,
-    observer: &mut dyn Observer<Vec<Line>>,
+    observer: &mut dyn Observer<Vec<Revealed>>,
 ) -> Result<Tally> {
     run(vault, map, rows, &Reveal { only: None }, options, observer).await
 }
@@ -128,14 +145,14 @@ struct Reveal<'a> {
 }
 
 impl RowJob for Reveal<'_> {
-    type Out = Vec<Line>;
-    type Item = Line;
+    type Out = Vec<Revealed>;
+    type Item = Revealed;
 
     fn name(&self) -> &'static str {
         "reveal"
     }
 
-    fn judge(&self, row: &Row, bound: &Bound<'_>, holder: Holder<'_>, verdict: &mut Verdict<Line>) {
+    fn judge(&self, row: &Row, bound: &Bound<'_>, holder: Holder<'_>, verdict: &mut Verdict<Revealed>) {
         let place = holder.place;
         if self.only.is_some_and(|only| *only != place.tenant) {
             return;
@@ -199,7 +216,7 @@ impl RowJob for Reveal<'_> {
         if let (false, Some(line)) = (unreadable.is_empty(), line.as_object_mut()) {
             line.insert("unreadable".to_owned(), unreadable.into());
         }
-        verdict.found.push(Zeroizing::new(line.to_string()));
+        verdict.found.push(Revealed(Zeroizing::new(line.to_string())));
     }
 }
 

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use fieldseal::TenantId;
-use fieldseal::jobs::{Line, Observer, PageDone, reveal_subject, reveal_table};
+use fieldseal::jobs::{Observer, PageDone, Revealed, reveal_subject, reveal_table};
 use serde_json::{Value, json};
 
 use crate::beside::Beside;
@@ -22,7 +22,7 @@ pub(crate) async fn a_person_and_a_table_are_revealed<E: Engine>(database: E) {
             let so_far = ada.phones_so_far().await;
             let id = E::id_of(&ada.id);
             let told = reveal_subject(&vault, &TenantId::default_tenant(), &id, &[(&map, &source)]).await.unwrap();
-            let told: Value = serde_json::from_str(&told).unwrap();
+            let told: Value = serde_json::from_str(told.expose()).unwrap();
             assert_eq!(told["subject"], json!(ada.id));
             let [row] = told["rows"].as_array().unwrap().as_slice() else { panic!("one row") };
             assert!(ada.had_since(&row["fields"], so_far).await, "as they were meanwhile");
@@ -49,9 +49,9 @@ pub(crate) async fn a_person_and_a_table_are_revealed<E: Engine>(database: E) {
 struct Lines(Vec<Value>);
 
 #[async_trait]
-impl Observer<Vec<Line>> for Lines {
-    async fn page(&mut self, _: &PageDone, lines: &Vec<Line>) -> fieldseal::Result<()> {
-        self.0.extend(lines.iter().map(|line| serde_json::from_str::<Value>(line).unwrap()));
+impl Observer<Vec<Revealed>> for Lines {
+    async fn page(&mut self, _: &PageDone, lines: &Vec<Revealed>) -> fieldseal::Result<()> {
+        self.0.extend(lines.iter().map(|line| serde_json::from_str::<Value>(line.expose()).unwrap()));
         Ok(())
     }
 }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
 use fieldseal::Error;
-use fieldseal::jobs::{Census, Checkpoint, Line, Observer, PageDone, TroubleKind};
+use fieldseal::jobs::{Census, Checkpoint, Observer, PageDone, Revealed, TroubleKind};
 
 use super::child::say;
 use super::*;
@@ -121,9 +121,9 @@ impl Keeper<'_> {
         Ok(())
     }
 
-    fn append(&mut self, lines: &[Line]) -> Result {
+    fn append(&mut self, lines: &[Revealed]) -> Result {
         let mut file = OpenOptions::new().append(true).open(self.place.file(REVEALED))?;
-        let text: String = lines.iter().map(|line| format!("{}\n", line.as_str())).collect();
+        let text: String = lines.iter().map(|line| format!("{}\n", line.expose())).collect();
         write_halting(&mut file, text.as_bytes(), self.stop)?;
         self.stop.pass();
         self.state.revealed += u64::try_from(text.len())?;
@@ -146,8 +146,8 @@ impl Observer<Census> for Keeper<'_> {
 }
 
 #[async_trait]
-impl Observer<Vec<Line>> for Keeper<'_> {
-    async fn page(&mut self, done: &PageDone, lines: &Vec<Line>) -> fieldseal::Result<()> {
+impl Observer<Vec<Revealed>> for Keeper<'_> {
+    async fn page(&mut self, done: &PageDone, lines: &Vec<Revealed>) -> fieldseal::Result<()> {
         self.append(lines).map_err(|e| failed(&e))?;
         self.page(done, done.checkpoint.to_string())
     }

@@ -1,7 +1,7 @@
 //! Revealing a person, and a table.
 
 use fieldseal::TenantId;
-use fieldseal::jobs::{Adoption, Form, Line, Silent, ValueType, adopt, reveal_subject, reveal_table};
+use fieldseal::jobs::{Adoption, Form, Revealed, Silent, ValueType, adopt, reveal_subject, reveal_table};
 use serde_json::{Value, json};
 
 use super::*;
@@ -9,7 +9,7 @@ use super::*;
 async fn revealed(world: &World, subject: i64) -> Value {
     let tenant = TenantId::default_tenant();
     let text = reveal_subject(&world.vault, &tenant, &subject, &[(&map(), &world.rows)]).await.unwrap();
-    serde_json::from_str(&text).unwrap()
+    serde_json::from_str(text.expose()).unwrap()
 }
 
 #[tokio::test]
@@ -31,7 +31,7 @@ async fn a_person_gets_every_row_of_theirs_and_nobody_elses() {
     assert_eq!(revealed(&world, 17).await["rows"], json!([]));
     let other = TenantId::new("acme").unwrap();
     let text = reveal_subject(&world.vault, &other, &1, &[(&map(), &world.rows)]).await.unwrap();
-    assert!(!text.contains("example.com"), "another tenant's person of the same name");
+    assert!(!text.expose().contains("example.com"), "another tenant's person of the same name");
 }
 
 #[tokio::test]
@@ -84,7 +84,7 @@ async fn values_are_shown_as_what_they_are() {
         adopt(&world.vault, &map, &rows, step, &small(), &mut Silent).await.unwrap();
     }
     let text = reveal_subject(&world.vault, &TenantId::default_tenant(), &1, &[(&map, &rows)]).await.unwrap();
-    let fields = &serde_json::from_str::<Value>(&text).unwrap()["rows"][0]["fields"];
+    let fields = &serde_json::from_str::<Value>(text.expose()).unwrap()["rows"][0]["fields"];
     for (name, .., shown) in &types {
         assert_eq!(&fields[name], shown, "{name}");
     }
@@ -106,7 +106,7 @@ async fn a_person_is_whole_at_every_step_of_an_adoption() {
             adopt(&world.vault, &map, &rows, step, &small(), &mut Silent).await.unwrap();
         }
         let text = reveal_subject(&world.vault, &TenantId::default_tenant(), &1, &[(&map, &rows)]).await.unwrap();
-        assert_eq!(serde_json::from_str::<Value>(&text).unwrap()["rows"][0]["fields"], whole, "after {step:?}");
+        assert_eq!(serde_json::from_str::<Value>(text.expose()).unwrap()["rows"][0]["fields"], whole, "after {step:?}");
     }
 }
 
@@ -115,9 +115,9 @@ async fn a_whole_table_comes_out_line_by_line_in_order() {
     let world = World::populated(30).await;
     struct Lines(Vec<Value>);
     #[async_trait::async_trait]
-    impl Observer<Vec<Line>> for Lines {
-        async fn page(&mut self, _: &PageDone, lines: &Vec<Line>) -> Result<()> {
-            self.0.extend(lines.iter().map(|line| serde_json::from_str::<Value>(line).unwrap()));
+    impl Observer<Vec<Revealed>> for Lines {
+        async fn page(&mut self, _: &PageDone, lines: &Vec<Revealed>) -> Result<()> {
+            self.0.extend(lines.iter().map(|line| serde_json::from_str::<Value>(line.expose()).unwrap()));
             Ok(())
         }
     }
@@ -137,7 +137,9 @@ async fn a_table_whose_ids_are_of_another_type_holds_nothing_of_the_person() {
     let tenant = TenantId::default_tenant();
     let reveal = async |subject: &str, maps: &[&TableMap]| {
         let tables: Vec<_> = maps.iter().map(|map| (*map, &world.rows as &dyn fieldseal::rows::RowSource)).collect();
-        reveal_subject(&world.vault, &tenant, subject, &tables).await.map(|text| text.matches("@example.com").count())
+        reveal_subject(&world.vault, &tenant, subject, &tables)
+            .await
+            .map(|text| text.expose().matches("@example.com").count())
     };
     assert_eq!(reveal("1", &[&other, &map()]).await.unwrap(), 3);
     assert_eq!(reveal("1", &[&map(), &other]).await.unwrap(), 3);
@@ -147,3 +149,14 @@ async fn a_table_whose_ids_are_of_another_type_holds_nothing_of_the_person() {
         assert!(matches!(reveal("ada", maps).await, Err(fieldseal::Error::InvalidInput(_))));
     }
 }
+
+#[tokio::test]
+async fn what_is_revealed_is_not_printed_by_accident() {
+    let world = World::populated(3).await;
+    let tables: [(&TableMap, &dyn fieldseal::rows::RowSource); 1] = [(&map(), &world.rows)];
+    let revealed = reveal_subject(&world.vault, &TenantId::default_tenant(), &1, &tables).await.unwrap();
+    assert!(revealed.expose().contains("1@example.com"));
+    assert_eq!(format!("{revealed:?}"), "Revealed(..)");
+}
+
+static_assertions::assert_not_impl_any!(fieldseal::jobs::Revealed: Clone, std::fmt::Display, serde::Serialize);

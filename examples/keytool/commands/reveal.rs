@@ -5,7 +5,7 @@ use std::io::{Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
-use fieldseal::jobs::{self, Checkpoint, Line, Observer, PageDone};
+use fieldseal::jobs::{self, Checkpoint, Observer, PageDone, Revealed};
 use fieldseal::{Error, TenantId};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -64,7 +64,7 @@ impl Reveal {
         let tables = tool.tables(&self.bulk).await?;
         let pairs: Vec<_> = tables.iter().map(|table| (&table.map, &*table.rows)).collect();
         let text = jobs::reveal_subject(&vault, &tenant, &subject, &pairs).await?;
-        let document: Value = serde_json::from_str(&text)
+        let document: Value = serde_json::from_str(text.expose())
             .map_err(|e| Failure::new(Exit::Unforeseen, "bug", "what was revealed is no JSON").because(&e))?;
         let rows = document.get("rows").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
         let unreadable = rows.iter().filter_map(|row| row.get("unreadable")?.as_object()).map(serde_json::Map::len);
@@ -127,10 +127,10 @@ impl Writer {
         kept.map(|(_, text)| text.parse().map_err(|_| damaged(&self.output))).transpose()
     }
 
-    fn write(&mut self, done: &PageDone, lines: &[Line]) -> Result<(), Failure> {
+    fn write(&mut self, done: &PageDone, lines: &[Revealed]) -> Result<(), Failure> {
         let failed = |e: std::io::Error| Failure::of_file("write", &self.output, &e);
         for line in lines {
-            self.file.write_all(line.as_bytes()).and_then(|()| self.file.write_all(b"\n")).map_err(failed)?;
+            self.file.write_all(line.expose().as_bytes()).and_then(|()| self.file.write_all(b"\n")).map_err(failed)?;
         }
         self.file.sync_data().map_err(failed)?;
         self.kept.length = self.file.stream_position().map_err(failed)?;
@@ -144,8 +144,8 @@ impl Writer {
 }
 
 #[async_trait]
-impl Observer<Vec<Line>> for Writer {
-    async fn page(&mut self, done: &PageDone, lines: &Vec<Line>) -> Result<(), Error> {
+impl Observer<Vec<Revealed>> for Writer {
+    async fn page(&mut self, done: &PageDone, lines: &Vec<Revealed>) -> Result<(), Error> {
         self.watch.note(done)?;
         let written = self.write(done, lines);
         self.watch.stop_at(written)?;
