@@ -239,7 +239,8 @@ fn cell(row: &SqliteRow, at: usize) -> Result<Cell, RowsError> {
     })
 }
 
-/// Whose fault it is. No message of SQLite's holds a value that was bound, so the source may be kept.
+/// Whose fault it is. No message of SQLite's own holds a value, so the source may be kept; but what a trigger says is the
+/// application's, and may hold what stands in the row.
 fn failed(error: sqlx::Error) -> RowsError {
     let extended: Option<u32> = error.as_database_error().and_then(|e| e.code()).and_then(|code| code.parse().ok());
     let (kind, hint) = match extended.map(|code| code & 0xff) {
@@ -260,5 +261,9 @@ fn failed(error: sqlx::Error) -> RowsError {
             _ => (RowsErrorKind::Unavailable, "the SQLite database"),
         },
     };
-    RowsError::new(kind).with_hint(hint).with_source(error)
+    let told = RowsError::new(kind).with_hint(hint);
+    if extended == Some(CONSTRAINT_TRIGGER) { told } else { told.with_source(error) }
 }
+
+/// `SQLITE_CONSTRAINT_TRIGGER`: a trigger's `RAISE`.
+const CONSTRAINT_TRIGGER: u32 = 1811;

@@ -319,3 +319,18 @@ async fn columns_that_are_missing_are_named_without_being_added() {
     let error = missing(Table::new("nobody", ["id"], ["phone"])).await.unwrap_err();
     assert_eq!(error.kind(), RowsErrorKind::Misconfigured, "{error:?}");
 }
+
+/// What a trigger says may hold what stands in the row.
+#[tokio::test]
+async fn what_a_trigger_says_is_in_no_error() {
+    let database = file().await;
+    let script = "CREATE TABLE t (id INTEGER PRIMARY KEY, a TEXT); INSERT INTO t VALUES (1, 'ada@example.com'); \
+                  CREATE TRIGGER guard BEFORE UPDATE ON t BEGIN SELECT RAISE(ABORT, 'not ' || OLD.a); END;";
+    sqlx::raw_sql(script).execute(&database.pool).await.unwrap();
+    let rows = SqliteRows::new(database.pool.clone(), Table::new("t", ["id"], ["a"])).await.unwrap();
+    let swap = Swap::of(RowKey::new(vec![Cell::Integer(1)])).cell(0, Cell::text("ada@example.com"), Cell::Null);
+    let refused = rows.swap(&[swap]).await.unwrap_err();
+    assert_eq!(refused.kind(), RowsErrorKind::Misconfigured);
+    assert!(refused.to_string().contains("trigger"));
+    assert!(!format!("{refused:?}").contains("ada@"), "{refused:?}");
+}
