@@ -7,6 +7,9 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a benchmark fails by a panic")]
 #![expect(clippy::print_stdout, clippy::disallowed_methods, reason = "it measures time, and prints it")]
 
+#[path = "common/memory.rs"]
+mod memory;
+
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -49,7 +52,7 @@ fn main() {
     let place = arguments.next().unwrap_or_else(|| env!("CARGO_TARGET_TMPDIR").to_owned());
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(measure(rows, subjects, Path::new(&place)));
-    if let Some(memory) = most_memory_kib() {
+    if let Some(memory) = memory::most_memory_kib() {
         println!("{:>8} MiB resident at most", memory / 1024);
         assert!(memory < MOST_MEMORY_KIB, "that is too much");
     }
@@ -306,11 +309,4 @@ impl<'a> Phase<'a> {
             (took.as_secs_f64() - read - write - keys).max(0.0),
         );
     }
-}
-
-/// Where the system tells.
-fn most_memory_kib() -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-    line.trim().strip_suffix(" kB")?.trim().parse().ok()
 }

@@ -6,6 +6,9 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a benchmark fails by a panic")]
 #![expect(clippy::print_stdout, clippy::disallowed_methods, reason = "it measures time, and prints it")]
 
+#[path = "common/memory.rs"]
+mod memory;
+
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -65,7 +68,7 @@ async fn live(subjects: &[i64], place: &Path) {
     vault.retire_epoch(Epoch::FIRST).await.unwrap();
     phase.end(subjects.len(), &file);
 
-    let memory = most_memory_kib();
+    let memory = memory::most_memory_kib();
     if let Some(memory) = memory {
         println!("{:>8} MiB resident at most", memory / 1024);
     }
@@ -128,11 +131,4 @@ fn sync_takes(file: &Path) -> Duration {
         .collect();
     took.sort();
     took[took.len() / 2]
-}
-
-/// Where the system tells.
-fn most_memory_kib() -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-    line.trim().strip_suffix(" kB")?.trim().parse().ok()
 }

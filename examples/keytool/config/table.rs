@@ -1,5 +1,6 @@
 //! `[[table]]`: which columns of the application's database hold sealed fields, and what their envelopes are bound to.
 
+use fieldseal::envelope::MAX_PAD;
 use serde::Deserialize;
 
 /// A table with sealed fields.
@@ -289,5 +290,3 @@ fn default_purpose() -> String {
 }
 
 const MAX_IDS: usize = 4;
-/// The library's bound.
-const MAX_PAD: usize = 65_536;
