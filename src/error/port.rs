@@ -103,8 +103,14 @@ pub enum ProviderErrorKind {
     KeyDestroyed,
     /// The wrapped key was made for another context, under another key, or was changed.
     Authentication,
+    /// The master key is switched off at its provider. Whoever runs that can switch it on again.
+    Disabled,
+    /// The master key is to be destroyed, and can't be used any more. Until then it can be called back at its provider.
+    PendingDeletion,
     /// The provider refuses this caller.
     Denied,
+    /// The provider has had too many calls: its quota is used up for the moment.
+    Throttled,
     /// The provider could not be reached, or answered that it is busy.
     Unavailable,
     /// What the provider keeps, or answered, is damaged.
@@ -116,7 +122,7 @@ pub enum ProviderErrorKind {
 impl PortErrorKind for ProviderErrorKind {
     fn retry(self) -> Retry {
         match self {
-            Self::Unavailable => Retry::Later,
+            Self::Throttled | Self::Unavailable => Retry::Later,
             _ => Retry::Never,
         }
     }
@@ -126,7 +132,10 @@ impl PortErrorKind for ProviderErrorKind {
             Self::UnknownKey => "no such master key",
             Self::KeyDestroyed => "the master key was destroyed",
             Self::Authentication => "the wrapped key does not open under this master key and context",
+            Self::Disabled => "the master key is disabled",
+            Self::PendingDeletion => "the master key is to be destroyed",
             Self::Denied => "access to the master key was denied",
+            Self::Throttled => "too many calls",
             Self::Unavailable => "not available",
             Self::Corrupt => "damaged",
             Self::Misconfigured => "not set up as it must be",
@@ -163,6 +172,8 @@ pub enum StoreErrorKind {
     Unavailable,
     /// What the store keeps is damaged.
     Corrupt,
+    /// The store refuses this caller.
+    Denied,
     /// The store was made by a later version of this crate: upgrade.
     NewerSchema,
     /// The store is set up wrongly, or was called wrongly.
@@ -184,6 +195,7 @@ impl PortErrorKind for StoreErrorKind {
             Self::BelowFloor => "the slot's epoch is below the floor",
             Self::Unavailable => "not available",
             Self::Corrupt => "damaged",
+            Self::Denied => "access to the store was denied",
             Self::NewerSchema => "made by a later version of fieldseal",
             Self::Misconfigured => "not set up as it must be",
         }

@@ -166,6 +166,18 @@ pub struct ScanPage {
     pub next: Option<SlotId>,
 }
 
+/// What a store that can tells other processes: that keys came to an end. It makes `max_age` shorter where it arrives and
+/// changes no promise: one that is lost costs nothing but time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Notice {
+    /// The keys of this slot can't be used any more: the subject, or one of its purposes, or the tenant was erased, or its
+    /// erasure is scheduled.
+    Ended(SlotId),
+    /// Some may have been lost: the connection was cut off.
+    Missed,
+}
+
 /// What of the overwritten bytes may still be there after a scrub.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Residue {

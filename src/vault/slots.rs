@@ -6,7 +6,7 @@ use super::state::TenantState;
 use super::{ATTEMPTS, Tenant, root};
 use crate::clock::Timestamp;
 use crate::crypto::Suite;
-use crate::error::{Error, ProviderErrorKind, Result, StoreErrorKind};
+use crate::error::{Error, Result, StoreErrorKind};
 use crate::id::{Purpose, TenantId};
 use crate::keys::slot::{KeyVersion, SubjectSlot};
 use crate::keys::{DataKeyPlace, KeyMaterial, SlotId, StoredSlot, Tag, UsableKey, rewrap_data_key, wrap_data_key};
@@ -118,7 +118,7 @@ impl Tenant {
 pub(crate) fn is_of_one_slot(e: &Error) -> bool {
     match e {
         Error::Store(e) => e.kind() == StoreErrorKind::Corrupt,
-        Error::Provider(e) => e.kind() == ProviderErrorKind::KeyDestroyed,
+        Error::Provider(e) => root::is_ended(e),
         Error::Authentication | Error::Conflict | Error::InvalidInput(_) | Error::TenantErased { .. } => true,
         _ => false,
     }

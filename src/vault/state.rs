@@ -132,7 +132,7 @@ impl TenantPart {
             let context = WrapContext::epoch_key(self.id().clone(), wrapped.epoch, wrapped.key_id);
             let key = match vault.provider.unwrap_key(&wrapped.wrapped, &context).await {
                 // In a slot out of a backup: what is in later epochs still opens.
-                Err(e) if e.kind() == ProviderErrorKind::KeyDestroyed => EpochKey::Dead,
+                Err(e) if root::is_ended(&e) => EpochKey::Dead,
                 key => EpochKey::Usable(UsableKey::derive(&key?)),
             };
             if matches!(&key, EpochKey::Usable(key) if !key.id().is(&wrapped.key_id)) {

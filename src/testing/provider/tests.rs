@@ -1,7 +1,7 @@
 use std::sync::Mutex;
 
 use super::*;
-use crate::provider::{Destruction, KeyringOptions, Passphrase, ProviderError, Succession};
+use crate::provider::{KeyringOptions, Passphrase, ProviderError, Succession};
 
 /// A keyring and the directory that it lives in.
 struct OnDisk(LocalKeyring, #[expect(dead_code, reason = "removed when dropped")] tempfile::TempDir);

@@ -1,0 +1,145 @@
+//! A server of a test's own that is a program of somebody else: an emulator, a fault proxy, OpenBao. It listens on loopback
+//! alone, on a port that was free, in a temporary directory, and is gone with the test.
+//!
+//! Programs are looked for in the directory that `FIELDSEAL_TOOLS` names, in `target/ci/venv/bin` (where `.ci/run` puts
+//! them), then in `PATH`. Where one is missing, [`skip`] says so before a test is run; if `FIELDSEAL_REQUIRE` (a list,
+//! separated by commas) names the component, that is a failure instead.
+//!
+//! Self-contained: `#[path = "support/service.rs"] mod service;`, with `tempfile` as dependency.
+#![allow(dead_code, reason = "a test uses what it needs of this")]
+
+use std::env;
+use std::fs::{self, File};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread::sleep;
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+/// Whether tests are to be skipped: a program that the component needs isn't installed, and nobody requires it.
+///
+/// # Panics
+/// If one isn't installed and `FIELDSEAL_REQUIRE` names the component.
+pub(crate) fn skip(component: &str, programs: &[&str]) -> bool {
+    let missing = programs.iter().find(|name| find(name).is_none());
+    let Some(missing) = missing else { return false };
+    assert!(!required(component), "FIELDSEAL_REQUIRE names {component}, but there is no {missing:?}");
+    true
+}
+
+/// Whether `FIELDSEAL_REQUIRE` names a component.
+pub(crate) fn required(component: &str) -> bool {
+    env::var("FIELDSEAL_REQUIRE").is_ok_and(|list| list.split(',').any(|name| name.trim() == component))
+}
+
+/// Where a program is.
+pub(crate) fn find(program: &str) -> Option<PathBuf> {
+    let tools = env::var_os("FIELDSEAL_TOOLS").map(PathBuf::from);
+    let venv = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/ci/venv/bin");
+    let in_path: Vec<_> = env::var_os("PATH").iter().flat_map(env::split_paths).collect();
+    tools.into_iter().chain([venv]).chain(in_path).map(|dir| dir.join(program)).find(|path| path.is_file())
+}
+
+/// A running server. Dropping it kills it, when the test panics too.
+#[derive(Debug)]
+pub(crate) struct Service {
+    child: Child,
+    /// The port that it listens on, on 127.0.0.1.
+    pub(crate) port: u16,
+    home: TempDir,
+}
+
+impl Service {
+    /// Starts a program; `arrange` is told the free port that it is to listen on, and its directory. Returns once it takes
+    /// connections.
+    ///
+    /// # Panics
+    /// If it isn't there, or doesn't start within a minute.
+    pub(crate) fn start(program: &str, arrange: impl Fn(&mut Command, u16, &Path)) -> Self {
+        let path = find(program).unwrap_or_else(|| panic!("there is no {program:?}"));
+        // Between the moment when a port is found to be free and the moment when the program takes it somebody else may.
+        for _ in 0..5 {
+            let home = tempfile::tempdir().expect("a temporary directory");
+            let port = free_port();
+            let mut command = Command::new(&path);
+            let log = File::create(home.path().join(LOG)).expect("a log");
+            command.current_dir(&home).stdin(Stdio::null());
+            command.stdout(log.try_clone().expect("a log")).stderr(log);
+            arrange(&mut command, port, home.path());
+            let child = command.spawn().unwrap_or_else(|e| panic!("{program}: {e}"));
+            let mut service = Self { child, port, home };
+            if service.is_up() {
+                return service;
+            }
+            eprintln!("{program} did not start: {}", service.log());
+        }
+        panic!("{program} does not start");
+    }
+
+    /// `http://127.0.0.1:PORT`
+    pub(crate) fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
+    /// SIGKILL, and wait: as if its machine had lost power.
+    pub(crate) fn kill(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    fn is_up(&mut self) -> bool {
+        for _ in 0..1200 {
+            if self.child.try_wait().expect("it is our child").is_some() {
+                return false;
+            }
+            if TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).is_ok() {
+                return true;
+            }
+            sleep(Duration::from_millis(50));
+        }
+        false
+    }
+
+    /// What it said so far.
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(self.home.path().join(LOG)).unwrap_or_default()
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// moto: emulates KMS and DynamoDB. Right on contexts, tampering and rotation; a disabled or deleted key still decrypts.
+pub(crate) fn moto() -> Service {
+    Service::start("moto_server", |command, port, _| {
+        command.args(["-H", "127.0.0.1", "-p", &port.to_string()]);
+    })
+}
+
+/// ministack: emulates KMS and DynamoDB. Right on the states of keys; not on tampering, nor on which key decrypts.
+pub(crate) fn ministack() -> Service {
+    Service::start("ministack", |command, port, home| {
+        // Without the first it listens on every interface.
+        command.env("IOT_MTLS_ENABLED", "0").env("BIND_HOST", "127.0.0.1");
+        command.env("GATEWAY_PORT", port.to_string()).env("HOME", home);
+    })
+}
+
+/// microburst: a proxy before `url` that breaks what it is told to.
+pub(crate) fn microburst(url: &str) -> Service {
+    Service::start("microburst", |command, port, _| {
+        command.args(["--host", "127.0.0.1", "-u", url, "-p", &port.to_string()]);
+    })
+}
+
+fn free_port() -> u16 {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+    listener.local_addr().expect("its address").port()
+}
+
+const LOG: &str = "log";
