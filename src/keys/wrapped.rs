@@ -27,11 +27,58 @@ impl MasterKeyId {
         Ok(Self(Arc::from(text.as_ref())))
     }
 
+    /// The name of several master keys that stand for one: a key is wrapped under each of them, and unwraps under any. Names
+    /// of one provider's keys, in an order that says nothing; together at most 1024 bytes, as `any-of:` and for each its
+    /// length in decimal, `:`, and its text.
+    ///
+    /// # Errors
+    /// [`Error::InvalidInput`] if there are fewer than two, if one of them stands for several itself or appears twice, or if
+    /// they are too long together.
+    pub fn any_of<'a>(members: impl IntoIterator<Item = &'a Self>) -> Result<Self> {
+        let members: Vec<&Self> = members.into_iter().collect();
+        let mut text = String::from(ANY_OF);
+        for (n, member) in members.iter().enumerate() {
+            if member.members().is_some() || members.iter().skip(n + 1).any(|other| other == member) {
+                return Err(Error::invalid("a master key can't be part of another twice, nor one that has parts"));
+            }
+            text.push_str(&format!("{}:{}", member.as_str().len(), member.as_str()));
+        }
+        if members.len() < 2 {
+            return Err(Error::invalid("several master keys that stand for one are at least two"));
+        }
+        Self::new(text)
+            .map_err(|_| Error::invalid("the ids of master keys that stand for one have at most 1024 bytes together"))
+    }
+
+    /// The master keys that stand for this one, in the order of [`any_of`](Self::any_of); none if it is one itself.
+    pub fn members(&self) -> Option<Vec<Self>> {
+        let mut rest = self.as_str().strip_prefix(ANY_OF)?;
+        let mut members = Vec::new();
+        while !rest.is_empty() {
+            let (len, text) = rest.split_once(':')?;
+            let (member, more) = text.split_at_checked(len.parse().ok()?)?;
+            members.push(Self(Arc::from(member)));
+            rest = more;
+        }
+        // A provider may call its own key so: what is not written as here has no parts.
+        let is_ours = |made: Self| made == *self;
+        Self::any_of(&members).is_ok_and(is_ours).then_some(members)
+    }
+
+    /// Whether the end of one would be the end of the other, or of a part of it.
+    pub(crate) fn shares_with(&self, other: &Self) -> bool {
+        let parts = |id: &Self| id.members().unwrap_or_else(|| vec![id.clone()]);
+        let theirs = parts(other);
+        parts(self).iter().any(|part| theirs.contains(part))
+    }
+
     /// The text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
+
+const ANY_OF: &str = "any-of:";
 
 impl fmt::Debug for MasterKeyId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

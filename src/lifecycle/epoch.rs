@@ -6,6 +6,7 @@ use crate::keys::slot::{EpochRecord, EpochState, MAX_EPOCHS, VaultSlot};
 use crate::keys::{Epoch, MasterKeyId, SlotId, StoredSlot, WrapContext};
 use crate::provider::Destruction;
 use crate::store::{Expected, Filter, Scan};
+use crate::vault::slots::is_of_one_slot;
 use crate::vault::state::TenantChange;
 use crate::vault::{ATTEMPTS, Vault, root};
 
@@ -39,8 +40,9 @@ impl Vault {
     /// [`rewrap_page`](Self::rewrap_page).
     ///
     /// # Errors
-    /// [`Error::InvalidInput`] if the provider's current master key is that of an epoch already and nothing is left to do;
-    /// those of the ports.
+    /// [`Error::InvalidInput`] if the provider's current master key is that of an epoch already and nothing is left to do, or
+    /// shares a member with one; those of the ports. That of a tenant whose own master key is refused comes last: every
+    /// other tenant has moved then.
     ///
     /// # Cancel safety
     /// Can be called again: an epoch that was opened and not given to every tenant is finished, not opened twice.
@@ -59,10 +61,10 @@ impl Vault {
                     _ => Ok(epoch),
                 };
             }
-            if slot.epochs.iter().any(|e| e.master == master) {
+            if slot.epochs.iter().any(|e| e.master.shares_with(&master)) {
                 return Err(Error::invalid(
-                    "the provider's current master key was an earlier epoch's: destroying that epoch's copies would end this \
-                     one's too. Make a new master key",
+                    "the provider's current master key, or one of several, was an earlier epoch's: destroying that epoch's \
+                     copies would end this one's too. Make a new master key; where there are several, one at each provider",
                 ));
             }
             let Some(epoch) = self.open_epoch(&stored, slot, master).await? else { continue };
@@ -109,18 +111,21 @@ impl Vault {
             .await
     }
 
-    /// Moves every tenant to the current epoch; how many were not there.
+    /// Moves every tenant to the current epoch; how many were not there. One whose own master key is refused holds up no other.
     async fn move_tenants(&self) -> Result<u64> {
-        let mut moved = 0;
+        let (mut moved, mut refused) = (0, None);
         let mut after = None;
         while let Some(page) = self.tenants_after(after).await? {
             for stored in &page {
                 let SlotId::Tenant(tenant) = stored.id() else { continue };
-                moved += u64::from(self.rewrap_tenant(tenant).await?);
+                match self.rewrap_tenant(tenant).await {
+                    Err(e) if is_of_one_slot(&e) => drop(refused.get_or_insert(e)),
+                    done => moved += u64::from(done?),
+                }
             }
             after = page.last().map(|stored| stored.id().clone());
         }
-        Ok(moved)
+        refused.map_or(Ok(moved), Err)
     }
 
     /// A page of the vault's and the tenants' slots: they come before every subject's. None behind the last.
@@ -232,11 +237,11 @@ impl Vault {
 
     /// No other epoch may need the master key, nor the provider still wrap with it.
     async fn check_unneeded(&self, epoch: Epoch, master: &MasterKeyId, slot: &VaultSlot) -> Result<()> {
-        let needs = |e: &EpochRecord| e.epoch != epoch && e.state == EpochState::Live && e.master == *master;
+        let needs = |e: &EpochRecord| e.epoch != epoch && e.state == EpochState::Live && e.master.shares_with(master);
         if slot.epochs.iter().any(needs) {
             return Err(Error::invalid("another epoch that is not retired has the same master key"));
         }
-        if self.0.provider.current().await? == *master {
+        if self.0.provider.current().await?.shares_with(master) {
             return Err(
                 ProviderError::misconfigured("the epoch's master key is still the provider's current one").into()
             );

@@ -2,7 +2,11 @@
 //!
 //! Imports `error`, `id`, `clock`, `thread`, `disk`, `crypto`, `envelope` and `keys`; knows no other port.
 
+mod any_of;
+mod by_tenant;
 pub(crate) mod local;
+mod parts;
+mod several;
 mod succession;
 
 use std::fmt::Debug;
@@ -11,6 +15,8 @@ use async_trait::async_trait;
 
 pub use crate::error::{ProviderError, ProviderErrorKind};
 pub use crate::keys::{KeyMaterial, MasterKeyId, WrapContext, WrapRole, WrappedKey};
+pub use any_of::AnyOf;
+pub use by_tenant::{ByTenant, TenantProviders};
 pub use local::{KeyringOptions, LocalKeyring, MasterKeyInfo, MasterKeyState, Passphrase};
 pub use succession::Succession;
 

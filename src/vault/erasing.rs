@@ -220,9 +220,14 @@ impl Drop for EndsUnlessKnown<'_> {
 /// What is left of a slot moves to the current epoch when one purpose goes, or the slot can't be written: that must be
 /// possible before the intent binds.
 fn check_rest_can_move(slot: &SubjectSlot, gone: &Purpose, state: &TenantState) -> Result<()> {
-    let rest = slot.purposes.iter().any(|p| p.is_live() && p.name != *gone);
-    match slot.epoch.filter(|epoch| rest && state.is_dead(*epoch)) {
-        Some(epoch) => state.key_of(epoch).map(drop),
-        None => Ok(()),
+    if !slot.purposes.iter().any(|p| p.is_live() && p.name != *gone) {
+        return Ok(());
     }
+    for epoch in slot.epoch.into_iter().chain([state.epoch]) {
+        // One that isn't known yet is found, or made, when the slot is written.
+        if let Err(e @ Error::Provider(_)) = state.key_of(epoch) {
+            return Err(e);
+        }
+    }
+    Ok(())
 }

@@ -39,7 +39,7 @@ use crate::id::{Purpose, TenantId};
 use crate::journal::{ErasureJournal, JournalEntry, JournalEvent, JournalId};
 use crate::keys::{RootKey, SlotId, StoredSlot, Tag};
 use crate::provider::MasterKeyProvider;
-use crate::store::{Expected, KeyStore};
+use crate::store::{Expected, KeyStore, Notice};
 use crate::subject::Policy;
 
 /// A key store, its master keys and its journal: what an application has one of. `Clone` shares it.
@@ -158,6 +158,16 @@ impl Vault {
         self.0.journal()?;
         self.0.end_all();
         applied::verify(&self.0, applied::Why::Replay).await
+    }
+
+    /// Drops at once what a store's [`Notice`] says has ended, cached keys and those that are out: they answer
+    /// [`Error::KeysExpired`], and who asks the tenant again is told of the erasure. Without notices that takes up to
+    /// `max_age`; that bound is what an erasure's receipt counts on either way.
+    pub fn heed(&self, notice: &Notice) {
+        match notice {
+            Notice::Ended(SlotId::Subject(tenant, tag)) => self.tenant(tenant).end(tag, None),
+            Notice::Ended(_) | Notice::Missed => self.0.end_all(),
+        }
     }
 
     /// What the cache of subject keys did so far.

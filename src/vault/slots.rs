@@ -6,7 +6,7 @@ use super::state::TenantState;
 use super::{ATTEMPTS, Tenant, root};
 use crate::clock::Timestamp;
 use crate::crypto::Suite;
-use crate::error::{Error, Result, StoreErrorKind};
+use crate::error::{Error, ProviderErrorKind, Result, Retry, StoreErrorKind};
 use crate::id::{Purpose, TenantId};
 use crate::keys::slot::{KeyVersion, SubjectSlot};
 use crate::keys::{DataKeyPlace, KeyMaterial, SlotId, StoredSlot, Tag, UsableKey, rewrap_data_key, wrap_data_key};
@@ -118,7 +118,8 @@ impl Tenant {
 pub(crate) fn is_of_one_slot(e: &Error) -> bool {
     match e {
         Error::Store(e) => e.kind() == StoreErrorKind::Corrupt,
-        Error::Provider(e) => root::is_ended(e),
+        // The key of one tenant, perhaps: it may have a master key of its own.
+        Error::Provider(e) => e.retry() == Retry::Never && e.kind() != ProviderErrorKind::Misconfigured,
         Error::Authentication | Error::Conflict | Error::InvalidInput(_) | Error::TenantErased { .. } => true,
         _ => false,
     }

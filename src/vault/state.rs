@@ -6,7 +6,7 @@ use super::cache::Flight;
 use super::{ATTEMPTS, VaultInner, root};
 use crate::clock::{Stamp, Timestamp};
 use crate::envelope::KeyId;
-use crate::error::{Error, ProviderError, ProviderErrorKind, Result, StoreError, StoreErrorKind};
+use crate::error::{Error, ProviderError, Result, Retry, StoreError, StoreErrorKind};
 use crate::id::TenantId;
 use crate::journal::history::TenantHistory;
 use crate::journal::{JournalEntry, JournalEvent};
@@ -56,8 +56,8 @@ pub(crate) enum TenantChange {
 
 enum EpochKey {
     Usable(UsableKey),
-    /// Its master key was destroyed.
-    Dead,
+    /// Its master key was destroyed, or the provider refuses it: what needs no such key goes on, erasure first of all.
+    Refused(ProviderError),
 }
 
 impl TenantPart {
@@ -94,7 +94,10 @@ impl TenantPart {
         for _ in 0..ATTEMPTS {
             match self.any_state(vault).await? {
                 Some(state) if state.erased_at.is_some() => return state.living(),
-                Some(state) if state.current_key().is_some() => return Ok(state),
+                Some(state) if state.reaches(state.epoch) => {
+                    state.key_of(state.epoch)?;
+                    return Ok(state);
+                }
                 _ => drop(self.change(vault, TenantChange::Move).await?),
             }
             self.forget();
@@ -131,8 +134,9 @@ impl TenantPart {
         for wrapped in &slot.epoch_keys {
             let context = WrapContext::epoch_key(self.id().clone(), wrapped.epoch, wrapped.key_id);
             let key = match vault.provider.unwrap_key(&wrapped.wrapped, &context).await {
-                // In a slot out of a backup: what is in later epochs still opens.
-                Err(e) if root::is_ended(&e) => EpochKey::Dead,
+                // In a slot out of a backup what is in later epochs still opens; a tenant whose own master key is revoked can
+                // still be erased. A provider that is down is not taken for one that refuses.
+                Err(e) if e.retry() == Retry::Never => EpochKey::Refused(e),
                 key => EpochKey::Usable(UsableKey::derive(&key?)),
             };
             if matches!(&key, EpochKey::Usable(key) if !key.id().is(&wrapped.key_id)) {
@@ -337,17 +341,18 @@ impl TenantState {
 
     /// Whether the master key of an epoch was destroyed.
     pub(super) fn is_dead(&self, epoch: Epoch) -> bool {
-        self.epoch_keys.iter().any(|(e, key)| *e == epoch && matches!(key, EpochKey::Dead))
+        let is_dead = |key: &EpochKey| matches!(key, EpochKey::Refused(e) if root::is_ended(e));
+        self.epoch_keys.iter().any(|(e, key)| *e == epoch && is_dead(key))
     }
 
     /// The wrapping key of an epoch.
     ///
     /// # Errors
-    /// [`Error::Provider`] if its master key was destroyed, [`Error::Conflict`] if it is not known (yet).
+    /// [`Error::Provider`] if the provider refuses it, [`Error::Conflict`] if it is not known (yet).
     pub(crate) fn key_of(&self, epoch: Epoch) -> Result<&UsableKey> {
         match self.epoch_keys.iter().find(|(e, _)| *e == epoch) {
             Some((_, EpochKey::Usable(key))) => Ok(key),
-            Some((_, EpochKey::Dead)) => Err(ProviderError::new(ProviderErrorKind::KeyDestroyed).into()),
+            Some((_, EpochKey::Refused(e))) => Err(e.clone().into()),
             None => Err(Error::Conflict),
         }
     }

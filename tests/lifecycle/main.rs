@@ -13,16 +13,18 @@ mod restore;
 mod rotate_page;
 mod rotation;
 mod runbook;
+mod several;
 mod succession;
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use fieldseal::clock::Timestamp;
+use fieldseal::error::ProviderErrorKind;
 use fieldseal::id::Purpose;
 use fieldseal::journal::{ErasureJournal as _, JournalEntry, JournalEvent, MemoryJournal};
 use fieldseal::lifecycle::ErasureRequest;
-use fieldseal::provider::LocalKeyring;
+use fieldseal::provider::{LocalKeyring, MasterKeyProvider};
 use fieldseal::store::{
     Epoch, Expected, Filter, KeyStore, MemoryStore, Residue, Scan, ScanPage, SlotId, StoreError, StoredSlot,
 };
@@ -65,6 +67,11 @@ impl World {
 
     async fn vault(&self) -> Result<Vault> {
         self.builder().build().await
+    }
+
+    async fn vault_with(&self, provider: impl MasterKeyProvider) -> Result<Vault> {
+        let builder = Vault::builder(provider, self.store.clone()).clock(self.clock.clone());
+        builder.journal(self.journal.clone()).purposes(["billing"]).build().await
     }
 
     /// The customers, in a process of their own.
@@ -152,6 +159,10 @@ fn epoch(n: u32) -> Epoch {
 
 fn is_erased<T>(result: &Result<T>) -> bool {
     matches!(result, Err(Error::SubjectErased { .. }))
+}
+
+fn is_of_kind<T>(answer: &Result<T>, kind: ProviderErrorKind) -> bool {
+    matches!(answer, Err(Error::Provider(e)) if e.kind() == kind)
 }
 
 fn millis(n: u64) -> Duration {

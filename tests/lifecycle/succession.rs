@@ -1,20 +1,8 @@
 //! A move to another provider, as `docs/providers.md` tells it: what can be done at each of its steps, and the way back.
 
-use fieldseal::error::ProviderErrorKind;
-use fieldseal::provider::{MasterKeyProvider, Succession};
+use fieldseal::provider::Succession;
 
 use super::*;
-
-impl World {
-    async fn vault_with(&self, provider: impl MasterKeyProvider) -> Result<Vault> {
-        let builder = Vault::builder(provider, self.store.clone()).clock(self.clock.clone());
-        builder.journal(self.journal.clone()).purposes(["billing"]).build().await
-    }
-}
-
-fn is_of_kind<T>(answer: &Result<T>, kind: ProviderErrorKind) -> bool {
-    matches!(answer, Err(Error::Provider(e)) if e.kind() == kind)
-}
 
 #[tokio::test]
 async fn before_the_new_epoch_subjects_can_be_made_and_tenants_not() -> Result {

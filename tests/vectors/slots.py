@@ -1,5 +1,5 @@
-"""Writes the examples of tags, slots, journal entries, journal files and provider contexts
-(docs/format.md, sections 2, 10, 11 and 13).
+"""Writes the examples of tags, slots, journal entries, journal files, provider contexts
+and keys that several providers wrap (docs/format.md, sections 2, 10, 11, 13 and 14).
 
     python slots.py > slots.json      generate
     python slots.py --check           exit 1 when the committed slots.json differs
@@ -319,8 +319,40 @@ def document() -> bytes:
         "journal": journal,
         "journal_file": journal_file(tag),
         "contexts": contexts,
+        "parts": parts(),
     }
     return (json.dumps(out, indent=2, ensure_ascii=True) + "\n").encode("ascii")
+
+
+# --- Section 14 ------------------------------------------------------------------------------
+
+
+def mac_of_parts(label: str, key: bytes, bound: str, *wrapped: bytes) -> bytes:
+    return hmac_sha256(derive(key, b"fieldseal/1 parts", 32), enc(label, bound.encode(), *wrapped))
+
+
+def any_of(key: bytes, members: list[tuple[str, bytes]]) -> dict:
+    master = "any-of:" + "".join(f"{len(name.encode())}:{name}" for name, _ in members)
+    wrapped = [data for _, data in members]
+    joined = b"".join(map(short, wrapped)) + mac_of_parts("any of", key, master, *wrapped)
+    return {"label": "any of", "key": key.hex(), "bound": master, "parts": [data.hex() for data in wrapped],
+            "joined": joined.hex()}
+
+
+def halves(half: bytes, master: str, common: bytes, own_master: str, own: bytes) -> dict:
+    wrapped = [common, own_master.encode(), own]
+    joined = b"".join(map(short, wrapped)) + mac_of_parts("halves", half, master, *wrapped)
+    return {"label": "halves", "key": half.hex(), "bound": master, "parts": [data.hex() for data in wrapped],
+            "joined": joined.hex()}
+
+
+def parts() -> list[dict]:
+    key = bytes(range(32))
+    return [
+        any_of(key, [("local-5d1c0e5f3a9b2744", bytes([1] * 98)), ("clé", bytes([2] * 3))]),
+        any_of(key, [("a", b"\x00"), ("b", b"\x01"), ("c", bytes(300))]),
+        halves(key, "local-5d1c0e5f3a9b2744", bytes([3] * 98), "arn:of:acme", bytes([4] * 180)),
+    ]
 
 
 def main() -> int:

@@ -167,3 +167,28 @@ fn what_a_provider_gives_is_bounded() {
     assert!(MasterKeyId::new("").is_err());
     assert!(KeyMaterial::from_slice(&[0; 31]).is_err() && KeyMaterial::from_slice(&[0; 33]).is_err());
 }
+
+#[test]
+fn several_master_keys_have_one_name_that_says_which() {
+    let id = |text: &str| MasterKeyId::new(text).unwrap();
+    let members = [id("a"), id("arn:aws:kms:eu-central-1:1:key/2"), id("12:x"), id("\u{e9}")];
+    let set = MasterKeyId::any_of(&members).unwrap();
+    assert_eq!(set.as_str(), "any-of:1:a32:arn:aws:kms:eu-central-1:1:key/24:12:x2:\u{e9}");
+    assert_eq!(set.members().unwrap(), members);
+    for alone in
+        ["any-of:", "any-of:1:a", "any-of:1:a1:", "any-of:01:a1:b", "any-of:1:a1:b1", "any-of:+1:a1:b", "any-of:1:a1:a"]
+    {
+        assert_eq!(id(alone).members(), None, "{alone}");
+    }
+    assert!(MasterKeyId::any_of(&[id("a")]).is_err(), "one");
+    assert!(MasterKeyId::any_of(&[id("a"), id("a")]).is_err(), "the same twice");
+    assert!(MasterKeyId::any_of(&[set.clone(), id("b")]).is_err(), "a part with parts");
+    assert!(MasterKeyId::any_of(&[id(&"x".repeat(600)), id(&"y".repeat(600))]).is_err(), "too long");
+    let other = MasterKeyId::any_of(&[id("b"), id("a")]).unwrap();
+    for (one, other, shares) in
+        [(&set, &other, true), (&set, &id("a"), true), (&id("b"), &set, false), (&other, &other, true)]
+    {
+        assert_eq!(one.shares_with(other), shares, "{one} {other}");
+        assert_eq!(other.shares_with(one), shares, "{one} {other}");
+    }
+}

@@ -1,11 +1,12 @@
 //! [`Succession`]: one provider takes over from another, without a data key being touched.
 //!
-//! Imports `error`, `keys` and the port.
+//! Imports `error`, `keys`, `several` and the port.
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 
+use super::several::{keeper, unknown};
 use super::{Destruction, MasterKeyProvider};
 use crate::error::{ProviderError, ProviderErrorKind};
 use crate::keys::{KeyMaterial, MasterKeyId, WrapContext, WrappedKey};
@@ -87,25 +88,7 @@ impl Succession {
     fn all(&self) -> impl Iterator<Item = &Arc<dyn MasterKeyProvider>> {
         std::iter::once(&self.newest).chain(&self.earlier)
     }
-
-    /// The one provider that knows this master key, and what it says has become of the key.
-    async fn keeper(&self, id: &MasterKeyId) -> Result<(&dyn MasterKeyProvider, Fate), ProviderError> {
-        let mut found = None;
-        for provider in self.all() {
-            let fate = provider.destruction(id).await;
-            match fate {
-                Err(e) if e.kind() == ProviderErrorKind::UnknownKey => continue,
-                Err(e) if e.kind() != ProviderErrorKind::KeyDestroyed => return Err(e),
-                _ if found.is_some() => return Err(ambiguous()),
-                fate => found = Some((&**provider, fate)),
-            }
-        }
-        found.ok_or_else(unknown)
-    }
 }
-
-/// What [`MasterKeyProvider::destruction`] answers.
-type Fate = Result<Option<Destruction>, ProviderError>;
 
 #[async_trait]
 impl MasterKeyProvider for Succession {
@@ -139,23 +122,12 @@ impl MasterKeyProvider for Succession {
     /// # Cancel safety
     /// A call that is dropped may have destroyed the key; calling again tells.
     async fn destroy_key(&self, id: &MasterKeyId) -> Result<Destruction, ProviderError> {
-        self.keeper(id).await?.0.destroy_key(id).await
+        keeper(self.all(), id).await?.0.destroy_key(id).await
     }
 
     async fn destruction(&self, id: &MasterKeyId) -> Result<Option<Destruction>, ProviderError> {
-        self.keeper(id).await?.1
+        keeper(self.all(), id).await?.1
     }
-}
-
-fn unknown() -> ProviderError {
-    ProviderError::new(ProviderErrorKind::UnknownKey)
-}
-
-fn ambiguous() -> ProviderError {
-    ProviderError::misconfigured(
-        "more than one provider of the succession has a master key of this id (a copy of the same keyring?), so nothing was \
-         destroyed: leave one of them out",
-    )
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use super::*;
-use crate::provider::{KeyringOptions, Passphrase, ProviderError, Succession};
+use crate::provider::{AnyOf, ByTenant, KeyringOptions, Passphrase, ProviderError, Succession, TenantProviders};
 
 /// A keyring and the directory that it lives in.
 struct OnDisk(LocalKeyring, #[expect(dead_code, reason = "removed when dropped")] tempfile::TempDir);
@@ -109,6 +109,45 @@ async fn succession_that_took_over() -> TookOver {
     TookOver(Succession::new(new.clone()).after(ephemeral_keyring().await), new)
 }
 
+/// Several keyrings that are one provider; a new master key is a new one in each.
+struct Several(Box<dyn MasterKeyProvider>, [LocalKeyring; 2]);
+
+#[async_trait]
+impl ProviderFixture for Several {
+    fn provider(&self) -> &dyn MasterKeyProvider {
+        &self.0
+    }
+
+    async fn rotate(&self) {
+        for keyring in &self.1 {
+            keyring.rotate().await;
+        }
+    }
+}
+
+async fn any_of_two() -> Several {
+    let [a, b] = [ephemeral_keyring().await, ephemeral_keyring().await];
+    Several(Box::new(AnyOf::new(a.clone()).or(b.clone())), [a, b])
+}
+
+/// A directory in which every tenant has the same master key of its own.
+#[derive(Debug)]
+struct Everyone(Arc<LocalKeyring>);
+
+#[async_trait]
+impl TenantProviders for Everyone {
+    async fn provider_of(&self, _: &TenantId) -> Result<Option<Arc<dyn MasterKeyProvider>>, ProviderError> {
+        Ok(Some(self.0.clone()))
+    }
+}
+
+async fn by_tenant() -> Several {
+    let [common, own] = [ephemeral_keyring().await, ephemeral_keyring().await];
+    Several(Box::new(ByTenant::new(common.clone(), Everyone(Arc::new(own.clone())))), [common, own])
+}
+
+provider_suite! { #[tokio::test] any_of, any_of_two }
+provider_suite! { #[tokio::test] tenants, by_tenant }
 provider_suite! { #[tokio::test] ephemeral, ephemeral_keyring }
 provider_suite! { #[tokio::test] moving, succession_that_moves }
 provider_suite! { #[tokio::test] took_over, succession_that_took_over }

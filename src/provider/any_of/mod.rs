@@ -1,0 +1,196 @@
+//! [`AnyOf`]: several providers, each of which opens what all of them wrapped.
+//!
+//! Imports `error`, `keys`, `parts`, `several` and the port.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use futures_util::future::try_join_all;
+
+use super::parts::{self, Parts};
+use super::several::{keeper, unknown};
+use super::{Destruction, MasterKeyProvider};
+use crate::error::{Error, ProviderError, ProviderErrorKind, Retry};
+use crate::keys::{KeyMaterial, MasterKeyId, WrapContext, WrappedKey};
+
+/// A master key that exists several times: in two regions or clouds, or in a KMS and, as an availability key, in an HSM or a
+/// keyring in a safe. Each key is wrapped by all of the providers and unwrapped by any that answers.
+///
+/// ```
+/// # use fieldseal::journal::MemoryJournal;
+/// # use fieldseal::provider::{AnyOf, LocalKeyring};
+/// # use fieldseal::store::MemoryStore;
+/// # use fieldseal::Vault;
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> fieldseal::Result<()> {
+/// # let (frankfurt, dublin) = (LocalKeyring::ephemeral()?, LocalKeyring::ephemeral()?);
+/// let provider = AnyOf::new(frankfurt).or(dublin);
+/// let vault = Vault::builder(provider, MemoryStore::new()).journal(MemoryJournal::new()?).build().await?;
+/// # vault.default_tenant().enroll(&17).await?;
+/// # Ok(())
+/// # }
+/// ```
+///
+/// **Wrapping needs all of them**: an epoch, or a tenant, that only some of them could open would be worth less than was
+/// asked for. It is rare: a new tenant, a new epoch. Unwrapping asks them in turn and takes the first answer; give each a
+/// deadline, so that one that is down costs little.
+///
+/// **The set is one master key**, named by all its members' ids ([`MasterKeyId::any_of`]: at most 1024 bytes together). Where
+/// a member has a new current key, or the set has another member, the set is another master key, and wants a new epoch
+/// ([`Vault::advance_epoch`](crate::Vault::advance_epoch)). So a provider is added or removed: build the vault with the new
+/// set, advance, rewrap, retire the old epoch. An epoch shares no member's key with an earlier one, because retiring that
+/// would destroy it: **where a provider stays, make a new master key there first.** To retire the old set, all its members
+/// are needed once more: `Succession::new(new set).after(old set)`.
+///
+/// What one of the providers wrapped alone, before there was a set, unwraps too.
+///
+/// # Security
+/// Whoever may use any one of the providers, and read the key store, reads everything. A member's key is dead only when the
+/// set's is: [`destruction`](MasterKeyProvider::destruction) tells the slowest.
+#[derive(Clone, Debug)]
+pub struct AnyOf(Vec<Arc<dyn MasterKeyProvider>>);
+
+impl AnyOf {
+    /// The provider that is asked first to unwrap. Alone it is what it is: a set has at least two.
+    pub fn new(first: impl MasterKeyProvider) -> Self {
+        Self(vec![Arc::new(first)])
+    }
+
+    /// Another one, asked after those before it.
+    #[must_use]
+    pub fn or(mut self, next: impl MasterKeyProvider) -> Self {
+        self.0.push(Arc::new(next));
+        self
+    }
+
+    /// The wrapped forms that `wrapped` is made of, with the master keys; and what holds them together.
+    fn parts<'a>(wrapped: &'a WrappedKey) -> Result<(Vec<WrappedKey>, Option<Parts<'a>>), ProviderError> {
+        let Some(members) = wrapped.master().members() else { return Ok((vec![wrapped.clone()], None)) };
+        let parts = Parts::read(wrapped.as_bytes(), members.len()).ok_or_else(changed)?;
+        let each = members.into_iter().enumerate().map(|(n, member)| WrappedKey::new(member, parts.get(n)));
+        Ok((each.collect::<Result<_, _>>().map_err(|_| changed())?, Some(parts)))
+    }
+
+    /// Any provider's answer. The one in a part's own place first: it wrapped it, if the set is as it was.
+    async fn unwrap_any(&self, parts: &[WrappedKey], context: &WrapContext) -> Result<KeyMaterial, ProviderError> {
+        let mut refused: Option<ProviderError> = None;
+        for (n, provider) in self.0.iter().enumerate() {
+            let others = parts.iter().enumerate().filter(|(m, _)| *m != n).map(|(_, part)| part);
+            for part in parts.get(n).into_iter().chain(others) {
+                match provider.unwrap_key(part, context).await {
+                    Ok(key) => return Ok(key),
+                    Err(e) if e.kind() == ProviderErrorKind::UnknownKey => {}
+                    Err(e) if e.kind() == ProviderErrorKind::Authentication => return Err(e),
+                    // Who is only down may know better later than who refuses.
+                    Err(e) => match &refused {
+                        Some(kept) if kept.retry() == Retry::Later || e.retry() != Retry::Later => {}
+                        _ => refused = Some(e),
+                    },
+                }
+            }
+        }
+        Err(refused.unwrap_or_else(unknown))
+    }
+}
+
+#[async_trait]
+impl MasterKeyProvider for AnyOf {
+    async fn current(&self) -> Result<MasterKeyId, ProviderError> {
+        set(&try_join_all(self.0.iter().map(|provider| provider.current())).await?)
+    }
+
+    async fn wrap_key(&self, key: &KeyMaterial, context: &WrapContext) -> Result<WrappedKey, ProviderError> {
+        let wrapped = try_join_all(self.0.iter().map(|provider| provider.wrap_key(key, context))).await?;
+        if let [alone] = wrapped.as_slice() {
+            return Ok(alone.clone());
+        }
+        let master = set(&wrapped.iter().map(|part| part.master().clone()).collect::<Vec<_>>())?;
+        let parts: Vec<&[u8]> = wrapped.iter().map(WrappedKey::as_bytes).collect();
+        let bytes = parts::join(LABEL, master.as_str().as_bytes(), &parts, key);
+        WrappedKey::new(master, bytes).map_err(|_| {
+            ProviderError::misconfigured(
+                "what the providers make of a key has more than 4096 bytes together: leave one out",
+            )
+        })
+    }
+
+    async fn unwrap_key(&self, wrapped: &WrappedKey, context: &WrapContext) -> Result<KeyMaterial, ProviderError> {
+        let (each, parts) = Self::parts(wrapped)?;
+        let key = self.unwrap_any(&each, context).await?;
+        match parts {
+            Some(parts) if !parts.hold_together(LABEL, wrapped.master().as_str().as_bytes(), &key) => Err(changed()),
+            _ => Ok(key),
+        }
+    }
+
+    /// Destroys each member's, once it is clear that every member is known to one provider and to one alone, and that none is
+    /// current. Gives the slowest destruction.
+    async fn destroy_key(&self, id: &MasterKeyId) -> Result<Destruction, ProviderError> {
+        let members = id.members().unwrap_or_else(|| vec![id.clone()]);
+        let mut keepers = Vec::with_capacity(members.len());
+        for member in &members {
+            let (provider, _) = keeper(self.0.iter(), member).await?;
+            if provider.current().await? == *member {
+                return Err(ProviderError::misconfigured(
+                    "one of its providers still wraps with this master key: make another one current there first",
+                ));
+            }
+            keepers.push((provider, member));
+        }
+        let mut slowest = Destruction::Destroyed;
+        for (provider, member) in keepers {
+            slowest = slower(slowest, provider.destroy_key(member).await?);
+        }
+        Ok(slowest)
+    }
+
+    async fn destruction(&self, id: &MasterKeyId) -> Result<Option<Destruction>, ProviderError> {
+        let mut slowest = Some(Destruction::Destroyed);
+        for member in id.members().unwrap_or_else(|| vec![id.clone()]) {
+            // All are asked: one that nobody knows makes the set unknown.
+            let told = match keeper(self.0.iter(), &member).await?.1 {
+                Err(e) if e.kind() == ProviderErrorKind::KeyDestroyed => Some(Destruction::Destroyed),
+                told => told?,
+            };
+            slowest = slowest.zip(told).map(|(slowest, told)| slower(slowest, told));
+        }
+        Ok(slowest)
+    }
+}
+
+/// The one master key that some are.
+fn set(members: &[MasterKeyId]) -> Result<MasterKeyId, ProviderError> {
+    match members {
+        [alone] => Ok(alone.clone()),
+        _ => MasterKeyId::any_of(members).map_err(|e| match e {
+            Error::InvalidInput(why) => ProviderError::misconfigured(why),
+            e => ProviderError::new(ProviderErrorKind::Misconfigured).with_source(e),
+        }),
+    }
+}
+
+/// What can be said of two together.
+fn slower(one: Destruction, other: Destruction) -> Destruction {
+    use Destruction::{Destroyed, DestroyedHere, Scheduled};
+    match (one, other) {
+        (Destroyed, other) => other,
+        (one, Destroyed) => one,
+        (Scheduled { at }, Scheduled { at: other }) => Scheduled { at: at.max(other) },
+        (scheduled @ Scheduled { .. }, _) | (_, scheduled @ Scheduled { .. }) => scheduled,
+        (DestroyedHere { mut copies }, DestroyedHere { copies: others }) => {
+            copies.extend(others);
+            copies.sort_unstable();
+            copies.dedup();
+            DestroyedHere { copies }
+        }
+    }
+}
+
+fn changed() -> ProviderError {
+    ProviderError::new(ProviderErrorKind::Authentication)
+}
+
+const LABEL: &str = "any of";
+
+#[cfg(test)]
+mod tests;

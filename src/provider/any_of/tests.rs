@@ -1,0 +1,180 @@
+use super::*;
+use crate::id::TenantId;
+use crate::keys::Epoch;
+use crate::provider::{LocalKeyring, Succession};
+use crate::testing::faults::{Act, Tap, Tapped};
+
+fn key() -> (KeyMaterial, WrapContext) {
+    let key = KeyMaterial::generate().unwrap();
+    let context = WrapContext::root(TenantId::new("acme").unwrap(), Epoch::FIRST, key.id());
+    (key, context)
+}
+
+fn kind<T>(answer: Result<T, ProviderError>) -> Option<ProviderErrorKind> {
+    answer.err().map(|e| e.kind())
+}
+
+fn keyrings<const N: usize>() -> [LocalKeyring; N] {
+    [(); N].map(|()| LocalKeyring::ephemeral().unwrap())
+}
+
+/// A tap that lets nothing through.
+fn out() -> Tap {
+    Tap::new(|_| Act::Fail)
+}
+
+#[tokio::test]
+async fn each_provider_alone_opens_what_the_set_wrapped() {
+    let [a, b, c] = keyrings();
+    let set = AnyOf::new(a.clone()).or(b.clone()).or(c.clone());
+    let (key, context) = key();
+    let wrapped = set.wrap_key(&key, &context).await.unwrap();
+    assert_eq!(wrapped.master(), &set.current().await.unwrap());
+    for alone in [a, b, c] {
+        assert_eq!(AnyOf::new(alone).unwrap_key(&wrapped, &context).await.unwrap().expose(), key.expose());
+    }
+    assert_eq!(
+        kind(AnyOf::new(keyrings::<1>()[0].clone()).unwrap_key(&wrapped, &context).await),
+        Some(ProviderErrorKind::UnknownKey)
+    );
+}
+
+#[tokio::test]
+async fn one_that_is_down_is_passed_over_to_open_and_missed_to_wrap() {
+    let [a, b] = keyrings();
+    let tap = Tap::open();
+    let set = AnyOf::new(Tapped::new(a.clone(), &tap)).or(b.clone());
+    let (key, context) = key();
+    let wrapped = set.wrap_key(&key, &context).await.unwrap();
+    tap.set(|_| Act::Fail);
+    assert_eq!(set.unwrap_key(&wrapped, &context).await.unwrap().expose(), key.expose());
+    assert_eq!(kind(set.wrap_key(&key, &context).await), Some(ProviderErrorKind::Unavailable));
+    assert_eq!(kind(set.current().await), Some(ProviderErrorKind::Unavailable));
+    assert_eq!(kind(set.destroy_key(wrapped.master()).await), Some(ProviderErrorKind::Unavailable));
+    let both_down = AnyOf::new(Tapped::new(a, &out())).or(Tapped::new(b, &out()));
+    assert_eq!(kind(both_down.unwrap_key(&wrapped, &context).await), Some(ProviderErrorKind::Unavailable));
+}
+
+/// A provider that refuses every call.
+async fn one_that_refuses_is_told_of_only_if_none_is_down(first_down: bool) -> Option<ProviderErrorKind> {
+    let [a, b] = keyrings();
+    let set = AnyOf::new(a.clone()).or(b.clone());
+    let (key, context) = key();
+    let wrapped = set.wrap_key(&key, &context).await.unwrap();
+    a.add_key().await.unwrap();
+    a.destroy_key(&wrapped.master().members().unwrap()[0]).await.unwrap();
+    let down = Tapped::new(b, &out());
+    let set = if first_down { AnyOf::new(down).or(a) } else { AnyOf::new(a).or(down) };
+    kind(set.unwrap_key(&wrapped, &context).await)
+}
+
+#[tokio::test]
+async fn a_destroyed_member_beside_one_that_is_down_is_no_end() {
+    for first_down in [true, false] {
+        assert_eq!(
+            one_that_refuses_is_told_of_only_if_none_is_down(first_down).await,
+            Some(ProviderErrorKind::Unavailable)
+        );
+    }
+}
+
+#[tokio::test]
+async fn no_part_can_be_exchanged_for_another_keys() {
+    let [a, b] = keyrings();
+    let set = AnyOf::new(a.clone()).or(b.clone());
+    let (key, context) = key();
+    let wrapped = set.wrap_key(&key, &context).await.unwrap();
+    // The second part of another wrapping of the same key: genuine, and not of this one.
+    let other = set.wrap_key(&key, &context).await.unwrap();
+    let (own, foreign) = (Parts::read(wrapped.as_bytes(), 2).unwrap(), Parts::read(other.as_bytes(), 2).unwrap());
+    let mixed = parts::join("any of", wrapped.master().as_str().as_bytes(), &[own.get(0), foreign.get(1)], &key);
+    let tag = mixed.len() - 32;
+    let mixed = [&mixed[..tag], &wrapped.as_bytes()[wrapped.as_bytes().len() - 32..]].concat();
+    let mixed = WrappedKey::new(wrapped.master().clone(), mixed).unwrap();
+    assert_eq!(kind(set.unwrap_key(&mixed, &context).await), Some(ProviderErrorKind::Authentication));
+}
+
+#[tokio::test]
+async fn what_one_wrapped_before_there_was_a_set_opens_and_is_destroyed() {
+    let [a, b] = keyrings();
+    let (key, context) = key();
+    let before = a.wrap_key(&key, &context).await.unwrap();
+    let set = AnyOf::new(b).or(a.clone());
+    assert_eq!(set.unwrap_key(&before, &context).await.unwrap().expose(), key.expose());
+    assert_eq!(kind(set.destroy_key(before.master()).await), Some(ProviderErrorKind::Misconfigured), "it is current");
+    a.add_key().await.unwrap();
+    assert_eq!(set.destruction(before.master()).await.unwrap(), None);
+    assert_eq!(set.destroy_key(before.master()).await.unwrap(), Destruction::Destroyed);
+}
+
+#[tokio::test]
+async fn a_set_is_destroyed_whole_or_not_at_all() {
+    let [a, b] = keyrings();
+    let set = AnyOf::new(a.clone()).or(b.clone());
+    let id = set.current().await.unwrap();
+    a.add_key().await.unwrap();
+    assert_eq!(
+        kind(set.destroy_key(&id).await),
+        Some(ProviderErrorKind::Misconfigured),
+        "the second's is current still"
+    );
+    let members = id.members().unwrap();
+    assert_eq!(a.destruction(&members[0]).await.unwrap(), None, "so the first's lives");
+    assert_eq!(kind(AnyOf::new(a.clone()).destroy_key(&id).await), Some(ProviderErrorKind::UnknownKey));
+    assert_eq!(a.destruction(&members[0]).await.unwrap(), None, "nor by a set that lacks the second");
+    b.add_key().await.unwrap();
+    a.destroy_key(&members[0]).await.unwrap();
+    assert_eq!(set.destruction(&id).await.unwrap(), None, "one that opens is enough");
+    assert_eq!(set.destroy_key(&id).await.unwrap(), Destruction::Destroyed);
+    assert_eq!(set.destruction(&id).await.unwrap(), Some(Destruction::Destroyed));
+}
+
+#[tokio::test]
+async fn a_set_takes_over_from_a_set_with_a_provider_in_common() {
+    let [stays, goes, comes] = keyrings();
+    let old = AnyOf::new(stays.clone()).or(goes.clone());
+    let (key, context) = key();
+    let wrapped = old.wrap_key(&key, &context).await.unwrap();
+    for provider in [&stays, &goes] {
+        provider.add_key().await.unwrap();
+    }
+    let new = Succession::new(AnyOf::new(stays.clone()).or(comes)).after(old);
+    assert_eq!(new.unwrap_key(&wrapped, &context).await.unwrap().expose(), key.expose());
+    assert_eq!(new.destroy_key(wrapped.master()).await.unwrap(), Destruction::Destroyed);
+    assert_eq!(kind(new.unwrap_key(&wrapped, &context).await), Some(ProviderErrorKind::KeyDestroyed));
+}
+
+#[tokio::test]
+async fn one_alone_is_itself() {
+    let [alone] = keyrings();
+    let set = AnyOf::new(alone.clone());
+    let (key, context) = key();
+    assert_eq!(set.current().await.unwrap(), alone.current().await.unwrap());
+    let wrapped = set.wrap_key(&key, &context).await.unwrap();
+    assert_eq!(alone.unwrap_key(&wrapped, &context).await.unwrap().expose(), key.expose());
+}
+
+#[tokio::test]
+async fn the_same_provider_twice_is_refused() {
+    let [alone] = keyrings();
+    let set = AnyOf::new(alone.clone()).or(alone);
+    assert_eq!(kind(set.current().await), Some(ProviderErrorKind::Misconfigured));
+}
+
+#[test]
+fn the_slowest_end_is_told() {
+    use Destruction::{Destroyed, DestroyedHere, Scheduled};
+    let scheduled = |ms| Scheduled { at: crate::clock::Timestamp::from_millis(ms) };
+    let here = |copies: &[&'static str]| DestroyedHere { copies: copies.to_vec() };
+    for (one, other, both) in [
+        (Destroyed, Destroyed, Destroyed),
+        (Destroyed, scheduled(5), scheduled(5)),
+        (scheduled(7), scheduled(5), scheduled(7)),
+        (here(&["b"]), scheduled(5), scheduled(5)),
+        (here(&["b", "a"]), here(&["a", "c"]), here(&["a", "b", "c"])),
+        (here(&["a"]), Destroyed, here(&["a"])),
+    ] {
+        assert_eq!(slower(one.clone(), other.clone()), both);
+        assert_eq!(slower(other, one), both);
+    }
+}

@@ -1,0 +1,246 @@
+//! Several providers for one key store: any of which opens (`AnyOf`), or a tenant's beside the store's (`ByTenant`).
+
+use std::collections::HashMap;
+
+use fieldseal::lifecycle::ErasureStatus;
+use fieldseal::provider::{
+    AnyOf, ByTenant, Destruction, KeyMaterial, MasterKeyId, ProviderError, Succession, WrapContext, WrappedKey,
+};
+use fieldseal::store::Notice;
+use fieldseal::testing::faults::Act;
+
+use super::*;
+
+type ProviderResult<T> = std::result::Result<T, ProviderError>;
+
+#[tokio::test]
+async fn either_provider_alone_keeps_the_application_going() -> Result {
+    let world = World::new()?;
+    let (other, tap) = (LocalKeyring::ephemeral()?, Tap::open());
+    let both = || AnyOf::new(Tapped::new(world.provider.clone(), &tap)).or(other.clone());
+    let sealed = seal(&world.vault_with(both()).await?.default_tenant().enroll("ada").await?)?;
+    tap.set(|_| Act::Fail);
+    let cold = world.vault_with(both()).await?;
+    let keys = cold.default_tenant().keys("ada").await?;
+    assert!(open(&keys, &sealed)?);
+    cold.default_tenant().enroll("ben").await?;
+    let new_tenant = cold.tenant(&acme()).enroll("ada").await;
+    assert!(is_of_kind(&new_tenant, ProviderErrorKind::Unavailable), "what only one could open is not made");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_provider_is_added_and_another_removed_by_an_epoch_each() -> Result {
+    let world = World::new()?;
+    let [added, last] = [LocalKeyring::ephemeral()?, LocalKeyring::ephemeral()?];
+    let sealed = seal(&world.customers().await?.enroll("ada").await?)?;
+
+    let both = || AnyOf::new(world.provider.clone()).or(added.clone());
+    let vault = world.vault_with(both()).await?;
+    let shared = vault.advance_epoch().await;
+    assert!(matches!(shared, Err(Error::InvalidInput(_))), "epoch 1 has the first one's key: {shared:?}");
+    world.provider.add_key().await?;
+    vault.advance_epoch().await?;
+    world.rewrap_all(&vault).await?;
+    vault.retire_epoch(epoch(1)).await?;
+
+    // The first goes, another comes; the second stays, with a new key.
+    added.add_key().await?;
+    let next = AnyOf::new(added.clone()).or(last.clone());
+    let vault = world.vault_with(next.clone()).await?;
+    assert!(open(&vault.default_tenant().keys("ada").await?, &sealed)?, "the one that stays opens what both wrapped");
+    vault.advance_epoch().await?;
+    world.rewrap_all(&vault).await?;
+    let alone = vault.retire_epoch(epoch(2)).await;
+    assert!(is_of_kind(&alone, ProviderErrorKind::UnknownKey), "the first one's key would live on: {alone:?}");
+    world.provider.add_key().await?;
+    let vault = world.vault_with(Succession::new(next).after(both())).await?;
+    vault.retire_epoch(epoch(2)).await?;
+
+    assert!(open(&world.vault_with(AnyOf::new(last)).await?.default_tenant().keys("ada").await?, &sealed)?);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_receipt_is_final_when_every_providers_key_is_gone() -> Result {
+    let world = World::new()?;
+    let other = LocalKeyring::ephemeral()?;
+    let vault = world.vault_with(AnyOf::new(world.provider.clone()).or(other.clone())).await?;
+    let customers = vault.default_tenant();
+    customers.enroll("ada").await?;
+    let receipt = customers.erase("ada", &whole()).await?;
+    let first = vault.current_epoch().await?;
+    world.provider.add_key().await?;
+    other.add_key().await?;
+    vault.advance_epoch().await?;
+    world.rewrap_all(&vault).await?;
+    world.pass_max_age();
+    let id = receipt.master_keys()[0].master.members().unwrap()[0].clone();
+    world.provider.destroy_key(&id).await?;
+    let status = customers.erasure_status(&receipt).await?;
+    assert!(matches!(status, ErasureStatus::Erased { .. }), "one of the two still opens: {status:?}");
+    vault.retire_epoch(first).await?;
+    let status = customers.erasure_status(&receipt).await?;
+    assert!(matches!(status, ErasureStatus::Final { .. }), "{status:?}");
+    Ok(())
+}
+
+/// Two tenants, of which `acme` has a master key of its own.
+struct Tenants {
+    world: World,
+    own: Arc<LocalKeyring>,
+    vault: Vault,
+    sealed: [Vec<u8>; 2],
+}
+
+fn globex() -> TenantId {
+    TenantId::new("globex").unwrap()
+}
+
+impl Tenants {
+    async fn new() -> Result<Self> {
+        let world = World::new()?;
+        let own = Arc::new(LocalKeyring::ephemeral()?);
+        let vault = Self::vault_of(&world, &own).await?;
+        let mut sealed = [Vec::new(), Vec::new()];
+        for (tenant, sealed) in [acme(), globex()].iter().zip(&mut sealed) {
+            *sealed = seal(&vault.tenant(tenant).enroll("ada").await?)?;
+        }
+        Ok(Self { world, own, vault, sealed })
+    }
+
+    async fn vault_of(world: &World, own: &Arc<LocalKeyring>) -> Result<Vault> {
+        let directory = HashMap::from([(acme(), own.clone() as Arc<dyn MasterKeyProvider>)]);
+        world.vault_with(ByTenant::new(world.provider.clone(), directory)).await
+    }
+
+    /// As if the tenant had revoked its master key; in a process that starts now.
+    async fn revoked(&self) -> Result<Vault> {
+        let theirs = self.own.current().await?;
+        self.own.add_key().await?;
+        self.own.destroy_key(&theirs).await?;
+        Self::vault_of(&self.world, &self.own).await
+    }
+}
+
+#[tokio::test]
+async fn a_revoked_tenant_is_unreadable_and_can_be_erased_and_no_other_is_concerned() -> Result {
+    let tenants = Tenants::new().await?;
+    let vault = tenants.revoked().await?;
+    let (acme, globex) = (vault.tenant(&acme()), vault.tenant(&globex()));
+    assert!(is_of_kind(&acme.keys("ada").await, ProviderErrorKind::KeyDestroyed));
+    assert!(is_of_kind(&acme.enroll("ben").await, ProviderErrorKind::KeyDestroyed));
+    assert!(open(&globex.keys("ada").await?, &tenants.sealed[1])?);
+
+    acme.erase("ada", &whole()).await?;
+    assert!(is_erased(&acme.keys("ada").await));
+    vault.erase_tenant(acme.id(), &whole()).await?;
+    assert!(matches!(acme.keys("ada").await, Err(Error::TenantErased { .. })));
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_epoch_goes_on_past_a_tenant_that_refuses_and_tells_of_it() -> Result {
+    let tenants = Tenants::new().await?;
+    tenants.own.add_key().await?;
+    tenants.world.provider.add_key().await?;
+    tenants.vault.advance_epoch().await?;
+    tenants.world.rewrap_all(&tenants.vault).await?;
+    tenants.vault.retire_epoch(epoch(1)).await?;
+    for (tenant, sealed) in [acme(), globex()].iter().zip(&tenants.sealed) {
+        assert!(open(&tenants.vault.tenant(tenant).keys("ada").await?, sealed)?);
+    }
+
+    // Its directory entry is another provider now, which never knew the tenant's keys.
+    let vault = Tenants::vault_of(&tenants.world, &Arc::new(LocalKeyring::ephemeral()?)).await?;
+    tenants.world.provider.add_key().await?;
+    vault.advance_epoch().await?;
+    let (mut next, mut failed) = (None, Vec::new());
+    loop {
+        let page = vault.rewrap_page(next.as_ref(), 10).await?;
+        failed.extend(page.failed);
+        next = page.next;
+        if next.is_none() {
+            break;
+        }
+    }
+    assert!(matches!(failed.as_slice(), [(SlotId::Subject(tenant, _), _)] if *tenant == acme()), "{failed:?}");
+    assert!(open(&vault.tenant(&globex()).keys("ada").await?, &tenants.sealed[1])?);
+    assert!(matches!(vault.retire_epoch(epoch(2)).await, Err(Error::EpochInUse { slots: 1 })));
+    Ok(())
+}
+
+/// A master key whose owner lets nobody use it.
+#[derive(Debug)]
+struct Denies;
+
+#[async_trait::async_trait]
+impl MasterKeyProvider for Denies {
+    async fn current(&self) -> ProviderResult<MasterKeyId> {
+        Err(denied())
+    }
+
+    async fn wrap_key(&self, _: &KeyMaterial, _: &WrapContext) -> ProviderResult<WrappedKey> {
+        Err(denied())
+    }
+
+    async fn unwrap_key(&self, _: &WrappedKey, _: &WrapContext) -> ProviderResult<KeyMaterial> {
+        Err(denied())
+    }
+
+    async fn destroy_key(&self, _: &MasterKeyId) -> ProviderResult<Destruction> {
+        Err(denied())
+    }
+
+    async fn destruction(&self, _: &MasterKeyId) -> ProviderResult<Option<Destruction>> {
+        Err(denied())
+    }
+}
+
+fn denied() -> ProviderError {
+    ProviderError::new(ProviderErrorKind::Denied)
+}
+
+#[tokio::test]
+async fn a_tenant_that_lets_nobody_in_stands_still_alone() -> Result {
+    let tenants = Tenants::new().await?;
+    // In the order of their ids the one that refuses comes first.
+    let directory = HashMap::from([(acme(), Arc::new(Denies) as Arc<dyn MasterKeyProvider>)]);
+    let vault = tenants.world.vault_with(ByTenant::new(tenants.world.provider.clone(), directory)).await?;
+    tenants.world.provider.add_key().await?;
+    assert!(is_of_kind(&vault.advance_epoch().await, ProviderErrorKind::Denied), "it is told of");
+    assert_eq!(vault.current_epoch().await?, epoch(2));
+    vault.tenant(&globex()).enroll("ben").await?;
+    assert!(open(&vault.tenant(&globex()).keys("ada").await?, &tenants.sealed[1])?);
+    assert!(is_of_kind(&vault.tenant(&acme()).keys("ada").await, ProviderErrorKind::Denied));
+    let page = vault.rewrap_page(None, 100).await?;
+    assert_eq!(page.failed.len(), 2, "its slot, and its subject's: {:?}", page.failed);
+    vault.erase_tenant(&acme(), &whole()).await?;
+    world_is_free_of(&vault, epoch(1)).await
+}
+
+async fn world_is_free_of(vault: &Vault, epoch: Epoch) -> Result {
+    let page = vault.rewrap_page(None, 100).await?;
+    assert!(page.failed.is_empty(), "{:?}", page.failed);
+    vault.retire_epoch(epoch).await.map(drop)
+}
+
+#[tokio::test]
+async fn a_notice_ends_keys_at_once_in_a_process_that_would_have_used_them_on() -> Result {
+    let world = World::new()?;
+    let (here, there) = (world.vault().await?, world.vault().await?);
+    let keys = there.default_tenant().enroll("ada").await?;
+    let sealed = seal(&keys)?;
+    let others = there.default_tenant().enroll("ben").await?;
+    here.default_tenant().erase("ada", &whole()).await?;
+    assert!(open(&keys, &sealed)?, "within max_age");
+    let slot = world.subjects().await?.into_iter().find(|slot| slot.epoch().is_none()).map(|slot| slot.id().clone());
+    there.heed(&Notice::Ended(slot.unwrap()));
+    assert!(matches!(open(&keys, &sealed), Err(Error::KeysExpired)));
+    assert!(is_erased(&there.default_tenant().keys("ada").await));
+    seal(&others)?;
+    there.heed(&Notice::Missed);
+    assert!(matches!(seal(&others), Err(Error::KeysExpired)));
+    assert!(there.default_tenant().keys("ben").await.is_ok());
+    Ok(())
+}
