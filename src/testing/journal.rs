@@ -5,6 +5,8 @@
 //! several at once. A rule panics where it is broken.
 #![expect(clippy::future_not_send, reason = "the runtime is the tester's, and may have one thread")]
 
+use std::pin::Pin;
+
 use futures_util::future::join_all;
 
 use crate::clock::Timestamp;
@@ -39,29 +41,42 @@ macro_rules! journal_suite {
             #[allow(unused_imports, reason = "for the name of what makes a journal")]
             use super::*;
 
-            $crate::__suite_tests! {
-                [$(#[$test])+] [($make().await)] journal
-                a_new_journal_is_empty
-                an_id_stays_the_same
-                an_append_gives_the_head_after_the_entry
-                what_was_appended_is_read
-                an_append_at_a_stale_head_conflicts
-                an_append_at_a_head_that_never_was_conflicts
-                one_of_many_appends_at_one_head_wins
-                writers_that_try_again_lose_no_entry
-                pages_are_read_in_order
-                a_page_ends_where_the_journal_does
-                entries_of_a_subject_are_read_alone
-                entries_of_a_tenant_are_read_without_its_subjects
-                entries_of_the_store_are_read_without_its_tenants
-                entries_are_read_up_to_a_head
-                names_never_collide
-                the_longest_entry_is_kept
-                an_entry_out_of_bounds_is_refused
-            }
+            $crate::__journal_rules! { [$crate::__suite_tests] [$(#[$test])+] [($make().await)] journal }
         }
     };
 }
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __journal_rules {
+    ([$($list:tt)*] $($arguments:tt)*) => {
+        $($list)*! {
+            $($arguments)*
+            a_new_journal_is_empty
+            an_id_stays_the_same
+            an_append_gives_the_head_after_the_entry
+            what_was_appended_is_read
+            an_append_at_a_stale_head_conflicts
+            an_append_at_a_head_that_never_was_conflicts
+            one_of_many_appends_at_one_head_wins
+            writers_that_try_again_lose_no_entry
+            pages_are_read_in_order
+            a_page_ends_where_the_journal_does
+            entries_of_a_subject_are_read_alone
+            entries_of_a_tenant_are_read_without_its_subjects
+            entries_of_the_store_are_read_without_its_tenants
+            entries_are_read_up_to_a_head
+            names_never_collide
+            the_longest_entry_is_kept
+            an_entry_out_of_bounds_is_refused
+        }
+    };
+}
+
+/// A rule, told a journal of its own.
+pub type Rule = for<'a> fn(&'a dyn ErasureJournal) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
+
+__journal_rules! { [super::list] }
 
 /// One test for each rule of a journal that outlives its process.
 ///

@@ -3,6 +3,8 @@
 //!
 //! A function panics if the provider breaks its rule. Each wants a fixture of its own.
 
+use std::pin::Pin;
+
 use async_trait::async_trait;
 use futures_util::future::join_all;
 
@@ -56,34 +58,44 @@ macro_rules! provider_suite {
             #[allow(unused_imports)]
             use super::*;
 
-            $crate::provider_suite! {
-                @each [$(#[$attribute])+] $make;
-                what_is_wrapped_unwraps
-                it_says_which_key_it_used
-                another_role_does_not_unwrap
-                another_tenant_does_not_unwrap
-                another_epoch_does_not_unwrap
-                another_index_epoch_does_not_unwrap
-                another_key_id_does_not_unwrap
-                a_flipped_bit_does_not_unwrap
-                a_wrapped_key_of_another_length_does_not_unwrap
-                a_relabelled_key_does_not_unwrap
-                wrapped_forms_of_one_key_differ
-                a_wrapped_form_does_not_show_the_key
-                an_older_master_key_still_unwraps
-                a_destroyed_master_key_unwraps_nothing
-                destroying_one_master_key_leaves_the_others
-                destroying_again_is_fine
-                a_destruction_is_told_and_not_made
-                the_current_master_key_is_not_destroyed
-                an_unknown_master_key_is_unknown
-                concurrent_calls_do_not_disturb_each_other
-            }
+            $crate::__provider_rules! { [$crate::__provider_tests] [$(#[$attribute])+] $make; }
         }
     };
-    (@each $attributes:tt $make:expr; $($rule:ident)*) => {
-        $($crate::provider_suite! { @one $attributes $make; $rule })*
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __provider_rules {
+    ([$($list:tt)*] $($arguments:tt)*) => {
+        $($list)*! {
+            $($arguments)*
+            what_is_wrapped_unwraps
+            it_says_which_key_it_used
+            another_role_does_not_unwrap
+            another_tenant_does_not_unwrap
+            another_epoch_does_not_unwrap
+            another_index_epoch_does_not_unwrap
+            another_key_id_does_not_unwrap
+            a_flipped_bit_does_not_unwrap
+            a_wrapped_key_of_another_length_does_not_unwrap
+            a_relabelled_key_does_not_unwrap
+            wrapped_forms_of_one_key_differ
+            a_wrapped_form_does_not_show_the_key
+            an_older_master_key_still_unwraps
+            a_destroyed_master_key_unwraps_nothing
+            destroying_one_master_key_leaves_the_others
+            destroying_again_is_fine
+            a_destruction_is_told_and_not_made
+            the_current_master_key_is_not_destroyed
+            an_unknown_master_key_is_unknown
+            concurrent_calls_do_not_disturb_each_other
+        }
     };
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __provider_tests {
     (@one [$($attributes:tt)+] $make:expr; $rule:ident) => {
         $($attributes)+
         async fn $rule() {
@@ -91,7 +103,15 @@ macro_rules! provider_suite {
             $crate::testing::provider::$rule(&fixture).await;
         }
     };
+    ($attributes:tt $make:expr; $($rule:ident)*) => {
+        $($crate::__provider_tests! { @one $attributes $make; $rule })*
+    };
 }
+
+/// A rule, told a fixture of its own.
+pub type Rule = for<'a> fn(&'a dyn ProviderFixture) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
+
+__provider_rules! { [super::list] }
 
 /// What is wrapped unwraps, in each role.
 pub async fn what_is_wrapped_unwraps(fixture: &dyn ProviderFixture) {

@@ -6,6 +6,7 @@
 #![expect(clippy::future_not_send, reason = "the runtime is the tester's, and may have one thread")]
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::pin::Pin;
 
 use futures_util::future::join_all;
 
@@ -41,39 +42,52 @@ macro_rules! store_suite {
             #[allow(unused_imports, reason = "for the name of what makes a store")]
             use super::*;
 
-            $crate::__suite_tests! {
-                [$(#[$test])+] [($make().await)] store
-                an_absent_slot_loads_as_none
-                a_load_of_nothing_is_nothing
-                a_load_answers_in_the_order_asked
-                a_load_of_many_ids_answers_each
-                what_was_put_is_loaded
-                a_first_put_over_a_slot_conflicts
-                a_put_over_another_revision_conflicts
-                a_put_over_an_earlier_revision_conflicts
-                a_put_of_a_revision_where_no_slot_is_conflicts
-                a_put_over_the_right_revision_replaces
-                one_of_many_first_puts_wins
-                one_of_many_replacements_wins
-                concurrent_puts_of_different_slots_all_land
-                ids_never_collide
-                slots_of_every_size_are_kept
-                a_put_below_the_floor_is_refused
-                a_slot_without_an_epoch_passes_any_floor
-                the_floor_never_sinks
-                nothing_below_the_floor_lands_after_it_was_raised
-                a_scan_reads_every_slot_once_and_in_order
-                a_scan_of_one_tenant_reads_no_other
-                a_scan_for_lower_epochs_reads_those_alone
-                a_scan_for_what_is_due_reads_that_alone
-                a_scan_follows_what_a_put_changed
-                a_scan_goes_on_behind_an_id_that_is_not_there
-                a_scan_stands_slots_that_are_put_meanwhile
-                a_scrub_keeps_what_lives
-            }
+            $crate::__store_rules! { [$crate::__suite_tests] [$(#[$test])+] [($make().await)] store }
         }
     };
 }
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __store_rules {
+    ([$($list:tt)*] $($arguments:tt)*) => {
+        $($list)*! {
+            $($arguments)*
+            an_absent_slot_loads_as_none
+            a_load_of_nothing_is_nothing
+            a_load_answers_in_the_order_asked
+            a_load_of_many_ids_answers_each
+            what_was_put_is_loaded
+            a_first_put_over_a_slot_conflicts
+            a_put_over_another_revision_conflicts
+            a_put_over_an_earlier_revision_conflicts
+            a_put_of_a_revision_where_no_slot_is_conflicts
+            a_put_over_the_right_revision_replaces
+            one_of_many_first_puts_wins
+            one_of_many_replacements_wins
+            concurrent_puts_of_different_slots_all_land
+            ids_never_collide
+            slots_of_every_size_are_kept
+            a_put_below_the_floor_is_refused
+            a_slot_without_an_epoch_passes_any_floor
+            the_floor_never_sinks
+            nothing_below_the_floor_lands_after_it_was_raised
+            a_scan_reads_every_slot_once_and_in_order
+            a_scan_of_one_tenant_reads_no_other
+            a_scan_for_lower_epochs_reads_those_alone
+            a_scan_for_what_is_due_reads_that_alone
+            a_scan_follows_what_a_put_changed
+            a_scan_goes_on_behind_an_id_that_is_not_there
+            a_scan_stands_slots_that_are_put_meanwhile
+            a_scrub_keeps_what_lives
+        }
+    };
+}
+
+/// A rule, told a store of its own.
+pub type Rule = for<'a> fn(&'a dyn KeyStore) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
+
+__store_rules! { [super::list] }
 
 /// One test for each rule of a key store that outlives its process.
 ///

@@ -162,13 +162,7 @@ macro_rules! __rows_rules {
     };
 }
 
-macro_rules! list {
-    ($($rule:ident)*) => {
-        /// Every rule, with its name.
-        pub const RULES: &[(&str, Rule)] = &[$((stringify!($rule), |fixture| Box::pin($rule(fixture)))),*];
-    };
-}
-__rows_rules! { [list] }
+__rows_rules! { [super::list] }
 
 /// A table of persons: an integer, and an email, a phone number and a blob that may be NULL.
 async fn persons(fixture: &dyn RowsFixture) -> Box<dyn FixtureTable> {
