@@ -1,0 +1,262 @@
+//! A key store of one's own: a folder with a file a slot, for any number of processes of one host. And the rules that it
+//! must hold, tried on it.
+//!
+//! `cargo run --example custom_store --all-features` keeps a vault's keys in it; `cargo test --example custom_store
+//! --all-features` runs the conformance suite, as your own crate would in its tests.
+#![expect(clippy::print_stdout, reason = "an example prints")]
+
+use std::fs::{self, File};
+use std::io::{self, ErrorKind, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use fieldseal::journal::MemoryJournal;
+use fieldseal::lifecycle::ErasureRequest;
+use fieldseal::provider::LocalKeyring;
+use fieldseal::store::{Epoch, Expected, Filter, KeyStore, Residue, Scan, ScanPage, SlotId, StoreError, StoredSlot};
+use fieldseal::{Error, Tenant, Vault};
+
+/// Slots in files that are named by their ids in hexadecimal, so that the names have the order of the ids.
+#[derive(Clone, Debug)]
+struct FolderStore {
+    folder: PathBuf,
+    #[expect(dead_code, reason = "removes the folder with the last clone")]
+    scratch: Option<Arc<tempfile::TempDir>>,
+}
+
+impl FolderStore {
+    fn open(folder: impl Into<PathBuf>) -> io::Result<Self> {
+        let folder = folder.into();
+        fs::create_dir_all(&folder)?;
+        Ok(Self { folder, scratch: None })
+    }
+
+    /// One that goes with its last clone: for tests.
+    fn scratch() -> io::Result<Self> {
+        let scratch = tempfile::tempdir()?;
+        Ok(Self { folder: scratch.path().to_owned(), scratch: Some(Arc::new(scratch)) })
+    }
+
+    /// Runs blocking work elsewhere than on the executor's threads.
+    async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Self) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let store = self.clone();
+        tokio::task::spawn_blocking(move || work(&store)).await.map_err(StoreError::unavailable)?
+    }
+
+    /// What a writer holds while it compares and swaps: one lock for all slots and the floor, so that a put can't land below a
+    /// floor that was raised meanwhile.
+    fn lock(&self) -> Result<File, StoreError> {
+        let lock = File::options().create(true).append(true).open(self.folder.join("lock")).map_err(failed)?;
+        lock.lock().map_err(failed)?;
+        Ok(lock)
+    }
+
+    fn read(&self, id: &SlotId) -> Result<Option<StoredSlot>, StoreError> {
+        match fs::read(self.file(id)) {
+            Ok(bytes) => StoredSlot::from_bytes(id.clone(), bytes).map(Some),
+            Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
+            Err(e) => Err(failed(e)),
+        }
+    }
+
+    /// Whole or not at all, and durable when it returns: what is sealed under the key may be stored a moment later.
+    fn replace(&self, file: &Path, bytes: &[u8]) -> io::Result<()> {
+        let new = self.folder.join("new");
+        let mut out = File::create(&new)?;
+        out.write_all(bytes)?;
+        out.sync_all()?;
+        fs::rename(new, file)?;
+        File::open(&self.folder)?.sync_all()
+    }
+
+    fn file(&self, id: &SlotId) -> PathBuf {
+        // A file's name has at most 255 bytes on most systems; an id that is longer needs folders, or a hash.
+        let name: String = id.to_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+        let mut path = self.folder.join("slots");
+        for part in name.as_bytes().chunks(200) {
+            path.push(String::from_utf8_lossy(part).into_owned());
+        }
+        path.with_extension("slot")
+    }
+
+    fn floor(&self) -> Result<u32, StoreError> {
+        match fs::read_to_string(self.folder.join("floor")) {
+            Ok(text) => text.parse().map_err(|_| StoreError::corrupt("the floor")),
+            Err(e) if e.kind() == ErrorKind::NotFound => Ok(0),
+            Err(e) => Err(failed(e)),
+        }
+    }
+
+    /// Every id, in order.
+    fn ids(&self) -> Result<Vec<SlotId>, StoreError> {
+        let mut names = Vec::new();
+        collect(&self.folder.join("slots"), "", &mut names).map_err(failed)?;
+        let mut ids = names.iter().map(|name| SlotId::from_bytes(&unhex(name)?)).collect::<Result<Vec<_>, _>>()?;
+        ids.sort_by_key(SlotId::to_bytes);
+        Ok(ids)
+    }
+}
+
+#[async_trait]
+impl KeyStore for FolderStore {
+    async fn load(&self, ids: &[SlotId]) -> Result<Vec<Option<StoredSlot>>, StoreError> {
+        let ids = ids.to_vec();
+        self.run(move |store| ids.iter().map(|id| store.read(id)).collect()).await
+    }
+
+    async fn put(&self, slot: &StoredSlot, expected: Expected) -> Result<(), StoreError> {
+        let slot = slot.clone();
+        self.run(move |store| {
+            let _lock = store.lock()?;
+            let floor = store.floor()?;
+            if slot.epoch().is_some_and(|epoch| epoch.get() < floor) {
+                return Err(StoreError::below_floor());
+            }
+            let there = store.read(slot.id())?.map(|slot| slot.revision());
+            let fits = match expected {
+                Expected::Absent => there.is_none(),
+                Expected::Revision(revision) => there == Some(revision),
+            };
+            if !fits {
+                return Err(StoreError::conflict());
+            }
+            let file = store.file(slot.id());
+            fs::create_dir_all(file.parent().unwrap_or(&store.folder)).map_err(failed)?;
+            store.replace(&file, slot.as_bytes()).map_err(failed)
+        })
+        .await
+    }
+
+    async fn scan(&self, scan: &Scan) -> Result<ScanPage, StoreError> {
+        let scan = scan.clone();
+        self.run(move |store| {
+            let mut slots = Vec::new();
+            for id in store.ids()? {
+                let behind = scan.cursor().is_none_or(|cursor| id.to_bytes() > cursor.to_bytes());
+                if !behind || scan.only_tenant().is_some_and(|tenant| id.tenant() != Some(tenant)) {
+                    continue;
+                }
+                let Some(slot) = store.read(&id)? else { continue };
+                let found = match scan.filter() {
+                    Filter::All => true,
+                    Filter::EpochBelow(epoch) => slot.epoch().is_some_and(|own| own < epoch),
+                    Filter::DueBefore(moment) => slot.due().is_some_and(|due| due < moment),
+                    // A filter of a later version of the port: to find less than was asked for would be worse than to say so.
+                    _ => return Err(StoreError::misconfigured("this store doesn't know the filter: update it")),
+                };
+                // One more than asked for tells that there is a next page.
+                if found && slots.len() == scan.page_size() {
+                    let next = slots.last().map(|slot: &StoredSlot| slot.id().clone());
+                    return Ok(ScanPage { slots, next });
+                }
+                slots.extend(found.then_some(slot));
+            }
+            Ok(ScanPage { slots, next: None })
+        })
+        .await
+    }
+
+    async fn raise_floor(&self, epoch: Epoch) -> Result<(), StoreError> {
+        self.run(move |store| {
+            let _lock = store.lock()?;
+            if store.floor()? < epoch.get() {
+                store.replace(&store.folder.join("floor"), epoch.get().to_string().as_bytes()).map_err(failed)?;
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// A file that was replaced is gone from the folder, and not from the disk: that must be said.
+    async fn scrub(&self) -> Result<Residue, StoreError> {
+        Ok(Residue::none()
+            .and("blocks of replaced files", "their reuse by the file system, the device's disposal")
+            .and("backups and snapshots of the folder", "their retention"))
+    }
+}
+
+/// Names of files, with those of the folders that they are in.
+fn collect(folder: &Path, before: &str, names: &mut Vec<String>) -> io::Result<()> {
+    let entries = match fs::read_dir(folder) {
+        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(()),
+        entries => entries?,
+    };
+    for entry in entries {
+        let entry = entry?;
+        let name = format!("{before}{}", entry.file_name().to_string_lossy());
+        match name.strip_suffix(".slot") {
+            Some(id) => names.push(id.to_owned()),
+            None => collect(&entry.path(), &name, names)?,
+        }
+    }
+    Ok(())
+}
+
+fn unhex(name: &str) -> Result<Vec<u8>, StoreError> {
+    let digit = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
+    name.as_bytes()
+        .chunks(2)
+        .map(digit)
+        .collect::<Option<_>>()
+        .ok_or_else(|| StoreError::corrupt("the name of a slot's file"))
+}
+
+/// Whose fault it is: what the vault does next depends on it.
+fn failed(e: io::Error) -> StoreError {
+    match e.kind() {
+        ErrorKind::PermissionDenied | ErrorKind::NotADirectory | ErrorKind::ReadOnlyFilesystem => {
+            StoreError::misconfigured("the folder can't be read or written").with_source(e)
+        }
+        _ => StoreError::unavailable(e),
+    }
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let store = FolderStore::scratch()?;
+    let (keyring, journal) = (LocalKeyring::ephemeral()?, Arc::new(MemoryJournal::new()?));
+    let open = async || -> Result<Tenant, Box<dyn std::error::Error>> {
+        let store = FolderStore::open(&store.folder)?;
+        let vault = Vault::builder(keyring.clone(), store).journal(journal.clone()).build().await?;
+        Ok(vault.default_tenant())
+    };
+
+    let customers = open().await?;
+    customers.enroll("ada").await?;
+    customers.enroll("ben").await?;
+    println!("Two persons' keys are in {} files.", store.ids()?.len());
+
+    let elsewhere = open().await?; // as another process would
+    elsewhere.keys("ben").await?;
+    let receipt = elsewhere.erase("ada", &ErasureRequest::new()).await?;
+    println!("{receipt}");
+    match open().await?.keys("ada").await {
+        Err(Error::SubjectErased { at }) => println!("Ada was erased at {at}."),
+        other => return Err(format!("an erased person's keys: {other:?}").into()),
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::FolderStore;
+
+    async fn place() -> tempfile::TempDir {
+        tempfile::tempdir().expect("a folder")
+    }
+
+    async fn open(place: &tempfile::TempDir) -> FolderStore {
+        FolderStore::open(place.path()).expect("it can be written")
+    }
+
+    async fn make() -> FolderStore {
+        FolderStore::scratch().expect("it can be written")
+    }
+
+    fieldseal::store_suite! { #[tokio::test] folder, make }
+    fieldseal::persistent_store_suite! { #[tokio::test] on_disk, place, open }
+}
