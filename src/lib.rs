@@ -98,6 +98,7 @@ mod integrations;
 pub mod jobs;
 pub mod journal;
 mod keys;
+mod layer;
 pub mod lifecycle;
 pub mod provider;
 pub mod record;

@@ -23,11 +23,12 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("store", &["keys", "thread"]),
     ("journal", &["keys", "thread", "disk"]),
     ("rows", &["error", "bytes"]),
+    ("layer", &["provider", "store", "journal", "rows"]),
     ("vault", &["subject", "provider", "store", "journal"]),
     ("lifecycle", &["vault"]),
     ("jobs", &["record", "rows", "lifecycle"]),
     ("integrations", &["jobs"]),
-    ("testing", &["jobs"]),
+    ("testing", &["jobs", "layer"]),
     ("fuzzing", &["jobs"]),
 ];
 

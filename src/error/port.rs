@@ -8,6 +8,12 @@ use super::Retry;
 
 /// What the kinds of a port's errors have in common.
 pub trait PortErrorKind: fmt::Debug + Copy + Eq + Send + Sync + 'static {
+    /// The port could not be reached, or gave no answer: what was asked for may have been done.
+    const UNAVAILABLE: Self;
+
+    /// It in one word, for a label of a metric: `unavailable`, `unknown_key`.
+    fn name(self) -> &'static str;
+
     /// Whether a call that failed in this way may succeed later.
     fn retry(self) -> Retry;
 
@@ -120,6 +126,23 @@ pub enum ProviderErrorKind {
 }
 
 impl PortErrorKind for ProviderErrorKind {
+    const UNAVAILABLE: Self = Self::Unavailable;
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::UnknownKey => "unknown_key",
+            Self::KeyDestroyed => "key_destroyed",
+            Self::Authentication => "authentication",
+            Self::Disabled => "disabled",
+            Self::PendingDeletion => "pending_deletion",
+            Self::Denied => "denied",
+            Self::Throttled => "throttled",
+            Self::Unavailable => "unavailable",
+            Self::Corrupt => "corrupt",
+            Self::Misconfigured => "misconfigured",
+        }
+    }
+
     fn retry(self) -> Retry {
         match self {
             Self::Throttled | Self::Unavailable => Retry::Later,
@@ -181,6 +204,20 @@ pub enum StoreErrorKind {
 }
 
 impl PortErrorKind for StoreErrorKind {
+    const UNAVAILABLE: Self = Self::Unavailable;
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Conflict => "conflict",
+            Self::BelowFloor => "below_floor",
+            Self::Unavailable => "unavailable",
+            Self::Corrupt => "corrupt",
+            Self::Denied => "denied",
+            Self::NewerSchema => "newer_schema",
+            Self::Misconfigured => "misconfigured",
+        }
+    }
+
     fn retry(self) -> Retry {
         match self {
             Self::Conflict | Self::BelowFloor => Retry::Now,
@@ -246,6 +283,18 @@ pub enum JournalErrorKind {
 }
 
 impl PortErrorKind for JournalErrorKind {
+    const UNAVAILABLE: Self = Self::Unavailable;
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Conflict => "conflict",
+            Self::Unavailable => "unavailable",
+            Self::Corrupt => "corrupt",
+            Self::Denied => "denied",
+            Self::Misconfigured => "misconfigured",
+        }
+    }
+
     fn retry(self) -> Retry {
         match self {
             Self::Conflict => Retry::Now,
@@ -302,6 +351,17 @@ pub enum RowsErrorKind {
 }
 
 impl PortErrorKind for RowsErrorKind {
+    const UNAVAILABLE: Self = Self::Unavailable;
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Unavailable => "unavailable",
+            Self::Denied => "denied",
+            Self::Misconfigured => "misconfigured",
+            Self::Corrupt => "corrupt",
+        }
+    }
+
     fn retry(self) -> Retry {
         match self {
             Self::Unavailable => Retry::Later,

@@ -3,13 +3,10 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use async_trait::async_trait;
+use futures_util::future::BoxFuture;
 
-use crate::id::TenantId;
-use crate::journal::{ErasureJournal, Head, JournalEntry, JournalError, JournalId};
-use crate::keys::{Epoch, KeyMaterial, MasterKeyId, SlotId, StoredSlot, Tag, WrapContext, WrappedKey};
-use crate::provider::{Destruction, MasterKeyProvider, ProviderError};
-use crate::store::{Expected, KeyStore, Residue, Scan, ScanPage, StoreError};
+use crate::error::{PortError, PortErrorKind};
+use crate::layer::{Call, Layer, Port, layered};
 
 /// A key store, a master key provider or a journal that counts the calls it passes on.
 ///
@@ -68,131 +65,78 @@ macro_rules! counts {
     };
 }
 counts! {
-    /// Calls of [`KeyStore::load`].
+    /// Calls of [`KeyStore::load`](crate::store::KeyStore::load).
     loads;
-    /// Ids that [`KeyStore::load`] was asked for, repeats included.
+    /// Ids that [`KeyStore::load`](crate::store::KeyStore::load) was asked for, repeats included.
     slots_loaded;
-    /// Calls of [`KeyStore::put`].
+    /// Calls of [`KeyStore::put`](crate::store::KeyStore::put).
     puts;
-    /// Calls of [`KeyStore::scan`].
+    /// Calls of [`KeyStore::scan`](crate::store::KeyStore::scan).
     scans;
-    /// Calls of [`KeyStore::raise_floor`].
+    /// Calls of [`KeyStore::raise_floor`](crate::store::KeyStore::raise_floor).
     floors;
-    /// Calls of [`KeyStore::scrub`].
+    /// Calls of [`KeyStore::scrub`](crate::store::KeyStore::scrub).
     scrubs;
-    /// Calls of [`MasterKeyProvider::current`].
+    /// Calls of [`MasterKeyProvider::current`](crate::provider::MasterKeyProvider::current).
     currents;
-    /// Calls of [`MasterKeyProvider::wrap_key`].
+    /// Calls of [`MasterKeyProvider::wrap_key`](crate::provider::MasterKeyProvider::wrap_key).
     wraps;
-    /// Calls of [`MasterKeyProvider::unwrap_key`].
+    /// Calls of [`MasterKeyProvider::unwrap_key`](crate::provider::MasterKeyProvider::unwrap_key).
     unwraps;
-    /// Calls of [`MasterKeyProvider::destroy_key`].
+    /// Calls of [`MasterKeyProvider::destroy_key`](crate::provider::MasterKeyProvider::destroy_key).
     destroys;
-    /// Calls of [`MasterKeyProvider::destruction`].
+    /// Calls of [`MasterKeyProvider::destruction`](crate::provider::MasterKeyProvider::destruction).
     destructions;
-    /// Calls of [`ErasureJournal::id`].
+    /// Calls of [`ErasureJournal::id`](crate::journal::ErasureJournal::id).
     ids;
-    /// Calls of [`ErasureJournal::head`].
+    /// Calls of [`ErasureJournal::head`](crate::journal::ErasureJournal::head).
     heads;
-    /// Calls of [`ErasureJournal::append`].
+    /// Calls of [`ErasureJournal::append`](crate::journal::ErasureJournal::append).
     appends;
-    /// Calls of [`ErasureJournal::read`] and [`ErasureJournal::read_of`].
+    /// Calls of [`ErasureJournal::read`](crate::journal::ErasureJournal::read) and [`ErasureJournal::read_of`](crate::journal::ErasureJournal::read_of).
     reads;
 }
 
-fn count(number: &AtomicU64) {
-    number.fetch_add(1, Ordering::SeqCst);
-}
-
-#[async_trait]
-#[deny(clippy::missing_trait_methods)]
-impl<S: KeyStore> KeyStore for Counting<S> {
-    async fn load(&self, ids: &[SlotId]) -> Result<Vec<Option<StoredSlot>>, StoreError> {
-        count(&self.counts.0.loads);
-        self.counts.0.slots_loaded.fetch_add(ids.len() as u64, Ordering::SeqCst);
-        self.inner.load(ids).await
-    }
-
-    async fn put(&self, slot: &StoredSlot, expected: Expected) -> Result<(), StoreError> {
-        count(&self.counts.0.puts);
-        self.inner.put(slot, expected).await
-    }
-
-    async fn scan(&self, scan: &Scan) -> Result<ScanPage, StoreError> {
-        count(&self.counts.0.scans);
-        self.inner.scan(scan).await
-    }
-
-    async fn raise_floor(&self, epoch: Epoch) -> Result<(), StoreError> {
-        count(&self.counts.0.floors);
-        self.inner.raise_floor(epoch).await
-    }
-
-    async fn scrub(&self) -> Result<Residue, StoreError> {
-        count(&self.counts.0.scrubs);
-        self.inner.scrub().await
+impl<P: Sync> Layer for Counting<P> {
+    async fn around<'a, T, K>(
+        &'a self,
+        call: Call<'a>,
+        work: impl Fn(bool) -> BoxFuture<'a, Result<T, PortError<K>>> + Send + Sync + 'a,
+    ) -> Result<T, PortError<K>>
+    where
+        T: Send + 'a,
+        K: PortErrorKind,
+    {
+        self.counts.count(&call);
+        work(false).await
     }
 }
 
-#[async_trait]
-#[deny(clippy::missing_trait_methods)]
-impl<P: MasterKeyProvider> MasterKeyProvider for Counting<P> {
-    async fn current(&self) -> Result<MasterKeyId, ProviderError> {
-        count(&self.counts.0.currents);
-        self.inner.current().await
-    }
+layered! { Counting: provider store journal }
 
-    async fn wrap_key(&self, key: &KeyMaterial, context: &WrapContext) -> Result<WrappedKey, ProviderError> {
-        count(&self.counts.0.wraps);
-        self.inner.wrap_key(key, context).await
-    }
-
-    async fn unwrap_key(&self, wrapped: &WrappedKey, context: &WrapContext) -> Result<KeyMaterial, ProviderError> {
-        count(&self.counts.0.unwraps);
-        self.inner.unwrap_key(wrapped, context).await
-    }
-
-    async fn destroy_key(&self, id: &MasterKeyId) -> Result<Destruction, ProviderError> {
-        count(&self.counts.0.destroys);
-        self.inner.destroy_key(id).await
-    }
-
-    async fn destruction(&self, id: &MasterKeyId) -> Result<Option<Destruction>, ProviderError> {
-        count(&self.counts.0.destructions);
-        self.inner.destruction(id).await
-    }
-}
-
-#[async_trait]
-#[deny(clippy::missing_trait_methods)]
-impl<J: ErasureJournal> ErasureJournal for Counting<J> {
-    async fn id(&self) -> Result<JournalId, JournalError> {
-        count(&self.counts.0.ids);
-        self.inner.id().await
-    }
-
-    async fn head(&self) -> Result<Head, JournalError> {
-        count(&self.counts.0.heads);
-        self.inner.head().await
-    }
-
-    async fn append(&self, entry: &JournalEntry, expected: &Head) -> Result<Head, JournalError> {
-        count(&self.counts.0.appends);
-        self.inner.append(entry, expected).await
-    }
-
-    async fn read(&self, from: u64, limit: usize) -> Result<Vec<JournalEntry>, JournalError> {
-        count(&self.counts.0.reads);
-        self.inner.read(from, limit).await
-    }
-
-    async fn read_of(
-        &self,
-        tenant: Option<&TenantId>,
-        tag: Option<&Tag>,
-        up_to: &Head,
-    ) -> Result<Vec<JournalEntry>, JournalError> {
-        count(&self.counts.0.reads);
-        self.inner.read_of(tenant, tag, up_to).await
+impl Counts {
+    fn count(&self, call: &Call<'_>) {
+        let numbers = &self.0;
+        let number = match (call.port, call.method) {
+            (Port::Store, "load") => {
+                numbers.slots_loaded.fetch_add(call.items as u64, Ordering::SeqCst);
+                &numbers.loads
+            }
+            (Port::Store, "put") => &numbers.puts,
+            (Port::Store, "scan") => &numbers.scans,
+            (Port::Store, "raise_floor") => &numbers.floors,
+            (Port::Store, "scrub") => &numbers.scrubs,
+            (Port::Provider, "current") => &numbers.currents,
+            (Port::Provider, "wrap_key") => &numbers.wraps,
+            (Port::Provider, "unwrap_key") => &numbers.unwraps,
+            (Port::Provider, "destroy_key") => &numbers.destroys,
+            (Port::Provider, "destruction") => &numbers.destructions,
+            (Port::Journal, "id") => &numbers.ids,
+            (Port::Journal, "head") => &numbers.heads,
+            (Port::Journal, "append") => &numbers.appends,
+            (Port::Journal, "read" | "read_of") => &numbers.reads,
+            (port, method) => unreachable!("{port:?} has no method {method} that is counted"),
+        };
+        number.fetch_add(1, Ordering::SeqCst);
     }
 }

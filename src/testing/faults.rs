@@ -8,16 +8,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Poll, Waker};
 
-use async_trait::async_trait;
+use futures_util::future::BoxFuture;
 
 use super::slot::{GOLDEN, mix};
-use crate::error::{JournalError, ProviderError, RowsError, StoreError};
-use crate::id::TenantId;
-use crate::journal::{ErasureJournal, Head, JournalEntry, JournalId};
-use crate::keys::{Epoch, KeyMaterial, MasterKeyId, SlotId, StoredSlot, Tag, WrapContext, WrappedKey};
-use crate::provider::{Destruction, MasterKeyProvider};
-use crate::rows::{Page, Row, RowKey, RowSource, Swap};
-use crate::store::{Expected, KeyStore, Residue, Scan, ScanPage};
+use crate::error::{PortError, PortErrorKind};
+use crate::keys::SlotId;
+use crate::layer::{Call, Layer, layered};
+
+pub use crate::layer::Port;
 
 /// A key store, a master key provider, a journal or a source of rows whose every call passes a [`Tap`] twice: before it
 /// does its work, and after.
@@ -160,20 +158,6 @@ impl CallPoint<'_> {
     }
 }
 
-/// A port.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[expect(clippy::exhaustive_enums, reason = "a vault has three, bulk work a fourth")]
-pub enum Port {
-    /// A [`MasterKeyProvider`].
-    Provider,
-    /// A [`KeyStore`].
-    Store,
-    /// An [`ErasureJournal`].
-    Journal,
-    /// A [`RowSource`].
-    Rows,
-}
-
 /// On which side of its work a call is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[expect(clippy::exhaustive_enums, reason = "there is no third")]
@@ -282,120 +266,29 @@ async fn turn() {
 
 const SWITCHED_OFF: &str = "a tap let the call fail";
 
-/// A call between its two points.
-macro_rules! tapped {
-    ($self:ident, $port:ident, $error:ident, $method:literal, $slot:expr, $call:expr) => {{
-        let number = $self.tap.begin();
-        let at = |moment| CallPoint { port: Port::$port, method: $method, number, moment, slot: $slot };
-        if $self.tap.pass(at(Moment::Before)).await {
-            return Err($error::unavailable(SWITCHED_OFF));
+impl<P: Sync> Layer for Tapped<P> {
+    async fn around<'a, T, K>(
+        &'a self,
+        call: Call<'a>,
+        work: impl Fn(bool) -> BoxFuture<'a, Result<T, PortError<K>>> + Send + Sync + 'a,
+    ) -> Result<T, PortError<K>>
+    where
+        T: Send + 'a,
+        K: PortErrorKind,
+    {
+        let number = self.tap.begin();
+        let Call { port, method, slot, .. } = call;
+        let at = |moment| CallPoint { port, method, number, moment, slot };
+        let failed = || Err(PortError::new(K::UNAVAILABLE).with_source(SWITCHED_OFF));
+        if self.tap.pass(at(Moment::Before)).await {
+            return failed();
         }
-        let answer = $call.await;
-        if $self.tap.pass(at(Moment::After)).await {
-            return Err($error::unavailable(SWITCHED_OFF));
+        let answer = work(false).await;
+        if self.tap.pass(at(Moment::After)).await {
+            return failed();
         }
         answer
-    }};
-}
-
-#[async_trait]
-#[deny(clippy::missing_trait_methods)]
-impl<S: KeyStore> KeyStore for Tapped<S> {
-    async fn load(&self, ids: &[SlotId]) -> Result<Vec<Option<StoredSlot>>, StoreError> {
-        tapped!(self, Store, StoreError, "load", None, self.inner.load(ids))
-    }
-
-    async fn put(&self, slot: &StoredSlot, expected: Expected) -> Result<(), StoreError> {
-        tapped!(self, Store, StoreError, "put", Some(slot.id()), self.inner.put(slot, expected))
-    }
-
-    async fn scan(&self, scan: &Scan) -> Result<ScanPage, StoreError> {
-        tapped!(self, Store, StoreError, "scan", None, self.inner.scan(scan))
-    }
-
-    async fn raise_floor(&self, epoch: Epoch) -> Result<(), StoreError> {
-        tapped!(self, Store, StoreError, "raise_floor", None, self.inner.raise_floor(epoch))
-    }
-
-    async fn scrub(&self) -> Result<Residue, StoreError> {
-        tapped!(self, Store, StoreError, "scrub", None, self.inner.scrub())
     }
 }
 
-#[async_trait]
-#[deny(clippy::missing_trait_methods)]
-impl<P: MasterKeyProvider> MasterKeyProvider for Tapped<P> {
-    async fn current(&self) -> Result<MasterKeyId, ProviderError> {
-        tapped!(self, Provider, ProviderError, "current", None, self.inner.current())
-    }
-
-    async fn wrap_key(&self, key: &KeyMaterial, context: &WrapContext) -> Result<WrappedKey, ProviderError> {
-        tapped!(self, Provider, ProviderError, "wrap_key", None, self.inner.wrap_key(key, context))
-    }
-
-    async fn unwrap_key(&self, wrapped: &WrappedKey, context: &WrapContext) -> Result<KeyMaterial, ProviderError> {
-        tapped!(self, Provider, ProviderError, "unwrap_key", None, self.inner.unwrap_key(wrapped, context))
-    }
-
-    async fn destroy_key(&self, id: &MasterKeyId) -> Result<Destruction, ProviderError> {
-        tapped!(self, Provider, ProviderError, "destroy_key", None, self.inner.destroy_key(id))
-    }
-
-    async fn destruction(&self, id: &MasterKeyId) -> Result<Option<Destruction>, ProviderError> {
-        tapped!(self, Provider, ProviderError, "destruction", None, self.inner.destruction(id))
-    }
-}
-
-#[async_trait]
-#[deny(clippy::missing_trait_methods)]
-impl<J: ErasureJournal> ErasureJournal for Tapped<J> {
-    async fn id(&self) -> Result<JournalId, JournalError> {
-        tapped!(self, Journal, JournalError, "id", None, self.inner.id())
-    }
-
-    async fn head(&self) -> Result<Head, JournalError> {
-        tapped!(self, Journal, JournalError, "head", None, self.inner.head())
-    }
-
-    async fn append(&self, entry: &JournalEntry, expected: &Head) -> Result<Head, JournalError> {
-        tapped!(self, Journal, JournalError, "append", None, self.inner.append(entry, expected))
-    }
-
-    async fn read(&self, from: u64, limit: usize) -> Result<Vec<JournalEntry>, JournalError> {
-        tapped!(self, Journal, JournalError, "read", None, self.inner.read(from, limit))
-    }
-
-    async fn read_of(
-        &self,
-        tenant: Option<&TenantId>,
-        tag: Option<&Tag>,
-        up_to: &Head,
-    ) -> Result<Vec<JournalEntry>, JournalError> {
-        tapped!(self, Journal, JournalError, "read_of", None, self.inner.read_of(tenant, tag, up_to))
-    }
-}
-
-#[async_trait]
-#[deny(clippy::missing_trait_methods)]
-impl<S: RowSource> RowSource for Tapped<S> {
-    /// No call: it is a name that the source has in memory.
-    fn columns(&self) -> &[String] {
-        self.inner.columns()
-    }
-
-    async fn page(&self, page: &Page) -> Result<Vec<Row>, RowsError> {
-        tapped!(self, Rows, RowsError, "page", None, self.inner.page(page))
-    }
-
-    async fn load(&self, keys: &[RowKey]) -> Result<Vec<Option<Row>>, RowsError> {
-        tapped!(self, Rows, RowsError, "load", None, self.inner.load(keys))
-    }
-
-    async fn swap(&self, swaps: &[Swap]) -> Result<Vec<bool>, RowsError> {
-        tapped!(self, Rows, RowsError, "swap", None, self.inner.swap(swaps))
-    }
-
-    async fn count(&self) -> Result<u64, RowsError> {
-        tapped!(self, Rows, RowsError, "count", None, self.inner.count())
-    }
-}
+layered! { Tapped: provider store journal rows }
