@@ -109,6 +109,7 @@ mod subject;
 #[cfg_attr(docsrs, doc(cfg(feature = "test-util")))]
 pub mod testing;
 mod thread;
+pub mod timer;
 pub mod value;
 pub mod vault;
 

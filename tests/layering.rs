@@ -23,12 +23,13 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("store", &["keys", "thread"]),
     ("journal", &["keys", "thread", "disk"]),
     ("rows", &["error", "bytes"]),
+    ("timer", &["clock"]),
     ("layer", &["provider", "store", "journal", "rows"]),
     ("vault", &["subject", "provider", "store", "journal"]),
     ("lifecycle", &["vault"]),
     ("jobs", &["record", "rows", "lifecycle"]),
     ("integrations", &["jobs"]),
-    ("testing", &["jobs", "layer"]),
+    ("testing", &["jobs", "layer", "timer"]),
     ("fuzzing", &["jobs"]),
 ];
 

@@ -1,11 +1,15 @@
-//! [`ManualClock`]: a clock that a test sets.
+//! [`ManualClock`]: a clock, and a timer, that a test sets.
 
+use std::future::poll_fn;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Poll, Waker};
 use std::time::Duration;
 
 use crate::clock::{Clock, Timestamp};
+use crate::timer::Timer;
 
-/// A clock that stands still until it is told. Clones show the same time.
+/// A clock that stands still until it is told, and a timer whose sleepers wake when it is. Clones show the same time.
 ///
 /// Its monotonic and its wall time are independent, so that a test can set the wall clock back, or let a machine sleep.
 ///
@@ -26,29 +30,50 @@ pub struct ManualClock(Arc<Mutex<Now>>);
 struct Now {
     monotonic: Duration,
     wall: Timestamp,
+    /// Until when somebody sleeps, and whom to wake then.
+    sleepers: Vec<(u64, Duration, Option<Waker>)>,
+    last: u64,
 }
 
 impl ManualClock {
     /// A clock that shows 2026-01-01T00:00:00Z.
     pub fn new() -> Self {
-        Self(Arc::new(Mutex::new(Now { monotonic: Duration::ZERO, wall: Timestamp::from_millis(1_767_225_600_000) })))
+        let wall = Timestamp::from_millis(1_767_225_600_000);
+        Self(Arc::new(Mutex::new(Now { monotonic: Duration::ZERO, wall, sleepers: Vec::new(), last: 0 })))
     }
 
     /// Lets time pass, on both clocks.
     pub fn advance(&self, duration: Duration) {
-        let mut now = self.now();
-        now.monotonic += duration;
-        now.wall = now.wall.plus(duration);
+        self.change(|now| {
+            now.monotonic += duration;
+            now.wall = now.wall.plus(duration);
+        });
     }
 
-    /// Lets time pass on the monotonic clock alone.
+    /// Lets time pass on the monotonic clock alone, by which sleepers wake.
     pub fn advance_monotonic(&self, duration: Duration) {
-        self.now().monotonic += duration;
+        self.change(|now| now.monotonic += duration);
     }
 
     /// Sets the time of day, forth or back. The monotonic clock doesn't notice.
     pub fn set_wall(&self, wall: Timestamp) {
         self.now().wall = wall;
+    }
+
+    /// How long it is until the next sleeper wakes; none if nobody sleeps.
+    pub fn next_sleeper(&self) -> Option<Duration> {
+        let now = self.now();
+        now.sleepers.iter().map(|(_, until, _)| until.saturating_sub(now.monotonic)).min()
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Now)) {
+        let wakers: Vec<Waker> = {
+            let mut now = self.now();
+            change(&mut now);
+            let monotonic = now.monotonic;
+            now.sleepers.extract_if(.., |(_, until, _)| *until <= monotonic).filter_map(|(.., waker)| waker).collect()
+        };
+        wakers.into_iter().for_each(Waker::wake);
     }
 
     fn now(&self) -> MutexGuard<'_, Now> {
@@ -72,8 +97,47 @@ impl Clock for ManualClock {
     }
 }
 
+impl Timer for ManualClock {
+    fn sleep(&self, duration: Duration) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        let mut now = self.now();
+        now.last += 1;
+        let sleeper = Sleeper { clock: self.clone(), number: now.last };
+        if !duration.is_zero() {
+            let until = now.monotonic.saturating_add(duration);
+            now.sleepers.push((sleeper.number, until, None));
+        }
+        drop(now);
+        Box::pin(poll_fn(move |context| sleeper.poll(context.waker())))
+    }
+}
+
+struct Sleeper {
+    clock: ManualClock,
+    number: u64,
+}
+
+impl Sleeper {
+    fn poll(&self, waker: &Waker) -> Poll<()> {
+        match self.clock.now().sleepers.iter_mut().find(|(number, ..)| *number == self.number) {
+            Some((.., place)) => {
+                *place = Some(waker.clone());
+                Poll::Pending
+            }
+            None => Poll::Ready(()),
+        }
+    }
+}
+
+impl Drop for Sleeper {
+    fn drop(&mut self) {
+        self.clock.now().sleepers.retain(|(number, ..)| *number != self.number);
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt as _;
+
     use super::*;
 
     #[test]
@@ -85,5 +149,20 @@ mod tests {
         clock.set_wall(Timestamp::from_millis(5));
         clock.advance_monotonic(Duration::from_secs(1));
         assert_eq!((other.monotonic(), other.wall()), (Duration::from_secs(3), Timestamp::from_millis(5)));
+    }
+
+    #[tokio::test]
+    async fn sleepers_wake_when_they_are_told() {
+        let clock = ManualClock::new();
+        let second = Duration::from_secs(1);
+        let (mut short, long) = (clock.sleep(second), clock.sleep(2 * second));
+        assert!((&mut short).now_or_never().is_none());
+        assert_eq!(clock.next_sleeper(), Some(second));
+        clock.advance_monotonic(second);
+        assert!(short.now_or_never().is_some());
+        assert_eq!(clock.next_sleeper(), Some(second));
+        drop(long);
+        assert_eq!(clock.next_sleeper(), None);
+        clock.sleep(Duration::ZERO).await;
     }
 }
