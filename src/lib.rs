@@ -93,6 +93,7 @@ pub mod error;
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub mod fuzzing;
+pub mod guard;
 pub mod id;
 mod integrations;
 pub mod jobs;

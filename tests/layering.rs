@@ -23,13 +23,15 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("store", &["keys", "thread"]),
     ("journal", &["keys", "thread", "disk"]),
     ("rows", &["error", "bytes"]),
-    ("timer", &["clock"]),
     ("layer", &["provider", "store", "journal", "rows"]),
+    ("timer", &["clock"]),
+    ("guard", &["layer", "timer"]),
+    ("measure", &["layer"]),
     ("vault", &["subject", "provider", "store", "journal"]),
     ("lifecycle", &["vault"]),
     ("jobs", &["record", "rows", "lifecycle"]),
     ("integrations", &["jobs"]),
-    ("testing", &["jobs", "layer", "timer"]),
+    ("testing", &["jobs", "guard", "measure"]),
     ("fuzzing", &["jobs"]),
 ];
 
