@@ -25,8 +25,21 @@ pub enum Port {
     Rows,
 }
 
+impl Port {
+    /// It in one word, for a label: `provider`, `store`, `journal`, `rows`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Provider => "provider",
+            Self::Store => "store",
+            Self::Journal => "journal",
+            Self::Rows => "rows",
+        }
+    }
+}
+
 /// What is called.
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(not(any(test, feature = "test-util")), expect(dead_code, reason = "tests look at all of it"))]
 pub(crate) struct Call<'a> {
     pub(crate) port: Port,
     /// As the trait names it.

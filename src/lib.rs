@@ -66,6 +66,8 @@
 //! | keep master keys | [`provider::LocalKeyring`]; [`provider::MasterKeyProvider`] for another |
 //! | keep wrapped keys | `store::SqliteStore` (feature `store-sqlite`), [`store::MemoryStore`]; [`store::KeyStore`] for another |
 //! | keep what must outlive a restore of the store | [`journal::FileJournal`], [`journal::MemoryJournal`]; [`journal::ErasureJournal`] for another |
+//! | keep a remote port from hanging or being overrun | [`guard::Guarded`] |
+//! | count and time what is asked of ports, trace it | [`measure::Measured`] |
 //! | isolate customers of mine from one another | [`Vault::tenant`] |
 //! | know what to do about an error | [`Error`], [`Error::retry`] |
 //! | test code that takes keys | `testing::keys` (feature `test-util`) |
@@ -73,7 +75,7 @@
 //! # Features
 //!
 //! `derive` is the default. `store-sqlite`; `rows-sqlite`, `rows-postgres` (bulk work on tables); `sqlx` (`Sealed<T>` as a column of any driver), `sqlx-postgres` (arrays); `serde`,
-//! `uuid`, `chrono`, `time`, `rust_decimal`, `secrecy`; `test-util`. A feature only adds API. No runtime and no TLS stack is
+//! `uuid`, `chrono`, `time`, `rust_decimal`, `secrecy`; `tracing` (a span a call of a measured port); `test-util`. A feature only adds API. No runtime and no TLS stack is
 //! chosen for you.
 //!
 //! # What it does not do
@@ -101,6 +103,7 @@ pub mod journal;
 mod keys;
 mod layer;
 pub mod lifecycle;
+pub mod measure;
 pub mod provider;
 pub mod record;
 pub mod rows;
