@@ -23,7 +23,7 @@ use fieldseal::provider::{
 use fieldseal::store::{Epoch, Expected, KeyStore, MemoryStore, Residue, SlotId, StoreError, StoreErrorKind};
 use fieldseal::testing::clock::ManualClock;
 use fieldseal::testing::counting::{Counting, Counts};
-use fieldseal::testing::faults::{Act, CallPoint, Gate, Tap, Tapped};
+use fieldseal::testing::faults::{Act, CallPoint, Gate, Port, Tap, Tapped};
 use fieldseal::testing::provider::ProviderFixture;
 use fieldseal::testing::slot::SampleSlot;
 use fieldseal::{Error, FieldContext, SubjectKeys, TenantId, Vault};
@@ -632,6 +632,39 @@ async fn cold_tenants_fail_at_once_while_the_provider_is_down_and_come_when_it_i
     scene.tap.set(|_| Act::Go);
     for (tenant, sealed) in cold.iter().zip(&sealed) {
         open(&tenant.keys("ada").await?, sealed)?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn without_its_store_or_journal_a_vault_gives_keys_for_half_their_time_and_they_are_good_for_all_of_it()
+-> Result<(), Error> {
+    for down in [Port::Store, Port::Journal] {
+        let (clock, tap) = (ManualClock::new(), Tap::open());
+        let guard = guard(&clock);
+        let store = Guarded::new(Tapped::new(MemoryStore::new(), &tap), &guard);
+        let journal = Guarded::new(Tapped::new(MemoryJournal::new()?, &tap), &guard);
+        let builder = Vault::builder(LocalKeyring::ephemeral()?, store).journal(journal).clock(clock.clone());
+        let vault = builder.build().await?;
+        let customers = vault.default_tenant();
+        let sealed = seal(&customers.enroll("ada").await?)?;
+        tap.set(move |call| if call.port == down { Act::Fail } else { Act::Go });
+        clock.advance(vault.max_age() / 2);
+        let keys = customers.keys("ada").await?;
+        clock.advance(SECOND);
+        for _ in 0..10 {
+            let failed = customers.keys("ada").await.map(drop).unwrap_err();
+            assert_eq!(failed.retry(), Retry::Later);
+        }
+        let failed = customers.keys("ada").await.map(drop).unwrap_err().to_string();
+        let name = if down == Port::Store { "key store" } else { "erasure journal" };
+        assert!(failed.starts_with(&format!("{name}: not available: not asked")), "{failed}");
+        clock.advance(vault.max_age() / 2 - SECOND);
+        open(&keys, &sealed)?;
+        clock.advance(SECOND);
+        assert!(matches!(open(&keys, &sealed), Err(Error::KeysExpired)));
+        tap.set(|_| Act::Go);
+        open(&customers.keys("ada").await?, &sealed)?;
     }
     Ok(())
 }
