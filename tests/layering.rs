@@ -73,7 +73,7 @@ fn modules_import_only_what_is_below_them() {
 
 #[test]
 fn the_vault_knows_no_adapter() {
-    let adapters = ["LocalKeyring", "MemoryStore", "SqliteStore", "MemoryJournal", "FileJournal"];
+    let adapters = ["AwsKms", "LocalKeyring", "MemoryStore", "SqliteStore", "MemoryJournal", "FileJournal"];
     for (file, code) in code_of("vault").into_iter().chain(code_of("lifecycle")) {
         for adapter in adapters {
             assert!(!code.contains(adapter), "{} names {adapter}", file.display());

@@ -212,6 +212,11 @@ impl WrapContext {
         self.epoch
     }
 
+    /// The index epoch; none but for an index key.
+    pub fn index_epoch(&self) -> Option<u32> {
+        self.index_epoch
+    }
+
     /// The id of the key that is wrapped.
     pub fn key_id(&self) -> &KeyId {
         &self.key_id

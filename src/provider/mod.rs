@@ -3,6 +3,8 @@
 //! Imports `error`, `id`, `clock`, `thread`, `disk`, `crypto`, `envelope` and `keys`; knows no other port.
 
 mod any_of;
+#[cfg(feature = "provider-aws-kms")]
+mod aws_kms;
 mod by_tenant;
 pub(crate) mod local;
 mod parts;
@@ -16,6 +18,9 @@ use async_trait::async_trait;
 pub use crate::error::{ProviderError, ProviderErrorKind};
 pub use crate::keys::{KeyMaterial, MasterKeyId, WrapContext, WrapRole, WrappedKey};
 pub use any_of::AnyOf;
+#[cfg(feature = "provider-aws-kms")]
+#[cfg_attr(docsrs, doc(cfg(feature = "provider-aws-kms")))]
+pub use aws_kms::AwsKms;
 pub use by_tenant::{ByTenant, TenantProviders};
 pub use local::{KeyringOptions, LocalKeyring, MasterKeyInfo, MasterKeyState, Passphrase};
 pub use succession::Succession;
