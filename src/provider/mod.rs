@@ -9,6 +9,9 @@ mod by_tenant;
 pub(crate) mod local;
 mod parts;
 mod several;
+#[cfg(feature = "provider-openbao")]
+#[cfg_attr(docsrs, doc(cfg(feature = "provider-openbao")))]
+mod openbao;
 mod succession;
 
 use std::fmt::Debug;
@@ -23,9 +26,13 @@ pub use any_of::AnyOf;
 pub use aws_kms::AwsKms;
 pub use by_tenant::{ByTenant, TenantProviders};
 pub use local::{KeyringOptions, LocalKeyring, MasterKeyInfo, MasterKeyState, Passphrase};
+#[cfg(feature = "provider-openbao")]
+#[cfg_attr(docsrs, doc(cfg(feature = "provider-openbao")))]
+pub use openbao::{OpenBao, Token, TokenSource};
 pub use succession::Succession;
 
 use crate::clock::Timestamp;
+use crate::error::Error;
 
 /// Guards master keys and wraps keys with them: a local keyring, a cloud KMS, an HSM.
 ///
@@ -135,3 +142,15 @@ macro_rules! forward {
 }
 use std::sync::Arc;
 forward!(Arc Box);
+
+/// The crate's own error, where no caller's input can cause it.
+fn internal(e: Error) -> ProviderError {
+    match e {
+        Error::Entropy => ProviderError::unavailable(e),
+        e => ProviderError::corrupt("a bug in fieldseal, please report it").with_source(e),
+    }
+}
+
+fn no_thread(e: std::io::Error) -> ProviderError {
+    ProviderError::unavailable(e).with_hint("can't run work on a thread")
+}

@@ -24,11 +24,11 @@ use self::disk::{KEYRING, Stamp};
 use self::format::{ID_PREFIX, KeyringFile, LineState, MAX_KEYS};
 use self::held::Held;
 use self::home::Home;
-use super::{Destruction, MasterKeyProvider};
+use super::{Destruction, MasterKeyProvider, internal, no_thread};
 use crate::clock::Clock;
 use crate::crypto::{Suite, rng};
 use crate::disk::Place;
-use crate::error::{Error, ProviderError, ProviderErrorKind};
+use crate::error::{ProviderError, ProviderErrorKind};
 use crate::keys::{KeyMaterial, MasterKeyId, WrapContext, WrappedKey, unwrap_in_envelope, wrap_in_envelope};
 use crate::thread;
 
@@ -363,18 +363,6 @@ fn random_id() -> Result<MasterKeyId, ProviderError> {
     let mut bytes = [0; 8];
     rng::fill(&mut bytes).map_err(internal)?;
     MasterKeyId::new(format!("{ID_PREFIX}{:016x}", u64::from_be_bytes(bytes))).map_err(internal)
-}
-
-/// The crate's own error, where no caller's input can cause it.
-fn internal(e: Error) -> ProviderError {
-    match e {
-        Error::Entropy => ProviderError::unavailable(e),
-        e => ProviderError::corrupt("a bug in fieldseal, please report it").with_source(e),
-    }
-}
-
-fn no_thread(e: std::io::Error) -> ProviderError {
-    ProviderError::unavailable(e).with_hint("can't run work on a thread")
 }
 
 fn full() -> ProviderError {
