@@ -7,11 +7,11 @@ mod any_of;
 mod aws_kms;
 mod by_tenant;
 pub(crate) mod local;
-mod parts;
-mod several;
 #[cfg(feature = "provider-openbao")]
 #[cfg_attr(docsrs, doc(cfg(feature = "provider-openbao")))]
 mod openbao;
+mod parts;
+mod several;
 mod succession;
 
 use std::fmt::Debug;
