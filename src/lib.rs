@@ -104,6 +104,7 @@ mod keys;
 mod layer;
 pub mod lifecycle;
 pub mod measure;
+mod part;
 pub mod provider;
 pub mod record;
 pub mod rows;

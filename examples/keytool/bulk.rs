@@ -40,7 +40,7 @@ pub(crate) struct Bulk {
     troubles: Option<PathBuf>,
 }
 
-fn part(text: &str) -> Result<Part, String> {
+pub(crate) fn part(text: &str) -> Result<Part, String> {
     let wrong = || "a share is written I/N, from 1/N to N/N".to_owned();
     let (index, of) = text.split_once('/').ok_or_else(wrong)?;
     let index: u32 = index.parse().map_err(|_| wrong())?;

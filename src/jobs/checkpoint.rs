@@ -5,9 +5,9 @@ use std::str::FromStr;
 
 use base64ct::{Base64UrlUnpadded, Encoding as _};
 
-use super::options::Part;
 use super::tally::Tally;
 use crate::error::{Error, Result};
+use crate::part::Part;
 use crate::rows::RowKey;
 
 /// As far as a job has come: every row up to its cursor was gone through. Displays as a few lines of text, which

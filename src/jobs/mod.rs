@@ -48,6 +48,7 @@ mod run;
 mod tally;
 mod uuid;
 
+pub use crate::part::Part;
 pub use adopt::{Adoption, adopt};
 #[cfg(fuzzing)]
 pub(crate) use census::read_body as census_of;
@@ -55,7 +56,7 @@ pub use census::{Census, KeyUse, VersionCount, census};
 pub use checkpoint::Checkpoint;
 pub use form::{Form, ValueType};
 pub use map::{FieldMap, IdColumn, TableMap};
-pub use options::{JobOptions, Part};
+pub use options::JobOptions;
 pub use reseal::reseal;
 #[cfg(feature = "serde")]
 #[cfg_attr(docsrs, doc(cfg(feature = "serde")))]

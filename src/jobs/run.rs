@@ -83,7 +83,7 @@ pub(super) async fn run<J: RowJob>(
     };
     let work = |(mut page, next): (Vec<Row>, Cursor)| {
         let desk = &desk;
-        page.retain(|row| options.part.has(&row.key));
+        page.retain(|row| options.part.has(&row.key.to_bytes()));
         async move { Ok((desk.page(page).await?, next)) }
     };
     let mut pages =

@@ -30,4 +30,5 @@ pub use retire::{RetiredVersions, Unnamed};
 pub use rewrap::RewrapPage;
 pub use rotate_page::{RotatedPage, Rotation};
 
+pub use crate::part::Part;
 pub use crate::vault::Replayed;

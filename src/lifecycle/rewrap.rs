@@ -6,6 +6,7 @@ use crate::error::{Error, Result};
 use crate::id::TenantId;
 use crate::keys::slot::SubjectSlot;
 use crate::keys::{Epoch, SlotId, StoredSlot, Tag};
+use crate::part::Part;
 use crate::store::{Filter, Scan};
 use crate::vault::slots::{Edit, is_of_one_slot};
 use crate::vault::state::TenantChange;
@@ -39,6 +40,18 @@ impl Vault {
     /// # Cancel safety
     /// Can be called again with the same cursor.
     pub async fn rewrap_page(&self, from: Option<&SlotId>, limit: usize) -> Result<RewrapPage> {
+        self.rewrap_part_page(Part::ALL, from, limit).await
+    }
+
+    /// [`rewrap_page`](Self::rewrap_page) of one share of the slots, so that several processes can rewrap side by side: each
+    /// reads pages of at most `limit` slots and moves those of its own part.
+    ///
+    /// # Errors
+    /// Those of [`rewrap_page`](Self::rewrap_page).
+    ///
+    /// # Cancel safety
+    /// That of [`rewrap_page`](Self::rewrap_page).
+    pub async fn rewrap_part_page(&self, part: Part, from: Option<&SlotId>, limit: usize) -> Result<RewrapPage> {
         self.0.check().await?;
         let current = root::reload(&self.0).await?.1.current()?.epoch;
         let mut scan = Scan::new(Filter::EpochBelow(current)).limit(limit);
@@ -47,7 +60,8 @@ impl Vault {
         }
         let page = self.0.store.scan(&scan).await?;
         let rewrap = |stored: StoredSlot| async move { (stored.id().clone(), self.rewrap(stored, current).await) };
-        let rewraps = page.slots.into_iter().map(rewrap).collect::<Vec<_>>();
+        let own = page.slots.into_iter().filter(|stored| part.has(&stored.id().to_bytes()));
+        let rewraps = own.map(rewrap).collect::<Vec<_>>();
         let rewrapped: Vec<_> = stream::iter(rewraps).buffer_unordered(WRITES_AT_ONCE).collect().await;
         let mut done = RewrapPage { moved: 0, failed: Vec::new(), next: page.next };
         for (id, moved) in rewrapped {

@@ -297,3 +297,29 @@ async fn a_page_of_rewrapping_is_resumed_at_its_cursor() -> Result {
     assert_eq!((page.moved, page.next), (6, None));
     Ok(())
 }
+
+#[tokio::test]
+async fn rewraps_in_parts_move_each_slot_once_and_leave_none_out() -> Result {
+    let world = World::new()?;
+    let vault = world.vault().await?;
+    let people: Vec<String> = (0..60).map(|n| format!("person {n}")).collect();
+    vault.default_tenant().enroll_all(&people).await?;
+    let first = vault.current_epoch().await?;
+    advance(&world, &vault).await?;
+    let mut moved = Vec::new();
+    for index in 0..3 {
+        let (part, mut from, mut own) = (Part::new(index, 3)?, None, 0);
+        loop {
+            let page = vault.rewrap_part_page(part, from.as_ref(), 7).await?;
+            own += page.moved;
+            from = page.next;
+            if from.is_none() {
+                break;
+            }
+        }
+        moved.push(own);
+    }
+    assert_eq!(moved.iter().sum::<u64>(), 60, "{moved:?}");
+    assert!(moved.iter().all(|own| *own > 5), "each has a share: {moved:?}");
+    vault.retire_epoch(first).await.map(drop)
+}

@@ -23,7 +23,7 @@ use fieldseal::clock::Timestamp;
 use fieldseal::error::ProviderErrorKind;
 use fieldseal::id::Purpose;
 use fieldseal::journal::{ErasureJournal as _, JournalEntry, JournalEvent, MemoryJournal};
-use fieldseal::lifecycle::ErasureRequest;
+use fieldseal::lifecycle::{ErasureRequest, Part};
 use fieldseal::provider::{LocalKeyring, MasterKeyProvider};
 use fieldseal::store::{
     Epoch, Expected, Filter, KeyStore, MemoryStore, Residue, Scan, ScanPage, SlotId, StoreError, StoredSlot,

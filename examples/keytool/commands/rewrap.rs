@@ -5,10 +5,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use fieldseal::Error;
+use fieldseal::lifecycle::Part;
 use fieldseal::store::{Epoch, SlotId};
 use serde::{Deserialize, Serialize};
 
 use super::epoch::slots;
+use crate::bulk::part;
 use crate::exit::{Exit, Failure};
 use crate::files;
 use crate::open::Tool;
@@ -28,6 +30,9 @@ pub(crate) struct Rewrap {
     /// Wait so long after each page, to leave the store to others.
     #[arg(long, value_name = "MS", default_value_t = 0)]
     pause: u64,
+    /// This process's share of the slots, where several run side by side: 1/3, 2/3 and 3/3.
+    #[arg(long, value_name = "I/N", default_value = "1/1", value_parser = part)]
+    part: Part,
     /// Keep there how far it is, and go on from there if it was stopped. Removed at the end.
     #[arg(long, value_name = "FILE")]
     checkpoint: Option<PathBuf>,
@@ -43,6 +48,7 @@ struct Checkpoint {
     format: String,
     /// In another epoch it says nothing.
     epoch: u32,
+    part: String,
     after: String,
     moved: u64,
 }
@@ -58,20 +64,20 @@ impl Rewrap {
             return Ok(Report::dry_run(&text, serde_json::json!({ "epoch": current.get(), "slots": total })));
         }
         let (mut from, before) = match &self.checkpoint {
-            Some(file) => Checkpoint::read(file, current)?,
+            Some(file) => Checkpoint::read(file, current, self.part)?,
             None => (None, 0),
         };
         let (mut moved, mut failed) = (0, Vec::new());
-        let mut progress = Progress::new(tool.output, "slots rewrapped", Some(total));
+        let mut progress = Progress::new(tool.output, "slots rewrapped", (self.part == Part::ALL).then_some(total));
         loop {
-            let page = vault.rewrap_page(from.as_ref(), self.batch.into()).await?;
+            let page = vault.rewrap_part_page(self.part, from.as_ref(), self.batch.into()).await?;
             moved += page.moved;
             progress.advance(page.moved + page.failed.len() as u64);
             failed.extend(page.failed);
             from = page.next;
             let Some(next) = &from else { break };
             if let Some(file) = &self.checkpoint {
-                Checkpoint::of(current, next, before + moved).write(file)?;
+                Checkpoint::of(current, self.part, next, before + moved).write(file)?;
             }
             if self.pause > 0 {
                 tokio::time::sleep(Duration::from_millis(self.pause)).await;
@@ -103,12 +109,13 @@ fn told(epoch: Epoch, moved: u64, before: u64, failed: Vec<(SlotId, Error)>) -> 
 }
 
 impl Checkpoint {
-    fn of(epoch: Epoch, after: &SlotId, moved: u64) -> Self {
-        Self { format: FORMAT.to_owned(), epoch: epoch.get(), after: hex(&after.to_bytes()), moved }
+    fn of(epoch: Epoch, part: Part, after: &SlotId, moved: u64) -> Self {
+        let (format, after) = (FORMAT.to_owned(), hex(&after.to_bytes()));
+        Self { format, epoch: epoch.get(), part: format!("{part}"), after, moved }
     }
 
     /// Where to go on; at the beginning if there is no checkpoint, or it is of another epoch.
-    fn read(file: &Path, current: Epoch) -> Result<(Option<SlotId>, u64), Failure> {
+    fn read(file: &Path, current: Epoch, part: Part) -> Result<(Option<SlotId>, u64), Failure> {
         let text = match fs::read_to_string(file) {
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok((None, 0)),
             text => text.map_err(|e| Failure::of_file("read the checkpoint", file, &e))?,
@@ -120,6 +127,11 @@ impl Checkpoint {
         let checkpoint: Self = serde_json::from_str(&text).map_err(|_| damaged())?;
         if checkpoint.format != FORMAT {
             return Err(damaged());
+        }
+        if checkpoint.part != part.to_string() {
+            let (theirs, file) = (&checkpoint.part, file.display());
+            let what = format!("the checkpoint in {file} is that of share {theirs}: name another file for this one");
+            return Err(Failure::new(Exit::Usage, "checkpoint_of_another", what));
         }
         if checkpoint.epoch != current.get() {
             return Ok((None, 0));

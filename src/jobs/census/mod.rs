@@ -13,7 +13,7 @@ pub(crate) use text::read_body;
 use super::bound::{Bound, cell};
 use super::checkpoint::Checkpoint;
 use super::map::TableMap;
-use super::options::{JobOptions, Part};
+use super::options::JobOptions;
 use super::page::{Holder, RowJob, Verdict};
 use super::run::{Observer, PageDone, run};
 use super::tally::{Tally, TroubleKind};
@@ -23,6 +23,7 @@ use crate::envelope::header::Envelope;
 use crate::error::{Error, Result};
 use crate::keys::ring::{HeldKey, NotHeld};
 use crate::lifecycle::Unnamed;
+use crate::part::Part;
 use crate::rows::{Row, RowSource};
 use crate::vault::Vault;
 
