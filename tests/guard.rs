@@ -236,9 +236,9 @@ async fn an_append_that_lost_while_nobody_knew_conflicts() {
     assert_eq!(entries, [entry(2)]);
 }
 
-/// A journal in which the entry stands where it should, in another chain.
+/// A journal in which the entry stands where it should, behind another that nobody asks about; it ends here.
 #[derive(Debug)]
-struct Forked;
+struct Forked(Head);
 
 #[async_trait]
 impl ErasureJournal for Forked {
@@ -247,7 +247,7 @@ impl ErasureJournal for Forked {
     }
 
     async fn head(&self) -> Result<Head, JournalError> {
-        Ok(Head::from_parts(1, [7; 32]).after(&entry(1)))
+        Ok(self.0)
     }
 
     async fn append(&self, _: &JournalEntry, _: &Head) -> Result<Head, JournalError> {
@@ -269,13 +269,18 @@ impl ErasureJournal for Forked {
 }
 
 #[tokio::test]
-async fn an_append_is_not_found_in_another_chain() {
-    let journal = Guarded::new(Tapped::new(Forked, &fail_first("append", false)), &guard(&ManualClock::new()));
-    let expected = Head::from_parts(1, [8; 32]);
-    assert_eq!(journal.append(&entry(1), &expected).await.unwrap_err().kind(), JournalErrorKind::Conflict);
-    let journal = Guarded::new(Tapped::new(Forked, &fail_first("append", false)), &guard(&ManualClock::new()));
-    let expected = Head::from_parts(1, [7; 32]);
-    assert_eq!(journal.append(&entry(1), &expected).await.unwrap(), expected.after(&entry(1)));
+async fn an_append_is_found_in_its_own_chain_alone() {
+    let [own, other] = [7, 8].map(|byte| Head::from_parts(1, [byte; 32]));
+    let guard = guard(&ManualClock::new());
+    let append = async |expected: Head, end: Head| {
+        let journal = Guarded::new(Tapped::new(Forked(end), &fail_first("append", false)), &guard);
+        journal.append(&entry(1), &expected).await.map_err(|e| e.kind())
+    };
+    assert_eq!(append(own, own.after(&entry(1))).await, Ok(own.after(&entry(1))));
+    assert_eq!(append(other, own.after(&entry(1))).await, Err(JournalErrorKind::Conflict));
+    assert_eq!(append(own, own).await, Err(JournalErrorKind::Conflict), "the journal ends before it");
+    let far = Head::from_parts(5000, [9; 32]);
+    assert_eq!(append(own, far).await, Err(JournalErrorKind::Unavailable), "nobody can tell");
 }
 
 // --- Which answers are asked for again --------------------------------------------------------------------------------
