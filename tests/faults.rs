@@ -1,5 +1,5 @@
 //! Every call of every port fails once, before its work and after it: the operation answers, made again it succeeds, and
-//! nothing that lives is lost. And a put that is late: an epoch's end is not overtaken by it.
+//! nothing that lives is lost; behind a guard it succeeds at once. And a put that is late: an epoch's end is not overtaken by it.
 #![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
 
 #[path = "support/operations.rs"]
@@ -69,6 +69,32 @@ async fn a_call_whose_port_fails_can_be_made_again() {
 #[tokio::test]
 async fn a_call_whose_port_did_its_work_and_failed_can_be_made_again() {
     failed_everywhere(Moment::After).await;
+}
+
+/// True if there was an `n`-th call, whose failure nobody heard of.
+async fn unheard(operation: Operation, n: u64, moment: Moment) -> Result<bool> {
+    let scene = Scene::before_in(World::guarded()?, operation).await?;
+    scene.tap.set(move |call| if call.number == n && call.moment == moment { Act::Fail } else { Act::Go });
+    scene.call().await?;
+    let met = scene.tap.calls() > n;
+    scene.tap.set(|_| Act::Go);
+    scene.check().await?;
+    Ok(met)
+}
+
+#[tokio::test]
+async fn behind_a_guard_a_port_that_fails_once_fails_no_call() {
+    for moment in [Moment::Before, Moment::After] {
+        for &operation in OPERATIONS {
+            for n in 0.. {
+                let _told = Told(operation, n, moment);
+                if !unheard(operation, n, moment).await.unwrap_or_else(|e| panic!("{e:?}")) {
+                    assert!(n > 0, "it asks no port");
+                    break;
+                }
+            }
+        }
+    }
 }
 
 /// A put of a subject's slot under epoch 1 that comes to the store when epoch 1 is retired.

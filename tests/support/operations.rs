@@ -86,7 +86,11 @@ pub(crate) struct Scene {
 impl Scene {
     /// With everything done that comes before the operation.
     pub(crate) async fn before(operation: Operation) -> Result<Self> {
-        let (world, tap) = (World::new()?, Tap::open());
+        Self::before_in(World::new()?, operation).await
+    }
+
+    pub(crate) async fn before_in(world: World, operation: Operation) -> Result<Self> {
+        let tap = Tap::open();
         let other = world.builder().purposes(["billing"]).build().await?.default_tenant();
         other.enroll_all(&["ada", "ben"]).await?;
         let vault = world.tapped(&tap).purposes(["billing"]).build().await?;
@@ -102,7 +106,7 @@ impl Scene {
         let now = self.world.clock.wall();
         match self.operation {
             Operation::Create => {
-                self.world = World::new()?;
+                self.world = World { guard: self.world.guard.take(), ..World::new()? };
             }
             Operation::BuildAfterACrash | Operation::EnrollAfterACrash | Operation::EraseAfterACrash => {
                 if self.operation == Operation::EnrollAfterACrash {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fieldseal::clock::{Clock as _, Timestamp};
+use fieldseal::guard::{Guard, Guarded};
 use fieldseal::journal::{ErasureJournal as _, JournalEntry, MemoryJournal};
 use fieldseal::provider::LocalKeyring;
 use fieldseal::store::{Epoch, Filter, KeyStore as _, MemoryStore, Scan, SlotId, StoredSlot};
@@ -21,6 +22,8 @@ pub(crate) struct World {
     pub(crate) store: Arc<MemoryStore>,
     pub(crate) journal: Arc<MemoryJournal>,
     pub(crate) clock: ManualClock,
+    /// Around the tapped ports, where it is said.
+    pub(crate) guard: Option<Guard>,
 }
 
 impl World {
@@ -30,7 +33,16 @@ impl World {
             store: Arc::new(MemoryStore::new()),
             journal: Arc::new(MemoryJournal::new()?),
             clock: ManualClock::new(),
+            guard: None,
         })
+    }
+
+    /// With guards that don't pause, and never give up on a port.
+    pub(crate) fn guarded() -> Result<Self> {
+        let world = Self::new()?;
+        let guard = Guard::new().clock(world.clock.clone()).timer(world.clock.clone());
+        let guard = guard.backoff(Duration::ZERO, Duration::ZERO).circuit(u32::MAX, Duration::ZERO);
+        Ok(Self { guard: Some(guard), ..world })
     }
 
     /// On the ports themselves.
@@ -42,9 +54,15 @@ impl World {
 
     /// On ports that ask `tap`.
     pub(crate) fn tapped(&self, tap: &Tap) -> VaultBuilder<Ready> {
-        Vault::builder(Tapped::new(self.provider.clone(), tap), Tapped::new(self.store.clone(), tap))
-            .clock(self.clock.clone())
-            .journal(Tapped::new(self.journal.clone(), tap))
+        let provider = Tapped::new(self.provider.clone(), tap);
+        let store = Tapped::new(self.store.clone(), tap);
+        let journal = Tapped::new(self.journal.clone(), tap);
+        let builder = match &self.guard {
+            None => Vault::builder(provider, store).journal(journal),
+            Some(guard) => Vault::builder(Guarded::new(provider, guard), Guarded::new(store, guard))
+                .journal(Guarded::new(journal, guard)),
+        };
+        builder.clock(self.clock.clone())
     }
 
     /// A process that starts now.
