@@ -38,7 +38,7 @@ use circuit::Refused;
 /// # let (kms, store, journal) = (LocalKeyring::ephemeral()?, MemoryStore::new(), MemoryJournal::new()?);
 /// let guard = Guard::new().deadline(Duration::from_secs(3));
 /// let kms = Guarded::new(kms, &guard);
-/// let circuit = kms.circuit(); // for a readiness probe, or a metric
+/// let circuit = kms.circuit(); // to show in a metric
 /// let vault = Vault::builder(kms, Guarded::new(store, &guard))
 ///     .journal(Guarded::new(journal, &guard))
 ///     .build()
@@ -185,10 +185,11 @@ impl Guard {
         let Some(doublings) = attempt.checked_sub(1) else { return Duration::ZERO };
         let most = self.backoff.saturating_mul(2u32.saturating_pow(doublings)).min(self.longest_backoff);
         let mut drawn = [0; 4];
-        match rng::fill(&mut drawn) {
-            Ok(()) => most.mul_f64(f64::from(u32::from_be_bytes(drawn)) / f64::from(u32::MAX)),
-            Err(_) => most, // nothing to draw from, but what is asked for may do without
+        if rng::fill(&mut drawn).is_err() {
+            return most; // there is nothing to draw from, but what is asked for may do without
         }
+        let part = f64::from(u32::from_be_bytes(drawn)) / f64::from(u32::MAX);
+        Duration::try_from_secs_f64(most.as_secs_f64() * part).unwrap_or(most) // else it is longer than any
     }
 }
 
@@ -286,6 +287,14 @@ mod tests {
             // That none of 200 is in the upper, or the lower, half is as likely as 2^-200.
             assert!(most == 0 || pauses.iter().any(|pause| *pause > millis(most / 2)), "{attempt}");
             assert!(most == 0 || pauses.iter().any(|pause| *pause < millis(most / 2)), "{attempt}");
+        }
+    }
+
+    #[test]
+    fn settings_without_measure_are_settings() {
+        let guard = Guard::new().backoff(Duration::MAX, Duration::MAX);
+        for attempt in [1, 2, u32::MAX] {
+            assert!((0..100).any(|_| guard.pause_before(attempt) > Duration::from_secs(1 << 40)));
         }
     }
 
