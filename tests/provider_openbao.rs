@@ -1,0 +1,85 @@
+//! `OpenBao`, on a server of the test's own: the conformance suite, and what a transit engine adds.
+//!
+//! Not libtest's harness, which knows only when it is compiled what to ignore.
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by a panic")]
+
+#[path = "openbao/answers.rs"]
+mod answers;
+#[path = "openbao/keys.rs"]
+mod keys;
+#[path = "support/life.rs"]
+mod life;
+#[path = "openbao/refusals.rs"]
+mod refusals;
+#[path = "support/service.rs"]
+mod service;
+#[path = "openbao/world.rs"]
+mod world;
+
+use std::process::ExitCode;
+use std::sync::{Arc, OnceLock};
+
+use fieldseal::testing::provider::RULES;
+use libtest_mimic::{Arguments, Trial};
+use serde_json::json;
+use tokio::runtime;
+use world::Bao;
+
+fn main() -> ExitCode {
+    let skip = service::skip("openbao", &["bao"]);
+    // Started by the first test that runs, so that listing them starts nothing.
+    let server: Arc<OnceLock<Bao>> = Arc::default();
+    let mut trials = Vec::new();
+    for (settings, body) in [
+        ("plain", json!({})),
+        ("derived", json!({"derived": true})),
+        ("chacha20", json!({"type": "chacha20-poly1305"})),
+        ("xchacha20", json!({"type": "xchacha20-poly1305"})),
+    ] {
+        for (name, rule) in RULES {
+            let (server, body) = (Arc::clone(&server), body.clone());
+            let test = move || on(&server, async |bao| rule(&bao.family(body).await).await);
+            trials.push(Trial::test(format!("suite::{settings}::{name}"), test).with_ignored_flag(skip));
+        }
+    }
+    macro_rules! trials {
+        ($($module:ident::$test:ident)*) => {$({
+            let server = Arc::clone(&server);
+            let name = concat!(stringify!($module), "::", stringify!($test));
+            trials.push(Trial::test(name, move || on(&server, $module::$test)).with_ignored_flag(skip));
+        })*};
+    }
+    trials![
+        keys::a_whole_life
+        keys::the_policies_of_the_runbook_suffice
+        keys::a_key_that_is_made_again_is_another_one
+        keys::a_wrapped_key_is_not_taken_for_one_of_another_key_of_its_name
+        keys::a_key_that_was_deleted_is_not_made_by_wrapping
+        keys::a_key_of_another_engine_is_unknown
+        keys::a_key_that_can_leave_the_engine_is_refused
+        keys::a_key_that_wraps_badly_is_refused
+        keys::a_soft_deleted_key_is_disabled
+        keys::a_version_that_is_shut_off_is_disabled
+        keys::versions_of_a_key_are_one_master_key
+        keys::a_clone_uses_the_same_key
+        keys::a_namespace_is_asked_for
+        refusals::a_token_that_is_not_valid_is_denied_until_it_is_renewed
+        refusals::nothing_says_the_token_or_the_key
+        refusals::a_sealed_server_is_unavailable
+        refusals::a_server_that_was_killed_is_unavailable
+        refusals::a_path_without_an_engine_is_told
+        refusals::an_address_that_is_none_is_refused
+        answers::a_status_means_what_it_means
+        answers::a_page_that_is_not_found_destroys_no_key
+        answers::an_answer_that_is_none_is_refused
+        answers::an_answer_that_has_no_end_is_not_read_to_it
+        answers::a_server_that_does_not_answer_is_unavailable
+    ];
+    libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
+}
+
+fn on(server: &OnceLock<Bao>, test: impl AsyncFnOnce(&Bao)) -> Result<(), libtest_mimic::Failed> {
+    let server = server.get_or_init(Bao::start);
+    runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(test(server));
+    Ok(())
+}
