@@ -90,6 +90,8 @@ mod bytes;
 pub mod clock;
 mod crypto;
 mod disk;
+#[cfg(feature = "store-dynamodb")]
+mod dynamodb;
 pub mod envelope;
 pub mod error;
 #[cfg(fuzzing)]

@@ -1,7 +1,10 @@
 //! Key stores: the port [`KeyStore`], a compare-and-swap map from slot id to bytes, and its adapters.
 //!
-//! Imports `error`, `id`, `clock`, `keys` and `thread`; knows no other port.
+//! Imports `error`, `id`, `clock`, `keys` and `thread`, and for an adapter `bytes`, `crypto` and `dynamodb`; knows no other
+//! port.
 
+#[cfg(feature = "store-dynamodb")]
+mod dynamodb;
 mod memory;
 #[cfg(feature = "store-sqlite")]
 mod sqlite;
@@ -13,6 +16,8 @@ use async_trait::async_trait;
 
 pub use crate::error::{StoreError, StoreErrorKind};
 pub use crate::keys::{Epoch, Revision, SlotId, SlotState, StoredSlot, Tag};
+#[cfg(feature = "store-dynamodb")]
+pub use dynamodb::{DynamoDbLayout, DynamoDbStore};
 pub use memory::MemoryStore;
 #[cfg(feature = "store-sqlite")]
 pub use sqlite::SqliteStore;

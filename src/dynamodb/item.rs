@@ -1,0 +1,86 @@
+//! Items of a table: their keys, their attributes, and conditions on them.
+
+use std::collections::HashMap;
+use std::str::FromStr;
+
+use aws_sdk_dynamodb::primitives::Blob;
+use aws_sdk_dynamodb::types::AttributeValue;
+
+use crate::bytes::Damaged;
+
+/// An item, or its key.
+pub(crate) type Item = HashMap<String, AttributeValue>;
+
+/// The partition key: text.
+pub(crate) const PK: &str = "pk";
+/// The sort key: bytes.
+pub(crate) const SK: &str = "sk";
+
+pub(crate) fn key(partition: &str, sort: &[u8]) -> Item {
+    [(PK.to_owned(), text_of(partition)), (SK.to_owned(), bytes_of(sort))].into()
+}
+
+pub(crate) fn text_of(text: &str) -> AttributeValue {
+    AttributeValue::S(text.to_owned())
+}
+
+pub(crate) fn bytes_of(bytes: &[u8]) -> AttributeValue {
+    AttributeValue::B(Blob::new(bytes))
+}
+
+pub(crate) fn number_of(number: impl Into<u64>) -> AttributeValue {
+    AttributeValue::N(number.into().to_string())
+}
+
+/// Takes bytes out of an item; none where it has no such attribute.
+pub(crate) fn binary(item: &mut Item, name: &str) -> Result<Option<Vec<u8>>, Damaged> {
+    match item.remove(name) {
+        None => Ok(None),
+        Some(AttributeValue::B(bytes)) => Ok(Some(bytes.into_inner())),
+        Some(_) => Err(Damaged),
+    }
+}
+
+/// Takes a number out of an item; none where it has no such attribute.
+pub(crate) fn number<T: FromStr>(item: &mut Item, name: &str) -> Result<Option<T>, Damaged> {
+    match item.remove(name) {
+        None => Ok(None),
+        Some(AttributeValue::N(text)) => text.parse().map(Some).map_err(|_| Damaged),
+        Some(_) => Err(Damaged),
+    }
+}
+
+/// What must be so of an item. Attributes are named with a `#`, because many words are DynamoDB's own.
+#[derive(Clone, Debug)]
+pub(crate) struct Condition {
+    pub(super) expression: &'static str,
+    pub(super) names: &'static [&'static str],
+    pub(super) values: Vec<(&'static str, AttributeValue)>,
+}
+
+impl Condition {
+    /// The item isn't there.
+    pub(crate) fn absent() -> Self {
+        Self::new("attribute_not_exists(#pk)", &[PK])
+    }
+
+    pub(crate) fn new(expression: &'static str, names: &'static [&'static str]) -> Self {
+        Self { expression, names, values: Vec::new() }
+    }
+
+    #[must_use]
+    pub(crate) fn with(mut self, name: &'static str, value: AttributeValue) -> Self {
+        self.values.push((name, value));
+        self
+    }
+
+    pub(super) fn names(&self) -> Option<HashMap<String, String>> {
+        Some(self.names.iter().map(|name| (format!("#{name}"), (*name).to_owned())).collect())
+    }
+
+    /// None rather than an empty map, which DynamoDB refuses.
+    pub(super) fn values(&self) -> Option<Item> {
+        let values: Item = self.values.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
+        Some(values).filter(|values| !values.is_empty())
+    }
+}

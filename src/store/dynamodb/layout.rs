@@ -1,0 +1,167 @@
+//! [`DynamoDbLayout`]: where things stand in the table.
+//!
+//! | partition key | sort key | item |
+//! | --- | --- | --- |
+//! | `layout` | 0 | this, and its version |
+//! | `slots-7` | the slot's id | a slot: one of the partitions, by the hash of its id |
+//! | `slots-long` | SHA-256 of the id | a slot whose id is longer than a sort key may be |
+//! | `floor-7` | 0 | the floor, once more: a put holds against one of them, by the hash of its slot's id |
+
+use crate::bytes::Damaged;
+use crate::clock::Timestamp;
+use crate::crypto::mac;
+use crate::dynamodb::{Item, PK, SK, binary, bytes_of, key, number, number_of};
+use crate::error::{StoreError, StoreErrorKind};
+use crate::keys::{SlotId, StoredSlot};
+
+/// Over how many partitions a table's slots are spread, and how often its floor is kept. Fixed when the table is made.
+///
+/// DynamoDB gives a partition 1 000 write units and 3 000 read units a second before it splits it, which takes minutes under
+/// load.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub struct DynamoDbLayout {
+    partitions: u16,
+    floors: u16,
+}
+
+impl DynamoDbLayout {
+    /// 16 partitions and 256 floors.
+    pub fn new() -> Self {
+        Self { partitions: 16, floors: 256 }
+    }
+
+    /// Spreads the slots over so many partitions: 1 to 256. Each takes some 500 puts and 3 000 loads a second from the
+    /// beginning; each page of a scan asks every one of them.
+    pub fn partitions(mut self, partitions: u16) -> Self {
+        self.partitions = partitions.clamp(1, 256);
+        self
+    }
+
+    /// Keeps the floor so often: 1 to 4 096 times. Two puts that hold against the same one at the same moment get in each
+    /// other's way, and one is tried again: with 256 of them and 1 000 puts a second, that is a few in a hundred. Each is
+    /// written when an epoch is retired.
+    pub fn floors(mut self, floors: u16) -> Self {
+        self.floors = floors.clamp(1, 4096);
+        self
+    }
+
+    pub(super) fn to_item(self) -> Item {
+        let mut item = record();
+        item.insert(VERSION.into(), number_of(CURRENT));
+        item.insert("partitions".into(), number_of(self.partitions));
+        item.insert("floors".into(), number_of(self.floors));
+        item
+    }
+
+    pub(super) fn from_item(mut item: Item) -> Result<Self, StoreError> {
+        let version: u32 = required(number(&mut item, VERSION))?;
+        if version > CURRENT {
+            return Err(StoreError::new(StoreErrorKind::NewerSchema));
+        }
+        let mut count = |name| required(number(&mut item, name).map(|n| n.filter(|n| *n > 0)));
+        Ok(Self { partitions: count("partitions")?, floors: count("floors")? })
+    }
+
+    /// The partitions of slots, but the one of those with long ids.
+    pub(super) fn partition_names(self) -> impl Iterator<Item = String> {
+        (0..self.partitions).map(|n| format!("slots-{n}"))
+    }
+
+    /// The keys of the floors.
+    pub(super) fn floor_keys(self) -> impl Iterator<Item = Item> {
+        (0..self.floors).map(floor)
+    }
+
+    /// The key of the floor that a slot's puts hold against.
+    pub(super) fn floor_of(self, id: &SlotId) -> Item {
+        let [.., a, b] = mac::sha256(&[&id.to_bytes()]);
+        floor(u16::from_be_bytes([a, b]) % self.floors)
+    }
+
+    /// The key of a slot.
+    pub(super) fn key(self, id: &SlotId) -> Item {
+        let id = id.to_bytes();
+        let hash = mac::sha256(&[&id]);
+        if id.len() > MAX_SORT_KEY {
+            return key(LONG, &hash);
+        }
+        let [a, b, ..] = hash;
+        key(&format!("slots-{}", u16::from_be_bytes([a, b]) % self.partitions), &id)
+    }
+
+    /// A slot as an item.
+    pub(super) fn item(self, slot: &StoredSlot) -> Item {
+        let mut item = self.key(slot.id());
+        let id = slot.id().to_bytes();
+        if id.len() > MAX_SORT_KEY {
+            item.insert(ID.into(), bytes_of(&id));
+        }
+        item.insert(BYTES.into(), bytes_of(slot.as_bytes()));
+        item.insert(REVISION.into(), bytes_of(slot.revision().as_bytes()));
+        item.insert(STATE.into(), number_of(slot.state().number()));
+        let columns = [(EPOCH, slot.epoch().map(|e| e.get().into())), (DUE, slot.due().map(Timestamp::as_millis))];
+        for (name, value) in columns {
+            item.extend(value.map(|value: u64| (name.to_owned(), number_of(value))));
+        }
+        item
+    }
+
+    /// The slot that an item is.
+    pub(super) fn slot(self, mut item: Item) -> Result<StoredSlot, StoreError> {
+        let place = [PK, SK].into_iter().filter_map(|name| item.get_key_value(name));
+        let place: Item = place.map(|(name, value)| (name.clone(), value.clone())).collect();
+        let (id, sort) = (binary(&mut item, ID).map_err(damaged)?, binary(&mut item, SK).map_err(damaged)?);
+        let id = SlotId::from_bytes(&id.or(sort).unwrap_or_default())?;
+        if self.key(&id) != place {
+            return Err(StoreError::corrupt("a slot stands in the place of another"));
+        }
+        let (bytes, state) = (required(binary(&mut item, BYTES))?, required(number(&mut item, STATE))?);
+        let (epoch, due) = (number(&mut item, EPOCH).map_err(damaged)?, number(&mut item, DUE).map_err(damaged)?);
+        let slot = StoredSlot::from_columns(id, bytes, state, epoch, due)?;
+        if required(binary(&mut item, REVISION))? != slot.revision().as_bytes() {
+            return Err(StoreError::corrupt("a slot's revision says otherwise than its bytes"));
+        }
+        Ok(slot)
+    }
+}
+
+impl Default for DynamoDbLayout {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// The key of the layout.
+pub(super) fn record() -> Item {
+    key("layout", ALONE)
+}
+
+fn floor(n: u16) -> Item {
+    key(&format!("floor-{n}"), ALONE)
+}
+
+fn required<T>(attribute: Result<Option<T>, Damaged>) -> Result<T, StoreError> {
+    attribute.and_then(|value| value.ok_or(Damaged)).map_err(damaged)
+}
+
+fn damaged(_: Damaged) -> StoreError {
+    StoreError::corrupt("the attributes of an item")
+}
+
+/// The partition of the slots with long ids.
+pub(super) const LONG: &str = "slots-long";
+/// DynamoDB's bound, in bytes. An id is longer if its tenant's name has more than 1 007.
+pub(super) const MAX_SORT_KEY: usize = 1024;
+/// The sort key of what is alone in its partition.
+const ALONE: &[u8] = &[0];
+
+const ID: &str = "id";
+const BYTES: &str = "slot";
+pub(super) const REVISION: &str = "rev";
+const STATE: &str = "state";
+pub(super) const EPOCH: &str = "epoch";
+pub(super) const DUE: &str = "due";
+pub(super) const FLOOR: &str = "floor";
+const VERSION: &str = "version";
+const CURRENT: u32 = 1;

@@ -1,0 +1,197 @@
+//! [`DynamoDbStore`]: slots in a DynamoDB table, through the AWS SDK.
+//!
+//! Imports the port, `dynamodb`, `error`, `id`, `clock` and `keys`. `layout` says where things stand in the table, `scan`
+//! reads it in the order of ids, `residue` says what DynamoDB keeps.
+
+mod layout;
+mod residue;
+mod scan;
+
+use std::collections::{HashMap, HashSet};
+use std::fmt;
+use std::sync::OnceLock;
+
+use async_trait::async_trait;
+use aws_sdk_dynamodb::Client;
+use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
+
+use super::{Expected, KeyStore, Residue, Scan, ScanPage};
+use crate::dynamodb::{Condition, Refused, Table, bytes_of, number_of};
+use crate::error::StoreError;
+use crate::keys::{Epoch, SlotId, StoredSlot};
+
+pub use layout::DynamoDbLayout;
+
+/// Slots in a DynamoDB table of their own, in one region.
+///
+/// ```no_run
+/// use fieldseal::store::DynamoDbStore;
+///
+/// # async fn doc(client: aws_sdk_dynamodb::Client) -> Result<(), fieldseal::error::StoreError> {
+/// let store = DynamoDbStore::new(client, "fieldseal-keys");
+/// store.create_table().await?; // once, by a deployment: what an application may do need not include it
+/// # Ok(())
+/// # }
+/// ```
+///
+/// The client is the application's, with its region, credentials, HTTP client, time limits and retries. Reads are strongly
+/// consistent; a write is one transaction that holds the slot's revision and the floor together.
+///
+/// # The table
+/// `create_table` makes it: billed by request, protected against deletion, without point-in-time recovery. Nobody else may
+/// write to it, it must not have a time to live (DynamoDB would delete slots), and **no replicas in other regions**: those of
+/// a global table are behind one another, or take no transactions. Such a table is refused when the store is first used; one
+/// that is made global later is noticed by the processes that start after it.
+///
+/// # What the caller's policy must allow
+/// `dynamodb:DescribeTable`, `GetItem`, `BatchGetItem`, `Query`, `PutItem`, `UpdateItem`, `ConditionCheckItem` on the table;
+/// `CreateTable` for [`create_table`](Self::create_table); `DescribeContinuousBackups` so that a receipt can say whether
+/// point-in-time recovery is on.
+///
+/// # What calls cost
+/// | call | requests | units |
+/// | --- | --- | --- |
+/// | `load` of up to 100 slots | 1 | 1 read unit a slot and 4 KB of it |
+/// | `put` | 1 | 2 write units a KB of the slot, 2 for the floor |
+/// | `scan`, a page | 17 or more | 1 read unit a 4 KB of what is passed over, also where a filter leaves it out; 17 at least |
+/// | `raise_floor` | 256 | 2 write units each |
+///
+/// A scan for lower epochs, or for what is due, reads all slots that it passes: there is no index, because those of
+/// DynamoDB are never consistent.
+///
+/// # What to do about an error
+/// | kind | |
+/// | --- | --- |
+/// | `Unavailable` | not reached, timed out, or throttled: then the hint says so. A `put` may have landed |
+/// | `Denied` | the policy, or the credentials: the source names the operation |
+/// | `Misconfigured` | no such table, or not one that `create_table` made, or a global one |
+///
+/// # Security
+/// DynamoDB sees tenants' names, tags and wrapped keys, and no subject id. What it keeps of overwritten slots
+/// [`scrub`](KeyStore::scrub) says, and can't change.
+#[derive(Clone)]
+pub struct DynamoDbStore {
+    table: Table,
+    layout: OnceLock<DynamoDbLayout>,
+}
+
+impl DynamoDbStore {
+    /// Slots in this table. Nothing is asked of DynamoDB yet.
+    pub fn new(client: Client, table: impl Into<String>) -> Self {
+        Self { table: Table::new(client, table.into()), layout: OnceLock::new() }
+    }
+
+    /// Makes the table, with the layout that is right for most, and waits until it can be used. A table that is there
+    /// already is left as it is, if it is one of a key store's.
+    ///
+    /// # Errors
+    /// [`StoreError`] of kind `Misconfigured` if a table of this name has other keys, or replicas; `NewerSchema` if a later
+    /// version of this crate made it; `Denied`; `Unavailable`, also if the table isn't ready after 5 minutes.
+    ///
+    /// # Cancel safety
+    /// Can be called again.
+    pub async fn create_table(&self) -> Result<(), StoreError> {
+        self.create_table_with(DynamoDbLayout::new()).await
+    }
+
+    /// [`create_table`](Self::create_table) with another layout. What a table was made with stays: it is recorded there.
+    ///
+    /// # Errors
+    /// Those of [`create_table`](Self::create_table).
+    ///
+    /// # Cancel safety
+    /// Can be called again.
+    pub async fn create_table_with(&self, layout: DynamoDbLayout) -> Result<(), StoreError> {
+        self.table.create().await?;
+        match self.table.write(vec![self.table.put(layout.to_item(), &Condition::absent())]).await {
+            Ok(()) | Err(Refused::Conditions(_)) => {}
+            Err(Refused::Failed(failure)) => return Err(failure.into()),
+        }
+        self.layout().await.map(drop)
+    }
+
+    /// The layout that the table was made with. The first call makes certain that the table is what it must be.
+    async fn layout(&self) -> Result<DynamoDbLayout, StoreError> {
+        if let Some(layout) = self.layout.get() {
+            return Ok(*layout);
+        }
+        self.table.check().await?;
+        let no_record = || StoreError::misconfigured("the table is no key store's: `create_table` makes one of it");
+        let layout = DynamoDbLayout::from_item(self.table.get(layout::record()).await?.ok_or_else(no_record)?)?;
+        Ok(*self.layout.get_or_init(|| layout))
+    }
+}
+
+#[async_trait]
+impl KeyStore for DynamoDbStore {
+    async fn load(&self, ids: &[SlotId]) -> Result<Vec<Option<StoredSlot>>, StoreError> {
+        let layout = self.layout().await?;
+        // DynamoDB refuses a batch that names a key twice.
+        let distinct: Vec<_> = ids.iter().collect::<HashSet<_>>().into_iter().map(|id| layout.key(id)).collect();
+        let batches: Vec<Vec<_>> = distinct.chunks(Table::BATCH).map(<[_]>::to_vec).collect();
+        let reads = stream::iter(batches).map(|keys| self.table.get_all(keys)).buffer_unordered(LOADS_AT_ONCE);
+        let items: Vec<Vec<_>> = reads.try_collect().await?;
+        let slots = items.into_iter().flatten().map(|item| layout.slot(item));
+        let slots = slots.map(|slot| slot.map(|slot| (slot.id().clone(), slot)));
+        let found: HashMap<SlotId, StoredSlot> = slots.collect::<Result<_, _>>()?;
+        Ok(ids.iter().map(|id| found.get(id).cloned()).collect())
+    }
+
+    async fn put(&self, slot: &StoredSlot, expected: Expected) -> Result<(), StoreError> {
+        let layout = self.layout().await?;
+        let condition = match expected {
+            Expected::Absent => Condition::absent(),
+            Expected::Revision(revision) => {
+                Condition::new("#rev = :rev", &[layout::REVISION]).with(":rev", bytes_of(revision.as_bytes()))
+            }
+        };
+        let mut items = vec![self.table.put(layout.item(slot), &condition)];
+        if let Some(epoch) = slot.epoch() {
+            let condition = Condition::new("attribute_not_exists(#floor) OR #floor <= :epoch", &[layout::FLOOR]);
+            let condition = condition.with(":epoch", number_of(epoch.get()));
+            items.push(self.table.must(layout.floor_of(slot.id()), &condition));
+        }
+        match self.table.write(items).await {
+            Ok(()) => Ok(()),
+            Err(Refused::Conditions(failed)) if failed.get(1) == Some(&true) => Err(StoreError::below_floor()),
+            Err(Refused::Conditions(_)) => Err(StoreError::conflict()),
+            Err(Refused::Failed(failure)) => Err(failure.into()),
+        }
+    }
+
+    async fn scan(&self, scan: &Scan) -> Result<ScanPage, StoreError> {
+        scan::page(&self.table, self.layout().await?, scan).await
+    }
+
+    /// Every floor: a `put` holds against one of them, by its slot's id. One that is under way in a transaction makes the
+    /// floor's wait, or the other way round.
+    async fn raise_floor(&self, epoch: Epoch) -> Result<(), StoreError> {
+        let raise = |floor| async move {
+            let lower = Condition::new("attribute_not_exists(#floor) OR #floor < :epoch", &[layout::FLOOR]);
+            let lower = lower.with(":epoch", number_of(epoch.get()));
+            match self.table.write(vec![self.table.set(floor, "SET #floor = :epoch", &lower)]).await {
+                // It is as high, or higher.
+                Ok(()) | Err(Refused::Conditions(_)) => Ok(()),
+                Err(Refused::Failed(failure)) => Err(failure.into()),
+            }
+        };
+        let floors = stream::iter(self.layout().await?.floor_keys()).map(raise).buffer_unordered(RAISES_AT_ONCE);
+        floors.try_collect().await
+    }
+
+    /// Changes nothing: what DynamoDB keeps of overwritten items nobody can shorten from outside. Says what that is.
+    async fn scrub(&self) -> Result<Residue, StoreError> {
+        residue::of(&self.table).await
+    }
+}
+
+impl fmt::Debug for DynamoDbStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DynamoDbStore").field("table", &self.table.name()).finish_non_exhaustive()
+    }
+}
+
+/// Batches that are read at a time.
+const LOADS_AT_ONCE: usize = 8;
+/// Floors that are raised at a time.
+const RAISES_AT_ONCE: usize = 32;
