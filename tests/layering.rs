@@ -14,14 +14,15 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("disk", &["error"]),
     ("id", &["error"]),
     ("crypto", &["id"]),
+    ("dynamodb", &["error", "bytes", "crypto", "thread"]),
     ("envelope", &["crypto"]),
     ("keys", &["envelope", "bytes"]),
     ("subject", &["keys"]),
     ("value", &["subject"]),
     ("record", &["value"]),
     ("provider", &["keys", "thread", "disk"]),
-    ("store", &["keys", "thread"]),
-    ("journal", &["keys", "thread", "disk"]),
+    ("store", &["keys", "thread", "dynamodb"]),
+    ("journal", &["keys", "thread", "disk", "dynamodb"]),
     ("rows", &["error", "bytes"]),
     ("layer", &["provider", "store", "journal", "rows"]),
     ("timer", &["clock"]),
@@ -75,6 +76,7 @@ fn modules_import_only_what_is_below_them() {
 #[test]
 fn the_vault_knows_no_adapter() {
     let adapters = ["AwsKms", "LocalKeyring", "MemoryStore", "SqliteStore", "MemoryJournal", "FileJournal"];
+    let adapters = ["LocalKeyring", "MemoryStore", "SqliteStore", "DynamoDb", "MemoryJournal", "FileJournal"];
     for (file, code) in code_of("vault").into_iter().chain(code_of("lifecycle")) {
         for adapter in adapters {
             assert!(!code.contains(adapter), "{} names {adapter}", file.display());

@@ -1,8 +1,10 @@
 //! The erasure journal: the port [`ErasureJournal`], an append-only log kept outside the key store, and its adapters.
 //!
-//! Imports `error`, `id`, `clock`, `bytes`, `crypto`, `envelope`, `keys`, and for the adapters `thread` and `disk`; knows
-//! no other port.
+//! Imports `error`, `id`, `clock`, `bytes`, `crypto`, `envelope`, `keys`, and for the adapters `thread`, `disk` and
+//! `dynamodb`; knows no other port.
 
+#[cfg(feature = "store-dynamodb")]
+mod dynamodb;
 mod entry;
 pub(crate) mod file;
 pub(crate) mod history;
@@ -14,6 +16,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 pub use crate::error::{JournalError, JournalErrorKind};
+#[cfg(feature = "store-dynamodb")]
+pub use dynamodb::DynamoDbJournal;
 pub use entry::{ErasedLine, JournalEntry, JournalEvent};
 pub use file::FileJournal;
 pub use memory::MemoryJournal;

@@ -1,0 +1,106 @@
+//! Where things stand in the table.
+//!
+//! | partition key | sort key | item |
+//! | --- | --- | --- |
+//! | `head` | 0 | the journal's id, version and head |
+//! | `entries` | position, 8 bytes | an entry, and the hash of the head after it |
+//! | `of-store`, `of-tenant-NAME`, `of-subject-TAG-NAME` | position, 8 bytes | the same entry, by whom it is about |
+
+use std::fmt::Write as _;
+
+use crate::bytes::Damaged;
+use crate::dynamodb::{Item, SK, binary, bytes_of, key, number, number_of};
+use crate::id::TenantId;
+use crate::journal::{Head, JournalEntry, JournalError, JournalId};
+use crate::keys::Tag;
+
+/// The key of the head.
+pub(super) fn head() -> Item {
+    key("head", &[0])
+}
+
+/// The head of an empty journal.
+pub(super) fn empty(id: JournalId) -> Item {
+    let mut item = head();
+    item.insert(VERSION.into(), number_of(CURRENT));
+    item.insert(ID.into(), bytes_of(id.as_bytes()));
+    item.insert(POSITION.into(), number_of(Head::EMPTY.position()));
+    item.insert(HASH.into(), bytes_of(Head::EMPTY.hash()));
+    item
+}
+
+/// What the head's item says.
+pub(super) fn begin(mut item: Item) -> Result<(JournalId, Head), JournalError> {
+    let version: u32 = required(number(&mut item, VERSION))?;
+    if version > CURRENT {
+        return Err(JournalError::misconfigured("the journal was made by a later version of fieldseal: upgrade"));
+    }
+    let id = JournalId::from_bytes(array(binary(&mut item, ID))?);
+    Ok((id, Head::from_parts(required(number(&mut item, POSITION))?, array(binary(&mut item, HASH))?)))
+}
+
+/// An entry by its position, which the head `next` follows.
+pub(super) fn entry(entry: &JournalEntry, position: u64, next: &Head) -> Item {
+    let mut item = key(ENTRIES, &sort_key(position));
+    item.insert(ENTRY.into(), bytes_of(&entry.to_bytes()));
+    item.insert(HASH.into(), bytes_of(next.hash()));
+    item
+}
+
+/// An entry, and the head after it.
+pub(super) fn read(mut item: Item) -> Result<(JournalEntry, Head), JournalError> {
+    let position = u64::from_be_bytes(array(binary(&mut item, SK))?);
+    let next = position.checked_add(1).ok_or_else(damaged)?;
+    let head = Head::from_parts(next, array(binary(&mut item, HASH))?);
+    Ok((read_copy(item)?, head))
+}
+
+/// An entry by whom it is about.
+pub(super) fn copy(entry: &JournalEntry, position: u64) -> Item {
+    let mut item = key(&about(entry.tenant(), entry.tag()), &sort_key(position));
+    item.insert(ENTRY.into(), bytes_of(&entry.to_bytes()));
+    item
+}
+
+pub(super) fn read_copy(mut item: Item) -> Result<JournalEntry, JournalError> {
+    JournalEntry::from_bytes(&required(binary(&mut item, ENTRY))?)
+}
+
+/// The partition of what is about somebody. A tag has a fixed length, so no two are the same.
+pub(super) fn about(tenant: Option<&TenantId>, tag: Option<&Tag>) -> String {
+    match (tenant, tag) {
+        (Some(tenant), Some(tag)) => {
+            let mut name = String::from("of-subject-");
+            for byte in tag.as_bytes() {
+                let _ = write!(name, "{byte:02x}");
+            }
+            name + "-" + tenant.as_str()
+        }
+        (Some(tenant), None) => format!("of-tenant-{}", tenant.as_str()),
+        (None, _) => "of-store".into(),
+    }
+}
+
+pub(super) fn sort_key(position: u64) -> [u8; 8] {
+    position.to_be_bytes()
+}
+
+fn required<T>(attribute: Result<Option<T>, Damaged>) -> Result<T, JournalError> {
+    attribute.ok().flatten().ok_or_else(damaged)
+}
+
+fn array<const N: usize>(attribute: Result<Option<Vec<u8>>, Damaged>) -> Result<[u8; N], JournalError> {
+    required(attribute)?.try_into().map_err(|_| damaged())
+}
+
+fn damaged() -> JournalError {
+    JournalError::corrupt("the attributes of an item")
+}
+
+pub(super) const ENTRIES: &str = "entries";
+pub(super) const POSITION: &str = "pos";
+pub(super) const HASH: &str = "hash";
+const ENTRY: &str = "entry";
+const ID: &str = "id";
+const VERSION: &str = "version";
+const CURRENT: u32 = 1;

@@ -1,0 +1,205 @@
+//! [`DynamoDbJournal`]: the journal in a DynamoDB table, through the AWS SDK.
+//!
+//! Imports what `journal` does, and `dynamodb`. `layout` says where things stand in the table.
+
+mod layout;
+
+use std::fmt;
+use std::sync::OnceLock;
+
+use async_trait::async_trait;
+use aws_sdk_dynamodb::Client;
+
+use super::{ErasureJournal, Head, JournalEntry, JournalError, JournalId};
+use crate::dynamodb::{Condition, Query, Refused, Table, bytes_of, number_of};
+use crate::id::TenantId;
+use crate::keys::Tag;
+
+/// The erasure journal in a DynamoDB table of its own, in one region: for the processes of several hosts.
+///
+/// ```no_run
+/// use fieldseal::journal::DynamoDbJournal;
+///
+/// # async fn doc(client: aws_sdk_dynamodb::Client) -> Result<(), fieldseal::error::JournalError> {
+/// let journal = DynamoDbJournal::new(client, "fieldseal-journal");
+/// journal.create_table().await?; // once, by a deployment
+/// # Ok(())
+/// # }
+/// ```
+///
+/// An append is one transaction: the head moves, and the entry stands in the table twice, by its position and by whom it is
+/// about, because an index of DynamoDB's is never consistent. Reads are strongly consistent, and `read` verifies the chain
+/// of hashes.
+///
+/// # Where to keep it
+/// In another table than the key store's, which is restored without it: not in the same backup plan. In another account, it
+/// is also out of reach of whoever may write to the key store. Have backups of its own, with point-in-time recovery: an
+/// erasure that is not in the journal comes back with a restored key store. No replicas in other regions, no time to live.
+///
+/// # What the caller's policy must allow
+/// `dynamodb:DescribeTable`, `GetItem`, `Query`, `PutItem`, `UpdateItem` on the table, `CreateTable` for
+/// [`create_table`](Self::create_table). Not `DeleteItem`: entries are never removed.
+///
+/// # Size
+/// An entry takes about 300 to 500 bytes, its copy included, and an append 6 write units. Appends come one after the other,
+/// each a transaction of some ten milliseconds; of many at a time all but one are told of a conflict, and come again.
+///
+/// # What to do about an error
+/// | kind | |
+/// | --- | --- |
+/// | `Conflict` | somebody else appended: read the head again |
+/// | `Unavailable` | not reached, timed out, or throttled: then the hint says so. An `append` may have landed |
+/// | `Denied` | the policy, or the credentials: the source names the operation |
+/// | `Misconfigured` | no such table, or not one that `create_table` made, or a global one, or a later version's |
+/// | `Corrupt` | an entry was changed or deleted: put back a copy of the table that has every entry |
+///
+/// # Security
+/// The chain of hashes finds damage, not malice: see [`FileJournal`](super::FileJournal). Whoever may read the table learns
+/// tenants' names, how many subjects were erased, and when.
+#[derive(Clone)]
+pub struct DynamoDbJournal {
+    table: Table,
+    checked: OnceLock<()>,
+}
+
+impl DynamoDbJournal {
+    /// The journal in this table. Nothing is asked of DynamoDB yet.
+    pub fn new(client: Client, table: impl Into<String>) -> Self {
+        Self { table: Table::new(client, table.into()), checked: OnceLock::new() }
+    }
+
+    /// Makes the table, and an empty journal in it, and waits until it can be used. A journal that is there already is left
+    /// as it is.
+    ///
+    /// A journal that is lost is thereby not replaced unnoticed: a new one has another id, and the key store refuses it
+    /// ([`Error::WrongJournal`](crate::Error::WrongJournal)).
+    ///
+    /// # Errors
+    /// [`JournalError`] of kind `Misconfigured` if a table of this name has other keys, or replicas, or a later version of
+    /// this crate made it; `Denied`; `Unavailable`, also if the table isn't ready after 5 minutes.
+    ///
+    /// # Cancel safety
+    /// Can be called again.
+    pub async fn create_table(&self) -> Result<(), JournalError> {
+        let id = JournalId::generate().map_err(JournalError::unavailable)?;
+        self.table.create().await?;
+        match self.table.write(vec![self.table.put(layout::empty(id), &Condition::absent())]).await {
+            Ok(()) | Err(Refused::Conditions(_)) => {}
+            Err(Refused::Failed(failure)) => return Err(failure.into()),
+        }
+        self.begin().await.map(drop)
+    }
+
+    /// The first call makes certain that the table is what it must be.
+    async fn ready(&self) -> Result<(), JournalError> {
+        if self.checked.get().is_none() {
+            self.table.check().await?;
+            let _ = self.checked.set(());
+        }
+        Ok(())
+    }
+
+    /// The journal's id and head.
+    async fn begin(&self) -> Result<(JournalId, Head), JournalError> {
+        self.ready().await?;
+        let none = || JournalError::misconfigured("the table is no journal's: `create_table` makes one of it");
+        layout::begin(self.table.get(layout::head()).await?.ok_or_else(none)?)
+    }
+}
+
+#[async_trait]
+impl ErasureJournal for DynamoDbJournal {
+    async fn id(&self) -> Result<JournalId, JournalError> {
+        Ok(self.begin().await?.0)
+    }
+
+    async fn head(&self) -> Result<Head, JournalError> {
+        Ok(self.begin().await?.1)
+    }
+
+    async fn append(&self, entry: &JournalEntry, expected: &Head) -> Result<Head, JournalError> {
+        entry.check_bounds()?;
+        self.ready().await?;
+        let next = expected.after(entry);
+        let at_head = Condition::new("#pos = :pos AND #hash = :hash", &[layout::POSITION, layout::HASH])
+            .with(":pos", number_of(expected.position()))
+            .with(":hash", bytes_of(expected.hash()))
+            .with(":next", number_of(next.position()))
+            .with(":after", bytes_of(next.hash()));
+        let written = self.table.write(vec![
+            self.table.set(layout::head(), "SET #pos = :next, #hash = :after", &at_head),
+            self.table.put(layout::entry(entry, expected.position(), &next), &Condition::absent()),
+            self.table.put(layout::copy(entry, expected.position()), &Condition::absent()),
+        ]);
+        match written.await {
+            Ok(()) => Ok(next),
+            Err(Refused::Conditions(failed)) if failed.first() == Some(&true) => Err(JournalError::conflict()),
+            Err(Refused::Conditions(_)) => Err(JournalError::corrupt("there is an entry behind the head")),
+            Err(Refused::Failed(failure)) => Err(failure.into()),
+        }
+    }
+
+    async fn read(&self, from: u64, limit: usize) -> Result<Vec<JournalEntry>, JournalError> {
+        self.ready().await?;
+        let mut entries = Vec::new();
+        // The chain is verified from the entry before on, whose hash is taken as it stands.
+        let mut next = from.saturating_sub(1);
+        let mut last: Option<Head> = None;
+        let (mut after, end) = (None, layout::sort_key(u64::MAX));
+        while entries.len() < limit {
+            let more = limit.saturating_sub(entries.len()).saturating_add(1);
+            let query = Query {
+                partition: layout::ENTRIES,
+                from: &layout::sort_key(from.saturating_sub(1)),
+                to: &end,
+                after,
+                filter: None,
+                limit: Some(more),
+            };
+            let part = self.table.query(query).await?;
+            for item in part.items {
+                let (entry, head) = layout::read(item)?;
+                let before = last.or((next == 0).then_some(Head::EMPTY));
+                if head.position() != next + 1 || before.is_some_and(|before| before.after(&entry) != head) {
+                    return Err(JournalError::corrupt(format!("the chain of hashes breaks at entry {next}")));
+                }
+                if next >= from && entries.len() < limit {
+                    entries.push(entry);
+                }
+                last = Some(head);
+                next += 1;
+            }
+            after = part.last;
+            if after.is_none() {
+                break;
+            }
+        }
+        Ok(entries)
+    }
+
+    async fn read_of(
+        &self,
+        tenant: Option<&TenantId>,
+        tag: Option<&Tag>,
+        up_to: &Head,
+    ) -> Result<Vec<JournalEntry>, JournalError> {
+        self.ready().await?;
+        // Nobody is a subject of the store.
+        let Some(last) = up_to.position().checked_sub(1).filter(|_| tenant.is_some() || tag.is_none()) else {
+            return Ok(Vec::new());
+        };
+        let partition = layout::about(tenant, tag);
+        let copies = self.table.query_all(&partition, &layout::sort_key(0), &layout::sort_key(last)).await?;
+        let entries = copies.into_iter().map(layout::read_copy).collect::<Result<Vec<_>, _>>()?;
+        match entries.iter().all(|entry| entry.tenant() == tenant && entry.tag() == tag) {
+            true => Ok(entries),
+            false => Err(JournalError::corrupt("an entry stands under somebody whom it is not about")),
+        }
+    }
+}
+
+impl fmt::Debug for DynamoDbJournal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DynamoDbJournal").field("table", &self.table.name()).finish_non_exhaustive()
+    }
+}

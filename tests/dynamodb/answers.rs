@@ -1,0 +1,254 @@
+//! What no emulator answers: a server of the test's own does, call by call.
+
+use std::error::Error as _;
+
+use base64ct::{Base64, Encoding as _};
+use fieldseal::store::{DynamoDbStore, Epoch, Expected, KeyStore as _, SlotId, StoreError, StoreErrorKind, StoredSlot};
+use fieldseal::testing::slot::SampleSlot;
+use serde_json::{Value, json};
+use tokio::sync::mpsc::UnboundedReceiver;
+
+use crate::dynamodb::{answering, client};
+use crate::subject;
+
+type Answer = (u16, Value);
+type Asked = UnboundedReceiver<(String, Value)>;
+
+pub(crate) async fn keys_that_were_not_processed_are_asked_for_again() {
+    let slots = [1, 2, 3].map(|n| SampleSlot::new(subject("acme", n)).build());
+    let [a, b, c] = slots.each_ref().map(item);
+    let [_, kb, kc] = slots.each_ref().map(|slot| key(slot.id()));
+    let (store, mut asked) = ready(vec![
+        (200, json!({ "Responses": { "keys": [a] }, "UnprocessedKeys": { "keys": { "Keys": [kb, kc] } } })),
+        (200, json!({ "Responses": { "keys": [] }, "UnprocessedKeys": { "keys": { "Keys": [kc, kb] } } })),
+        (200, json!({ "Responses": { "keys": [c] }, "UnprocessedKeys": { "keys": { "Keys": [kb] } } })),
+        (200, json!({ "Responses": { "keys": [b] }, "UnprocessedKeys": {} })),
+    ])
+    .await;
+    let ids: Vec<_> = slots.iter().map(|slot| slot.id().clone()).collect();
+    assert!(store.load(&ids).await.unwrap().iter().flatten().eq(&slots));
+    for count in [3, 2, 2, 1] {
+        let (operation, question) = asked.recv().await.unwrap();
+        let of_table = &question["RequestItems"]["keys"];
+        assert_eq!((operation.as_str(), &of_table["ConsistentRead"]), ("BatchGetItem", &json!(true)));
+        assert_eq!(of_table["Keys"].as_array().unwrap().len(), count);
+    }
+}
+
+pub(crate) async fn a_batch_of_which_nothing_is_processed_is_throttled() {
+    let id = subject("acme", 1);
+    let nothing = json!({ "Responses": {}, "UnprocessedKeys": { "keys": { "Keys": [key(&id)] } } });
+    let (store, mut asked) = ready(vec![(200, nothing); 20]).await;
+    let error = store.load(&[id]).await.unwrap_err();
+    assert_eq!(error.kind(), StoreErrorKind::Unavailable);
+    assert!(error.to_string().contains("too many calls"), "{error}");
+    let mut calls = 0;
+    while asked.try_recv().is_ok() {
+        calls += 1;
+    }
+    assert_eq!(calls, 8, "it is asked for a few times");
+}
+
+/// Whether it is behind, or takes no transactions; of either version.
+pub(crate) async fn a_global_table_is_refused() {
+    let replicas = json!([{ "RegionName": "eu-west-1", "ReplicaStatus": "ACTIVE" }]);
+    for global in [
+        json!({ "Replicas": replicas, "GlobalTableVersion": "2019.11.21" }),
+        json!({ "Replicas": replicas, "MultiRegionConsistency": "EVENTUAL" }),
+        json!({ "Replicas": replicas, "MultiRegionConsistency": "STRONG" }),
+        json!({ "GlobalTableVersion": "2017.11.29" }),
+    ] {
+        let mut table = described("ACTIVE");
+        table["Table"].as_object_mut().unwrap().extend(global.as_object().unwrap().clone());
+        let (url, _asked) = answering(vec![(200, table)]).await;
+        let error = DynamoDbStore::new(client(&url), "keys").load(&[SlotId::Vault]).await.unwrap_err();
+        assert_eq!(error.kind(), StoreErrorKind::Misconfigured, "{global}");
+        assert!(error.to_string().contains("replicas"), "{error}");
+    }
+}
+
+pub(crate) async fn a_table_that_is_still_being_made_is_waited_for() {
+    let in_use = fault("ResourceInUseException", "Table already exists: keys");
+    let (url, mut asked) = answering(vec![
+        in_use,
+        fault("ResourceNotFoundException", "Requested resource not found: Table: keys not found"),
+        (200, described("CREATING")),
+        (200, described("ACTIVE")),
+        (200, described("ACTIVE")),
+        (200, json!({})),
+        (200, described("ACTIVE")),
+        (200, layout()),
+    ])
+    .await;
+    DynamoDbStore::new(client(&url), "keys").create_table().await.unwrap();
+    let mut operations = Vec::new();
+    while let Ok((operation, _)) = asked.try_recv() {
+        operations.push(operation);
+    }
+    let describe = "DescribeTable";
+    let expected = ["CreateTable", describe, describe, describe, describe, "TransactWriteItems", describe, "GetItem"];
+    assert_eq!(operations, expected);
+
+    let (url, _asked) = answering(vec![(200, described("CREATING"))]).await;
+    let error = DynamoDbStore::new(client(&url), "keys").load(&[SlotId::Vault]).await.unwrap_err();
+    assert_eq!(error.kind(), StoreErrorKind::Unavailable);
+}
+
+/// Each try is a transaction of its own; the SDK's are the same one.
+pub(crate) async fn transactions_that_get_in_each_others_way_are_tried_again() {
+    let (store, mut asked) = ready(vec![
+        canceled(&["TransactionConflict", "None"]),
+        canceled(&["None", "TransactionConflict"]),
+        (200, json!({})),
+    ])
+    .await;
+    store.put(&slot(), Expected::Absent).await.unwrap();
+    let mut tokens = Vec::new();
+    for _ in 0..3 {
+        let (operation, question) = asked.recv().await.unwrap();
+        assert_eq!(operation, "TransactWriteItems");
+        tokens.push(question["ClientRequestToken"].as_str().unwrap().to_owned());
+    }
+    tokens.dedup();
+    assert_eq!(tokens.len(), 3);
+
+    // A condition that doesn't hold is an answer, whatever else was in the way.
+    for (reasons, kind) in [
+        (["ConditionalCheckFailed", "TransactionConflict"], StoreErrorKind::Conflict),
+        (["TransactionConflict", "ConditionalCheckFailed"], StoreErrorKind::BelowFloor),
+    ] {
+        let (store, _asked) = ready(vec![canceled(&reasons)]).await;
+        assert_eq!(store.put(&slot(), Expected::Absent).await.unwrap_err().kind(), kind);
+    }
+
+    let (store, _asked) = ready(vec![canceled(&["TransactionConflict", "None"]); 8]).await;
+    let error = store.put(&slot(), Expected::Absent).await.unwrap_err();
+    assert_eq!(error.kind(), StoreErrorKind::Unavailable);
+    assert!(error.to_string().contains("at once"), "{error}");
+}
+
+pub(crate) async fn a_throttled_transaction_is_unavailable() {
+    for code in ["ThrottlingError", "ProvisionedThroughputExceeded"] {
+        let (store, _asked) = ready(vec![canceled(&["None", code])]).await;
+        let error = store.put(&slot(), Expected::Absent).await.unwrap_err();
+        assert_eq!(error.kind(), StoreErrorKind::Unavailable);
+        assert!(error.to_string().contains("too many calls"), "{error}");
+    }
+    let (store, _asked) = ready(vec![canceled(&["ValidationError", "None"])]).await;
+    assert_eq!(store.put(&slot(), Expected::Absent).await.unwrap_err().kind(), StoreErrorKind::Misconfigured);
+    // Without reasons it is not known why: not a conflict.
+    let (store, _asked) = ready(vec![canceled(&[])]).await;
+    assert_eq!(store.put(&slot(), Expected::Absent).await.unwrap_err().kind(), StoreErrorKind::Unavailable);
+}
+
+pub(crate) async fn a_scrub_that_may_not_ask_says_so() {
+    let denied = fault("AccessDeniedException", "User: arn:aws:iam::1:user/a is not authorized to perform: ..");
+    let mut table = described("ACTIVE");
+    // Switched off a moment ago.
+    table["Table"]["LatestStreamArn"] = json!("arn:aws:dynamodb:eu-central-1:1:table/keys/stream/2026");
+    let (url, _asked) = answering(vec![(200, table), denied]).await;
+    let residue = DynamoDbStore::new(client(&url), "keys").scrub().await.unwrap();
+    let places: Vec<_> = residue.items().iter().map(|item| item.place).collect();
+    assert_eq!(places[0], "the table's stream");
+    assert!(places[1].contains("may be on") && places[1].contains("DescribeContinuousBackups"), "{places:?}");
+    assert_eq!(residue.items()[1].ends_by, "its window, 35 days at most");
+
+    // A stream of keys alone holds no slot.
+    let mut table = described("ACTIVE");
+    table["Table"]["StreamSpecification"] = json!({ "StreamEnabled": true, "StreamViewType": "KEYS_ONLY" });
+    let (url, _asked) = answering(vec![(200, table), (200, json!({}))]).await;
+    let residue = DynamoDbStore::new(client(&url), "keys").scrub().await.unwrap();
+    assert!(residue.items().iter().all(|item| !item.place.contains("stream")), "{residue:?}");
+}
+
+/// Nor what DynamoDB says of it, nor the caller's name.
+pub(crate) async fn no_message_holds_what_an_item_does() {
+    const HELD: &str = "what-an-item-holds";
+    let reason = json!({ "Code": "ValidationError", "Message": HELD, "Item": { "slot": { "S": HELD } } });
+    let text = json!({ "__type": "com.amazonaws.dynamodb.v20120810#TransactionCanceledException", "Message": HELD,
+        "CancellationReasons": [reason, { "Code": HELD.repeat(9) }] });
+    for answer in [
+        (400, text),
+        fault("ValidationException", HELD),
+        fault("AccessDeniedException", HELD),
+        fault("ThrottlingException", HELD),
+        fault(&format!("a {HELD}"), HELD),
+        (500, json!({ "message": HELD })),
+        (200, json!(HELD)),
+    ] {
+        let (store, _asked) = ready(vec![answer]).await;
+        let error = store.put(&slot(), Expected::Absent).await.unwrap_err();
+        let said = everything(&error);
+        assert!(!said.contains(HELD) && !said.contains(crate::dynamodb::SECRET), "{said}");
+        assert!(said.contains("TransactWriteItems"), "{said}");
+    }
+}
+
+/// Display and Debug, of the error and all its sources.
+fn everything(error: &StoreError) -> String {
+    let mut said = format!("{error} {error:?}");
+    let mut source = error.source();
+    while let Some(error) = source {
+        said += &format!(" {error} {error:?}");
+        source = error.source();
+    }
+    said
+}
+
+/// A store on a server that answers these once it was found to be a key store's, with one partition and one floor.
+async fn ready(answers: Vec<Answer>) -> (DynamoDbStore, Asked) {
+    let first = [(200, described("ACTIVE")), (200, layout()), (200, json!({ "Responses": { "keys": [] } }))];
+    let (url, mut asked) = answering(first.into_iter().chain(answers).collect()).await;
+    let store = DynamoDbStore::new(client(&url), "keys");
+    assert_eq!(store.load(&[SlotId::Vault]).await.unwrap(), [None]);
+    for operation in ["DescribeTable", "GetItem", "BatchGetItem"] {
+        assert_eq!(asked.recv().await.unwrap().0, operation);
+    }
+    (store, asked)
+}
+
+fn described(status: &str) -> Value {
+    json!({ "Table": {
+        "TableStatus": status,
+        "KeySchema": [{ "AttributeName": "pk", "KeyType": "HASH" }, { "AttributeName": "sk", "KeyType": "RANGE" }],
+        "AttributeDefinitions": [
+            { "AttributeName": "pk", "AttributeType": "S" }, { "AttributeName": "sk", "AttributeType": "B" },
+        ],
+    } })
+}
+
+fn layout() -> Value {
+    json!({ "Item": {
+        "pk": { "S": "layout" }, "sk": { "B": "AA==" },
+        "version": { "N": "1" }, "partitions": { "N": "1" }, "floors": { "N": "1" },
+    } })
+}
+
+fn fault(code: &str, message: &str) -> Answer {
+    (400, json!({ "__type": format!("com.amazonaws.dynamodb.v20120810#{code}"), "message": message }))
+}
+
+fn canceled(reasons: &[&str]) -> Answer {
+    let reasons: Vec<_> = reasons.iter().map(|code| json!({ "Code": code })).collect();
+    let text = "Transaction cancelled, please refer cancellation reasons for specific reasons";
+    let mut answer = fault("TransactionCanceledException", text);
+    answer.1["CancellationReasons"] = json!(reasons);
+    answer
+}
+
+/// With an epoch: two items, the slot and the floor.
+fn slot() -> StoredSlot {
+    SampleSlot::new(subject("acme", 1)).epoch(Epoch::FIRST).build()
+}
+
+fn key(id: &SlotId) -> Value {
+    json!({ "pk": { "S": "slots-0" }, "sk": { "B": Base64::encode_string(&id.to_bytes()) } })
+}
+
+fn item(slot: &StoredSlot) -> Value {
+    let mut item = key(slot.id());
+    item["slot"] = json!({ "B": Base64::encode_string(slot.as_bytes()) });
+    item["rev"] = json!({ "B": Base64::encode_string(slot.revision().as_bytes()) });
+    item["state"] = json!({ "N": slot.state().number().to_string() });
+    item
+}

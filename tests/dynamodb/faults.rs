@@ -1,0 +1,168 @@
+//! What breaks on the way: microburst stands between store and emulator.
+
+use std::time::Duration;
+
+use aws_sdk_dynamodb::config::retry::RetryConfig;
+use fieldseal::journal::{DynamoDbJournal, ErasureJournal as _, Head, JournalEntry, JournalErrorKind, JournalEvent};
+use fieldseal::store::{
+    DynamoDbStore, Epoch, Expected, Filter, KeyStore, Scan, SlotId, StoreError, StoreErrorKind, StoredSlot,
+};
+use fieldseal::testing::slot::SampleSlot;
+use fieldseal::{Retry, clock::Timestamp};
+use serde_json::json;
+
+use crate::dynamodb::{breaks, client, client_with, rules};
+use crate::service::{microburst, ministack};
+use crate::{Place, journal, store, subject};
+
+/// Whatever is called, and says nothing of what was asked.
+pub(crate) async fn every_error_is_of_its_kind(url: &str) {
+    let (keys, entries) = (Place::new(url), Place::new(url));
+    store(&keys).await;
+    journal(&entries).await;
+    let proxy = microburst(url);
+    let store = DynamoDbStore::new(client(&proxy.url()), &keys.table);
+    store.load(&[SlotId::Vault]).await.unwrap();
+    let journal = DynamoDbJournal::new(client(&proxy.url()), &entries.table);
+    journal.head().await.unwrap();
+    use StoreErrorKind::{Denied, Misconfigured, Unavailable};
+    for (code, kind, retry) in [
+        ("ProvisionedThroughputExceededException", Unavailable, Retry::Later),
+        ("ThrottlingException", Unavailable, Retry::Later),
+        ("RequestLimitExceeded", Unavailable, Retry::Later),
+        ("InternalServerError", Unavailable, Retry::Later),
+        ("ServiceUnavailable", Unavailable, Retry::Later),
+        ("TransactionInProgressException", Unavailable, Retry::Later),
+        ("AccessDeniedException", Denied, Retry::Never),
+        ("UnrecognizedClientException", Denied, Retry::Never),
+        ("ExpiredTokenException", Denied, Retry::Never),
+        ("ResourceNotFoundException", Misconfigured, Retry::Never),
+        ("ValidationException", Misconfigured, Retry::Never),
+        ("SerializationException", Misconfigured, Retry::Never),
+    ] {
+        breaks(&proxy.url(), "*", json!({ "error": { "code": code } })).await;
+        for error in errors(&store).await {
+            assert_eq!((error.kind(), error.retry()), (kind, retry), "{code}: {error:?}");
+            assert!(format!("{error:?}").contains(code), "the code says what it was: {error:?}");
+            let throttled = ["Throughput", "Throttling", "Limit"].iter().any(|word| code.contains(word));
+            assert_eq!(error.to_string().contains("too many calls"), throttled, "{error}");
+        }
+        let error = journal.append(&entry(), &Head::EMPTY).await.unwrap_err();
+        assert_eq!(error.retry(), retry, "{code}: {error:?}");
+        assert_eq!(error.kind() == JournalErrorKind::Denied, kind == Denied, "{code}: {error:?}");
+    }
+    breaks(&proxy.url(), "*", json!({ "reset": true })).await;
+    for error in errors(&store).await {
+        assert_eq!(error.kind(), Unavailable, "{error:?}");
+    }
+    rules(&proxy.url(), json!([])).await;
+    assert_eq!(store.load(&[SlotId::Vault]).await.unwrap(), [None], "nothing of it was remembered");
+    assert_eq!(journal.head().await.unwrap(), Head::EMPTY, "nothing was appended");
+}
+
+/// It is not called a conflict, and it is not called done: nobody knows.
+pub(crate) async fn a_put_of_which_nobody_heard_has_landed(url: &str) {
+    let place = Place::new(url);
+    let direct = store(&place).await;
+    let proxy = microburst(url);
+    let store = DynamoDbStore::new(client(&proxy.url()), &place.table);
+    store.load(&[SlotId::Vault]).await.unwrap();
+    breaks(&proxy.url(), "TransactWriteItems", json!({ "response": { "abort_bytes": 0 } })).await;
+    let error = store.put(&slot(1), Expected::Absent).await.unwrap_err();
+    assert_eq!(error.kind(), StoreErrorKind::Unavailable, "{error:?}");
+    assert_eq!(direct.load(&[subject("acme", 1)]).await.unwrap(), [Some(slot(1))]);
+}
+
+pub(crate) async fn an_answer_that_breaks_off_is_unavailable(url: &str) {
+    let place = Place::new(url);
+    let direct = store(&place).await;
+    direct.put(&slot(1), Expected::Absent).await.unwrap();
+    let proxy = microburst(url);
+    let store = DynamoDbStore::new(client(&proxy.url()), &place.table);
+    store.load(&[SlotId::Vault]).await.unwrap();
+    let ids = [subject("acme", 1)];
+    for broken in [json!({ "abort_frac": 0.5 }), json!({ "truncate_frac": 0.5 }), json!({ "truncate_bytes": 1 })] {
+        breaks(&proxy.url(), "*", json!({ "response": broken })).await;
+        assert_eq!(store.load(&ids).await.unwrap_err().kind(), StoreErrorKind::Unavailable, "{broken}");
+        let error = store.scan(&Scan::new(Filter::All)).await.unwrap_err();
+        assert_eq!(error.kind(), StoreErrorKind::Unavailable, "{broken}");
+    }
+    breaks(&proxy.url(), "*", json!({ "latency": 60_000 })).await;
+    let hasty = client_with(&proxy.url(), Duration::from_millis(200), RetryConfig::disabled());
+    let error = DynamoDbStore::new(hasty, &place.table).load(&ids).await.unwrap_err();
+    assert_eq!(error.kind(), StoreErrorKind::Unavailable, "the client's own time limit: {error:?}");
+}
+
+/// As the client is told to: what was throttled, and comes through at last.
+pub(crate) async fn the_sdk_tries_again_what_may_be(url: &str) {
+    let place = Place::new(url);
+    store(&place).await;
+    let proxy = microburst(url);
+    let store = DynamoDbStore::new(patient(&proxy.url()), &place.table);
+    let throttled = json!({ "times": 2, "error": { "code": "ThrottlingException" } });
+    for operation in ["DescribeTable", "TransactWriteItems"] {
+        breaks(&proxy.url(), operation, throttled.clone()).await;
+        let n = u32::from(operation == "DescribeTable");
+        store.put(&slot(n), Expected::Absent).await.unwrap();
+    }
+    breaks(&proxy.url(), "BatchGetItem", throttled).await;
+    assert_eq!(store.load(&[subject("acme", 0)]).await.unwrap(), [Some(slot(0))]);
+}
+
+/// The SDK tries again, and DynamoDB knows the transaction by its token. moto doesn't.
+pub(crate) async fn a_put_that_is_sent_twice_is_not_a_conflict(url: &str) {
+    let place = Place::new(url);
+    store(&place).await;
+    let proxy = microburst(url);
+    let store = DynamoDbStore::new(patient(&proxy.url()), &place.table);
+    store.load(&[SlotId::Vault]).await.unwrap();
+    let unheard = json!({ "times": 1, "response": { "abort_bytes": 0 } });
+    breaks(&proxy.url(), "TransactWriteItems", unheard.clone()).await;
+    store.put(&slot(1), Expected::Absent).await.unwrap();
+    // Another writer's is one.
+    breaks(&proxy.url(), "TransactWriteItems", unheard).await;
+    assert_eq!(store.put(&slot(1), Expected::Absent).await.unwrap_err().kind(), StoreErrorKind::Conflict);
+}
+
+pub(crate) async fn an_emulator_that_is_killed_is_unavailable() {
+    let mut emulator = ministack();
+    let place = Place::new(&emulator.url());
+    store(&place).await;
+    let proxy = microburst(&emulator.url());
+    let store = DynamoDbStore::new(client(&proxy.url()), &place.table);
+    store.load(&[SlotId::Vault]).await.unwrap();
+    // The put is on its way when the emulator dies.
+    breaks(&proxy.url(), "TransactWriteItems", json!({ "latency": 3_000 })).await;
+    let under_way = slot(1);
+    let kill = async { emulator.kill() };
+    let (put, ()) = futures_util::future::join(store.put(&under_way, Expected::Absent), kill).await;
+    assert_eq!(put.unwrap_err().kind(), StoreErrorKind::Unavailable);
+    let direct = place.store();
+    for error in errors(&direct).await.into_iter().chain(errors(&store).await) {
+        assert_eq!(error.kind(), StoreErrorKind::Unavailable, "{error:?}");
+    }
+}
+
+/// What each call of a store answers that can't.
+async fn errors(store: &DynamoDbStore) -> Vec<StoreError> {
+    vec![
+        store.load(&[SlotId::Vault]).await.unwrap_err(),
+        store.put(&slot(1), Expected::Absent).await.unwrap_err(),
+        store.scan(&Scan::new(Filter::All)).await.unwrap_err(),
+        store.raise_floor(Epoch::FIRST).await.unwrap_err(),
+    ]
+}
+
+/// A client that makes a call three times.
+fn patient(url: &str) -> aws_sdk_dynamodb::Client {
+    let retries = RetryConfig::standard().with_max_attempts(3).with_initial_backoff(Duration::from_millis(1));
+    client_with(url, Duration::from_secs(60), retries)
+}
+
+fn slot(n: u32) -> StoredSlot {
+    SampleSlot::new(subject("acme", n)).epoch(Epoch::FIRST).build()
+}
+
+fn entry() -> JournalEntry {
+    JournalEntry::store_wide(Timestamp::from_millis(1), JournalEvent::MaxAgeRaised { millis: 1 })
+}

@@ -1,0 +1,105 @@
+//! What the suite of journals doesn't know of DynamoDB.
+
+use aws_sdk_dynamodb::primitives::Blob;
+use aws_sdk_dynamodb::types::AttributeValue;
+use fieldseal::clock::Timestamp;
+use fieldseal::id::Purpose;
+use fieldseal::journal::{ErasedLine, ErasureJournal as _, Head, JournalEntry, JournalErrorKind, JournalEvent};
+use fieldseal::store::Tag;
+
+use crate::tables::set;
+use crate::{Place, journal, store, tenant};
+
+pub(crate) async fn an_entry_that_was_changed_is_corrupt(url: &str) {
+    let place = Place::new(url);
+    let journal = journal(&place).await;
+    append(&journal, &(0..6).map(held).collect::<Vec<_>>()).await;
+    set(&place, "entries", &position(3), "entry", AttributeValue::B(Blob::new(held(9).to_bytes()))).await;
+    for (from, limit) in [(0, 10), (2, 2), (3, 1)] {
+        let error = journal.read(from, limit).await.unwrap_err();
+        assert_eq!(error.kind(), JournalErrorKind::Corrupt, "from {from}, at most {limit}");
+        assert!(error.to_string().contains("entry 3"), "{error}");
+    }
+    set(&place, "entries", &position(4), "hash", AttributeValue::B(Blob::new([7; 32]))).await;
+    assert_eq!(journal.read(4, 1).await.unwrap_err().kind(), JournalErrorKind::Corrupt, "nor does its hash fit");
+    assert_eq!(journal.read(0, 2).await.unwrap(), [held(0), held(1)], "what is before it is sound");
+    set(&place, "entries", &position(3), "entry", AttributeValue::N("3".into())).await;
+    assert_eq!(journal.read(0, 10).await.unwrap_err().kind(), JournalErrorKind::Corrupt);
+}
+
+pub(crate) async fn an_entry_that_is_missing_is_corrupt(url: &str) {
+    let place = Place::new(url);
+    let journal = journal(&place).await;
+    append(&journal, &(0..6).map(held).collect::<Vec<_>>()).await;
+    let call = place.client().delete_item().table_name(&place.table).key("pk", AttributeValue::S("entries".into()));
+    call.key("sk", AttributeValue::B(Blob::new(position(2)))).send().await.unwrap();
+    for from in 0..4 {
+        assert_eq!(journal.read(from, 10).await.unwrap_err().kind(), JournalErrorKind::Corrupt, "from {from}");
+    }
+    assert_eq!(journal.read(4, 10).await.unwrap(), [held(4), held(5)]);
+}
+
+pub(crate) async fn a_copy_under_somebody_else_is_corrupt(url: &str) {
+    let place = Place::new(url);
+    let journal = journal(&place).await;
+    let head = append(&journal, &[held(1)]).await;
+    let name = format!("of-subject-{}-acme", "00".repeat(16));
+    let other = JournalEntry::of_tenant(Timestamp::from_millis(1), tenant("acme"), JournalEvent::TenantErasureIntended);
+    set(&place, &name, &position(0), "entry", AttributeValue::B(Blob::new(other.to_bytes()))).await;
+    let read = journal.read_of(Some(&tenant("acme")), Some(&Tag::from_bytes([0; 16])), &head).await;
+    assert_eq!(read.unwrap_err().kind(), JournalErrorKind::Corrupt);
+}
+
+/// DynamoDB reads 1 MB at a time: here some 30 of the entries.
+pub(crate) async fn entries_of_more_than_one_answer_are_read(url: &str) {
+    let journal = journal(&Place::new(url)).await;
+    let entries: Vec<_> = (0..40).map(long).collect();
+    let head = append(&journal, &entries).await;
+    assert_eq!(journal.read(0, 1000).await.unwrap(), entries);
+    assert_eq!(journal.read(1, 38).await.unwrap(), entries[1..39]);
+    let tag = Tag::from_bytes([0; 16]);
+    assert_eq!(journal.read_of(Some(&tenant("acme")), Some(&tag), &head).await.unwrap(), entries);
+}
+
+pub(crate) async fn a_journal_is_not_a_key_store(url: &str) {
+    let place = Place::new(url);
+    store(&place).await;
+    let error = place.journal().head().await.unwrap_err();
+    assert_eq!(error.kind(), JournalErrorKind::Misconfigured);
+    assert!(error.to_string().contains("`create_table`"), "{error}");
+    let missing = Place::new(url).journal();
+    for error in [
+        missing.id().await.unwrap_err(),
+        missing.append(&held(1), &Head::EMPTY).await.unwrap_err(),
+        missing.read(0, 1).await.unwrap_err(),
+        missing.read_of(None, None, &Head::EMPTY.after(&held(1))).await.unwrap_err(),
+    ] {
+        assert_eq!(error.kind(), JournalErrorKind::Misconfigured);
+        assert!(error.to_string().contains("`create_table`"), "{error}");
+    }
+}
+
+async fn append(journal: &fieldseal::journal::DynamoDbJournal, entries: &[JournalEntry]) -> Head {
+    let mut head = journal.head().await.unwrap();
+    for entry in entries {
+        head = journal.append(entry, &head).await.unwrap();
+    }
+    head
+}
+
+fn held(moment: u64) -> JournalEntry {
+    let (at, tag) = (Timestamp::from_millis(moment), Tag::from_bytes([0; 16]));
+    JournalEntry::of_subject(at, tenant("acme"), tag, JournalEvent::Held)
+}
+
+/// 32 purposes with names of 1 KiB.
+fn long(moment: u64) -> JournalEntry {
+    let (at, tag) = (Timestamp::from_millis(moment), Tag::from_bytes([0; 16]));
+    let names = (0..32).map(|n| format!("{n:04}").repeat(256));
+    let lines = names.map(|name| ErasedLine::new(Purpose::new(&name).unwrap(), 1)).collect();
+    JournalEntry::of_subject(at, tenant("acme"), tag, JournalEvent::ErasureIntended { whole: true, lines })
+}
+
+fn position(n: u64) -> [u8; 8] {
+    n.to_be_bytes()
+}
