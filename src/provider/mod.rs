@@ -12,6 +12,9 @@ pub(crate) mod local;
 mod openbao;
 mod parts;
 mod several;
+#[cfg(feature = "provider-pkcs11")]
+#[cfg_attr(docsrs, doc(cfg(feature = "provider-pkcs11")))]
+mod pkcs11;
 mod succession;
 
 use std::fmt::Debug;
@@ -29,6 +32,9 @@ pub use local::{KeyringOptions, LocalKeyring, MasterKeyInfo, MasterKeyState, Pas
 #[cfg(feature = "provider-openbao")]
 #[cfg_attr(docsrs, doc(cfg(feature = "provider-openbao")))]
 pub use openbao::{OpenBao, Token, TokenSource};
+#[cfg(feature = "provider-pkcs11")]
+#[cfg_attr(docsrs, doc(cfg(feature = "provider-pkcs11")))]
+pub use pkcs11::{Pin, Pkcs11, Pkcs11Options};
 pub use succession::Succession;
 
 use crate::clock::Timestamp;
