@@ -1,0 +1,170 @@
+//! `AwsKms` on two emulators of KMS, each where it is right: moto for contexts, tampering and rotation; ministack for what
+//! becomes of keys. Where one is wrong, a test that begins with its name says so, and fails once it isn't any more.
+//! microburst, a proxy before them, gives every error that KMS has.
+//!
+//! Not libtest's harness, which knows only when it is compiled what to ignore.
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by a panic")]
+
+#[path = "kms/answers.rs"]
+mod answers;
+#[path = "kms/faults.rs"]
+mod faults;
+#[path = "support/kms.rs"]
+mod kms;
+#[path = "kms/names.rs"]
+mod names;
+#[path = "kms/regions.rs"]
+mod regions;
+#[path = "support/service.rs"]
+mod service;
+#[path = "kms/states.rs"]
+mod states;
+#[path = "kms/vault.rs"]
+mod vault;
+
+use std::process::ExitCode;
+use std::sync::{Arc, OnceLock};
+
+use async_trait::async_trait;
+use aws_sdk_kms::Client;
+use fieldseal::TenantId;
+use fieldseal::provider::{AwsKms, KeyMaterial, MasterKeyProvider, WrapContext};
+use fieldseal::store::Epoch;
+use fieldseal::testing::provider::{self as suite, ProviderFixture};
+use kms::HOME;
+use libtest_mimic::{Arguments, Completion, Trial};
+use service::Service;
+use tokio::runtime;
+
+/// Rules of the suite that can't be shown on moto. Its deeds are shown by the `names::moto_..`, and the rules hold on
+/// ministack, but for the first two: of these there are twins in `names`, and in `faults` what KMS answers.
+const LIES_OF_MOTO: &[&str] = &[
+    "a_flipped_bit_does_not_unwrap", // in the bytes that name the key: it denies, without KMS's text
+    "a_relabelled_key_does_not_unwrap", // likewise
+    // It decrypts whatever the state of the key, and can't schedule one by its ARN.
+    "a_destroyed_master_key_unwraps_nothing",
+    "destroying_one_master_key_leaves_the_others",
+    "destroying_again_is_fine",
+    "a_destruction_is_told_and_not_made",
+];
+
+/// Rules that can't be shown on ministack: it authenticates the context and nothing else. They hold on moto.
+const LIES_OF_MINISTACK: &[&str] = &[
+    "a_flipped_bit_does_not_unwrap",
+    "a_wrapped_key_of_another_length_does_not_unwrap",
+    "a_relabelled_key_does_not_unwrap",
+];
+
+fn main() -> ExitCode {
+    let skip = service::skip("kms", &["moto_server", "ministack", "microburst"]);
+    // Started by the first test that runs, so that listing them starts nothing.
+    let [moto, ministack] = [service::moto as fn() -> Service, service::ministack].map(|start| {
+        let server = OnceLock::<Service>::new();
+        Arc::new(move || server.get_or_init(start).url())
+    });
+    let mut trials = Vec::new();
+    for (name, lies, server) in [("moto", LIES_OF_MOTO, &moto), ("ministack", LIES_OF_MINISTACK, &ministack)] {
+        for (rule, check) in suite::RULES.iter().filter(|(rule, _)| !lies.contains(rule)) {
+            let server = Arc::clone(server);
+            let test = move || Ok(run(async { check(&Fixture::new(&server()).await).await }));
+            trials.push(Trial::ignorable_test(format!("{name}::suite::{rule}"), test).with_ignored_flag(skip));
+        }
+    }
+    macro_rules! trials {
+        ($server:ident: $($module:ident::$test:ident)*) => {$({
+            let server = Arc::clone(&$server);
+            let test = move || Ok(run(async { $module::$test(&server()).await }));
+            let name = concat!(stringify!($server), "::", stringify!($module), "::", stringify!($test));
+            trials.push(Trial::ignorable_test(name, test).with_ignored_flag(skip));
+        })*};
+    }
+    trials![moto:
+        names::a_key_has_four_names_and_one_id
+        names::a_name_that_stands_for_nothing_is_misconfigured
+        names::a_key_that_is_not_fit_is_refused_and_it_is_said_what_to_create
+        names::a_wrapped_key_is_kms_s_ciphertext_under_the_documented_context
+        names::an_id_of_another_account_region_or_form_is_unknown
+        names::a_flipped_bit_does_not_unwrap
+        names::moto_says_that_a_relabelled_key_is_denied_and_not_why
+        names::moto_decrypts_under_a_key_that_is_to_be_destroyed
+        names::moto_does_not_decrypt_under_a_multi_region_key
+        faults::each_error_of_kms_is_of_its_kind
+        faults::a_state_is_looked_up
+        faults::a_call_that_breaks_off_is_unavailable
+        faults::a_call_that_takes_too_long_is_unavailable
+        faults::nothing_of_a_failure_shows_what_is_secret
+        regions::a_key_of_one_region_is_refused_where_several_are_named
+        vault::keys_move_from_epoch_to_epoch
+        vault::calls_are_a_matter_of_tenants_not_of_subjects
+    ];
+    trials![ministack:
+        states::a_disabled_key_is_disabled_until_it_is_enabled
+        states::a_destruction_that_is_called_back_is_none
+        states::the_waiting_period_is_the_one_that_was_said
+        states::a_key_that_is_to_be_destroyed_keeps_its_date
+        states::a_key_of_ours_that_kms_does_not_know_is_destroyed
+        states::ministack_decrypts_what_was_changed_or_relabelled
+        regions::a_multi_region_key_is_one_master_key_wherever_it_answers
+        regions::only_a_region_that_does_not_answer_is_passed_over
+        regions::a_multi_region_key_is_destroyed_in_every_region
+        regions::a_replica_that_can_not_be_reached_is_no_ones_to_forget
+        vault::keys_move_from_epoch_to_epoch
+        vault::an_erasure_is_final_once_kms_knows_the_key_no_more
+    ];
+    // Of no emulator's: what KMS answers is made up, or nothing is asked.
+    trials![moto:
+        answers::the_key_that_wrapped_is_asked_for_and_no_other
+        answers::an_answer_that_does_not_fit_is_corrupt
+        names::the_policies_of_the_handbook_fit_the_calls
+    ];
+    for rule in LIES_OF_MOTO.iter().chain(LIES_OF_MINISTACK) {
+        assert!(suite::RULES.iter().any(|(name, _)| name == rule), "the suite has no rule {rule}");
+    }
+    libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
+}
+
+/// Runs a test on a runtime of its own.
+fn run(test: impl Future<Output = ()>) -> Completion {
+    runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(test);
+    Completion::Completed
+}
+
+/// A provider with a key of its own, by an alias.
+struct Fixture {
+    client: Client,
+    alias: String,
+    provider: AwsKms,
+}
+
+impl Fixture {
+    async fn new(url: &str) -> Self {
+        let client = kms::client(url, HOME);
+        let (id, _) = kms::key(client.create_key()).await;
+        let alias = kms::alias(&client, &id).await;
+        let provider = AwsKms::new(client.clone(), &alias).unwrap();
+        Self { client, alias, provider }
+    }
+
+    /// The same key, reached over another address.
+    fn over(&self, url: &str) -> AwsKms {
+        AwsKms::new(kms::client(url, HOME), &self.alias).unwrap()
+    }
+}
+
+#[async_trait]
+impl ProviderFixture for Fixture {
+    fn provider(&self) -> &dyn MasterKeyProvider {
+        &self.provider
+    }
+
+    async fn rotate(&self) {
+        kms::repoint(&self.client, &self.alias).await;
+    }
+}
+
+/// A key, and a context for it.
+fn material() -> (KeyMaterial, WrapContext) {
+    let key = KeyMaterial::generate().unwrap();
+    let context = WrapContext::epoch_key(TenantId::new("acme").unwrap(), Epoch::FIRST, key.id());
+    (key, context)
+}
