@@ -186,7 +186,7 @@ fn io_kind(error: &(impl StdError + 'static)) -> Option<std::io::ErrorKind> {
 /// What a key must be.
 pub(super) const NO_SUCH_USE: &str =
     "the key is not one for this: create a symmetric one (KeySpec SYMMETRIC_DEFAULT, KeyUsage ENCRYPT_DECRYPT)";
-const NO_CALL: &str = "the client could not send it: has it credentials, an HTTP client and a runtime?";
+const NO_CALL: &str = "if every call fails so: has the client credentials, an HTTP client and a runtime?";
 const STATE: &str = "KMSInvalidStateException";
 
 #[cfg(test)]

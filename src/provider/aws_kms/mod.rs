@@ -285,9 +285,10 @@ impl MasterKeyProvider for AwsKms {
     async fn destruction(&self, id: &MasterKeyId) -> Result<Option<Destruction>, ProviderError> {
         let (key, is_current) = self.own(id).await?;
         let (fates, blind) = self.fates(&key).await?;
-        let destruction = together(&key, &fates)?;
-        match destruction {
-            Some(_) if blind => Err(blind_spot()),
+        if blind && fates.iter().all(|(_, fate)| *fate != Fate::There) {
+            return Err(blind_spot());
+        }
+        match together(&key, &fates)? {
             // What was made a moment ago is not known everywhere at KMS at once.
             Some(Destruction::Destroyed | Destruction::DestroyedHere { .. }) if is_current => {
                 Err(ProviderError::unavailable("KMS knows the key by its name, and not yet by its ARN"))
