@@ -71,7 +71,7 @@ pub(super) async fn a_key_that_is_not_fit_is_refused_and_it_is_said_what_to_crea
     }
 }
 
-/// So that it can be decrypted without this library: docs/providers.md.
+/// So that it can be decrypted without this library: docs/master-keys.md.
 pub(super) async fn a_wrapped_key_is_kms_s_ciphertext_under_the_documented_context(url: &str) {
     let fixture = Fixture::new(url).await;
     let (key, context) = material();
@@ -126,7 +126,7 @@ pub(super) async fn an_id_of_another_account_region_or_form_is_unknown(url: &str
 
 /// What a policy asks for is what is sent, and no call of the provider lacks a permission.
 pub(super) async fn the_policies_of_the_handbook_fit_the_calls(_: &str) {
-    let page = include_str!("../../docs/providers.md");
+    let page = include_str!("../../docs/master-keys.md");
     let policies = page.split("```json\n").skip(1).map(|block| block.split_once("```").unwrap().0);
     let policies: Vec<Value> = policies.map(|policy| serde_json::from_str(policy).unwrap()).collect();
     let text = serde_json::to_string(&policies).unwrap();

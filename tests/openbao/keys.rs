@@ -18,7 +18,7 @@ pub(crate) async fn a_whole_life(bao: &Bao) {
 }
 
 pub(crate) async fn the_policies_of_the_runbook_suffice(bao: &Bao) {
-    let runbook = include_str!("../../docs/providers.md");
+    let runbook = include_str!("../../docs/master-keys.md");
     let mut policies = runbook.split("```hcl\n").skip(1).map(|rest| rest.split("```").next().unwrap());
     let (application, retire) = (policies.next().unwrap(), policies.next().unwrap());
     let family = bao.family(json!({})).await;

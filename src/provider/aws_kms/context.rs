@@ -1,5 +1,5 @@
 //! A [`WrapContext`] as KMS's encryption context: a map of strings that KMS authenticates, writes to CloudTrail in the clear,
-//! and lets policies ask for. `docs/providers.md` lists it.
+//! and lets policies ask for. `docs/master-keys.md` lists it.
 //!
 //! Imports `keys`.
 

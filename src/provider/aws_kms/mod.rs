@@ -1,4 +1,4 @@
-//! [`AwsKms`]: master keys at AWS KMS. `docs/providers.md` has the setup, the policy and the runbook.
+//! [`AwsKms`]: master keys at AWS KMS. `docs/master-keys.md` has the setup, the policy and the runbook.
 //!
 //! Imports what `provider` does, and the AWS SDK. `arn` is names, `context` is what KMS authenticates, `region` is the calls,
 //! `failure` sorts what went wrong, `fate` is what has become of a key.

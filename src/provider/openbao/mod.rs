@@ -29,7 +29,7 @@ use crate::keys::{KeyMaterial, MasterKeyId, WrapContext, WrappedKey};
 /// A key of the engine is a master key. The operator makes it, with a name that was never used
 /// (`bao write -f transit/keys/customers-1`), and the application is told the name; for the next epoch the operator makes
 /// another (`customers-2`), and the configuration changes, or [`use_key`](Self::use_key) is called. A rotation by the engine
-/// adds a version to the same master key and is no new one; it may be left off, since epochs do its work. `docs/providers.md`
+/// adds a version to the same master key and is no new one; it may be left off, since epochs do its work. `docs/master-keys.md`
 /// is the runbook, with the policy.
 ///
 /// The id of a master key names the engine (by its unique id, whatever its address and path), the key, and when the key was
@@ -70,7 +70,7 @@ impl OpenBao {
     /// engine can't have a key of this name.
     ///
     /// # Security
-    /// The token needs what `docs/providers.md` says and no more. With `http://`, whoever is on the way has token and keys.
+    /// The token needs what `docs/master-keys.md` says and no more. With `http://`, whoever is on the way has token and keys.
     pub fn new(
         client: Client,
         address: &str,

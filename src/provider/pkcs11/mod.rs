@@ -29,7 +29,7 @@ use crate::keys::{KeyMaterial, MasterKeyId, WrapContext, WrappedKey};
 /// A master key is an AES key of 256 bits that never leaves the token (`CKA_SENSITIVE`, not `CKA_EXTRACTABLE`, looked at whenever
 /// it is used), with an id (`CKA_ID`) of 16 random bytes by which it is known. Its label is `NAME-N`: of all keys with the
 /// same name, the one of the highest number is the current one, for every process that uses the token.
-/// [`add_key`](Self::add_key) makes the next; or an operator does, with the vendor's tool. `docs/providers.md` is the runbook.
+/// [`add_key`](Self::add_key) makes the next; or an operator does, with the vendor's tool. `docs/master-keys.md` is the runbook.
 ///
 /// Keys are wrapped by AES-GCM in the token, with the context as associated data and a random nonce.
 ///
