@@ -241,16 +241,13 @@ impl Table {
             if codes.len() == items.len() && codes.contains(&CONDITION) {
                 return Err(Refused::Conditions(codes.iter().map(|code| *code == CONDITION).collect()));
             }
-            let other = codes.iter().find(|code| ![NO_REASON, CONDITION, CONFLICT].contains(code));
-            match other {
-                Some(code) => {
-                    return Err(Refused::Failed(Failure::coded("TransactWriteItems", code)));
-                }
-                None if attempt == ATTEMPTS || !codes.contains(&CONFLICT) => {
-                    return Err(Refused::Failed(Failure::coded("TransactWriteItems", CONFLICT)));
-                }
-                None => pause(attempt).await,
+            if let Some(code) = codes.iter().find(|code| ![NO_REASON, CONDITION, CONFLICT].contains(code)) {
+                return Err(Refused::Failed(Failure::coded("TransactWriteItems", code)));
             }
+            if attempt == ATTEMPTS || !codes.contains(&CONFLICT) {
+                return Err(failed(&error));
+            }
+            pause(attempt).await;
             attempt += 1;
         }
     }

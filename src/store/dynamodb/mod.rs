@@ -43,6 +43,9 @@ pub use layout::DynamoDbLayout;
 /// a global table are behind one another, or take no transactions. Such a table is refused when the store is first used; one
 /// that is made global later is noticed by the processes that start after it.
 ///
+/// A sort key has 1 024 bytes at most. Slots of a tenant whose name has more than 1 007 stand apart, and each page of a scan
+/// over all tenants, or of such a one, reads all of them.
+///
 /// # What the caller's policy must allow
 /// `dynamodb:DescribeTable`, `GetItem`, `BatchGetItem`, `Query`, `PutItem`, `UpdateItem`, `ConditionCheckItem` on the table;
 /// `CreateTable` for [`create_table`](Self::create_table); `DescribeContinuousBackups` so that a receipt can say whether

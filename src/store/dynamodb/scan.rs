@@ -57,7 +57,7 @@ impl<'a> Wanted<'a> {
             }
         };
         from = from.max(cursor.clone());
-        // No sort key between the two is shorter than they are now and was longer before: what is cut off is in no sort key.
+        // No sort key is longer. One that is the beginning of the cursor is before it, and `take` leaves it out.
         from.truncate(MAX_SORT_KEY);
         to.truncate(MAX_SORT_KEY);
         Self { scan, cursor, from, to }
