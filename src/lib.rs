@@ -63,7 +63,7 @@
 //! | know which keys are in use, and end those that aren't | [`jobs::census()`], [`Vault::retire_versions_page`] |
 //! | answer an access request | `jobs::reveal_subject` (feature `serde`) |
 //! | go on after a restore of the key store | [`VaultBuilder::replay`](vault::VaultBuilder::replay), [`Vault::replay_journal`] |
-//! | keep master keys | [`provider::LocalKeyring`]; [`provider::MasterKeyProvider`] for another |
+//! | keep master keys | [`provider::LocalKeyring`]; `provider::OpenBao`, `provider::Pkcs11` (features `provider-openbao`, `provider-pkcs11`); [`provider::MasterKeyProvider`] for another |
 //! | keep wrapped keys | `store::SqliteStore` (feature `store-sqlite`), [`store::MemoryStore`]; [`store::KeyStore`] for another |
 //! | keep what must outlive a restore of the store | [`journal::FileJournal`], [`journal::MemoryJournal`]; [`journal::ErasureJournal`] for another |
 //! | keep a remote port from hanging or being overrun | [`guard::Guarded`] |

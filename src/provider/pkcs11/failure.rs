@@ -44,7 +44,7 @@ impl From<Failure> for ProviderError {
     }
 }
 
-/// The session, or its login, had ended before the call began.
+/// The session, or its login, has ended.
 pub(super) fn is_about_session(e: &Error) -> bool {
     use RvError as Rv;
     matches!(e, Error::Pkcs11(Rv::SessionHandleInvalid | Rv::SessionClosed | Rv::UserNotLoggedIn, _))

@@ -126,7 +126,7 @@ fn numbered(session: &Session, name: &KeyLabel) -> Result<Vec<(Order, ObjectHand
     let mut found = Vec::new();
     for handle in session.find_objects(&TEMPLATE)? {
         let (mut number, mut id) = (None, Vec::new());
-        for attribute in session.get_attributes(handle, &[AttributeType::Label, AttributeType::Id])? {
+        for attribute in attributes(session, handle, &[AttributeType::Label, AttributeType::Id])? {
             match attribute {
                 Attribute::Label(label) => number = name.number(&label),
                 Attribute::Id(bytes) => id = bytes,
@@ -167,7 +167,7 @@ fn look(session: &Session, name: &KeyLabel, handle: ObjectHandle) -> Result<Opti
         AttributeType::ValueLen,
     ];
     let (mut number, mut id, mut extractable, mut sensitive, mut len) = (None, None, true, false, 0);
-    for attribute in session.get_attributes(handle, &asked)? {
+    for attribute in attributes(session, handle, &asked)? {
         match attribute {
             Attribute::Label(label) => number = name.number(&label),
             Attribute::Id(bytes) => id = bytes.try_into().ok().map(HsmKeyId),
@@ -185,6 +185,14 @@ fn look(session: &Session, name: &KeyLabel, handle: ObjectHandle) -> Result<Opti
         is_long: len == KeyMaterial::LEN,
     });
     Ok(key)
+}
+
+/// None of a key that was destroyed since it was found.
+fn attributes(session: &Session, handle: ObjectHandle, asked: &[AttributeType]) -> Result<Vec<Attribute>, Failure> {
+    match session.get_attributes(handle, asked) {
+        Err(e) if failure::is_gone(&e) => Ok(Vec::new()),
+        answer => Ok(answer?),
+    }
 }
 
 /// Makes a key with this id, and the highest number of its name.

@@ -39,7 +39,8 @@ use crate::keys::{KeyMaterial, MasterKeyId, WrapContext, WrappedKey};
 /// All calls run on threads of its own, each with a session of its own; more calls than threads wait. A call that the module
 /// does not come back from holds its thread for good. The module is initialised once a process and never finalised. A token
 /// knows one login a process: whoever uses the same token in this process, through the same module, is logged in too. A clone
-/// is another handle on the same threads, which end with the last.
+/// is another handle on the same threads, which end with the last: dropping it waits for calls that are under way, for two
+/// seconds at most, because a module that is at work when the process exits may crash it.
 ///
 /// # Security
 /// A key passes in the clear between this process and the module; how it goes on from there is the vendor's. Our buffers are

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use cryptoki::context::{CInitializeArgs, CInitializeFlags, Pkcs11 as Module};
+use cryptoki::context::{CInitializeArgs, CInitializeFlags, Function, Pkcs11 as Module};
 use cryptoki::error::{Error, RvError};
 use cryptoki::session::{Session, SessionState, UserType};
 use cryptoki::slot::{Slot, TokenInfo};
@@ -48,24 +48,26 @@ impl Token {
     }
 
     /// A session that is logged in.
-    pub(super) fn session(&self, access: Access) -> Result<Session, Failure> {
+    pub(super) fn session(&self, access: Access) -> Result<Live, Failure> {
         let (slot, info) = self.find()?;
         let session = match access {
             Access::Read => self.module.open_ro_session(slot)?,
             Access::Write => self.module.open_rw_session(slot)?,
         };
-        if info.login_required() && !is_logged_in(&session)? {
-            self.log_in(&session, slot)?;
+        let live = Live { session, needs_login: info.login_required() };
+        if !live.is_logged_in()? {
+            self.log_in(&live, slot)?;
         }
-        Ok(session)
+        Ok(live)
     }
 
     fn find(&self) -> Result<(Slot, TokenInfo), Failure> {
         let mut found = None;
-        for slot in self.module.get_slots_with_initialized_token()? {
-            let info = self.module.get_token_info(slot)?;
+        for slot in self.module.get_slots_with_token()? {
+            // Another token that has failed is none of ours.
+            let Ok(info) = self.module.get_token_info(slot) else { continue };
             let is_serial = self.serial.as_ref().is_none_or(|serial| info.serial_number() == serial);
-            if info.label() != self.label || !is_serial {
+            if !info.token_initialized() || info.label() != self.label || !is_serial {
                 continue;
             }
             if found.replace((slot, info)).is_some() {
@@ -77,18 +79,18 @@ impl Token {
         found.ok_or_else(|| {
             Failure::Said(
                 ProviderError::new(ProviderErrorKind::Unavailable)
-                    .with_hint("no token of this label (and serial number) is there"),
+                    .with_hint("no token of this label (and serial number) is there, or it has failed"),
             )
         })
     }
 
     /// One at a time, and never again with a PIN that was wrong.
-    fn log_in(&self, session: &Session, slot: Slot) -> Result<(), Failure> {
+    fn log_in(&self, live: &Live, slot: Slot) -> Result<(), Failure> {
         let mut login: MutexGuard<'_, Login> = self.login.lock().unwrap_or_else(PoisonError::into_inner);
         if *login == Login::Refused {
             return Err(denied("the PIN was refused, and is not tried again: open the token anew with the right one"));
         }
-        if is_logged_in(session)? {
+        if live.is_logged_in()? {
             return Ok(()); // another thread was faster
         }
         let info = self.module.get_token_info(slot)?;
@@ -99,7 +101,7 @@ impl Token {
             return Err(denied("one more wrong PIN would lock the token: log in by the vendor's tool first"));
         }
         let pin = (self.pin)().map_err(Failure::Said)?;
-        match session.login(UserType::User, Some(&AuthPin::from(pin.expose()))) {
+        match live.session.login(UserType::User, Some(&AuthPin::from(pin.expose()))) {
             Ok(()) | Err(Error::Pkcs11(RvError::UserAlreadyLoggedIn, _)) => Ok(()),
             Err(e) => {
                 if failure::is_about_pin(&e) {
@@ -115,8 +117,25 @@ fn denied(why: &'static str) -> Failure {
     Failure::Said(ProviderError::new(ProviderErrorKind::Denied).with_hint(why))
 }
 
-fn is_logged_in(session: &Session) -> Result<bool, Failure> {
-    Ok(matches!(session.get_session_info()?.session_state(), SessionState::RoUser | SessionState::RwUser))
+/// A session, logged in where the token wants that.
+pub(super) struct Live {
+    pub(super) session: Session,
+    needs_login: bool,
+}
+
+impl Live {
+    fn is_logged_in(&self) -> Result<bool, Error> {
+        let is_user = |state| matches!(state, SessionState::RoUser | SessionState::RwUser);
+        Ok(!self.needs_login || is_user(self.session.get_session_info()?.session_state()))
+    }
+
+    /// The login is the process's: anybody in it can end it. Then keys are not refused, but not found.
+    pub(super) fn check(&self) -> Result<(), Error> {
+        if self.is_logged_in()? {
+            return Ok(());
+        }
+        Err(Error::Pkcs11(RvError::UserNotLoggedIn, Function::GetSessionInfo)) // as a token that notices
+    }
 }
 
 fn load(path: &Path) -> Result<Module, ProviderError> {

@@ -2,46 +2,59 @@
 //!
 //! A thread a call, as for files, would need a session a call, or threads that wait for a session. Imports `error`.
 
-use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use cryptoki::session::Session;
 use futures_channel::oneshot;
 
 use super::failure::{self, Failure};
-use super::token::{Access, Token};
+use super::token::{Access, Live, Token};
 use crate::error::{ProviderError, ProviderErrorKind};
 use crate::provider::no_thread;
 
-/// They end when this is dropped, after what they were asked for.
-pub(super) struct Workers(Sender<Job>);
+/// They end when this is dropped, which waits for calls that are under way: a module that is still at work when the process
+/// exits may crash it.
+pub(super) struct Workers {
+    queue: Option<Sender<Job>>,
+    threads: Vec<JoinHandle<()>>,
+    /// Disconnected when all have closed their sessions.
+    ended: Mutex<Receiver<()>>,
+}
 
 type Job = Box<dyn FnOnce(&mut Desk) + Send>;
 
 /// One thread's.
 struct Desk {
     token: Arc<Token>,
-    session: Option<Session>,
+    session: Option<Live>,
 }
 
 impl Workers {
     pub(super) fn start(token: Token, count: usize) -> Result<Self, ProviderError> {
-        let (queue, jobs) = mpsc::channel();
+        let ((queue, jobs), (alive, ended)) = (mpsc::channel(), mpsc::channel());
         let (token, jobs) = (Arc::new(token), Arc::new(Mutex::new(jobs)));
+        let mut workers = Self { queue: Some(queue), threads: Vec::with_capacity(count), ended: Mutex::new(ended) };
         for _ in 0..count {
-            let (mut desk, jobs) = (Desk { token: Arc::clone(&token), session: None }, Arc::clone(&jobs));
+            let mut desk = Desk { token: Arc::clone(&token), session: None };
+            let (jobs, alive) = (Arc::clone(&jobs), alive.clone());
             let work = move || {
                 while let Some(job) = next(&jobs) {
                     job(&mut desk);
                 }
+                drop(desk);
+                drop(alive);
             };
-            thread::Builder::new().name("fieldseal-hsm".into()).spawn(work).map_err(no_thread)?;
+            let thread = thread::Builder::new().name("fieldseal-hsm".into()).spawn(work).map_err(no_thread)?;
+            workers.threads.push(thread);
         }
-        Ok(Self(queue))
+        Ok(workers)
     }
 
-    /// Does `job` in a session: once more in a new one if the first had ended, so it must not matter whether it began.
+    /// Does `job` in a session: once more in a new one if the first had ended, or was logged out. So it must not matter whether it
+    /// was done already.
     pub(super) async fn run<T, F>(&self, access: Access, job: F) -> Result<T, ProviderError>
     where
         T: Send + 'static,
@@ -53,8 +66,22 @@ impl Workers {
             let _ = done.send(desk.run(access, &job));
         };
         let stopped = || ProviderError::new(ProviderErrorKind::Unavailable).with_hint("a thread of the HSM's stopped");
-        self.0.send(Box::new(work)).map_err(|_| stopped())?;
+        let queue = self.queue.as_ref().ok_or_else(stopped)?;
+        queue.send(Box::new(work)).map_err(|_| stopped())?;
         answer.await.map_err(|_| stopped())?
+    }
+}
+
+impl Drop for Workers {
+    fn drop(&mut self) {
+        self.queue = None;
+        let ended = self.ended.get_mut().unwrap_or_else(PoisonError::into_inner);
+        // Nobody sends: it is disconnected, or some thread doesn't come back from the module.
+        if ended.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Disconnected) {
+            for thread in self.threads.drain(..) {
+                let _ = thread.join();
+            }
+        }
     }
 }
 
@@ -71,24 +98,30 @@ impl Desk {
         .map_err(ProviderError::from)
     }
 
+    /// A session in which the token failed is closed, and the next job has another.
     fn attempt<T>(&mut self, access: Access, job: impl Fn(&Session) -> Result<T, Failure>) -> Result<T, Failure> {
-        let session = match (access, self.session.take()) {
-            (Access::Read, Some(session)) => session,
-            (Access::Read, None) => self.token.session(access)?,
-            // Rare, so not kept; the other one stays, and with it the login.
-            (Access::Write, kept) => {
-                self.session = kept;
-                let answer = self.token.session(access).and_then(|session| job(&session));
-                if matches!(answer, Err(Failure::Token(_))) {
-                    self.session = None;
-                }
-                return answer;
-            }
+        // One that writes is rare, so not kept; meanwhile the other one keeps the login.
+        let kept = self.session.take();
+        let (live, other) = match (access, kept) {
+            (Access::Read, Some(live)) => (live, None),
+            (_, other) => (self.token.session(access)?, other),
         };
-        let answer = job(&session);
+        let answer = checked(&live, job);
         if !matches!(answer, Err(Failure::Token(_))) {
-            self.session = Some(session);
+            self.session = if access == Access::Read { Some(live) } else { other };
         }
         answer
     }
 }
+
+/// What was found, and above all what was not, counts only where the session was logged in all the while.
+fn checked<T>(live: &Live, job: impl Fn(&Session) -> Result<T, Failure>) -> Result<T, Failure> {
+    live.check()?;
+    match job(&live.session) {
+        Err(Failure::Token(e)) => Err(Failure::Token(e)),
+        answer => live.check().map_err(Failure::Token).and(answer),
+    }
+}
+
+/// How long dropping the last handle waits for calls that are under way.
+const PATIENCE: Duration = Duration::from_secs(2);
