@@ -107,6 +107,8 @@ mod layer;
 pub mod lifecycle;
 pub mod measure;
 mod part;
+#[cfg(any(feature = "rows-postgres", feature = "store-postgres"))]
+mod postgres;
 pub mod provider;
 pub mod record;
 pub mod rows;

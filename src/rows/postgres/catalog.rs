@@ -1,10 +1,11 @@
 //! What PostgreSQL's catalog says of a table: its whole name, and the types of its columns.
 
-use sqlx::{AssertSqlSafe, PgConnection, Row as _};
+use sqlx::{PgConnection, Row as _};
 
 use super::column::Column;
 use super::error::failed;
 use crate::error::{RowsError, RowsErrorKind};
+use crate::postgres::query;
 use crate::rows::sql::quoted_table;
 
 /// A table that is there.
@@ -52,11 +53,6 @@ pub(super) async fn find(connection: &mut PgConnection, table: &str) -> Result<F
         Ok(Listed { column: Column::new(row.try_get(0)?, &schema, &ty, row.try_get(4)?), is_readable: row.try_get(1)? })
     });
     Ok(Found { name, table: table.to_owned(), columns: columns.collect::<Result<_, _>>().map_err(failed)? })
-}
-
-/// A statement that leaves nothing in the session: what comes next may be given to another one by a pooler.
-pub(super) fn query<'q>(sql: impl Into<String>) -> super::column::PgQuery<'q> {
-    sqlx::query(AssertSqlSafe(sql.into())).persistent(false)
 }
 
 /// A table, a partitioned or a foreign one, or a view.

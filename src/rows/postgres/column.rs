@@ -1,15 +1,12 @@
 //! [`Column`]: a column of a PostgreSQL table, and as which [`Cell`] it is read, compared and written.
 
-use sqlx::Postgres;
 use sqlx::Row as _;
-use sqlx::postgres::{PgArguments, PgRow};
-use sqlx::query::Query;
+use sqlx::postgres::PgRow;
 use zeroize::Zeroizing;
 
+use crate::postgres::PgQuery;
 use crate::rows::Cell;
 use crate::rows::sql::of_table;
-
-pub(super) type PgQuery<'q> = Query<'q, Postgres, PgArguments>;
 
 /// A column. The table is `t` in every statement.
 #[derive(Clone, Debug)]

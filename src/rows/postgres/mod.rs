@@ -5,19 +5,19 @@ mod column;
 mod error;
 mod swap;
 
-use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use sqlx::Row as _;
 use sqlx::postgres::{PgPool, PgRow};
-use sqlx::{AssertSqlSafe, Postgres, Row as _, Transaction};
 
-use self::catalog::{find, query};
-use self::column::{Column, PgQuery};
+use self::catalog::find;
+use self::column::Column;
 use self::error::failed;
 use super::sql::{check, check_key, check_names, not_unique, quoted};
 use super::{Cell, Page, Row, RowKey, RowSource, RowsError, Swap, Table};
+use crate::postgres::{self, PgQuery, Transaction, query};
 
 /// A table of a PostgreSQL database: one that is partitioned too, or a view that can be updated.
 ///
@@ -118,7 +118,7 @@ impl PostgresRows {
         Ok(added)
     }
 
-    async fn begin(&self) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
+    async fn begin(&self) -> Result<Transaction, sqlx::Error> {
         begin(&self.pool, self.lock_timeout).await
     }
 
@@ -307,29 +307,13 @@ fn ordinal(row: &PgRow) -> Result<usize, sqlx::Error> {
     Ok(usize::try_from(ord - 1).unwrap_or(usize::MAX))
 }
 
-/// A transaction in which texts and locks are as this adapter means them, whatever the session, the role or the database
-/// says. Each statement of it sees what is committed, so that one that had to wait for a row goes on with what stands there.
-async fn begin(pool: &PgPool, lock_timeout: Duration) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
-    let mut sql = String::from("BEGIN ISOLATION LEVEL READ COMMITTED");
-    for (setting, value) in SETTINGS {
-        let _ = write!(sql, "; SET LOCAL {setting} TO {value}");
-    }
-    let millis = i32::try_from(lock_timeout.as_millis()).unwrap_or(i32::MAX).max(1); // 0 would be: for ever
-    let _ = write!(sql, "; SET LOCAL lock_timeout TO {millis}; {DURABLE}");
-    pool.begin_with(AssertSqlSafe(sql)).await
+/// A transaction in which texts are as this adapter means them, whatever the session, the role or the database says.
+async fn begin(pool: &PgPool, lock_timeout: Duration) -> Result<Transaction, sqlx::Error> {
+    postgres::begin(pool, lock_timeout, SETTINGS).await
 }
 
-const SETTINGS: [(&str, &str); 5] = [
-    ("DateStyle", "ISO, YMD"),
-    ("IntervalStyle", "postgres"),
-    ("TimeZone", "'UTC'"),
-    ("extra_float_digits", "1"),
-    ("bytea_output", "hex"),
-];
-
-/// What a swap has changed stays changed: the key that opens the old value may be destroyed on the strength of it.
-const DURABLE: &str =
-    "SELECT set_config('synchronous_commit', 'on', true) WHERE current_setting('synchronous_commit') = 'off'";
+const SETTINGS: &str = "SET LOCAL DateStyle TO ISO, YMD; SET LOCAL IntervalStyle TO postgres; \
+     SET LOCAL TimeZone TO 'UTC'; SET LOCAL extra_float_digits TO 1; SET LOCAL bytea_output TO hex";
 
 const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
 

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::column::Column;
-use super::error::{failed, gave_way};
-use super::{Handed, PostgresRows, ordinal, query};
+use super::error::failed;
+use super::{Handed, PostgresRows, ordinal};
+use crate::postgres::{gave_way, query};
 use crate::rows::sql::{not_unique, quoted};
 use crate::rows::{Cell, RowKey, RowsError, Swap};
 
@@ -88,7 +89,7 @@ impl PostgresRows {
             if let Some(is_locked) = is_locked.get_mut(ordinal(&row)?)
                 && std::mem::replace(is_locked, true)
             {
-                transaction.rollback().await?;
+                transaction.rollback().await;
                 return Ok(None);
             }
         }

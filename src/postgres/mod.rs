@@ -1,0 +1,114 @@
+//! What the PostgreSQL adapters have in common: short transactions that leave nothing in the session, so that a pooler in
+//! transaction mode may stand in between; errors sorted by their code (`error`); and for those that keep tables of their
+//! own, whole transactions as one string (`script`) and the schema that the tables are in (`schema`).
+//!
+//! Imports nothing of the crate.
+
+mod error;
+#[cfg(feature = "store-postgres")]
+mod schema;
+#[cfg(feature = "store-postgres")]
+mod script;
+
+use std::fmt::Write as _;
+use std::ops::{Deref, DerefMut};
+use std::time::Duration;
+
+use sqlx::pool::PoolConnection;
+use sqlx::postgres::{PgArguments, PgPool};
+use sqlx::query::Query;
+use sqlx::{AssertSqlSafe, PgConnection, Postgres};
+
+pub(crate) use error::{Cause, Failure};
+#[cfg(feature = "store-postgres")]
+pub(crate) use schema::{Found, Layout, Schema, TableLayout};
+#[cfg(feature = "store-postgres")]
+pub(crate) use script::{Lsn, bytea, bytea_array, read, write};
+
+pub(crate) type PgQuery<'q> = Query<'q, Postgres, PgArguments>;
+
+/// A statement that leaves nothing in the session: what comes next may be given to another one by a pooler. It belongs into
+/// a transaction, because it is sent in two parts.
+pub(crate) fn query<'q>(sql: impl Into<String>) -> PgQuery<'q> {
+    sqlx::query(AssertSqlSafe(sql.into())).persistent(false)
+}
+
+/// A transaction that is under way. One that is dropped takes its connection with it.
+///
+/// Not sqlx's, which gives a connection back with its transaction open where the call that begins it is dropped: whatever the
+/// application then does in that session is never committed, and locks are held for good.
+#[derive(Debug)]
+pub(crate) struct Transaction {
+    connection: PoolConnection<Postgres>,
+    is_open: bool,
+}
+
+/// A transaction in which locks and durability are as the adapters mean them, whatever the session, the role or the
+/// database says. Each statement of it sees what is committed, so that one that had to wait for a row goes on with what
+/// stands there. `also` are statements that are sent along.
+pub(crate) async fn begin(pool: &PgPool, lock_timeout: Duration, also: &str) -> Result<Transaction, sqlx::Error> {
+    let mut sql = format!("BEGIN ISOLATION LEVEL READ COMMITTED; {}", settings(lock_timeout));
+    if !also.is_empty() {
+        let _ = write!(sql, "; {also}");
+    }
+    let mut transaction = Transaction { connection: pool.acquire().await?, is_open: true };
+    match sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut *transaction).await {
+        Ok(_) => Ok(transaction),
+        Err(error) => {
+            transaction.rollback().await;
+            Err(error)
+        }
+    }
+}
+
+impl Transaction {
+    /// Makes what was done stay. After an error it may stay, or not.
+    pub(crate) async fn commit(mut self) -> Result<(), sqlx::Error> {
+        sqlx::raw_sql("COMMIT").execute(&mut *self).await?;
+        self.is_open = false;
+        Ok(())
+    }
+
+    /// Undoes what was done. Where that can't be said to the server, the loss of the connection does it.
+    pub(crate) async fn rollback(mut self) {
+        self.is_open = sqlx::raw_sql("ROLLBACK").execute(&mut *self).await.is_err();
+    }
+}
+
+impl Deref for Transaction {
+    type Target = PgConnection;
+
+    fn deref(&self) -> &PgConnection {
+        &self.connection
+    }
+}
+
+impl DerefMut for Transaction {
+    fn deref_mut(&mut self) -> &mut PgConnection {
+        &mut self.connection
+    }
+}
+
+impl Drop for Transaction {
+    fn drop(&mut self) {
+        if self.is_open {
+            self.connection.close_on_drop();
+        }
+    }
+}
+
+/// Whether nothing was done, for the sake of another transaction, and the same may succeed at once.
+#[cfg(feature = "rows-postgres")]
+pub(crate) fn gave_way(error: &sqlx::Error) -> bool {
+    Cause::of(error) == Cause::GaveWay
+}
+
+fn settings(lock_timeout: Duration) -> String {
+    let millis = i32::try_from(lock_timeout.as_millis()).unwrap_or(i32::MAX).max(1); // 0 would be: for ever
+    format!("SET LOCAL lock_timeout TO {millis}; {DURABLE}")
+}
+
+/// What is confirmed stays, also when the primary is lost and its synchronous standby takes over: keys are used, and
+/// destroyed, on the strength of it. Who asks for more than `on`, or for a little less of the standby, keeps that.
+const DURABLE: &str = "SELECT set_config('synchronous_commit', 'on', true) \
+     WHERE current_setting('synchronous_commit') IN ('off', 'local')";
