@@ -12,6 +12,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("bytes", &[]),
     ("thread", &[]),
     ("disk", &["error"]),
+    ("postgres", &[]),
     ("id", &["error"]),
     ("crypto", &["id"]),
     ("dynamodb", &["error", "bytes", "crypto", "thread"]),
@@ -21,9 +22,9 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("value", &["subject"]),
     ("record", &["value"]),
     ("provider", &["keys", "thread", "disk"]),
-    ("store", &["keys", "thread", "dynamodb"]),
-    ("journal", &["keys", "thread", "disk", "dynamodb"]),
-    ("rows", &["error", "bytes"]),
+    ("store", &["keys", "thread", "dynamodb", "postgres"]),
+    ("journal", &["keys", "thread", "disk", "dynamodb", "postgres"]),
+    ("rows", &["error", "bytes", "postgres"]),
     ("layer", &["provider", "store", "journal", "rows"]),
     ("timer", &["clock"]),
     ("guard", &["layer", "timer"]),
@@ -75,8 +76,19 @@ fn modules_import_only_what_is_below_them() {
 
 #[test]
 fn the_vault_knows_no_adapter() {
-    let adapters = ["AwsKms", "LocalKeyring", "MemoryStore", "SqliteStore", "MemoryJournal", "FileJournal"];
-    let adapters = ["LocalKeyring", "MemoryStore", "SqliteStore", "DynamoDb", "MemoryJournal", "FileJournal"];
+    let adapters = [
+        "AwsKms",
+        "DynamoDb",
+        "FileJournal",
+        "LocalKeyring",
+        "MemoryJournal",
+        "MemoryStore",
+        "OpenBao",
+        "Pkcs11",
+        "PostgresJournal",
+        "PostgresStore",
+        "SqliteStore",
+    ];
     for (file, code) in code_of("vault").into_iter().chain(code_of("lifecycle")) {
         for adapter in adapters {
             assert!(!code.contains(adapter), "{} names {adapter}", file.display());

@@ -1,11 +1,13 @@
 //! Key stores: the port [`KeyStore`], a compare-and-swap map from slot id to bytes, and its adapters.
 //!
-//! Imports `error`, `id`, `clock`, `keys` and `thread`, and for an adapter `bytes`, `crypto` and `dynamodb`; knows no other
-//! port.
+//! Imports `error`, `id`, `clock`, `keys` and `thread`, and for adapters `bytes`, `crypto`, `dynamodb` and `postgres`; knows no
+//! other port.
 
 #[cfg(feature = "store-dynamodb")]
 mod dynamodb;
 mod memory;
+#[cfg(feature = "store-postgres")]
+mod postgres;
 #[cfg(feature = "store-sqlite")]
 mod sqlite;
 
@@ -19,6 +21,8 @@ pub use crate::keys::{Epoch, Revision, SlotId, SlotState, StoredSlot, Tag};
 #[cfg(feature = "store-dynamodb")]
 pub use dynamodb::{DynamoDbLayout, DynamoDbStore};
 pub use memory::MemoryStore;
+#[cfg(feature = "store-postgres")]
+pub use postgres::{Notices, PostgresReplica, PostgresStore, PostgresStoreBuilder};
 #[cfg(feature = "store-sqlite")]
 pub use sqlite::SqliteStore;
 

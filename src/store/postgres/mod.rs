@@ -1,0 +1,259 @@
+//! [`PostgresStore`]: slots in PostgreSQL, through sqlx.
+//!
+//! Imports the port, `error`, `id`, `clock`, `keys` and `postgres`. `layout` says what the tables are, `put` is the one
+//! statement that writes a slot, `scrub` what the engine may keep, `notices` and `replica` are what a store may have beside.
+
+mod builder;
+mod error;
+mod layout;
+mod notices;
+mod put;
+mod replica;
+mod scrub;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use sqlx::Row as _;
+use sqlx::postgres::{PgPool, PgRow};
+
+use super::{Expected, Filter, KeyStore, Residue, Scan, ScanPage};
+use crate::clock::Timestamp;
+use crate::error::StoreError;
+use crate::id::TenantId;
+use crate::keys::{Epoch, SlotId, StoredSlot};
+use crate::postgres::{Cause, Schema, bytea, bytea_array, read, write};
+use error::{failed, standby};
+
+pub use builder::PostgresStoreBuilder;
+pub use notices::Notices;
+pub use replica::PostgresReplica;
+
+/// Slots in PostgreSQL, 14 or later: in a schema of their own, beside the application's tables or in another database.
+///
+/// ```no_run
+/// use fieldseal::store::PostgresStore;
+/// use sqlx::PgPool;
+///
+/// # async fn doc(pool: PgPool) -> Result<(), fieldseal::error::StoreError> {
+/// PostgresStore::builder(pool.clone()).migrate().await?; // once, by whoever may make tables
+/// let store = PostgresStore::new(pool).await?;
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Poolers and round trips
+/// Each call is one transaction that leaves nothing in the session, so a pooler in transaction mode may stand in between.
+/// A `load` of up to 500 slots is one round trip, a `put` four. (sqlx's pool adds one before each, to test the connection,
+/// unless it is told `test_before_acquire(false)`.) A call that is dropped may cost its connection.
+///
+/// # Durability
+/// A `put` is confirmed when the server has it on disk, and its synchronous standby too where one is set up: where a
+/// session, role or database says `synchronous_commit = off` or `local`, the call says `on`; `remote_write` and
+/// `remote_apply` stay. That a failover loses nothing that was confirmed needs such a standby; without one it is a restore.
+///
+/// # Security
+/// What wraps keys is bound to statements, so it is in no statement's text; a server that logs the parameters of statements
+/// (`log_statement`, `log_min_duration_statement` and the like, where `log_parameter_max_length` isn't 0) writes it to its
+/// log, and [`scrub`](KeyStore::scrub) says so. The ids of slots, that is tenants and tags, stand in the text of statements
+/// that read: `pg_stat_activity` shows it, and the server or sqlx logs it where they log statements, slow ones too.
+#[derive(Clone)]
+pub struct PostgresStore(Arc<Inner>);
+
+struct Inner {
+    pool: PgPool,
+    schema: Schema,
+    notify: bool,
+    scrub_full: bool,
+    lock_timeout: Duration,
+    /// What it knows of how far the primary is, for its replicas.
+    seen: replica::Seen,
+}
+
+impl PostgresStore {
+    /// The key store in the schema `fieldseal` of a database; made before by
+    /// [`migrate`](PostgresStoreBuilder::migrate).
+    ///
+    /// # Errors
+    /// Those of [`PostgresStoreBuilder::open`].
+    ///
+    /// # Cancel safety
+    /// Reads only.
+    pub async fn new(pool: PgPool) -> Result<Self, StoreError> {
+        Self::builder(pool).open().await
+    }
+
+    /// A key store in a schema of another name, or with other settings; and what makes its tables.
+    pub fn builder(pool: PgPool) -> PostgresStoreBuilder {
+        PostgresStoreBuilder::new(pool)
+    }
+}
+
+impl Inner {
+    /// A read that sees whatever was confirmed before it was sent.
+    async fn read(&self, statement: &str) -> Result<Vec<PgRow>, StoreError> {
+        let asked = self.seen.ask();
+        let (server, rows) = read(&self.pool, &self.schema.sql(statement)).await.map_err(failed)?;
+        if server.is_standby {
+            return Err(standby());
+        }
+        self.seen.note(asked, server.at);
+        Ok(rows)
+    }
+
+    async fn load(&self, ids: &[SlotId]) -> Result<HashMap<SlotId, StoredSlot>, StoreError> {
+        let mut found = HashMap::with_capacity(ids.len());
+        for ids in ids.chunks(LOAD_CHUNK) {
+            add(&mut found, &self.read(&select(ids)).await?)?;
+        }
+        Ok(found)
+    }
+
+    /// An error of a write. Who writes to a standby wants the primary: after a failover the pool may still lead to the old
+    /// one, and that is over in a moment; that a role may only read is not.
+    async fn write_failed(&self, error: sqlx::Error) -> StoreError {
+        if Cause::of(&error) == Cause::ReadOnly
+            && let Ok((server, _)) = read(&self.pool, "SELECT 1").await
+            && server.is_standby
+        {
+            return standby();
+        }
+        failed(error)
+    }
+
+    fn floor_lock(&self) -> String {
+        self.schema.lock_key("floor")
+    }
+}
+
+#[async_trait]
+impl KeyStore for PostgresStore {
+    async fn load(&self, ids: &[SlotId]) -> Result<Vec<Option<StoredSlot>>, StoreError> {
+        let found = self.0.load(ids).await?;
+        Ok(ids.iter().map(|id| found.get(id).cloned()).collect())
+    }
+
+    async fn put(&self, slot: &StoredSlot, expected: Expected) -> Result<(), StoreError> {
+        let _writing = self.0.seen.write();
+        self.0.put(slot, expected).await
+    }
+
+    async fn scan(&self, scan: &Scan) -> Result<ScanPage, StoreError> {
+        // The empty id is before every id.
+        let after = scan.cursor().map(SlotId::to_bytes).unwrap_or_default();
+        let mut sql = format!("{SELECT} WHERE id > {}", bytea(&after));
+        if let Some(tenant) = scan.only_tenant() {
+            sql.push_str(&format!(" AND tenant = {}", bytea(tenant.as_str().as_bytes())));
+        }
+        match scan.filter() {
+            Filter::All => {}
+            Filter::EpochBelow(epoch) => sql.push_str(&format!(" AND epoch < {epoch}")),
+            Filter::DueBefore(moment) => sql.push_str(&format!(" AND due < '{}'::bigint", due_column(moment))),
+        }
+        // One more than asked for tells whether more may follow.
+        sql.push_str(&format!(" ORDER BY id LIMIT {}", scan.page_size().saturating_add(1)));
+        let mut rows = self.0.read(&sql).await?;
+        let more = rows.len() > scan.page_size();
+        rows.truncate(scan.page_size());
+        let slots = rows.iter().map(row_to_slot).collect::<Result<Vec<_>, _>>()?;
+        let next = slots.last().filter(|_| more).map(|last| last.id().clone());
+        Ok(ScanPage { slots, next })
+    }
+
+    async fn raise_floor(&self, epoch: Epoch) -> Result<(), StoreError> {
+        let lock = format!("SELECT pg_advisory_xact_lock({})", self.0.floor_lock());
+        let raise = format!(
+            "UPDATE \"fieldseal\".key_store SET value = greatest(value, {epoch}) WHERE name = 'floor' RETURNING value"
+        );
+        // The lock waits for the puts that are under way, and those that come wait for it; the UPDATE sees what is there
+        // once it is had.
+        let raised = write(&self.0.pool, self.0.lock_timeout, &[&lock, &self.0.schema.sql(&raise)]).await;
+        match raised {
+            Ok(rows) if rows.len() == 1 => Ok(()),
+            Ok(_) => Err(no_floor()),
+            Err(error) => Err(self.0.write_failed(error).await),
+        }
+    }
+
+    /// Vacuums the table of slots, which takes as long as there is changed since it was last vacuumed, and with
+    /// [`scrub_full`](PostgresStoreBuilder::scrub_full) rewrites it. Then says what may still be where.
+    ///
+    /// # Errors
+    /// [`StoreError`] of kind `Denied` if the role may not vacuum the table, that is, doesn't own it: PostgreSQL itself would
+    /// only warn. `Unavailable`.
+    ///
+    /// # Cancel safety
+    /// May be called again.
+    async fn scrub(&self) -> Result<Residue, StoreError> {
+        self.0.scrub().await
+    }
+}
+
+impl fmt::Debug for PostgresStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PostgresStore").field("schema", &self.0.schema.name()).finish_non_exhaustive()
+    }
+}
+
+/// The slots of these ids. Both columns are asked for, so that it is a read by the primary key, and of the right partitions
+/// whichever of them the table is partitioned by.
+fn select(ids: &[SlotId]) -> String {
+    let mut tenants: Vec<_> = ids.iter().map(tenant_column).collect();
+    tenants.sort_unstable();
+    tenants.dedup();
+    let ids = bytea_array(ids.iter().map(SlotId::to_bytes));
+    format!("{SELECT} WHERE tenant = ANY ({}) AND id = ANY ({ids})", bytea_array(tenants))
+}
+
+fn add(found: &mut HashMap<SlotId, StoredSlot>, rows: &[PgRow]) -> Result<(), StoreError> {
+    for row in rows {
+        let slot = row_to_slot(row)?;
+        found.insert(slot.id().clone(), slot);
+    }
+    Ok(())
+}
+
+fn row_to_slot(row: &PgRow) -> Result<StoredSlot, StoreError> {
+    let read = || -> Result<_, sqlx::Error> {
+        let (id, tenant): (Vec<u8>, Vec<u8>) = (row.try_get(0)?, row.try_get(1)?);
+        let columns: (i16, Option<i64>, Option<i64>) = (row.try_get(2)?, row.try_get(3)?, row.try_get(4)?);
+        Ok((id, tenant, columns, row.try_get::<Vec<u8>, _>(5)?))
+    };
+    let (id, tenant, (state, epoch, due), bytes) = read().map_err(failed)?;
+    let id = SlotId::from_bytes(&id)?;
+    let changed = || StoreError::corrupt("a slot's columns say otherwise than its id and bytes");
+    if tenant != tenant_column(&id) {
+        return Err(changed());
+    }
+    let state = u8::try_from(state).map_err(|_| changed())?;
+    let epoch = epoch.map(u32::try_from).transpose().map_err(|_| changed())?;
+    StoredSlot::from_columns(id, bytes, state, epoch, due.map(due_millis))
+}
+
+/// As bytes: a name may hold what PostgreSQL's text can't. Empty for the vault, as no tenant's name is.
+fn tenant_column(id: &SlotId) -> &[u8] {
+    id.tenant().map(TenantId::as_str).unwrap_or_default().as_bytes()
+}
+
+/// A moment as a signed integer, in the same order: 2^63 lower.
+fn due_column(moment: Timestamp) -> i64 {
+    (moment.as_millis() ^ SIGN).cast_signed()
+}
+
+fn due_millis(column: i64) -> u64 {
+    column.cast_unsigned() ^ SIGN
+}
+
+fn no_floor() -> StoreError {
+    StoreError::corrupt("the floor is missing")
+}
+
+const SIGN: u64 = 1 << 63;
+
+/// Ids a statement.
+const LOAD_CHUNK: usize = 500;
+
+const SELECT: &str = "SELECT id, tenant, state, epoch, due, bytes FROM \"fieldseal\".key_slots";
