@@ -1,7 +1,7 @@
 //! The erasure journal: the port [`ErasureJournal`], an append-only log kept outside the key store, and its adapters.
 //!
-//! Imports `error`, `id`, `clock`, `bytes`, `crypto`, `envelope`, `keys`, and for the adapters `thread`, `disk` and
-//! `dynamodb`; knows no other port.
+//! Imports `error`, `id`, `clock`, `bytes`, `crypto`, `envelope`, `keys`, and for the adapters `thread`, `disk`,
+//! `dynamodb` and `postgres`; knows no other port.
 
 #[cfg(feature = "store-dynamodb")]
 mod dynamodb;
@@ -9,6 +9,8 @@ mod entry;
 pub(crate) mod file;
 pub(crate) mod history;
 mod memory;
+#[cfg(feature = "store-postgres")]
+mod postgres;
 
 use std::fmt::{self, Debug};
 use std::sync::Arc;
@@ -21,6 +23,8 @@ pub use dynamodb::DynamoDbJournal;
 pub use entry::{ErasedLine, JournalEntry, JournalEvent};
 pub use file::FileJournal;
 pub use memory::MemoryJournal;
+#[cfg(feature = "store-postgres")]
+pub use postgres::{PostgresJournal, PostgresJournalBuilder};
 
 use crate::crypto::{mac, rng};
 use crate::envelope::context;

@@ -11,10 +11,10 @@ pub(crate) mod local;
 #[cfg_attr(docsrs, doc(cfg(feature = "provider-openbao")))]
 mod openbao;
 mod parts;
-mod several;
 #[cfg(feature = "provider-pkcs11")]
 #[cfg_attr(docsrs, doc(cfg(feature = "provider-pkcs11")))]
 mod pkcs11;
+mod several;
 mod succession;
 
 use std::fmt::Debug;

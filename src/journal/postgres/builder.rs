@@ -1,0 +1,70 @@
+//! [`PostgresJournalBuilder`]: where a journal is.
+
+use sqlx::postgres::PgPool;
+
+use super::error::{failed, usable};
+use super::layout::LAYOUT;
+use super::{ErasureJournal as _, PostgresJournal};
+use crate::error::JournalError;
+use crate::postgres::Schema;
+
+/// Makes a [`PostgresJournal`], and the tables for it.
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct PostgresJournalBuilder {
+    pool: PgPool,
+    schema: String,
+}
+
+impl PostgresJournalBuilder {
+    pub(super) fn new(pool: PgPool) -> Self {
+        Self { pool, schema: Schema::DEFAULT.to_owned() }
+    }
+
+    /// The PostgreSQL schema that the tables are in, `fieldseal` unless said otherwise: any name of 1 to 63 bytes, taken as it
+    /// is written, but for those that begin with `pg_`. Several journals may be in one database, each in its schema.
+    pub fn schema(mut self, name: impl Into<String>) -> Self {
+        self.schema = name.into();
+        self
+    }
+
+    /// Makes schema and tables where there are none, in one transaction, with an id of the journal's own. The role needs the
+    /// right to create them. It may be called at each start, by several processes at once.
+    ///
+    /// The same SQL is in `src/journal/postgres/migrations/`, for an application's own migrations.
+    ///
+    /// # Errors
+    /// [`JournalError`] of kind `Misconfigured` if there are other tables of these names or those of a later version, or the
+    /// schema's name can't be one; `Corrupt` if they were altered; `Denied` without the right. Nothing was changed.
+    ///
+    /// # Cancel safety
+    /// All of the tables are made, or none.
+    pub async fn migrate(&self) -> Result<(), JournalError> {
+        usable(self.schema_name()?.migrate(&self.pool, &LAYOUT).await.map_err(failed)?)
+    }
+
+    /// Opens the journal. The last entry is held against the head; [`verify`](PostgresJournal::verify) checks all.
+    ///
+    /// # Errors
+    /// [`JournalError`] of kind `Misconfigured` if the tables are not there, are another application's, are unlogged, hide
+    /// rows from the role or are of a later version; `Corrupt` if they were altered, or the last entry is missing; `Denied`,
+    /// `Unavailable`.
+    ///
+    /// # Cancel safety
+    /// Reads only.
+    pub async fn open(self) -> Result<PostgresJournal, JournalError> {
+        let schema = self.schema_name()?;
+        let mut connection = self.pool.acquire().await.map_err(failed)?;
+        usable(schema.look(&mut connection, &LAYOUT).await.map_err(failed)?)?;
+        drop(connection);
+        let journal = PostgresJournal { pool: self.pool, schema };
+        journal.head().await?;
+        Ok(journal)
+    }
+
+    fn schema_name(&self) -> Result<Schema, JournalError> {
+        Schema::new(&self.schema).ok_or_else(|| {
+            JournalError::misconfigured("a PostgreSQL schema's name has 1 to 63 bytes, and doesn't begin with `pg_`")
+        })
+    }
+}
