@@ -74,8 +74,9 @@
 //!
 //! # Features
 //!
-//! `derive` is the default. `store-sqlite`; `rows-sqlite`, `rows-postgres` (bulk work on tables); `sqlx` (`Sealed<T>` as a column of any driver), `sqlx-postgres` (arrays); `serde`,
-//! `uuid`, `chrono`, `time`, `rust_decimal`, `secrecy`; `tracing` (a span a call of a measured port); `test-util`. A feature only adds API. No runtime and no TLS stack is
+//! `derive` is the default. Key stores: `store-sqlite`, `store-postgres`, `store-dynamodb` (the latter two with a journal). Master keys: `provider-aws-kms`, `provider-openbao`, `provider-pkcs11`. Bulk work on tables:
+//! `rows-sqlite`, `rows-postgres`. `sqlx` (`Sealed<T>` as a column of any driver), `sqlx-postgres` (arrays); `serde`, `uuid`, `chrono`, `time`, `rust_decimal`, `secrecy`; `tracing` (a span a call of a measured
+//! port); `test-util`. A feature only adds API. No runtime and no TLS stack is
 //! chosen for you.
 //!
 //! # What it does not do

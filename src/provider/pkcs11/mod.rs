@@ -20,9 +20,10 @@ use self::failure::Failure;
 use self::keys::{HsmKeyId, KeyLabel, Sealed};
 use self::token::Access;
 use self::workers::Workers;
-use super::{Destruction, MasterKeyProvider, internal};
+use super::{Destruction, MasterKeyProvider, internal, no_thread};
 use crate::error::{ProviderError, ProviderErrorKind};
 use crate::keys::{KeyMaterial, MasterKeyId, WrapContext, WrappedKey};
+use crate::thread;
 
 /// Master keys in a token that a PKCS#11 module reaches: an HSM. Tested against SoftHSM. Opened by [`Pkcs11Options`].
 ///
@@ -56,7 +57,8 @@ impl Pkcs11 {
     async fn open_with(options: Pkcs11Options) -> Result<Self, ProviderError> {
         let name = KeyLabel::new(&options.key)?;
         let sessions = options.sessions;
-        let workers = Workers::start(options.into_token()?, sessions)?;
+        let token = thread::run(move || options.into_token()).await.map_err(no_thread)??;
+        let workers = Workers::start(token, sessions)?;
         workers.run(Access::Read, |_| Ok(())).await?;
         Ok(Self { workers: Arc::new(workers), name })
     }
