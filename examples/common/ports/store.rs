@@ -1,0 +1,143 @@
+//! [`StoreUrl`]: where wrapped keys are.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::sync::Arc;
+
+use fieldseal::store::{KeyStore, SqliteStore};
+
+use super::scheme::{Scheme, Schemes};
+use super::{Trouble, exists, file, there};
+
+/// Where wrapped keys are.
+#[derive(Clone, Debug)]
+pub(crate) enum StoreUrl {
+    /// An SQLite file of the key store's own.
+    Sqlite(PathBuf),
+    #[cfg(feature = "store-postgres")]
+    Postgres { url: super::postgres::PostgresUrl, notify: bool, scrub_full: bool },
+    #[cfg(feature = "store-dynamodb")]
+    DynamoDb(super::dynamodb::DynamoDbUrl),
+}
+
+const SCHEMES: Schemes = Schemes {
+    port: "store",
+    known: &[
+        Scheme { name: "sqlite", form: "sqlite:FILE", feature: None },
+        Scheme { name: "postgres", form: "postgres://USER@HOST/DATABASE", feature: Some("store-postgres") },
+        Scheme { name: "dynamodb", form: "dynamodb:TABLE?region=REGION", feature: Some("store-dynamodb") },
+    ],
+};
+
+impl StoreUrl {
+    /// Where it is, for people.
+    pub(crate) fn place(&self, folder: &Path) -> String {
+        match self {
+            Self::Sqlite(path) => file(folder, path).display().to_string(),
+            #[cfg(any(feature = "store-postgres", feature = "store-dynamodb"))]
+            remote => remote.to_string(),
+        }
+    }
+
+    /// Whether it is there, and whole.
+    pub(crate) async fn is_there(&self, folder: &Path) -> Result<bool, Trouble> {
+        match self {
+            Self::Sqlite(path) => exists(&file(folder, path)),
+            #[cfg(feature = "store-postgres")]
+            Self::Postgres { url, .. } => url.has_table("key_slots").await,
+            #[cfg(feature = "store-dynamodb")]
+            Self::DynamoDb(url) => {
+                if !url.is_there().await? {
+                    return Ok(false);
+                }
+                let store = fieldseal::store::DynamoDbStore::new(url.client().await?, url.table());
+                match store.load(&[fieldseal::store::SlotId::Vault]).await {
+                    Ok(_) => Ok(true),
+                    // Made by half, or another's: making it tells.
+                    Err(e) if e.kind() == fieldseal::store::StoreErrorKind::Misconfigured => Ok(false),
+                    Err(e) => Err(e.into()),
+                }
+            }
+        }
+    }
+
+    /// Makes it. What is there is left.
+    pub(crate) async fn make(&self, folder: &Path) -> Result<(), Trouble> {
+        match self {
+            Self::Sqlite(path) => SqliteStore::open(file(folder, path)).await.map(drop)?,
+            #[cfg(feature = "store-postgres")]
+            Self::Postgres { url, .. } => {
+                fieldseal::store::PostgresStore::builder(url.pool().await?).schema(url.schema()).migrate().await?;
+            }
+            #[cfg(feature = "store-dynamodb")]
+            Self::DynamoDb(url) => {
+                fieldseal::store::DynamoDbStore::new(url.client().await?, url.table()).create_table().await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Opens it; one that isn't there is an error.
+    pub(crate) async fn open(&self, folder: &Path) -> Result<Arc<dyn KeyStore>, Trouble> {
+        Ok(match self {
+            Self::Sqlite(path) => Arc::new(SqliteStore::open(there("key store", file(folder, path))?).await?),
+            #[cfg(feature = "store-postgres")]
+            Self::Postgres { url, notify, scrub_full } => {
+                if !url.has_table("key_slots").await? {
+                    return Err(Trouble::missing(format!("there is no key store at {self}")));
+                }
+                let store = fieldseal::store::PostgresStore::builder(url.pool().await?).schema(url.schema());
+                Arc::new(super::guarded(store.notify(*notify).scrub_full(*scrub_full).open().await?))
+            }
+            #[cfg(feature = "store-dynamodb")]
+            Self::DynamoDb(url) => {
+                if !url.is_there().await? {
+                    return Err(Trouble::missing(format!("there is no key store at {self}")));
+                }
+                let store = fieldseal::store::DynamoDbStore::new(url.client().await?, url.table());
+                Arc::new(super::guarded(store))
+            }
+        })
+    }
+}
+
+impl FromStr for StoreUrl {
+    type Err = Trouble;
+
+    fn from_str(text: &str) -> Result<Self, Trouble> {
+        let (scheme, rest) = SCHEMES.split(text)?;
+        match scheme {
+            "sqlite" => SCHEMES.path(scheme, rest).map(|path| Self::Sqlite(path.into())),
+            #[cfg(feature = "store-postgres")]
+            "postgres" => {
+                let ours = |query: &mut super::url::Query| {
+                    let scrub = query.take("scrub")?;
+                    if scrub.as_ref().is_some_and(|scrub| scrub != "full") {
+                        return Err(Trouble::usage("`scrub` is `full`, or left out"));
+                    }
+                    Ok((query.take_switch("notify")?, scrub.is_some()))
+                };
+                let (url, (notify, scrub_full)) =
+                    super::postgres::PostgresUrl::parse(rest, &["notify", "scrub"], ours)?;
+                Ok(Self::Postgres { url, notify, scrub_full })
+            }
+            #[cfg(feature = "store-dynamodb")]
+            "dynamodb" => super::dynamodb::DynamoDbUrl::parse(rest).map(Self::DynamoDb),
+            _ => Err(SCHEMES.refuse(scheme)),
+        }
+    }
+}
+
+/// As it was written, without user and password.
+impl fmt::Display for StoreUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Sqlite(path) => write!(f, "sqlite:{}", path.display()),
+            #[cfg(feature = "store-postgres")]
+            Self::Postgres { url, .. } => write!(f, "postgres:{url}"),
+            #[cfg(feature = "store-dynamodb")]
+            Self::DynamoDb(url) => write!(f, "dynamodb:{url}"),
+        }
+    }
+}
