@@ -1,30 +1,52 @@
 //! Seals 59 real customers, stores them, and opens them again: start here.
 //!
 //! `cargo run --example quickstart --all-features`
+//! `cargo run --example quickstart --all-features -- --provider awskms:alias/fieldseal --store postgres://user@host/db`
 //!
 //! A keyring file guards the keys, one SQLite file holds them, another is the application's own database. A journal tells
-//! of erasures: `examples/erase.rs` goes on with that. The record is in `common/mod.rs`: read it first.
+//! of erasures: `examples/erase.rs` goes on with that. The record is in `common/mod.rs`: read it first. Each of the three
+//! can be somewhere else: `--provider`, `--store` and `--journal` take a URL as `keytool.toml` does (docs/keytool.md).
 #![expect(clippy::print_stdout, reason = "an example prints")]
 
 mod common;
+#[path = "common/ports/mod.rs"]
+mod ports;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use clap::Parser as _;
 use common::{Customer, insert, select, select_all};
-use fieldseal::journal::FileJournal;
-use fieldseal::provider::LocalKeyring;
-use fieldseal::store::SqliteStore;
 use fieldseal::{Error, Record, Sealed, Tenant, Vault};
+use ports::{JournalUrl, ProviderUrl, StoreUrl};
+
+/// Seals 59 customers, and opens them again. Where master keys, key store and journal are: what is missing is made, but for a
+/// key that the operator makes.
+#[derive(clap::Parser)]
+struct Ports {
+    #[arg(long, value_name = "URL", default_value = "keyring:master.keyring")]
+    provider: ProviderUrl,
+    #[arg(long, value_name = "URL", default_value = "sqlite:keys.db")]
+    store: StoreUrl,
+    // Kept elsewhere than the key store and its backups: else a restored backup would bring erased keys back.
+    #[arg(long, value_name = "URL", default_value = "file:journal/erasures.journal")]
+    journal: JournalUrl,
+    /// Where app.db is made, and relative paths begin; if nothing is said, target/quickstart, which is emptied first.
+    #[arg(long, value_name = "FOLDER")]
+    folder: Option<PathBuf>,
+}
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let scratch = common::scratch("quickstart")?;
+    let ports = Ports::parse();
+    let scratch = match &ports.folder {
+        Some(folder) => folder.clone(),
+        None => common::scratch("quickstart")?,
+    };
     let database = common::open_database(&scratch.join("app.db")).await?;
 
-    println!("1. A keyring file with a master key, a key store, a journal of erasures, a vault.");
-    std::fs::create_dir(scratch.join("journal"))?;
-    LocalKeyring::generate(scratch.join("master.keyring")).await?;
-    let customers = open_vault(&scratch).await?;
+    println!("1. A provider with a master key, a key store, a journal of erasures, a vault.");
+    ports.make(&scratch).await?;
+    let customers = ports.open_vault(&scratch).await?;
 
     println!("2. Enroll and seal the customers of examples/data/chinook_customers.csv.");
     let people = common::people()?;
@@ -81,27 +103,45 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     println!("7. Everything again from disk, in a second vault.");
     drop(customers);
-    let customers = open_vault(&scratch).await?;
+    let customers = ports.open_vault(&scratch).await?;
     let again: Customer = select(&database, 4).await?;
     let email = customers.keys(&again).await?.open(&again, Customer::EMAIL)?;
     println!("   {}\n", email.expose());
 
     println!("Look at next: {}", scratch.display());
     println!("  sqlite3 app.db 'SELECT hex(email), country FROM customer LIMIT 3'   what a leaked dump shows");
-    println!("  sqlite3 keys.db 'SELECT hex(id), state FROM fieldseal_slots LIMIT 3'  the key store names nobody");
+    if matches!(ports.store, StoreUrl::Sqlite(_)) {
+        println!("  sqlite3 keys.db 'SELECT hex(id), state FROM fieldseal_slots LIMIT 3'  the key store names nobody");
+    }
     println!("  cargo run --example erase --all-features                              how one of them is erased");
     println!("  docs/architecture.md for the why, examples/axum_sqlx for a service");
     Ok(())
 }
 
-/// What an application does at start.
-async fn open_vault(folder: &Path) -> Result<Tenant, Box<dyn std::error::Error>> {
-    let provider = LocalKeyring::open(folder.join("master.keyring")).await?;
-    let store = SqliteStore::open(folder.join("keys.db")).await?;
-    // Kept elsewhere than the key store and its backups: else a restored backup would bring erased keys back.
-    let journal = FileJournal::open(folder.join("journal").join("erasures.journal")).await?;
-    let vault = Vault::builder(provider, store).journal(journal).purposes(["billing"]).build().await?;
-    Ok(vault.default_tenant())
+impl Ports {
+    /// What is done once, before an application starts for the first time.
+    async fn make(&self, folder: &Path) -> Result<(), Box<dyn std::error::Error>> {
+        std::fs::create_dir_all(folder.join("journal"))?;
+        if !self.provider.is_there(folder).await? {
+            self.provider.make(folder, None).await?; // LocalKeyring::generate("master.keyring")
+        }
+        if !self.journal.is_there(folder).await? {
+            self.journal.make(folder).await?;
+        }
+        if !self.store.is_there(folder).await? {
+            self.store.make(folder).await?;
+        }
+        Ok(())
+    }
+
+    /// What an application does at each start. It knows what its ports are, and opens them without a URL.
+    async fn open_vault(&self, folder: &Path) -> Result<Tenant, Box<dyn std::error::Error>> {
+        let provider = self.provider.open(folder, None).await?.port(); // LocalKeyring::open("master.keyring")
+        let store = self.store.open(folder).await?; // SqliteStore::open("keys.db")
+        let journal = self.journal.open(folder).await?; // FileJournal::open("erasures.journal")
+        let vault = Vault::builder(provider, store).journal(journal).purposes(["billing"]).build().await?;
+        Ok(vault.default_tenant())
+    }
 }
 
 fn show(phone: Option<&fieldseal::Plain<String>>) -> &str {
