@@ -4,41 +4,61 @@
 //! What one key may hold is checked by its type, so that the error has the line; what several keys mean together, by the
 //! table that they stand in. Imports `config`'s own parts and `exit`.
 
+mod masters;
 mod parts;
 mod table;
 
+use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Deserialize;
 
-pub(crate) use parts::{
-    DatabaseSpec, JournalSpec, PassphraseSource, PreviousProvider, ProviderSpec, StoreSpec, duration,
-};
+use fieldseal::TenantId;
+
+pub(crate) use masters::{MemberConfig, ProviderConfig, SetConfig};
+pub(crate) use parts::{DatabaseSpec, PassphraseSource, duration};
 pub(crate) use table::{FieldConfig, FieldForm, FieldType, IdColumn, IdType, TableConfig, TenantSource};
 
 use crate::exit::{Exit, Failure};
+use crate::ports::{JournalUrl, StoreUrl};
 
-/// Everything that `keytool.toml` says.
+/// Everything that `keytool.toml` says, checked.
+pub(crate) struct Config {
+    pub(crate) provider: ProviderConfig,
+    /// Tenants with a master key of their own.
+    pub(crate) tenants: HashMap<TenantId, ProviderConfig>,
+    pub(crate) store: StoreUrl,
+    pub(crate) journal: JournalUrl,
+    pub(crate) purposes: Vec<String>,
+    max_age: Option<parts::Age>,
+    database: Option<DatabaseSpec>,
+    tables: Vec<TableConfig>,
+    /// The folder of the file: relative paths begin there.
+    folder: PathBuf,
+}
+
+/// As it stands in the file.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Config {
-    pub(crate) provider: ProviderSpec,
-    pub(crate) passphrase: Option<PassphraseSource>,
+struct Raw {
+    provider: SetConfig,
+    passphrase: Option<PassphraseSource>,
     #[serde(default)]
-    pub(crate) previous: Vec<PreviousProvider>,
-    pub(crate) store: StoreSpec,
-    pub(crate) journal: JournalSpec,
+    previous: Vec<SetConfig>,
     #[serde(default)]
-    pub(crate) purposes: Vec<String>,
+    tenant_providers: BTreeMap<String, ProviderConfig>,
+    #[serde(deserialize_with = "parts::url")]
+    store: StoreUrl,
+    #[serde(deserialize_with = "parts::url")]
+    journal: JournalUrl,
+    #[serde(default)]
+    purposes: Vec<String>,
     max_age: Option<parts::Age>,
     database: Option<DatabaseSpec>,
     #[serde(default, rename = "table")]
     tables: Vec<TableConfig>,
-    /// The folder of the file: relative paths begin there.
-    #[serde(skip)]
-    folder: PathBuf,
 }
 
 impl Config {
@@ -57,10 +77,27 @@ impl Config {
             Failure::new(Exit::Usage, "configuration", what).because(&e)
         })?;
         let wrong = |what: String| Failure::new(Exit::Usage, "configuration", format!("{}{what}", shown(file)));
-        let mut config: Self = toml::from_str(&text).map_err(|e| wrong(described(&text, &e)))?;
+        let raw: Raw = toml::from_str(&text).map_err(|e| wrong(described(&text, &e)))?;
+        let config = Self::of(raw, folder_of(file)).map_err(|what| wrong(format!(": {what}")))?;
         config.check().map_err(|what| wrong(format!(": {what}")))?;
-        config.folder = folder_of(file);
         Ok(config)
+    }
+
+    fn of(raw: Raw, folder: PathBuf) -> Result<Self, String> {
+        let Raw { provider, passphrase, previous, tenant_providers, store, journal, .. } = raw;
+        let provider = ProviderConfig { set: provider.protected(passphrase.as_ref())?, previous };
+        let mut tenants = HashMap::new();
+        for (tenant, provider) in tenant_providers {
+            let id = TenantId::new(&tenant).map_err(|e| format!("tenant_providers, {tenant:?}: {e}"))?;
+            tenants.insert(id, provider);
+        }
+        let Raw { purposes, max_age, database, tables, .. } = raw;
+        Ok(Self { provider, tenants, store, journal, purposes, max_age, database, tables, folder })
+    }
+
+    /// Where relative paths begin.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
     }
 
     /// A path that stands in the file.

@@ -1,17 +1,17 @@
 //! [`Database`]: the application's database, connected to, and what is told where that fails.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use fieldseal::jobs::TableMap;
 use fieldseal::rows::{PostgresRows, RowSource, SqliteRows};
-use sqlx::Connection as _;
-use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
+use sqlx::postgres::{PgConnectOptions, PgPool};
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePool, SqlitePoolOptions};
 
 use crate::config::{DatabaseSpec, shown};
 use crate::exit::{Exit, Failure};
 use crate::open::{Tool, exists};
+use crate::ports::Kind;
+use crate::ports::postgres::{self, Refusal, refusal};
 
 /// The application's database.
 pub(crate) enum Database {
@@ -39,8 +39,7 @@ impl Tool {
             }
             DatabaseSpec::Postgres(url) => {
                 let options: PgConnectOptions = url.parse().map_err(|e| unreachable(&e))?;
-                reach(&options).await?;
-                let pool = PgPoolOptions::new().max_connections(connections).connect_lazy_with(options);
+                let pool = postgres::pool(&options, connections).await.map_err(|e| unreachable(&e))?;
                 Ok(Database::Postgres(pool))
             }
         }
@@ -73,37 +72,13 @@ impl Database {
     }
 }
 
-/// By one connection, before there is a pool, which would try for long where nobody answers.
-async fn reach(options: &PgConnectOptions) -> Result<(), Failure> {
-    let connect = async { PgConnection::connect_with(options).await?.close().await };
-    match tokio::time::timeout(PATIENCE, connect).await {
-        Ok(connected) => connected.map_err(|e| unreachable(&e)),
-        Err(_) => Err(unreachable(&sqlx::Error::PoolTimedOut)),
-    }
-}
-
-/// The driver's own error is not told: it names users, hosts and files, and may quote what a URL holds.
+/// What is told of a database that can't be opened.
 fn unreachable(e: &sqlx::Error) -> Failure {
-    let code = e.as_database_error().and_then(sqlx::error::DatabaseError::code).unwrap_or_default();
-    let (exit, why) = match e {
-        sqlx::Error::Configuration(_) => (Exit::Usage, "its URL is not one: postgres://user@host/database"),
-        sqlx::Error::Io(_) => (Exit::Unavailable, "nobody answers there: is the server running?"),
-        sqlx::Error::PoolTimedOut => (Exit::Unavailable, "it doesn't answer"),
-        sqlx::Error::Tls(_) => (Exit::Usage, "it is to be reached by TLS, which this build of the tool doesn't have"),
-        sqlx::Error::Database(_) => match &*code {
-            "5" | "6" => (Exit::Unavailable, "somebody else has it locked"),
-            "26" => (Exit::Unverified, "the file is no SQLite database, or a damaged one"),
-            "3D000" => (Exit::Usage, "the server has no database of this name"),
-            code if code.starts_with("28") => (Exit::Usage, "the server refuses this user, or the password"),
-            code if ["08", "53", "57"].iter().any(|class| code.starts_with(class)) => {
-                (Exit::Unavailable, "the server takes no connection now")
-            }
-            _ => (Exit::Usage, "it can't be opened"),
-        },
-        _ => (Exit::Usage, "it can't be opened"),
+    let Refusal { kind, why } = refusal(e);
+    let (exit, kind) = match kind {
+        Kind::Unavailable => (Exit::Unavailable, "database_unavailable"),
+        Kind::Damaged => (Exit::Unverified, "database_unusable"),
+        _ => (Exit::Usage, "database_unusable"),
     };
-    let kind = if exit == Exit::Unavailable { "database_unavailable" } else { "database_unusable" };
     Failure::new(exit, kind, format!("the application's database: {why}"))
 }
-
-const PATIENCE: Duration = Duration::from_secs(30);

@@ -10,6 +10,8 @@ use fieldseal::error::{
 };
 use fieldseal::{Error, Retry};
 
+use crate::ports::{Kind, Trouble};
+
 /// How a command ends: the process's exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
@@ -144,6 +146,29 @@ macro_rules! of_ports {
 }
 of_ports!(ProviderError StoreError JournalError RowsError);
 
+/// What a URL names can't be had.
+impl From<Trouble> for Failure {
+    fn from(trouble: Trouble) -> Self {
+        let (exit, kind, more) = match trouble.kind() {
+            Kind::Usage => (Exit::Usage, "configuration", ""),
+            Kind::Missing => (
+                Exit::NotFound,
+                "not_found",
+                ": correct the configuration, restore it, or run `keytool init` for a new one",
+            ),
+            Kind::Operators => (Exit::NotFound, "not_found", ""),
+            Kind::Unavailable => (Exit::Unavailable, "unavailable", ""),
+            Kind::Damaged => (Exit::Unverified, "damaged", ""),
+            Kind::Library(e) => return e.clone().into(),
+        };
+        let failure = Self::new(exit, kind, format!("{trouble}{more}"));
+        match trouble.source() {
+            Some(source) => failure.because(source),
+            None => failure,
+        }
+    }
+}
+
 /// Which exit code, and which word for a program, an error of the library is.
 fn sorted(e: &Error) -> (Exit, &'static str) {
     match e {
@@ -171,9 +196,13 @@ fn sorted(e: &Error) -> (Exit, &'static str) {
             // Not these master keys, or not this backup.
             ProviderErrorKind::UnknownKey => (Exit::Unfit, "master_key_unknown"),
             ProviderErrorKind::KeyDestroyed => (Exit::Unfit, "master_key_destroyed"),
+            ProviderErrorKind::PendingDeletion => (Exit::Unfit, "master_key_pending_deletion"),
+            ProviderErrorKind::Disabled => (Exit::Usage, "master_key_disabled"),
             ProviderErrorKind::Authentication => (Exit::Unverified, "provider_authentication"),
             ProviderErrorKind::Denied => (Exit::Usage, "provider_denied"),
-            ProviderErrorKind::Unavailable => (Exit::Unavailable, "provider_unavailable"),
+            ProviderErrorKind::Unavailable | ProviderErrorKind::Throttled => {
+                (Exit::Unavailable, "provider_unavailable")
+            }
             ProviderErrorKind::Corrupt => (Exit::Unverified, "provider_corrupt"),
             ProviderErrorKind::Misconfigured => (Exit::Usage, "provider_misconfigured"),
             _ => (by_retry(e.retry()), "provider"),

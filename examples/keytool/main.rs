@@ -2,8 +2,8 @@
 //!
 //! `cargo run --example keytool --all-features -- --help`
 //!
-//! `args` is the command line, `config` is `keytool.toml`, `open` opens the keys that it names, `database` and
-//! `tables` the application's tables, `commands` has a file a command, `bulk` is what the jobs on tables share (with `checkpoints` and `troubles`), `report`
+//! `args` is the command line, `config` is `keytool.toml`, `open` opens what it names, by URL (`../common/ports`), `masters` are its
+//! providers together, `database` and `tables` the application's tables, `commands` has a file a command, `bulk` is what the jobs on tables share (with `checkpoints` and `troubles`), `report`
 //! is the page of `keytool report`;
 //! `exit`, `output`, `progress` and `confirm` are how it speaks. Uses what the library makes public, and nothing else.
 
@@ -16,8 +16,11 @@ mod confirm;
 mod database;
 mod exit;
 mod files;
+mod masters;
 mod open;
 mod output;
+#[path = "../common/ports/mod.rs"]
+mod ports;
 mod progress;
 mod report;
 mod survey;

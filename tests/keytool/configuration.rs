@@ -53,11 +53,21 @@ fn what_is_wrong_is_named_with_its_line_and_what_to_write() {
     let place = Place::new();
     let line = |text: &str, of: &str| text.lines().position(|line| line.contains(of)).unwrap() + 1;
     for (from, to, at, says) in [
-        ("keyring:", "awskms:", "awskms:", "known is \"keyring:FILE\""),
+        ("keyring:", "hunter2:", "hunter2:", "known are \"keyring:FILE\""),
         ("keyring:master.keyring", "master.keyring", "provider", "begins with its scheme"),
         ("keyring:master.keyring", "keyring:", "provider", "has no path"),
-        ("sqlite:keys", "postgres:keys", "store", "known is \"sqlite:FILE\""),
-        ("file:er", "http:er", "journal", "known is \"file:FILE\""),
+        ("\"keyring:master.keyring\"", "[]", "provider", "a provider is \"URL\""),
+        ("\"keyring:master.keyring\"", "[\"keyring:a\", \"hunter2:b\"]", "provider", "known are \"keyring:FILE\""),
+        ("\"keyring:master.keyring\"", "[[\"keyring:a\"]]", "provider", "a provider is \"URL\""),
+        ("\"keyring:master.keyring\"", "{ provider = \"keyring:a\", pass = 1 }", "provider", "unknown field `pass`"),
+        (
+            "purposes",
+            "previous = [{ provider = \"keyring:a\", previous = [\"keyring:b\"] }]\npurposes",
+            "previous",
+            "list them all",
+        ),
+        ("sqlite:keys", "mysql://app:hunter2@keys", "store", "known are \"sqlite:FILE\""),
+        ("file:er", "http://app:hunter2@er", "journal", "known are \"file:FILE\""),
         ("sqlite:app.db", "mysql://app:hunter2@host/db", "database", "\"postgres://user@host/db\""),
         ("purposes", "purpose", "purpose =", "unknown field `purpose`"),
         ("purposes", "max_age = \"5 minutes\"\npurposes", "max_age", "\"90s\", \"5m\""),

@@ -17,6 +17,7 @@ mod place;
 mod report;
 mod reseal;
 mod reveal;
+mod sets;
 mod status;
 mod subjects;
 mod trouble;

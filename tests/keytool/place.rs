@@ -230,10 +230,14 @@ impl Ran {
 /// The built example, beside the test: in `target/debug/examples`, whatever the folder is called. As new as what it is made
 /// of, which Cargo lists beside it.
 pub(crate) fn tool() -> PathBuf {
+    example("keytool")
+}
+
+pub(crate) fn example(name: &str) -> PathBuf {
     let test = std::env::current_exe().unwrap();
-    let tool = test.parent().and_then(Path::parent).unwrap().join("examples/keytool");
+    let tool = test.parent().and_then(Path::parent).unwrap().join("examples").join(name);
     let changed = |file: &Path| fs::metadata(file).and_then(|data| data.modified());
-    let build = "build it first: cargo build --example keytool --all-features";
+    let build = format!("build it first: cargo build --example {name} --all-features");
     let built = changed(&tool).unwrap_or_else(|_| panic!("there is no {}: {build}", tool.display()));
     let parts = fs::read_to_string(tool.with_extension("d")).unwrap_or_default();
     let (_, parts) = parts.trim_end().split_once(": ").unwrap_or_default();

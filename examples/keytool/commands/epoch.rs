@@ -2,18 +2,20 @@
 
 use fieldseal::Error;
 use fieldseal::lifecycle::{EpochInfo, EpochStatus, KeyEnd};
+use fieldseal::provider::MasterKeyId;
 use fieldseal::store::{Epoch, Filter, KeyStore, Scan};
 
 use crate::confirm::Destructive;
 use crate::exit::Failure;
-use crate::open::{Provider, Tool};
+use crate::open::Tool;
 use crate::output::Report;
 use crate::text::count;
 
 /// Open a new epoch under the provider's current master key. Then `rewrap`, and `retire-epoch` the old one.
 #[derive(Debug, clap::Args)]
 pub(crate) struct AdvanceEpoch {
-    /// Make the new master key first, where the provider is a keyring. One that was made and that no epoch has yet is taken.
+    /// Make the new master key first: in a keyring, or in a token (PKCS#11). Elsewhere the operator makes it. One that was made
+    /// and that no epoch has yet is taken.
     #[arg(long)]
     add_key: bool,
     /// Say what would happen, and change nothing.
@@ -36,34 +38,32 @@ impl AdvanceEpoch {
         let ports = tool.ports().await?;
         let vault = ports.vault(tool).await?;
         let current = ports.provider.port().current().await?;
-        let is_new = vault.epochs().await?.iter().all(|epoch| epoch.master != current);
-        let makes_key = self.add_key && !is_new;
+        let epochs = vault.epochs().await?;
+        let named: Vec<_> = epochs.iter().flat_map(|epoch| members(&epoch.master)).collect();
+        let used = ports.provider.used(&named).await?;
+        let makes_key = self.add_key && !used.is_empty();
         if self.dry_run {
             let from = vault.current_epoch().await?;
-            let master = match (is_new, makes_key) {
+            let master = match (used.is_empty(), makes_key) {
                 (true, _) => format!("master key {current}, which no epoch has yet"),
                 (false, true) => "a new master key".to_owned(),
-                (false, false) => {
-                    return Err(Failure::refused(
-                        "the provider's current master key is that of an epoch already: add --add-key, or make one at the KMS",
-                    ));
-                }
+                (false, false) => return Err(Failure::refused(format!("{USED}: {}", used.advice()))),
             };
             let text = format!("Would open the epoch after {from}, under {master}.");
             return Ok(Report::dry_run(&text, serde_json::json!({ "current": from.get(), "makes_key": makes_key })));
         }
         if makes_key {
-            let Provider::Keyring(keyring) = &ports.provider.current;
-            keyring.add_key().await?;
+            used.add_keys().await?;
         }
         let epoch = vault.advance_epoch().await.map_err(|e| match e {
-            Error::InvalidInput(what) => Failure::refused(format!("{what} (--add-key does, in a keyring)")),
+            Error::InvalidInput(_) if !used.is_empty() => Failure::refused(format!("{USED}: {}", used.advice())),
             e => e.into(),
         })?;
         let master = ports.provider.port().current().await?;
         let text = format!(
             "Epoch {epoch} is open, under master key {master}. Next: `keytool rewrap`, then `keytool retire-epoch` for each \
-             earlier one. Back the keyring up first."
+             earlier one.{}",
+            if tool.config.provider.set.has_keyring() { " Back the keyring up first." } else { "" }
         );
         Ok(Report::new(text, serde_json::json!({ "epoch": epoch.get(), "master_key": master.as_str() })))
     }
@@ -137,6 +137,11 @@ impl RetireEpoch {
     }
 }
 
+/// A master key, or those that a set is.
+fn members(master: &MasterKeyId) -> Vec<MasterKeyId> {
+    master.members().unwrap_or_else(|| vec![master.clone()])
+}
+
 /// How many slots hold a key of such an epoch.
 pub(crate) async fn slots(store: &dyn KeyStore, such: impl Fn(Epoch) -> bool) -> Result<u64, Failure> {
     let mut scan = Scan::new(Filter::All).limit(Scan::MAX_LIMIT);
@@ -150,3 +155,5 @@ pub(crate) async fn slots(store: &dyn KeyStore, such: impl Fn(Epoch) -> bool) ->
         }
     }
 }
+
+const USED: &str = "the provider's current master key is that of an epoch already, so a new one is needed first";

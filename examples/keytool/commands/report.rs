@@ -44,7 +44,7 @@ impl Report {
         let data = ReportData {
             generated_at: survey.at,
             tool: format!("keytool {}", env!("CARGO_PKG_VERSION")),
-            provider: Scheme::of(&tool.config.provider.to_string()),
+            provider: Scheme::of(&tool.config.provider.set.first.url.to_string()),
             store: Scheme::of(&tool.config.store.to_string()),
             journal: Scheme::of(&tool.config.journal.to_string()),
             epochs: survey.epochs.iter().map(epoch_row).collect(),

@@ -1,91 +1,22 @@
-//! What single keys of `keytool.toml` hold: ports by scheme, durations, where a passphrase is. Each error says what to write.
+//! What single keys of `keytool.toml` hold: URLs, durations, where a passphrase is. Each error says what to write.
 
 use std::fmt;
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
 
 use serde::Deserialize;
 use serde::de::{self, Deserializer, MapAccess, Visitor};
 
-/// Where the master keys are.
-#[derive(Deserialize)]
-#[serde(try_from = "String")]
-pub(crate) enum ProviderSpec {
-    /// A keyring file.
-    Keyring(PathBuf),
-}
+use crate::ports::Trouble;
 
-/// As it stands in the file.
-impl fmt::Display for ProviderSpec {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self::Keyring(path) = self;
-        write!(f, "keyring:{}", path.display())
-    }
-}
-
-impl TryFrom<String> for ProviderSpec {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        let known = "known is \"keyring:FILE\"";
-        path_behind(&text, "keyring", "provider", known).map(Self::Keyring)
-    }
-}
-
-/// A provider from which `provider` took over, and whose master keys still live.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct PreviousProvider {
-    pub(crate) provider: ProviderSpec,
-    pub(crate) passphrase: Option<PassphraseSource>,
-}
-
-/// Where the wrapped keys are.
-#[derive(Deserialize)]
-#[serde(try_from = "String")]
-pub(crate) enum StoreSpec {
-    /// An SQLite file of the key store's own.
-    Sqlite(PathBuf),
-}
-
-/// As it stands in the file.
-impl fmt::Display for StoreSpec {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self::Sqlite(path) = self;
-        write!(f, "sqlite:{}", path.display())
-    }
-}
-
-impl TryFrom<String> for StoreSpec {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        path_behind(&text, "sqlite", "store", "known is \"sqlite:FILE\"").map(Self::Sqlite)
-    }
-}
-
-/// Where erasures are entered.
-#[derive(Deserialize)]
-#[serde(try_from = "String")]
-pub(crate) enum JournalSpec {
-    /// A journal file.
-    File(PathBuf),
-}
-
-/// As it stands in the file.
-impl fmt::Display for JournalSpec {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self::File(path) = self;
-        write!(f, "file:{}", path.display())
-    }
-}
-
-impl TryFrom<String> for JournalSpec {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        path_behind(&text, "file", "journal", "known is \"file:FILE\"").map(Self::File)
-    }
+/// A port's URL.
+pub(super) fn url<'de, D, U>(deserializer: D) -> Result<U, D::Error>
+where
+    D: Deserializer<'de>,
+    U: FromStr<Err = Trouble>,
+{
+    String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
 }
 
 /// Where the application's tables are. Not printable: a URL may hold a password.
@@ -111,16 +42,6 @@ impl TryFrom<String> for DatabaseSpec {
             Some(path) => Ok(Self::Sqlite(path.into())),
             None => Err(known.to_owned()),
         }
-    }
-}
-
-/// `scheme:path`.
-fn path_behind(text: &str, scheme: &str, what: &str, known: &str) -> Result<PathBuf, String> {
-    match text.split_once(':') {
-        Some((found, "")) if found == scheme => Err(format!("the {scheme} has no path: {known}")),
-        Some((found, path)) if found == scheme => Ok(path.into()),
-        Some((found, _)) => Err(format!("there is no {what} {found:?}: {known}")),
-        None => Err(format!("a {what} begins with its scheme: {known}")),
     }
 }
 
@@ -156,6 +77,7 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
 }
 
 /// Where the passphrase is read.
+#[derive(Clone)]
 pub(crate) enum PassphraseSource {
     /// An environment variable.
     Env(String),

@@ -1,0 +1,164 @@
+//! [`Providers`]: the master keys, opened: the provider or the set that wraps, those from which it took over, and tenants' own.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use fieldseal::TenantId;
+use fieldseal::error::{ProviderError, ProviderErrorKind};
+use fieldseal::provider::{AnyOf, ByTenant, MasterKeyId, MasterKeyProvider, Succession};
+
+use crate::config::{MemberConfig, ProviderConfig, SetConfig};
+use crate::exit::{Exit, Failure};
+use crate::open::Tool;
+use crate::ports::Provider;
+
+/// The master keys.
+pub(crate) struct Providers {
+    current: Set,
+    previous: Vec<Set>,
+    /// Tenants' own. One that can't be opened holds up its tenant alone.
+    tenants: HashMap<TenantId, Arc<dyn MasterKeyProvider>>,
+}
+
+/// One provider, or several of which any opens.
+struct Set {
+    first: Provider,
+    others: Vec<Provider>,
+}
+
+impl Tool {
+    pub(crate) async fn providers(&self) -> Result<Providers, Failure> {
+        let config = &self.config.provider;
+        self.providers_of(&config.set, &config.previous).await
+    }
+
+    /// Some sets, of which the first wraps.
+    pub(crate) async fn providers_of(&self, first: &SetConfig, others: &[SetConfig]) -> Result<Providers, Failure> {
+        let mut tenants = HashMap::new();
+        for (tenant, config) in &self.config.tenants {
+            let own = self.own(config).await.unwrap_or_else(|e| shut(&e).port());
+            tenants.insert(tenant.clone(), own);
+        }
+        let mut previous = Vec::new();
+        for config in others {
+            previous.push(self.set(config).await?);
+        }
+        Ok(Providers { current: self.set(first).await?, previous, tenants })
+    }
+
+    async fn own(&self, config: &ProviderConfig) -> Result<Arc<dyn MasterKeyProvider>, Failure> {
+        let set = self.set(&config.set).await?;
+        let mut previous = Vec::new();
+        for config in &config.previous {
+            previous.push(self.set(config).await?);
+        }
+        Ok(succession(&set, &previous))
+    }
+
+    /// A set of which one at least can be opened: any opens, and what wraps says which one can't.
+    async fn set(&self, config: &SetConfig) -> Result<Set, Failure> {
+        let first = self.member(&config.first).await;
+        let mut others = Vec::new();
+        for member in &config.others {
+            others.push(self.member(member).await);
+        }
+        let opened = |member: Result<Provider, Failure>| member.unwrap_or_else(|e| shut(&e));
+        match first {
+            Err(e) if others.iter().all(Result::is_err) => Err(e),
+            first => Ok(Set { first: opened(first), others: others.into_iter().map(opened).collect() }),
+        }
+    }
+
+    async fn member(&self, config: &MemberConfig) -> Result<Provider, Failure> {
+        let passphrase = self.passphrase(config.passphrase.as_ref())?;
+        Ok(config.url.open(self.config.folder(), passphrase).await?)
+    }
+}
+
+impl Providers {
+    pub(crate) fn port(&self) -> Arc<dyn MasterKeyProvider> {
+        let common = succession(&self.current, &self.previous);
+        match self.tenants.is_empty() {
+            true => common,
+            false => Arc::new(ByTenant::new(common, self.tenants.clone())),
+        }
+    }
+
+    /// Those that wrap, and whose current master key is among these.
+    pub(crate) async fn used(&self, masters: &[MasterKeyId]) -> Result<Used<'_>, Failure> {
+        let mut members = Vec::new();
+        for provider in self.current.members() {
+            if masters.contains(&provider.current().await?) {
+                members.push(provider);
+            }
+        }
+        Ok(Used(members))
+    }
+
+    /// Makes a previous provider ready to destroy a master key: none destroys its current one, so another takes its place,
+    /// under which nothing is ever wrapped. Where the operator makes its keys, the provider itself says so.
+    pub(crate) async fn let_go(&self, master: &MasterKeyId) -> Result<(), Failure> {
+        let members = master.members().unwrap_or_else(|| vec![master.clone()]);
+        for provider in self.previous.iter().flat_map(Set::members) {
+            if provider.only_by_hand().is_none() && members.contains(&provider.current().await?) {
+                provider.add_key().await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Providers whose current master key is that of an epoch.
+pub(crate) struct Used<'a>(Vec<&'a Provider>);
+
+impl Used<'_> {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// What is to be done about it.
+    pub(crate) fn advice(&self) -> String {
+        let mut advice: Vec<&str> = self.0.iter().map(|p| p.only_by_hand().unwrap_or("--add-key makes one")).collect();
+        advice.dedup();
+        advice.join("; ")
+    }
+
+    /// Makes a new master key in each of them, if it can be made in all.
+    pub(crate) async fn add_keys(&self) -> Result<(), Failure> {
+        if let Some(by_hand) = self.0.iter().find_map(|provider| provider.only_by_hand()) {
+            return Err(Failure::refused(format!("--add-key can't: {by_hand}")));
+        }
+        for provider in &self.0 {
+            provider.add_key().await?;
+        }
+        Ok(())
+    }
+}
+
+impl Set {
+    fn members(&self) -> impl Iterator<Item = &Provider> {
+        std::iter::once(&self.first).chain(&self.others)
+    }
+
+    fn port(&self) -> Arc<dyn MasterKeyProvider> {
+        match self.others.as_slice() {
+            [] => self.first.port(),
+            others => Arc::new(others.iter().map(Provider::port).fold(AnyOf::new(self.first.port()), AnyOf::or)),
+        }
+    }
+}
+
+fn shut(why: &Failure) -> Provider {
+    let kind = match why.exit() {
+        Exit::Unavailable => ProviderErrorKind::Unavailable,
+        _ => ProviderErrorKind::Misconfigured,
+    };
+    Provider::shut(ProviderError::new(kind).with_hint(why.to_string()))
+}
+
+fn succession(current: &Set, previous: &[Set]) -> Arc<dyn MasterKeyProvider> {
+    match previous {
+        [] => current.port(),
+        previous => Arc::new(previous.iter().map(Set::port).fold(Succession::new(current.port()), Succession::after)),
+    }
+}
