@@ -223,7 +223,8 @@ impl Place {
         let (host, database) = (self.options.get_host(), self.options.get_database().unwrap_or_default());
         let socket = self.options.get_socket().map(|socket| socket.display().to_string()).unwrap_or_default();
         let (port, user) = (self.options.get_port(), self.options.get_username());
-        [&part.to_string(), &self.folder.display().to_string(), host, &socket, &port.to_string(), user, database].join("\n")
+        [&part.to_string(), &self.folder.display().to_string(), host, &socket, &port.to_string(), user, database]
+            .join("\n")
     }
 
     fn of_task(task: &str) -> (Part, Self) {

@@ -2,26 +2,61 @@
 //! nothing that lives is lost; behind a guard it succeeds at once. And a put that is late: an epoch's end is not overtaken by it.
 #![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
 
+#[cfg(feature = "store-postgres")]
+#[path = "support/cluster.rs"]
+mod cluster;
+#[path = "support/ground.rs"]
+mod ground;
 #[path = "support/operations.rs"]
 mod operations;
+#[cfg(feature = "store-postgres")]
+#[path = "support/postgres.rs"]
+mod postgres;
 #[path = "support/world.rs"]
 mod world;
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use fieldseal::error::Retry;
 use fieldseal::store::Epoch;
 use fieldseal::testing::faults::{Act, Gate, Moment, Tap};
 use fieldseal::{SubjectKeys, Tenant};
-use operations::{OPERATIONS, Operation, Scene};
+use ground::{Ground, Servers, Test};
+use operations::{OPERATIONS, Operation, Scene, writes};
 use world::{Result, World, open, seal};
 
+fn main() -> ExitCode {
+    let mut tests = tests();
+    for &operation in OPERATIONS {
+        for moment in [Moment::Before, Moment::After] {
+            let name = format!("a_call_whose_port_fails_can_be_made_again::{operation:?}::{moment:?}");
+            tests.push(Test::new(name, move |on| {
+                Box::pin(async move { failed_everywhere(operation, moment, &on).await })
+            }));
+            let name = format!("behind_a_guard_a_port_that_fails_once_fails_no_call::{operation:?}::{moment:?}");
+            let test =
+                Test::new(name, move |on| Box::pin(async move { unheard_everywhere(operation, moment, &on).await }));
+            tests.push(test.in_memory());
+        }
+    }
+    ground::run(&tests, Servers::Newest)
+}
+
 /// The operation, with its `n`-th call failing at this moment. True if there was one.
-async fn failed(operation: Operation, n: u64, moment: Moment) -> Result<(Scene, bool)> {
-    let scene = Scene::before(operation).await?;
-    scene.tap.set(move |call| if call.number == n && call.moment == moment { Act::Fail } else { Act::Go });
+///
+/// On a server it is the `n`-th that writes: what it reads, and fails to, is the same as in memory.
+async fn failed(operation: Operation, n: u64, moment: Moment, on: &Ground) -> Result<(Scene, bool)> {
+    let scene = Scene::before(operation, on).await?;
+    let (all, passed) = (on.is_memory(), Arc::new(AtomicU64::new(0)));
+    let passes = passed.clone();
+    scene.tap.set(move |call| {
+        let counts = call.moment == moment && (all || writes(call.method));
+        if counts && passes.fetch_add(1, Ordering::SeqCst) == n { Act::Fail } else { Act::Go }
+    });
     let answer = scene.call().await;
-    let met = scene.tap.calls() > n;
+    let met = passed.load(Ordering::SeqCst) > n;
     scene.tap.set(|_| Act::Go);
     match answer {
         Err(e) if e.retry() != Retry::Later => return Err(e),
@@ -31,12 +66,23 @@ async fn failed(operation: Operation, n: u64, moment: Moment) -> Result<(Scene, 
     Ok((scene, met))
 }
 
-async fn round(operation: Operation, n: u64, moment: Moment) -> Result<bool> {
-    let (scene, met) = failed(operation, n, moment).await?;
+async fn round(operation: Operation, n: u64, moment: Moment, on: &Ground) -> Result<bool> {
+    let (scene, met) = failed(operation, n, moment, on).await?;
     scene.call().await?;
     scene.check().await?;
-    failed(operation, n, moment).await?.0.check_start().await?;
+    failed(operation, n, moment, on).await?.0.check_start().await?;
     Ok(met)
+}
+
+async fn failed_everywhere(operation: Operation, moment: Moment, on: &Ground) -> Result {
+    for n in 0.. {
+        let _told = Told(operation, n, moment);
+        if !round(operation, n, moment, on).await? {
+            assert!(n > 0 || !on.is_memory(), "it asks no port");
+            break;
+        }
+    }
+    Ok(())
 }
 
 struct Told(Operation, u64, Moment);
@@ -49,31 +95,9 @@ impl Drop for Told {
     }
 }
 
-async fn failed_everywhere(moment: Moment) {
-    for &operation in OPERATIONS {
-        for n in 0.. {
-            let _told = Told(operation, n, moment);
-            if !round(operation, n, moment).await.unwrap_or_else(|e| panic!("{e:?}")) {
-                assert!(n > 0, "it asks no port");
-                break;
-            }
-        }
-    }
-}
-
-#[tokio::test]
-async fn a_call_whose_port_fails_can_be_made_again() {
-    failed_everywhere(Moment::Before).await;
-}
-
-#[tokio::test]
-async fn a_call_whose_port_did_its_work_and_failed_can_be_made_again() {
-    failed_everywhere(Moment::After).await;
-}
-
 /// True if there was an `n`-th call, whose failure nobody heard of.
-async fn unheard(operation: Operation, n: u64, moment: Moment) -> Result<bool> {
-    let scene = Scene::before_in(World::guarded()?, operation).await?;
+async fn unheard(operation: Operation, n: u64, moment: Moment, on: &Ground) -> Result<bool> {
+    let scene = Scene::before_in(World::guarded(on).await?, operation, on).await?;
     scene.tap.set(move |call| if call.number == n && call.moment == moment { Act::Fail } else { Act::Go });
     scene.call().await?;
     let met = scene.tap.calls() > n;
@@ -82,27 +106,28 @@ async fn unheard(operation: Operation, n: u64, moment: Moment) -> Result<bool> {
     Ok(met)
 }
 
-#[tokio::test]
-async fn behind_a_guard_a_port_that_fails_once_fails_no_call() {
-    for moment in [Moment::Before, Moment::After] {
-        for &operation in OPERATIONS {
-            for n in 0.. {
-                let _told = Told(operation, n, moment);
-                if !unheard(operation, n, moment).await.unwrap_or_else(|e| panic!("{e:?}")) {
-                    assert!(n > 0, "it asks no port");
-                    break;
-                }
-            }
+async fn unheard_everywhere(operation: Operation, moment: Moment, on: &Ground) -> Result {
+    for n in 0.. {
+        let _told = Told(operation, n, moment);
+        if !unheard(operation, n, moment, on).await? {
+            assert!(n > 0, "it asks no port");
+            break;
         }
     }
+    Ok(())
 }
 
+ground::tests![
+    an_enrolment_whose_put_comes_after_its_epochs_end_goes_on_in_the_next
+    a_rotation_whose_put_comes_after_its_epochs_end_goes_on_in_the_next
+];
+
 /// A put of a subject's slot under epoch 1 that comes to the store when epoch 1 is retired.
-async fn a_late_put<F>(call: impl FnOnce(Tenant) -> F) -> Result
+async fn a_late_put<F>(on: &Ground, call: impl FnOnce(Tenant) -> F) -> Result
 where
     F: Future<Output = Result<SubjectKeys>> + Send + 'static,
 {
-    let world = World::new()?;
+    let world = World::on(on).await?;
     let sealed = seal(&world.fresh().await?.enroll("ada").await?)?;
     let (tap, gate) = (Tap::open(), Gate::new());
     let slow = world.tapped(&tap).build().await?.default_tenant();
@@ -129,19 +154,17 @@ where
     open(&fresh.keys(&keys).await?, &late)
 }
 
-#[tokio::test]
-async fn an_enrolment_whose_put_comes_after_its_epochs_end_goes_on_in_the_next() -> Result {
-    a_late_put(|customers| async move { customers.enroll("ben").await }).await
+async fn an_enrolment_whose_put_comes_after_its_epochs_end_goes_on_in_the_next(on: &Ground) -> Result {
+    a_late_put(on, |customers| async move { customers.enroll("ben").await }).await
 }
 
-#[tokio::test]
-async fn a_rotation_whose_put_comes_after_its_epochs_end_goes_on_in_the_next() -> Result {
-    a_late_put(|customers| async move {
+async fn a_rotation_whose_put_comes_after_its_epochs_end_goes_on_in_the_next(on: &Ground) -> Result {
+    a_late_put(on, |customers| async move {
         customers.rotate("ada").await?;
         customers.keys("ada").await
     })
     .await?;
-    a_late_put(|customers| async move {
+    a_late_put(on, |customers| async move {
         customers.rotate_now("ada").await?;
         customers.keys("ada").await
     })

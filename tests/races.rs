@@ -3,12 +3,21 @@
 //!
 //! Between its port calls each vault gives the other a random number of turns. `FIELDSEAL_SEED` runs a seed again that a
 //! failure printed; every second round is one task, and its order follows from the seed.
-#![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by a panic")]
 
+#[cfg(feature = "store-postgres")]
+#[path = "support/cluster.rs"]
+mod cluster;
+#[path = "support/ground.rs"]
+mod ground;
+#[cfg(feature = "store-postgres")]
+#[path = "support/postgres.rs"]
+mod postgres;
 #[path = "support/world.rs"]
 mod world;
 
 use std::hash::{BuildHasher as _, RandomState};
+use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,9 +29,43 @@ use fieldseal::testing::faults::{Act, Gate, Tap};
 use fieldseal::vault::Enrolment;
 use fieldseal::{Error, SubjectKeys, Tenant, TenantId};
 use futures_util::future::BoxFuture;
+use ground::{Ground, Servers};
 use world::{Result, World, context, is_erased, open, seal};
 
-const ROUNDS: u64 = 1000;
+fn main() -> ExitCode {
+    ground::run(&tests(), Servers::All)
+}
+
+ground::tests![
+    erase_beats_an_enrolment_of_a_subject_that_was_never_seen
+    erase_beats_an_enrolment_that_adds_a_purpose
+    erase_beats_sealing_and_loading_in_its_own_process_and_another
+    erase_beats_rotation
+    erase_beats_rewrapping
+    erase_beats_rotating_everybody
+    erase_beats_resealing
+    erase_beats_a_schedule_and_its_cancellation
+    of_an_erasure_and_a_hold_exactly_one_wins
+    of_a_tenants_erasure_and_a_hold_exactly_one_wins
+    two_erasures_destroy_the_same_keys
+    two_rotations_give_one_pending_version
+    rotations_of_either_kind_lose_nothing
+    a_retirement_beside_an_enrolment_loses_no_key
+    a_retirement_beside_a_rotation_loses_no_key
+    a_tenants_erasure_beats_an_enrolment
+    a_retention_period_that_was_prolonged_is_not_swept
+    of_a_sweep_and_a_cancellation_exactly_one_wins
+    two_sweeps_erase_once_what_is_due
+    after_a_schedule_and_a_cancellation_the_slot_is_as_the_journal_says
+    a_schedule_ends_the_keys_of_every_process_that_made_it
+    what_was_erased_stays_so_beside_a_new_enrolment
+    an_erased_purpose_stays_so_and_the_others_live
+    an_erasure_is_finished_once_by_whoever_is_at_it
+    two_vaults_open_one_epoch
+    a_tenants_load_that_was_under_way_brings_no_key_back
+    a_tenant_that_another_process_erased_is_no_restored_store
+    a_tenant_that_another_process_erases_stops_no_sweep
+];
 
 /// One round: two vaults, and a subject that nobody else has.
 #[derive(Clone)]
@@ -35,20 +78,20 @@ struct Round {
     number: u64,
 }
 
-/// Runs [`ROUNDS`] rounds, on a new store every `per_store`.
-async fn rounds<F: Future<Output = Result>>(per_store: u64, round: impl Fn(Round) -> F) -> Result {
+/// Runs as many rounds as the ground bears, on a new store every `per_store`.
+async fn rounds<F: Future<Output = Result>>(on: &Ground, per_store: u64, round: impl Fn(Round) -> F) -> Result {
     let seed = match std::env::var("FIELDSEAL_SEED") {
         Ok(seed) => seed.parse().unwrap(),
         Err(_) => RandomState::new().hash_one(0),
     };
     let mut arena = None;
-    for number in 0..ROUNDS {
+    for number in 0..on.rounds() {
         let _told = Told { seed, number };
         if number % per_store == 0 {
-            let world = World::new()?;
+            let world = World::on(on).await?;
             let taps = [0, 1].map(|of| Tap::random(seed ^ number << 1 ^ of, 4));
             let a = world.tapped(&taps[0]).build().await?.default_tenant();
-            let b = world.tapped(&taps[1]).purposes(["billing"]).build().await?.default_tenant();
+            let b = world.elsewhere().tapped(&taps[1]).purposes(["billing"]).build().await?.default_tenant();
             arena = Some((world, a, b));
         }
         let (world, a, b) = arena.clone().unwrap();
@@ -153,9 +196,8 @@ impl Round {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn erase_beats_an_enrolment_of_a_subject_that_was_never_seen() -> Result {
-    rounds(50, |r| async move {
+async fn erase_beats_an_enrolment_of_a_subject_that_was_never_seen(on: &Ground) -> Result {
+    rounds(on, 50, |r| async move {
         let (erased, enrolled) = r.both(r.erase(&r.a), r.enroll(&r.b)).await;
         erased?;
         assert!(enrolled.is_ok() || is_erased(&enrolled));
@@ -164,9 +206,8 @@ async fn erase_beats_an_enrolment_of_a_subject_that_was_never_seen() -> Result {
     .await
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn erase_beats_an_enrolment_that_adds_a_purpose() -> Result {
-    rounds(50, |r| async move {
+async fn erase_beats_an_enrolment_that_adds_a_purpose(on: &Ground) -> Result {
+    rounds(on, 50, |r| async move {
         let keys = r.a.enroll(&*r.subject).await?;
         let sealed = [seal(&keys)?];
         let (erased, enrolled) = r.both(r.erase(&r.a), r.enroll(&r.b)).await;
@@ -178,9 +219,8 @@ async fn erase_beats_an_enrolment_that_adds_a_purpose() -> Result {
     .await
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn erase_beats_sealing_and_loading_in_its_own_process_and_another() -> Result {
-    rounds(50, |r| async move {
+async fn erase_beats_sealing_and_loading_in_its_own_process_and_another(on: &Ground) -> Result {
+    rounds(on, 50, |r| async move {
         let first = r.b.enroll(&*r.subject).await?;
         let sealed = [seal(&first)?];
         let load = |by: &Tenant| r.on(by, |by, who| async move { by.keys(&*who).await });
@@ -202,9 +242,8 @@ async fn erase_beats_sealing_and_loading_in_its_own_process_and_another() -> Res
     .await
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn erase_beats_rotation() -> Result {
-    rounds(50, |r| async move {
+async fn erase_beats_rotation(on: &Ground) -> Result {
+    rounds(on, 50, |r| async move {
         let (a, _, sealed) = r.known_to_both().await?;
         let at_once = r.number % 3 == 0;
         let rotate = r.on(&r.b, |b, who| async move {
@@ -219,9 +258,8 @@ async fn erase_beats_rotation() -> Result {
     .await
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn erase_beats_rewrapping() -> Result {
-    rounds(4, |r| async move {
+async fn erase_beats_rewrapping(on: &Ground) -> Result {
+    rounds(on, 4, |r| async move {
         let (a, _, sealed) = r.known_to_both().await?;
         r.world.provider.add_key().await?;
         r.a.vault().advance_epoch().await?;
@@ -235,9 +273,8 @@ async fn erase_beats_rewrapping() -> Result {
     .await
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn erase_beats_rotating_everybody() -> Result {
-    rounds(4, |r| async move {
+async fn erase_beats_rotating_everybody(on: &Ground) -> Result {
+    rounds(on, 4, |r| async move {
         let (a, _, sealed) = r.known_to_both().await?;
         let rotation = Rotation::of_keys_before(r.world.after(1)).now();
         let vault = r.b.vault().clone();
@@ -251,9 +288,8 @@ async fn erase_beats_rotating_everybody() -> Result {
     .await
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn erase_beats_resealing() -> Result {
-    rounds(50, |r| async move {
+async fn erase_beats_resealing(on: &Ground) -> Result {
+    rounds(on, 50, |r| async move {
         let (a, _, sealed) = r.known_to_both().await?;
         r.b.rotate_now(&*r.subject).await?;
         let envelope = sealed[0].clone();
@@ -271,9 +307,8 @@ async fn erase_beats_resealing() -> Result {
     .await
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn erase_beats_a_schedule_and_its_cancellation() -> Result {
-    rounds(50, |r| async move {
+async fn erase_beats_a_schedule_and_its_cancellation(on: &Ground) -> Result {
+    rounds(on, 50, |r| async move {
         let (a, _, sealed) = r.known_to_both().await?;
         let at = r.world.after(3600);
         let change: BoxFuture<'static, Result> = match r.number % 3 {
@@ -292,9 +327,8 @@ async fn erase_beats_a_schedule_and_its_cancellation() -> Result {
     .await
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_an_erasure_and_a_hold_exactly_one_wins() -> Result {
-    rounds(50, |r| async move {
+async fn of_an_erasure_and_a_hold_exactly_one_wins(on: &Ground) -> Result {
+    rounds(on, 50, |r| async move {
         let (_, _, sealed) = r.known_to_both().await?;
         let hold = r.on(&r.b, |b, who| async move { b.hold(&*who).await });
         match r.both(r.erase(&r.a), hold).await {
@@ -314,9 +348,8 @@ async fn of_an_erasure_and_a_hold_exactly_one_wins() -> Result {
     .await
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_a_tenants_erasure_and_a_hold_exactly_one_wins() -> Result {
-    rounds(25, |r| async move {
+async fn of_a_tenants_erasure_and_a_hold_exactly_one_wins(on: &Ground) -> Result {
+    rounds(on, 25, |r| async move {
         let tenant = TenantId::new(format!("tenant {}", r.number))?;
         let b = r.b.vault().tenant(&tenant);
         b.enroll(&*r.subject).await?;
@@ -337,9 +370,8 @@ async fn of_a_tenants_erasure_and_a_hold_exactly_one_wins() -> Result {
     .await
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn two_erasures_destroy_the_same_keys() -> Result {
-    rounds(50, |r| async move {
+async fn two_erasures_destroy_the_same_keys(on: &Ground) -> Result {
+    rounds(on, 50, |r| async move {
         let (a, b, sealed) = r.known_to_both().await?;
         let erase = |by: &Tenant| r.on(by, |by, who| async move { by.erase(&*who, &ErasureRequest::new()).await });
         let (one, two) = r.both(erase(&r.a), erase(&r.b)).await;
@@ -351,9 +383,8 @@ async fn two_erasures_destroy_the_same_keys() -> Result {
     .await
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn two_rotations_give_one_pending_version() -> Result {
-    rounds(50, |r| async move {
+async fn two_rotations_give_one_pending_version(on: &Ground) -> Result {
+    rounds(on, 50, |r| async move {
         let (_, _, sealed) = r.known_to_both().await?;
         let rotate = |by: &Tenant| r.on(by, |by, who| async move { by.rotate(&*who).await });
         let (one, two) = r.both(rotate(&r.a), rotate(&r.b)).await;
@@ -366,9 +397,8 @@ async fn two_rotations_give_one_pending_version() -> Result {
     .await
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn rotations_of_either_kind_lose_nothing() -> Result {
-    rounds(50, |r| async move {
+async fn rotations_of_either_kind_lose_nothing(on: &Ground) -> Result {
+    rounds(on, 50, |r| async move {
         let (_, _, mut sealed) = r.known_to_both().await?;
         let now = |by: &Tenant| {
             r.on(by, |by, who| async move {
@@ -419,9 +449,8 @@ where
     r.check_opens(&sealed.into_iter().chain([late]).collect::<Vec<_>>()).await
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_retirement_beside_an_enrolment_loses_no_key() -> Result {
-    rounds(4, |r| async move {
+async fn a_retirement_beside_an_enrolment_loses_no_key(on: &Ground) -> Result {
+    rounds(on, 4, |r| async move {
         r.b.enroll("somebody else").await?; // so that it holds the keys of the old epoch
         let enroll = r.enroll(&r.b);
         beside_a_retirement(r, vec![], enroll).await
@@ -429,9 +458,8 @@ async fn a_retirement_beside_an_enrolment_loses_no_key() -> Result {
     .await
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_retirement_beside_a_rotation_loses_no_key() -> Result {
-    rounds(4, |r| async move {
+async fn a_retirement_beside_a_rotation_loses_no_key(on: &Ground) -> Result {
+    rounds(on, 4, |r| async move {
         let (_, _, sealed) = r.known_to_both().await?;
         let at_once = r.number % 2 == 0;
         let rotate = r.on(&r.b, |b, who| async move {
@@ -447,9 +475,8 @@ async fn a_retirement_beside_a_rotation_loses_no_key() -> Result {
     .await
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_tenants_erasure_beats_an_enrolment() -> Result {
-    rounds(25, |r| async move {
+async fn a_tenants_erasure_beats_an_enrolment(on: &Ground) -> Result {
+    rounds(on, 25, |r| async move {
         let tenant = TenantId::new(format!("tenant {}", r.number))?;
         // In the vault that erases, and in another; in a tenant that is there, and in one that was never seen.
         let by = if r.number % 4 < 2 { r.a.vault() } else { r.b.vault() }.tenant(&tenant);
@@ -478,9 +505,8 @@ async fn a_tenants_erasure_beats_an_enrolment() -> Result {
     .await
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_retention_period_that_was_prolonged_is_not_swept() -> Result {
-    rounds(50, |r| async move {
+async fn a_retention_period_that_was_prolonged_is_not_swept(on: &Ground) -> Result {
+    rounds(on, 50, |r| async move {
         let ended = Enrolment::new().due_at(r.world.clock.wall());
         let keys = r.a.enroll_with(&*r.subject, &ended).await?;
         let sealed = [seal(&keys)?];
@@ -518,9 +544,8 @@ async fn a_retention_period_that_was_prolonged_is_not_swept() -> Result {
     .await
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_a_sweep_and_a_cancellation_exactly_one_wins() -> Result {
-    rounds(50, |r| async move {
+async fn of_a_sweep_and_a_cancellation_exactly_one_wins(on: &Ground) -> Result {
+    rounds(on, 50, |r| async move {
         let (_, _, sealed) = r.known_to_both().await?;
         r.b.schedule_erasure(&*r.subject, r.world.clock.wall()).await?;
         let vault = r.a.vault().clone();
@@ -534,9 +559,8 @@ async fn of_a_sweep_and_a_cancellation_exactly_one_wins() -> Result {
     .await
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn two_sweeps_erase_once_what_is_due() -> Result {
-    rounds(50, |r| async move {
+async fn two_sweeps_erase_once_what_is_due(on: &Ground) -> Result {
+    rounds(on, 50, |r| async move {
         let ended = Enrolment::new().due_at(r.world.clock.wall());
         r.b.enroll_with(&*r.subject, &ended).await?;
         let sweep = |by: &Tenant| {
@@ -553,9 +577,8 @@ async fn two_sweeps_erase_once_what_is_due() -> Result {
 
 /// The journal decides whether an erasure is scheduled; when the calls have returned, the subject can be read or not as it
 /// says.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn after_a_schedule_and_a_cancellation_the_slot_is_as_the_journal_says() -> Result {
-    rounds(50, |r| async move {
+async fn after_a_schedule_and_a_cancellation_the_slot_is_as_the_journal_says(on: &Ground) -> Result {
+    rounds(on, 50, |r| async move {
         let (a, _, sealed) = r.known_to_both().await?;
         let at = r.world.after(3600);
         if r.number % 3 == 0 {
@@ -588,9 +611,8 @@ async fn after_a_schedule_and_a_cancellation_the_slot_is_as_the_journal_says() -
     .await
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_schedule_ends_the_keys_of_every_process_that_made_it() -> Result {
-    rounds(50, |r| async move {
+async fn a_schedule_ends_the_keys_of_every_process_that_made_it(on: &Ground) -> Result {
+    rounds(on, 50, |r| async move {
         let (a, b, sealed) = r.known_to_both().await?;
         let at = r.world.after(3600);
         let (one, two) = r.both(r.schedule(&r.a, at), r.schedule(&r.b, at)).await;
@@ -603,9 +625,8 @@ async fn a_schedule_ends_the_keys_of_every_process_that_made_it() -> Result {
     .await
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_was_erased_stays_so_beside_a_new_enrolment() -> Result {
-    rounds(50, |r| async move {
+async fn what_was_erased_stays_so_beside_a_new_enrolment(on: &Ground) -> Result {
+    rounds(on, 50, |r| async move {
         let (_, _, old) = r.known_to_both().await?;
         r.a.erase(&*r.subject, &ErasureRequest::new()).await?;
         let again = Enrolment::new().again();
@@ -636,9 +657,8 @@ async fn what_was_erased_stays_so_beside_a_new_enrolment() -> Result {
     .await
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_erased_purpose_stays_so_and_the_others_live() -> Result {
-    rounds(50, |r| async move {
+async fn an_erased_purpose_stays_so_and_the_others_live(on: &Ground) -> Result {
+    rounds(on, 50, |r| async move {
         let (_, b, sealed) = r.known_to_both().await?;
         let billing = context().purpose("billing");
         let iban = b.seal_bytes(b"DE02", &billing)?;
@@ -671,9 +691,8 @@ async fn an_erased_purpose_stays_so_and_the_others_live() -> Result {
 }
 
 /// A process that starts finishes what it takes for a crash; the one that is at it is not disturbed.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_erasure_is_finished_once_by_whoever_is_at_it() -> Result {
-    rounds(50, |r| async move {
+async fn an_erasure_is_finished_once_by_whoever_is_at_it(on: &Ground) -> Result {
+    rounds(on, 50, |r| async move {
         let (a, _, sealed) = r.known_to_both().await?;
         let builder = r.world.tapped(&Tap::random(r.number, 3));
         let (erased, built) = r.both(r.erase(&r.a), async move { builder.build().await }).await;
@@ -685,9 +704,8 @@ async fn an_erasure_is_finished_once_by_whoever_is_at_it() -> Result {
     .await
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn two_vaults_open_one_epoch() -> Result {
-    rounds(4, |r| async move {
+async fn two_vaults_open_one_epoch(on: &Ground) -> Result {
+    rounds(on, 4, |r| async move {
         let (_, _, sealed) = r.known_to_both().await?;
         let before = r.a.vault().current_epoch().await?;
         r.world.provider.add_key().await?;
@@ -714,9 +732,8 @@ async fn two_vaults_open_one_epoch() -> Result {
 }
 
 /// A read of a tenant that was sent before the tenant was erased, and is answered after.
-#[tokio::test]
-async fn a_tenants_load_that_was_under_way_brings_no_key_back() -> Result {
-    let world = World::new()?;
+async fn a_tenants_load_that_was_under_way_brings_no_key_back(on: &Ground) -> Result {
+    let world = World::on(on).await?;
     let tenant = TenantId::new("acme")?;
     world.builder().build().await?.tenant(&tenant).enroll("ada").await?;
     let (tap, gate) = (Tap::open(), Gate::new());
@@ -743,9 +760,8 @@ async fn a_tenants_load_that_was_under_way_brings_no_key_back() -> Result {
 }
 
 /// What a process still holds of a tenant must not be taken for what the store has.
-#[tokio::test]
-async fn a_tenant_that_another_process_erased_is_no_restored_store() -> Result {
-    let world = World::new()?;
+async fn a_tenant_that_another_process_erased_is_no_restored_store(on: &Ground) -> Result {
+    let world = World::on(on).await?;
     let tenant = TenantId::new("acme")?;
     let (a, b) = (world.builder().build().await?, world.builder().build().await?);
     let half = a.max_age() / 2;
@@ -759,9 +775,8 @@ async fn a_tenant_that_another_process_erased_is_no_restored_store() -> Result {
     Ok(())
 }
 
-#[tokio::test]
-async fn a_tenant_that_another_process_erases_stops_no_sweep() -> Result {
-    let world = World::new()?;
+async fn a_tenant_that_another_process_erases_stops_no_sweep(on: &Ground) -> Result {
+    let world = World::on(on).await?;
     let tenant = TenantId::new("acme")?;
     let (tap, gate) = (Tap::open(), Gate::new());
     let (a, b) = (world.tapped(&tap).build().await?, world.builder().build().await?);

@@ -3,18 +3,18 @@
 #![allow(dead_code, reason = "each test needs a part of it")]
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use fieldseal::clock::Clock as _;
 use fieldseal::id::Purpose;
 use fieldseal::journal::JournalEvent;
 use fieldseal::lifecycle::{ErasureReceipt, ErasureRequest, ErasureStatus, Rotation};
-use fieldseal::store::{Epoch, Expected, Filter, KeyStore as _, MemoryStore, Scan};
+use fieldseal::store::{Epoch, Expected, Filter, KeyStore, Scan, SlotId};
 use fieldseal::testing::faults::{Act, Tap};
 use fieldseal::vault::Enrolment;
 use fieldseal::{Error, SubjectKeys, Tenant, TenantId, Vault};
 
+use crate::ground::Ground;
 use crate::world::{Result, World, context, is_erased, open, seal};
 
 /// Named once: a call that is left out of the list is left out of the tests.
@@ -69,6 +69,11 @@ operations! {
     EraseTenantNeverSeen,
 }
 
+/// Whether a call of a port changes something.
+pub(crate) fn writes(method: &str) -> bool {
+    ["put", "raise_floor", "scrub", "append", "destroy_key"].contains(&method)
+}
+
 /// A vault on ports that ask [`Scene::tap`], in a store where Ada and Ben are enrolled.
 pub(crate) struct Scene {
     pub(crate) world: World,
@@ -85,11 +90,11 @@ pub(crate) struct Scene {
 
 impl Scene {
     /// With everything done that comes before the operation.
-    pub(crate) async fn before(operation: Operation) -> Result<Self> {
-        Self::before_in(World::new()?, operation).await
+    pub(crate) async fn before(operation: Operation, on: &Ground) -> Result<Self> {
+        Self::before_in(World::on(on).await?, operation, on).await
     }
 
-    pub(crate) async fn before_in(world: World, operation: Operation) -> Result<Self> {
+    pub(crate) async fn before_in(world: World, operation: Operation, on: &Ground) -> Result<Self> {
         let tap = Tap::open();
         let other = world.builder().purposes(["billing"]).build().await?.default_tenant();
         other.enroll_all(&["ada", "ben"]).await?;
@@ -98,15 +103,15 @@ impl Scene {
         let ada = customers.keys("ada").await?;
         let (sealed, iban) = (seal(&ada)?, ada.seal_bytes(b"DE02", &context().purpose("billing"))?);
         let mut scene = Self { world, tap, operation, vault, customers, ada, sealed, iban, receipt: None };
-        scene.prepare(&other).await?;
+        scene.prepare(&other, on).await?;
         Ok(scene)
     }
 
-    async fn prepare(&mut self, other: &Tenant) -> Result {
+    async fn prepare(&mut self, other: &Tenant, on: &Ground) -> Result {
         let now = self.world.clock.wall();
         match self.operation {
             Operation::Create => {
-                self.world = World { guard: self.world.guard.take(), ..World::new()? };
+                self.world = World { guard: self.world.guard.take(), ..World::on(on).await? };
             }
             Operation::BuildAfterACrash | Operation::EnrollAfterACrash | Operation::EraseAfterACrash => {
                 if self.operation == Operation::EnrollAfterACrash {
@@ -120,14 +125,14 @@ impl Scene {
                 self.tap.set(|_| Act::Go);
             }
             Operation::Replay | Operation::ReplayJournal => {
-                let backup = copy(&self.world.store).await?;
+                let backup = self.world.backup().await?;
                 other.hold("ben").await?;
                 other.erase("ada", &ErasureRequest::new()).await?;
                 if self.operation == Operation::Replay {
-                    self.world.store = Arc::new(backup);
+                    self.world.store = backup;
                 } else {
                     // One slot, by hand, under a vault that runs.
-                    self.world.restore_subjects(&backup).await?;
+                    self.world.restore_subjects(&*backup).await?;
                 }
             }
             Operation::EnrollAnotherPurpose => {
@@ -401,21 +406,14 @@ impl Scene {
 }
 
 impl World {
-    async fn restore_subjects(&self, backup: &MemoryStore) -> Result {
-        let old = World { store: Arc::new(copy(backup).await?), ..self.clone() }.subjects().await?;
+    async fn restore_subjects(&self, backup: &dyn KeyStore) -> Result {
+        let old = backup.scan(&Scan::new(Filter::All).limit(1000)).await?.slots;
+        let old = old.into_iter().filter(|slot| matches!(slot.id(), SlotId::Subject(..)));
         for (now, old) in self.subjects().await?.into_iter().zip(old) {
             self.store.put(&old, Expected::Revision(now.revision())).await?;
         }
         Ok(())
     }
-}
-
-async fn copy(store: &MemoryStore) -> Result<MemoryStore> {
-    let copy = MemoryStore::new();
-    for slot in store.scan(&Scan::new(Filter::All).limit(1000)).await?.slots {
-        copy.put(&slot, Expected::Absent).await?;
-    }
-    Ok(copy)
 }
 
 fn acme() -> TenantId {

@@ -158,6 +158,11 @@ impl Server {
         self.home.dir.path()
     }
 
+    /// A program of PostgreSQL's, of the server's version.
+    pub(crate) fn command(&self, program: &str) -> Command {
+        self.home.command(program)
+    }
+
     /// What it has logged.
     pub(crate) fn log(&self) -> String {
         self.home.log()

@@ -6,40 +6,52 @@ use std::time::Duration;
 
 use fieldseal::clock::{Clock as _, Timestamp};
 use fieldseal::guard::{Guard, Guarded};
-use fieldseal::journal::{ErasureJournal as _, JournalEntry, MemoryJournal};
+use fieldseal::journal::{ErasureJournal, JournalEntry};
 use fieldseal::provider::LocalKeyring;
-use fieldseal::store::{Epoch, Filter, KeyStore as _, MemoryStore, Scan, SlotId, StoredSlot};
+use fieldseal::store::{Epoch, Filter, KeyStore, Scan, SlotId, StoredSlot};
 use fieldseal::testing::clock::ManualClock;
 use fieldseal::testing::faults::{Tap, Tapped};
 use fieldseal::vault::{Ready, VaultBuilder};
 use fieldseal::{Error, FieldContext, SubjectKeys, Tenant, Vault};
+
+use crate::ground::{Ground, Kept, Ports};
 
 pub(crate) type Result<T = ()> = fieldseal::Result<T>;
 
 #[derive(Clone)]
 pub(crate) struct World {
     pub(crate) provider: LocalKeyring,
-    pub(crate) store: Arc<MemoryStore>,
-    pub(crate) journal: Arc<MemoryJournal>,
+    pub(crate) store: Arc<dyn KeyStore>,
+    pub(crate) journal: Arc<dyn ErasureJournal>,
     pub(crate) clock: ManualClock,
     /// Around the tapped ports, where it is said.
     pub(crate) guard: Option<Guard>,
+    pub(crate) kept: Kept,
+    pub(crate) elsewhere: Ports,
 }
 
 impl World {
-    pub(crate) fn new() -> Result<Self> {
-        Ok(Self {
-            provider: LocalKeyring::ephemeral()?,
-            store: Arc::new(MemoryStore::new()),
-            journal: Arc::new(MemoryJournal::new()?),
-            clock: ManualClock::new(),
-            guard: None,
-        })
+    pub(crate) async fn on(ground: &Ground) -> Result<Self> {
+        let [Ports { store: kept, journal }, elsewhere] = ground.ports().await?;
+        let (provider, clock) = (LocalKeyring::ephemeral()?, ManualClock::new());
+        Ok(Self { provider, store: kept.store.clone(), journal, clock, guard: None, kept, elsewhere })
+    }
+
+    /// The same, by connections of its own.
+    pub(crate) fn elsewhere(&self) -> Self {
+        let here = Ports { store: self.kept.clone(), journal: self.journal.clone() };
+        let Ports { store: kept, journal } = self.elsewhere.clone();
+        Self { store: kept.store.clone(), journal, kept, elsewhere: here, ..self.clone() }
+    }
+
+    /// What a restore of a backup that is taken now gives.
+    pub(crate) async fn backup(&self) -> Result<Arc<dyn KeyStore>> {
+        Ok(self.kept.backup().await?.store)
     }
 
     /// With guards that don't pause, and never give up on a port.
-    pub(crate) fn guarded() -> Result<Self> {
-        let world = Self::new()?;
+    pub(crate) async fn guarded(ground: &Ground) -> Result<Self> {
+        let world = Self::on(ground).await?;
         let guard = Guard::new().clock(world.clock.clone()).timer(world.clock.clone());
         let guard = guard.backoff(Duration::ZERO, Duration::ZERO).circuit(u32::MAX, Duration::ZERO);
         Ok(Self { guard: Some(guard), ..world })
