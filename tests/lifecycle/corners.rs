@@ -9,6 +9,21 @@ use futures_util::future::BoxFuture;
 
 use super::*;
 
+tests![
+    a_tenant_that_is_erased_while_it_is_made_stops_nobody
+    a_tenant_that_two_processes_make_at_once_is_not_taken_for_lost
+    an_adoption_that_failed_anywhere_goes_on_where_it_stopped
+    two_processes_adopt_at_once
+    an_erasure_is_in_force_max_age_after_its_tombstone_had_landed
+    who_is_prolonged_while_a_sweep_decides_is_spared
+    who_is_held_while_a_sweep_closes_her_stays_readable
+    a_cancellation_cancels_nothing_that_is_scheduled_after_it
+    who_was_scheduled_elsewhere_is_scheduled_here_too
+    asking_after_nobody_makes_no_tenant
+    an_epoch_above_64_is_refused_before_anything_changes
+    ; in memory: a_vault_is_built_beside_a_bulk_erasure
+];
+
 /// Where a call of this kind stands before its work, until the gate is opened.
 fn park(tap: &Tap, kind: fn(&CallPoint<'_>) -> bool) -> Gate {
     let gate = Gate::new();
@@ -41,9 +56,8 @@ async fn enroll_due(world: &World, customers: &Tenant) -> Result<Vec<u8>> {
     Ok(envelope)
 }
 
-#[tokio::test]
-async fn a_tenant_that_is_erased_while_it_is_made_stops_nobody() -> Result {
-    let world = World::new()?;
+async fn a_tenant_that_is_erased_while_it_is_made_stops_nobody(on: &Ground) -> Result {
+    let world = World::on(on).await?;
     let envelope = seal(&world.customers().await?.enroll("ada").await?)?;
     let tap = Tap::open();
     let (maker, running) = (world.tapped(&tap).build().await?.tenant(&acme()), world.vault().await?);
@@ -59,9 +73,8 @@ async fn a_tenant_that_is_erased_while_it_is_made_stops_nobody() -> Result {
     Ok(())
 }
 
-#[tokio::test]
-async fn a_tenant_that_two_processes_make_at_once_is_not_taken_for_lost() -> Result {
-    let world = World::new()?;
+async fn a_tenant_that_two_processes_make_at_once_is_not_taken_for_lost(on: &Ground) -> Result {
+    let world = World::on(on).await?;
     let tap = Tap::open();
     let (here, there) = (world.tapped(&tap).build().await?.tenant(&acme()), world.vault().await?.tenant(&acme()));
     let gate = park(&tap, |call| call.port == Port::Journal); // it has found nothing of the tenant in the store
@@ -99,10 +112,9 @@ async fn has_adopted(world: &World, envelope: &[u8]) -> Result {
     Ok(())
 }
 
-#[tokio::test]
-async fn an_adoption_that_failed_anywhere_goes_on_where_it_stopped() -> Result {
+async fn an_adoption_that_failed_anywhere_goes_on_where_it_stopped(on: &Ground) -> Result {
     for point in 0.. {
-        let world = World::new()?;
+        let world = World::on(on).await?;
         let envelope = unjournalled(&world).await?;
         let fails = move |call: &CallPoint<'_>| call.number == point / 2 && call.is_over() == (point % 2 == 1);
         let tap = Tap::new(move |call| if fails(call) { Act::Fail } else { Act::Go });
@@ -117,10 +129,9 @@ async fn an_adoption_that_failed_anywhere_goes_on_where_it_stopped() -> Result {
     Ok(())
 }
 
-#[tokio::test]
-async fn two_processes_adopt_at_once() -> Result {
+async fn two_processes_adopt_at_once(on: &Ground) -> Result {
     for seed in 0..20 {
-        let world = World::new()?;
+        let world = World::on(on).await?;
         let envelope = unjournalled(&world).await?;
         let (here, there) = (world.tapped(&Tap::random(seed, 3)), world.tapped(&Tap::random(seed + 100, 3)));
         tokio::try_join!(here.build(), there.build())?;
@@ -131,9 +142,8 @@ async fn two_processes_adopt_at_once() -> Result {
     Ok(())
 }
 
-#[tokio::test]
-async fn an_erasure_is_in_force_max_age_after_its_tombstone_had_landed() -> Result {
-    let world = World::new()?;
+async fn an_erasure_is_in_force_max_age_after_its_tombstone_had_landed(on: &Ground) -> Result {
+    let world = World::on(on).await?;
     let tap = Tap::open();
     let (here, there) = (world.tapped(&tap).build().await?.default_tenant(), world.customers().await?);
     let envelope = seal(&here.enroll("ada").await?)?;
@@ -154,9 +164,8 @@ async fn an_erasure_is_in_force_max_age_after_its_tombstone_had_landed() -> Resu
     Ok(())
 }
 
-#[tokio::test]
-async fn who_is_prolonged_while_a_sweep_decides_is_spared() -> Result {
-    let world = World::new()?;
+async fn who_is_prolonged_while_a_sweep_decides_is_spared(on: &Ground) -> Result {
+    let world = World::on(on).await?;
     let tap = Tap::open();
     let (sweeper, customers) = (world.tapped(&tap).build().await?, world.customers().await?);
     enroll_due(&world, &customers).await?;
@@ -177,10 +186,9 @@ async fn who_is_prolonged_while_a_sweep_decides_is_spared() -> Result {
     Ok(())
 }
 
-#[tokio::test]
-async fn who_is_held_while_a_sweep_closes_her_stays_readable() -> Result {
+async fn who_is_held_while_a_sweep_closes_her_stays_readable(on: &Ground) -> Result {
     for applied_is_past_it in [false, true] {
-        let world = World::new()?;
+        let world = World::on(on).await?;
         let tap = Tap::open();
         let (sweeper, customers) = (world.tapped(&tap).build().await?, world.customers().await?);
         let envelope = enroll_due(&world, &customers).await?;
@@ -207,9 +215,8 @@ async fn who_is_held_while_a_sweep_closes_her_stays_readable() -> Result {
     Ok(())
 }
 
-#[tokio::test]
-async fn a_cancellation_cancels_nothing_that_is_scheduled_after_it() -> Result {
-    let world = World::new()?;
+async fn a_cancellation_cancels_nothing_that_is_scheduled_after_it(on: &Ground) -> Result {
+    let world = World::on(on).await?;
     let tap = Tap::open();
     let (here, there) = (world.tapped(&tap).build().await?.default_tenant(), world.customers().await?);
     there.enroll("ada").await?;
@@ -230,9 +237,8 @@ async fn a_cancellation_cancels_nothing_that_is_scheduled_after_it() -> Result {
     Ok(())
 }
 
-#[tokio::test]
-async fn who_was_scheduled_elsewhere_is_scheduled_here_too() -> Result {
-    let world = World::new()?;
+async fn who_was_scheduled_elsewhere_is_scheduled_here_too(on: &Ground) -> Result {
+    let world = World::on(on).await?;
     let (here, there) = (world.customers().await?, world.customers().await?);
     here.enroll("ada").await?;
     let keys = there.keys("ada").await?;
@@ -245,9 +251,8 @@ async fn who_was_scheduled_elsewhere_is_scheduled_here_too() -> Result {
     Ok(())
 }
 
-#[tokio::test]
-async fn a_vault_is_built_beside_a_bulk_erasure() -> Result {
-    let world = World::new()?;
+async fn a_vault_is_built_beside_a_bulk_erasure(on: &Ground) -> Result {
+    let world = World::on(on).await?;
     let tap = Tap::open();
     let eraser = world.tapped(&tap).build().await?.default_tenant();
     let mut bulk = Bulk { eraser, tap, begun: 0, under_way: VecDeque::new() };
@@ -296,9 +301,8 @@ impl Bulk {
     }
 }
 
-#[tokio::test]
-async fn asking_after_nobody_makes_no_tenant() -> Result {
-    let world = World::new()?;
+async fn asking_after_nobody_makes_no_tenant(on: &Ground) -> Result {
+    let world = World::on(on).await?;
     let vault = world.vault().await?;
     let before = world.events().await?;
     let tenant = vault.tenant(&acme());
@@ -315,9 +319,8 @@ async fn asking_after_nobody_makes_no_tenant() -> Result {
     Ok(())
 }
 
-#[tokio::test]
-async fn an_epoch_above_64_is_refused_before_anything_changes() -> Result {
-    let world = World::new()?;
+async fn an_epoch_above_64_is_refused_before_anything_changes(on: &Ground) -> Result {
+    let world = World::on(on).await?;
     let vault = world.vault().await?;
     let envelope = seal(&vault.default_tenant().enroll("ada").await?)?;
     for n in 2..=64 {

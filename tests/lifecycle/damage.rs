@@ -11,6 +11,19 @@ use fieldseal::vault::Enrolment;
 
 use super::*;
 
+tests![
+    what_can_not_be_carried_out_is_refused_before_its_intent_binds
+    a_subject_in_a_dead_epoch_stops_no_build
+    a_slot_that_does_not_open_stops_no_build_rewrap_or_sweep
+    subjects_in_a_dead_epoch_stop_no_rewrap_or_sweep
+    an_erasure_is_not_final_beside_a_backup_that_opens
+    an_epoch_that_a_restore_lost_can_be_retired
+    a_hold_ends_with_the_root_that_it_was_put_under
+    a_schedule_of_somebody_whom_the_backup_lacks_can_be_cancelled
+    a_restore_under_a_running_process_is_in_force_max_age_after_it
+    the_status_of_a_tenants_erasure_is_that_of_the_store_now
+];
+
 fn is_of_a_dead_key<T>(result: &Result<T>) -> bool {
     matches!(result, Err(Error::Provider(e)) if e.kind() == ProviderErrorKind::KeyDestroyed)
 }
@@ -44,9 +57,8 @@ async fn applied_moves(world: &World) -> Result<bool> {
     Ok(moved.load(Ordering::SeqCst))
 }
 
-#[tokio::test]
-async fn what_can_not_be_carried_out_is_refused_before_its_intent_binds() -> Result {
-    let world = World::new()?;
+async fn what_can_not_be_carried_out_is_refused_before_its_intent_binds(on: &Ground) -> Result {
+    let world = World::on(on).await?;
     let envelope = dead(&world, async |_: &Tenant| Ok(())).await?;
     let customers = world.customers().await?;
     let before = world.events().await?;
@@ -67,10 +79,9 @@ async fn what_can_not_be_carried_out_is_refused_before_its_intent_binds() -> Res
     Ok(())
 }
 
-#[tokio::test]
-async fn a_subject_in_a_dead_epoch_stops_no_build() -> Result {
+async fn a_subject_in_a_dead_epoch_stops_no_build(on: &Ground) -> Result {
     for held in [true, false] {
-        let world = World::new()?;
+        let world = World::on(on).await?;
         let since = async |customers: &Tenant| match held {
             true => customers.hold("ben").await,
             false => customers.erase("ben", &only("billing")).await.map(drop),
@@ -96,9 +107,8 @@ async fn a_subject_in_a_dead_epoch_stops_no_build() -> Result {
     Ok(())
 }
 
-#[tokio::test]
-async fn a_slot_that_does_not_open_stops_no_build_rewrap_or_sweep() -> Result {
-    let world = World::new()?;
+async fn a_slot_that_does_not_open_stops_no_build_rewrap_or_sweep(on: &Ground) -> Result {
+    let world = World::on(on).await?;
     let vault = world.vault().await?;
     for n in 1..=30i64 {
         let due = Enrolment::new().due_at(later(&world.clock, millis(10)));
@@ -131,9 +141,8 @@ async fn a_slot_that_does_not_open_stops_no_build_rewrap_or_sweep() -> Result {
     Ok(())
 }
 
-#[tokio::test]
-async fn subjects_in_a_dead_epoch_stop_no_rewrap_or_sweep() -> Result {
-    let world = World::new()?;
+async fn subjects_in_a_dead_epoch_stop_no_rewrap_or_sweep(on: &Ground) -> Result {
+    let world = World::on(on).await?;
     let vault = world.vault().await?;
     let all: Vec<i64> = (1..=20).collect();
     for n in &all {
@@ -168,9 +177,8 @@ async fn journal_until_now(world: &World) -> Result<MemoryJournal> {
     Ok(journal)
 }
 
-#[tokio::test]
-async fn an_erasure_is_not_final_beside_a_backup_that_opens() -> Result {
-    let world = World::new()?;
+async fn an_erasure_is_not_final_beside_a_backup_that_opens(on: &Ground) -> Result {
+    let world = World::on(on).await?;
     let vault = world.vault().await?;
     vault.default_tenant().enroll("ben").await?;
     let older = world.store.backup().await?;
@@ -201,9 +209,8 @@ async fn an_erasure_is_not_final_beside_a_backup_that_opens() -> Result {
     Ok(())
 }
 
-#[tokio::test]
-async fn an_epoch_that_a_restore_lost_can_be_retired() -> Result {
-    let world = World::new()?;
+async fn an_epoch_that_a_restore_lost_can_be_retired(on: &Ground) -> Result {
+    let world = World::on(on).await?;
     let vault = world.vault().await?;
     vault.default_tenant().enroll("ada").await?;
     let first = world.store.backup().await?;
@@ -226,9 +233,8 @@ async fn an_epoch_that_a_restore_lost_can_be_retired() -> Result {
     Ok(())
 }
 
-#[tokio::test]
-async fn a_hold_ends_with_the_root_that_it_was_put_under() -> Result {
-    let world = World::new()?;
+async fn a_hold_ends_with_the_root_that_it_was_put_under(on: &Ground) -> Result {
+    let world = World::on(on).await?;
     let vault = world.vault().await?;
     let empty = world.store.backup().await?;
     let tenant = vault.tenant(&acme());
@@ -248,9 +254,8 @@ async fn a_hold_ends_with_the_root_that_it_was_put_under() -> Result {
     Ok(())
 }
 
-#[tokio::test]
-async fn a_schedule_of_somebody_whom_the_backup_lacks_can_be_cancelled() -> Result {
-    let world = World::new()?;
+async fn a_schedule_of_somebody_whom_the_backup_lacks_can_be_cancelled(on: &Ground) -> Result {
+    let world = World::on(on).await?;
     let customers = world.customers().await?;
     customers.enroll("ben").await?;
     let backup = world.store.backup().await?;
@@ -270,9 +275,8 @@ async fn a_schedule_of_somebody_whom_the_backup_lacks_can_be_cancelled() -> Resu
     Ok(())
 }
 
-#[tokio::test]
-async fn a_restore_under_a_running_process_is_in_force_max_age_after_it() -> Result {
-    let world = World::new()?;
+async fn a_restore_under_a_running_process_is_in_force_max_age_after_it(on: &Ground) -> Result {
+    let world = World::on(on).await?;
     let (running, eraser) = (world.customers().await?, world.customers().await?);
     let envelope = seal(&running.enroll("ada").await?)?;
     let backup = world.store.backup().await?;
@@ -288,9 +292,8 @@ async fn a_restore_under_a_running_process_is_in_force_max_age_after_it() -> Res
     Ok(())
 }
 
-#[tokio::test]
-async fn the_status_of_a_tenants_erasure_is_that_of_the_store_now() -> Result {
-    let world = World::new()?;
+async fn the_status_of_a_tenants_erasure_is_that_of_the_store_now(on: &Ground) -> Result {
+    let world = World::on(on).await?;
     let vault = world.vault().await?;
     vault.tenant(&acme()).enroll("ada").await?;
     let backup = world.store.backup().await?;

@@ -7,9 +7,28 @@ use fieldseal::provider::{
 
 use super::*;
 
-#[tokio::test]
-async fn everything_opens_across_epochs_and_after_the_old_one_has_ended() -> Result {
-    let world = World::new()?;
+tests![
+    everything_opens_across_epochs_and_after_the_old_one_has_ended
+    an_epoch_has_a_master_key_of_its_own
+    an_epoch_is_journalled_before_it_is_opened
+    a_root_that_was_left_behind_holds_the_epoch
+    held_and_scheduled_subjects_hold_an_epoch_and_move_with_the_others
+    a_rewrap_revives_no_tombstone
+    the_current_epoch_and_unknown_ones_are_not_retired
+    retiring_again_tells_and_does_nothing
+    a_later_epoch_can_be_retired_before_an_earlier_one_never_with_something_in_either
+    no_key_lands_under_an_epoch_that_is_being_retired
+    a_master_key_that_the_provider_still_wraps_with_is_not_destroyed
+    an_epoch_opened_after_a_restore_takes_no_number_that_was_taken
+    a_restored_backup_from_a_retired_epoch_does_not_open
+    a_backup_from_between_opens_what_had_left_the_retired_epoch
+    rotation_and_epochs_need_no_journal
+    a_page_of_rewrapping_is_resumed_at_its_cursor
+    rewraps_in_parts_move_each_slot_once_and_leave_none_out
+];
+
+async fn everything_opens_across_epochs_and_after_the_old_one_has_ended(on: &Ground) -> Result {
+    let world = World::on(on).await?;
     let (vault, other) = (world.vault().await?, world.vault().await?);
     let customers = vault.default_tenant();
     let mut sealed = Vec::new();
@@ -35,9 +54,8 @@ async fn everything_opens_across_epochs_and_after_the_old_one_has_ended() -> Res
     Ok(())
 }
 
-#[tokio::test]
-async fn an_epoch_has_a_master_key_of_its_own() -> Result {
-    let world = World::new()?;
+async fn an_epoch_has_a_master_key_of_its_own(on: &Ground) -> Result {
+    let world = World::on(on).await?;
     let vault = world.vault().await?;
     vault.default_tenant().enroll("ada").await?;
     assert!(matches!(vault.advance_epoch().await, Err(Error::InvalidInput(_))), "no new master key was made");
@@ -47,9 +65,8 @@ async fn an_epoch_has_a_master_key_of_its_own() -> Result {
     Ok(())
 }
 
-#[tokio::test]
-async fn an_epoch_is_journalled_before_it_is_opened() -> Result {
-    let world = World::new()?;
+async fn an_epoch_is_journalled_before_it_is_opened(on: &Ground) -> Result {
+    let world = World::on(on).await?;
     let vault = world.vault().await?;
     advance(&world, &vault).await?;
     let master = world.provider.current().await?;
@@ -57,9 +74,8 @@ async fn an_epoch_is_journalled_before_it_is_opened() -> Result {
     Ok(())
 }
 
-#[tokio::test]
-async fn a_root_that_was_left_behind_holds_the_epoch() -> Result {
-    let world = World::new()?;
+async fn a_root_that_was_left_behind_holds_the_epoch(on: &Ground) -> Result {
+    let world = World::on(on).await?;
     let vault = world.vault().await?;
     vault.tenant(&TenantId::new("acme")?).enroll("ada").await?;
     // As if the process had died between the epoch and its tenants: the tenant's slot as it was.
@@ -77,9 +93,8 @@ async fn a_root_that_was_left_behind_holds_the_epoch() -> Result {
     Ok(())
 }
 
-#[tokio::test]
-async fn held_and_scheduled_subjects_hold_an_epoch_and_move_with_the_others() -> Result {
-    let world = World::new()?;
+async fn held_and_scheduled_subjects_hold_an_epoch_and_move_with_the_others(on: &Ground) -> Result {
+    let world = World::on(on).await?;
     let vault = world.vault().await?;
     let customers = vault.default_tenant();
     let sealed = [seal(&customers.enroll("ada").await?)?, seal(&customers.enroll("ben").await?)?];
@@ -96,9 +111,8 @@ async fn held_and_scheduled_subjects_hold_an_epoch_and_move_with_the_others() ->
     Ok(())
 }
 
-#[tokio::test]
-async fn a_rewrap_revives_no_tombstone() -> Result {
-    let world = World::new()?;
+async fn a_rewrap_revives_no_tombstone(on: &Ground) -> Result {
+    let world = World::on(on).await?;
     let vault = world.vault().await?;
     let customers = vault.default_tenant();
     customers.enroll("ada").await?;
@@ -112,9 +126,8 @@ async fn a_rewrap_revives_no_tombstone() -> Result {
     Ok(())
 }
 
-#[tokio::test]
-async fn the_current_epoch_and_unknown_ones_are_not_retired() -> Result {
-    let world = World::new()?;
+async fn the_current_epoch_and_unknown_ones_are_not_retired(on: &Ground) -> Result {
+    let world = World::on(on).await?;
     let vault = world.vault().await?;
     for n in [1, 2] {
         assert!(matches!(vault.retire_epoch(epoch(n)).await, Err(Error::InvalidInput(_))));
@@ -123,9 +136,8 @@ async fn the_current_epoch_and_unknown_ones_are_not_retired() -> Result {
     Ok(())
 }
 
-#[tokio::test]
-async fn retiring_again_tells_and_does_nothing() -> Result {
-    let world = World::new()?;
+async fn retiring_again_tells_and_does_nothing(on: &Ground) -> Result {
+    let world = World::on(on).await?;
     let vault = world.vault().await?;
     vault.default_tenant().enroll("ada").await?;
     advance(&world, &vault).await?;
@@ -137,9 +149,8 @@ async fn retiring_again_tells_and_does_nothing() -> Result {
     Ok(())
 }
 
-#[tokio::test]
-async fn a_later_epoch_can_be_retired_before_an_earlier_one_never_with_something_in_either() -> Result {
-    let world = World::new()?;
+async fn a_later_epoch_can_be_retired_before_an_earlier_one_never_with_something_in_either(on: &Ground) -> Result {
+    let world = World::on(on).await?;
     let vault = world.vault().await?;
     let sealed = seal(&vault.default_tenant().enroll("ada").await?)?;
     advance(&world, &vault).await?;
@@ -152,9 +163,8 @@ async fn a_later_epoch_can_be_retired_before_an_earlier_one_never_with_something
     Ok(())
 }
 
-#[tokio::test]
-async fn no_key_lands_under_an_epoch_that_is_being_retired() -> Result {
-    let world = World::new()?;
+async fn no_key_lands_under_an_epoch_that_is_being_retired(on: &Ground) -> Result {
+    let world = World::on(on).await?;
     let (stale, vault) = (world.customers().await?, world.vault().await?);
     stale.enroll("ada").await?; // knows epoch 1
     advance(&world, &vault).await?;
@@ -167,9 +177,8 @@ async fn no_key_lands_under_an_epoch_that_is_being_retired() -> Result {
     Ok(())
 }
 
-#[tokio::test]
-async fn a_master_key_that_the_provider_still_wraps_with_is_not_destroyed() -> Result {
-    let world = World::new()?;
+async fn a_master_key_that_the_provider_still_wraps_with_is_not_destroyed(on: &Ground) -> Result {
+    let world = World::on(on).await?;
     let vault = world.vault().await?;
     vault.default_tenant().enroll("ada").await?;
     let first = world.provider.current().await?;
@@ -215,9 +224,8 @@ impl MasterKeyProvider for SetBack {
     }
 }
 
-#[tokio::test]
-async fn an_epoch_opened_after_a_restore_takes_no_number_that_was_taken() -> Result {
-    let world = World::new()?;
+async fn an_epoch_opened_after_a_restore_takes_no_number_that_was_taken(on: &Ground) -> Result {
+    let world = World::on(on).await?;
     let vault = world.vault().await?;
     vault.default_tenant().enroll("ada").await?;
     let backup = world.store.backup().await?;
@@ -230,9 +238,8 @@ async fn an_epoch_opened_after_a_restore_takes_no_number_that_was_taken() -> Res
     Ok(())
 }
 
-#[tokio::test]
-async fn a_restored_backup_from_a_retired_epoch_does_not_open() -> Result {
-    let world = World::new()?;
+async fn a_restored_backup_from_a_retired_epoch_does_not_open(on: &Ground) -> Result {
+    let world = World::on(on).await?;
     let vault = world.vault().await?;
     vault.default_tenant().enroll("ada").await?;
     let backup = world.store.backup().await?;
@@ -246,9 +253,8 @@ async fn a_restored_backup_from_a_retired_epoch_does_not_open() -> Result {
     Ok(())
 }
 
-#[tokio::test]
-async fn a_backup_from_between_opens_what_had_left_the_retired_epoch() -> Result {
-    let world = World::new()?;
+async fn a_backup_from_between_opens_what_had_left_the_retired_epoch(on: &Ground) -> Result {
+    let world = World::on(on).await?;
     let vault = world.vault().await?;
     let sealed = seal(&vault.default_tenant().enroll("ada").await?)?;
     vault.default_tenant().enroll("ben").await?;
@@ -269,9 +275,8 @@ async fn a_backup_from_between_opens_what_had_left_the_retired_epoch() -> Result
     Ok(())
 }
 
-#[tokio::test]
-async fn rotation_and_epochs_need_no_journal() -> Result {
-    let world = World::new()?;
+async fn rotation_and_epochs_need_no_journal(on: &Ground) -> Result {
+    let world = World::on(on).await?;
     let builder = Vault::builder(world.provider.clone(), world.store.clone()).clock(world.clock.clone());
     let vault = builder.without_journal().build().await?;
     let customers = vault.default_tenant();
@@ -284,9 +289,8 @@ async fn rotation_and_epochs_need_no_journal() -> Result {
     Ok(())
 }
 
-#[tokio::test]
-async fn a_page_of_rewrapping_is_resumed_at_its_cursor() -> Result {
-    let world = World::new()?;
+async fn a_page_of_rewrapping_is_resumed_at_its_cursor(on: &Ground) -> Result {
+    let world = World::on(on).await?;
     let vault = world.vault().await?;
     let subjects: Vec<i64> = (1..=10).collect();
     vault.default_tenant().enroll_all(&subjects).await?;
@@ -298,9 +302,8 @@ async fn a_page_of_rewrapping_is_resumed_at_its_cursor() -> Result {
     Ok(())
 }
 
-#[tokio::test]
-async fn rewraps_in_parts_move_each_slot_once_and_leave_none_out() -> Result {
-    let world = World::new()?;
+async fn rewraps_in_parts_move_each_slot_once_and_leave_none_out(on: &Ground) -> Result {
+    let world = World::on(on).await?;
     let vault = world.vault().await?;
     let people: Vec<String> = (0..60).map(|n| format!("person {n}")).collect();
     vault.default_tenant().enroll_all(&people).await?;

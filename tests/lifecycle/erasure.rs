@@ -6,9 +6,34 @@ use fieldseal::vault::Enrolment;
 
 use super::*;
 
-#[tokio::test]
-async fn an_erased_subject_is_erased_for_good_and_not_unknown() -> Result {
-    let world = World::new()?;
+tests![
+    an_erased_subject_is_erased_for_good_and_not_unknown
+    one_purpose_is_erased_alone
+    who_was_never_seen_is_erased_too
+    enrolling_again_takes_a_word_and_opens_nothing_old
+    the_intent_comes_before_the_tombstone_and_done_after_it
+    erasing_again_gives_the_receipt_again
+    many_are_erased_at_once_and_one_that_is_held_spoils_nothing
+    without_a_journal_nothing_is_erased
+    a_hold_stands_until_it_is_released
+    a_scheduled_erasure_hides_at_once_and_is_undone_until_it_is_due
+    a_retention_period_ends_in_an_erasure_unless_it_is_prolonged_or_held
+    an_erased_tenant_has_no_keys_and_never_gets_any
+    nobody_makes_anything_in_a_tenant_that_was_erased_meanwhile
+    what_an_erased_tenant_has_left_is_buried_and_holds_no_epoch
+    a_schedule_is_fulfilled_by_an_erasure_of_the_whole_subject_alone
+    a_tenant_that_was_never_seen_is_erased_too
+    a_receipt_tells_what_is_gone_and_what_could_still_hold_a_copy
+    an_erasure_is_final_once_every_master_key_that_wrapped_the_keys_is_destroyed
+    a_keyring_file_is_final_as_far_as_its_operator_vouches
+    a_receipt_of_another_tenant_or_journal_is_refused
+    an_earlier_receipt_holds_beside_a_new_line
+    an_erasure_that_did_not_hold_is_undone_with_its_reason
+    the_longest_max_age_counts_for_when_an_erasure_is_in_force
+];
+
+async fn an_erased_subject_is_erased_for_good_and_not_unknown(on: &Ground) -> Result {
+    let world = World::on(on).await?;
     let (here, there) = (world.customers().await?, world.customers().await?);
     let held = here.enroll("ada").await?;
     let envelope = seal(&held)?;
@@ -43,9 +68,8 @@ fn due_at(millis: u64) -> Enrolment {
     Enrolment::new().due_at(Timestamp::from_millis(millis))
 }
 
-#[tokio::test]
-async fn one_purpose_is_erased_alone() -> Result {
-    let world = World::new()?;
+async fn one_purpose_is_erased_alone(on: &Ground) -> Result {
+    let world = World::on(on).await?;
     let customers = world.customers().await?;
     let held = customers.enroll("ada").await?;
     let (default, billing) = (seal_for(&held, "default")?, seal_for(&held, "billing")?);
@@ -63,9 +87,8 @@ async fn one_purpose_is_erased_alone() -> Result {
     Ok(())
 }
 
-#[tokio::test]
-async fn who_was_never_seen_is_erased_too() -> Result {
-    let world = World::new()?;
+async fn who_was_never_seen_is_erased_too(on: &Ground) -> Result {
+    let world = World::on(on).await?;
     let customers = world.customers().await?;
     let receipt = customers.erase("ada", &whole()).await?;
     assert!(receipt.purposes().iter().all(|erased| erased.key_ids.is_empty()));
@@ -77,9 +100,8 @@ async fn who_was_never_seen_is_erased_too() -> Result {
     Ok(())
 }
 
-#[tokio::test]
-async fn enrolling_again_takes_a_word_and_opens_nothing_old() -> Result {
-    let world = World::new()?;
+async fn enrolling_again_takes_a_word_and_opens_nothing_old(on: &Ground) -> Result {
+    let world = World::on(on).await?;
     let customers = world.customers().await?;
     let old = seal(&customers.enroll("ada").await?)?;
     for line in 2..4 {
@@ -95,9 +117,8 @@ async fn enrolling_again_takes_a_word_and_opens_nothing_old() -> Result {
     Ok(())
 }
 
-#[tokio::test]
-async fn the_intent_comes_before_the_tombstone_and_done_after_it() -> Result {
-    let world = World::new()?;
+async fn the_intent_comes_before_the_tombstone_and_done_after_it(on: &Ground) -> Result {
+    let world = World::on(on).await?;
     let customers = world.customers().await?;
     customers.enroll("ada").await?;
     let before = world.events().await?.len();
@@ -110,9 +131,8 @@ async fn the_intent_comes_before_the_tombstone_and_done_after_it() -> Result {
     Ok(())
 }
 
-#[tokio::test]
-async fn erasing_again_gives_the_receipt_again() -> Result {
-    let world = World::new()?;
+async fn erasing_again_gives_the_receipt_again(on: &Ground) -> Result {
+    let world = World::on(on).await?;
     let customers = world.customers().await?;
     customers.enroll("ada").await?;
     let request = whole().reference("case 4711");
@@ -124,9 +144,8 @@ async fn erasing_again_gives_the_receipt_again() -> Result {
     Ok(())
 }
 
-#[tokio::test]
-async fn many_are_erased_at_once_and_one_that_is_held_spoils_nothing() -> Result {
-    let world = World::new()?;
+async fn many_are_erased_at_once_and_one_that_is_held_spoils_nothing(on: &Ground) -> Result {
+    let world = World::on(on).await?;
     let customers = world.customers().await?;
     customers.enroll_all(&["ada", "ben", "cy"]).await?;
     customers.hold("ben").await?;
@@ -138,9 +157,8 @@ async fn many_are_erased_at_once_and_one_that_is_held_spoils_nothing() -> Result
     Ok(())
 }
 
-#[tokio::test]
-async fn without_a_journal_nothing_is_erased() -> Result {
-    let world = World::new()?;
+async fn without_a_journal_nothing_is_erased(on: &Ground) -> Result {
+    let world = World::on(on).await?;
     let builder = Vault::builder(world.provider.clone(), world.store.clone());
     let vault = builder.without_journal().build().await?;
     let customers = vault.default_tenant();
@@ -156,9 +174,8 @@ async fn without_a_journal_nothing_is_erased() -> Result {
     Ok(())
 }
 
-#[tokio::test]
-async fn a_hold_stands_until_it_is_released() -> Result {
-    let world = World::new()?;
+async fn a_hold_stands_until_it_is_released(on: &Ground) -> Result {
+    let world = World::on(on).await?;
     let (here, there) = (world.customers().await?, world.customers().await?);
     let envelope = seal(&here.enroll("ada").await?)?;
     assert!(matches!(here.hold("nobody").await, Err(Error::SubjectUnknown)));
@@ -180,9 +197,8 @@ async fn a_hold_stands_until_it_is_released() -> Result {
     Ok(())
 }
 
-#[tokio::test]
-async fn a_scheduled_erasure_hides_at_once_and_is_undone_until_it_is_due() -> Result {
-    let world = World::new()?;
+async fn a_scheduled_erasure_hides_at_once_and_is_undone_until_it_is_due(on: &Ground) -> Result {
+    let world = World::on(on).await?;
     let (here, there) = (world.customers().await?, world.customers().await?);
     let held = here.enroll("ada").await?;
     let envelope = seal(&held)?;
@@ -209,9 +225,8 @@ async fn a_scheduled_erasure_hides_at_once_and_is_undone_until_it_is_due() -> Re
     Ok(())
 }
 
-#[tokio::test]
-async fn a_retention_period_ends_in_an_erasure_unless_it_is_prolonged_or_held() -> Result {
-    let world = World::new()?;
+async fn a_retention_period_ends_in_an_erasure_unless_it_is_prolonged_or_held(on: &Ground) -> Result {
+    let world = World::on(on).await?;
     let vault = world.vault().await?;
     let customers = vault.default_tenant();
     let end = later(&world.clock, Duration::from_secs(100));
@@ -235,9 +250,8 @@ async fn a_retention_period_ends_in_an_erasure_unless_it_is_prolonged_or_held() 
     Ok(())
 }
 
-#[tokio::test]
-async fn an_erased_tenant_has_no_keys_and_never_gets_any() -> Result {
-    let world = World::new()?;
+async fn an_erased_tenant_has_no_keys_and_never_gets_any(on: &Ground) -> Result {
+    let world = World::on(on).await?;
     let (vault, other) = (world.vault().await?, world.vault().await?);
     let acme = TenantId::new("acme")?;
     let mut held = Vec::new();
@@ -270,9 +284,8 @@ async fn an_erased_tenant_has_no_keys_and_never_gets_any() -> Result {
     Ok(())
 }
 
-#[tokio::test]
-async fn nobody_makes_anything_in_a_tenant_that_was_erased_meanwhile() -> Result {
-    let world = World::new()?;
+async fn nobody_makes_anything_in_a_tenant_that_was_erased_meanwhile(on: &Ground) -> Result {
+    let world = World::on(on).await?;
     let (vault, other) = (world.vault().await?, world.vault().await?);
     let acme = TenantId::new("acme")?;
     other.tenant(&acme).enroll("ada").await?; // has the tenant's keys for a while
@@ -282,9 +295,8 @@ async fn nobody_makes_anything_in_a_tenant_that_was_erased_meanwhile() -> Result
     Ok(())
 }
 
-#[tokio::test]
-async fn what_an_erased_tenant_has_left_is_buried_and_holds_no_epoch() -> Result {
-    let world = World::new()?;
+async fn what_an_erased_tenant_has_left_is_buried_and_holds_no_epoch(on: &Ground) -> Result {
+    let world = World::on(on).await?;
     let vault = world.vault().await?;
     let acme = TenantId::new("acme")?;
     vault.tenant(&acme).enroll("ada").await?;
@@ -302,9 +314,8 @@ async fn what_an_erased_tenant_has_left_is_buried_and_holds_no_epoch() -> Result
     Ok(())
 }
 
-#[tokio::test]
-async fn a_schedule_is_fulfilled_by_an_erasure_of_the_whole_subject_alone() -> Result {
-    let world = World::new()?;
+async fn a_schedule_is_fulfilled_by_an_erasure_of_the_whole_subject_alone(on: &Ground) -> Result {
+    let world = World::on(on).await?;
     let customers = world.customers().await?;
     customers.enroll("ada").await?;
     let at = later(&world.clock, Duration::from_secs(3600));
@@ -327,9 +338,8 @@ async fn a_schedule_is_fulfilled_by_an_erasure_of_the_whole_subject_alone() -> R
     Ok(())
 }
 
-#[tokio::test]
-async fn a_tenant_that_was_never_seen_is_erased_too() -> Result {
-    let world = World::new()?;
+async fn a_tenant_that_was_never_seen_is_erased_too(on: &Ground) -> Result {
+    let world = World::on(on).await?;
     let vault = world.vault().await?;
     let acme = TenantId::new("acme")?;
     vault.erase_tenant(&acme, &whole()).await?;
@@ -338,9 +348,8 @@ async fn a_tenant_that_was_never_seen_is_erased_too() -> Result {
     Ok(())
 }
 
-#[tokio::test]
-async fn a_receipt_tells_what_is_gone_and_what_could_still_hold_a_copy() -> Result {
-    let world = World::new()?;
+async fn a_receipt_tells_what_is_gone_and_what_could_still_hold_a_copy(on: &Ground) -> Result {
+    let world = World::on(on).await?;
     let customers = world.customers().await?;
     let envelope = seal(&customers.enroll("ada").await?)?;
     customers.rotate_now("ada").await?;
@@ -362,9 +371,8 @@ async fn a_receipt_tells_what_is_gone_and_what_could_still_hold_a_copy() -> Resu
     Ok(())
 }
 
-#[tokio::test]
-async fn an_erasure_is_final_once_every_master_key_that_wrapped_the_keys_is_destroyed() -> Result {
-    let world = World::new()?;
+async fn an_erasure_is_final_once_every_master_key_that_wrapped_the_keys_is_destroyed(on: &Ground) -> Result {
+    let world = World::on(on).await?;
     let vault = world.vault().await?;
     let customers = vault.default_tenant();
     let next = async || -> Result<()> {
@@ -398,11 +406,10 @@ async fn an_erasure_is_final_once_every_master_key_that_wrapped_the_keys_is_dest
     Ok(())
 }
 
-#[tokio::test]
-async fn a_keyring_file_is_final_as_far_as_its_operator_vouches() -> Result {
+async fn a_keyring_file_is_final_as_far_as_its_operator_vouches(on: &Ground) -> Result {
     let folder = tempfile::tempdir().unwrap();
     let keyring = LocalKeyring::generate(folder.path().join("keyring")).await?;
-    let world = World::new()?;
+    let world = World::on(on).await?;
     let builder = Vault::builder(keyring.clone(), world.store.clone()).clock(world.clock.clone());
     let vault = builder.journal(world.journal.clone()).build().await?;
     let customers = vault.default_tenant();
@@ -420,9 +427,8 @@ async fn a_keyring_file_is_final_as_far_as_its_operator_vouches() -> Result {
     Ok(())
 }
 
-#[tokio::test]
-async fn a_receipt_of_another_tenant_or_journal_is_refused() -> Result {
-    let (world, other) = (World::new()?, World::new()?);
+async fn a_receipt_of_another_tenant_or_journal_is_refused(on: &Ground) -> Result {
+    let (world, other) = (World::on(on).await?, World::on(on).await?);
     let receipt = world.customers().await?.erase("ada", &whole()).await?;
     let elsewhere = other.customers().await?.erasure_status(&receipt).await;
     assert!(matches!(elsewhere, Err(Error::InvalidInput(_))));
@@ -431,9 +437,8 @@ async fn a_receipt_of_another_tenant_or_journal_is_refused() -> Result {
     Ok(())
 }
 
-#[tokio::test]
-async fn an_earlier_receipt_holds_beside_a_new_line() -> Result {
-    let world = World::new()?;
+async fn an_earlier_receipt_holds_beside_a_new_line(on: &Ground) -> Result {
+    let world = World::on(on).await?;
     let customers = world.customers().await?;
     customers.enroll("ada").await?;
     let receipt = customers.erase("ada", &whole()).await?;
@@ -442,9 +447,8 @@ async fn an_earlier_receipt_holds_beside_a_new_line() -> Result {
     Ok(())
 }
 
-#[tokio::test]
-async fn an_erasure_that_did_not_hold_is_undone_with_its_reason() -> Result {
-    let world = World::new()?;
+async fn an_erasure_that_did_not_hold_is_undone_with_its_reason(on: &Ground) -> Result {
+    let world = World::on(on).await?;
     let customers = world.customers().await?;
     let before = world.store.backup().await?;
     customers.enroll("ada").await?;
@@ -457,9 +461,8 @@ async fn an_erasure_that_did_not_hold_is_undone_with_its_reason() -> Result {
     Ok(())
 }
 
-#[tokio::test]
-async fn the_longest_max_age_counts_for_when_an_erasure_is_in_force() -> Result {
-    let world = World::new()?;
+async fn the_longest_max_age_counts_for_when_an_erasure_is_in_force(on: &Ground) -> Result {
+    let world = World::on(on).await?;
     let short = world.builder().max_age(Duration::from_secs(300)).build().await?;
     let quick = world.builder().max_age(Duration::from_secs(5)).build().await?;
     quick.default_tenant().enroll("ada").await?; // has read the store's max_age

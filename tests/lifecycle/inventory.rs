@@ -11,6 +11,23 @@ use fieldseal::vault::Enrolment;
 
 use super::*;
 
+tests![
+    a_version_is_pending_until_its_time_and_superseded_from_that_of_a_later_one
+    what_has_become_of_a_subject_is_told
+    a_subject_that_nobody_enrolled_is_unknown_and_asking_makes_nothing
+    pages_of_any_size_tell_each_subject_once
+    a_damaged_slot_is_told_and_hides_no_other
+    no_provider_is_asked_for_a_subject
+    a_store_that_can_not_be_reached_is_no_empty_one
+    an_epoch_is_current_live_retired_or_lost
+    holds_and_schedules_are_told_while_they_stand
+    an_erasure_is_pending_until_it_is_done
+    a_record_says_what_the_status_of_its_receipt_says
+    a_provider_is_asked_once_for_each_master_key_however_many_were_erased
+    what_ended_with_a_root_or_a_tenant_waits_for_nothing
+    without_a_journal_epochs_are_told_and_erasures_are_not
+];
+
 /// All pages, and that each goes on where the last ended.
 async fn inventory(vault: &Vault, limit: usize) -> Result<InventoryPage> {
     let mut all = vault.inventory_page(None, limit).await?;
@@ -42,9 +59,8 @@ fn is_damaged(e: &Error) -> bool {
     matches!(e, Error::Store(e) if e.kind() == StoreErrorKind::Corrupt)
 }
 
-#[tokio::test]
-async fn a_version_is_pending_until_its_time_and_superseded_from_that_of_a_later_one() -> Result {
-    let world = World::new()?;
+async fn a_version_is_pending_until_its_time_and_superseded_from_that_of_a_later_one(on: &Ground) -> Result {
+    let world = World::on(on).await?;
     let customers = world.customers().await?;
     customers.enroll("ada").await?;
     let made = later(&world.clock, Duration::ZERO);
@@ -68,9 +84,8 @@ async fn a_version_is_pending_until_its_time_and_superseded_from_that_of_a_later
     Ok(())
 }
 
-#[tokio::test]
-async fn what_has_become_of_a_subject_is_told() -> Result {
-    let world = World::new()?;
+async fn what_has_become_of_a_subject_is_told(on: &Ground) -> Result {
+    let world = World::on(on).await?;
     let vault = world.vault().await?;
     let customers = vault.default_tenant();
     let (soon, due) = (later(&world.clock, MAX_AGE), later(&world.clock, MAX_AGE * 2));
@@ -111,9 +126,8 @@ async fn what_has_become_of_a_subject_is_told() -> Result {
     Ok(())
 }
 
-#[tokio::test]
-async fn a_subject_that_nobody_enrolled_is_unknown_and_asking_makes_nothing() -> Result {
-    let world = World::new()?;
+async fn a_subject_that_nobody_enrolled_is_unknown_and_asking_makes_nothing(on: &Ground) -> Result {
+    let world = World::on(on).await?;
     let vault = world.vault().await?;
     for tenant in [vault.tenant(&acme()), vault.default_tenant()] {
         assert!(matches!(tenant.inventory("nobody").await, Err(Error::SubjectUnknown)));
@@ -127,9 +141,8 @@ async fn a_subject_that_nobody_enrolled_is_unknown_and_asking_makes_nothing() ->
     Ok(())
 }
 
-#[tokio::test]
-async fn pages_of_any_size_tell_each_subject_once() -> Result {
-    let world = World::new()?;
+async fn pages_of_any_size_tell_each_subject_once(on: &Ground) -> Result {
+    let world = World::on(on).await?;
     let vault = world.vault().await?;
     for n in 1..=5 {
         vault.default_tenant().enroll(&n.to_string()).await?;
@@ -150,9 +163,8 @@ async fn pages_of_any_size_tell_each_subject_once() -> Result {
     Ok(())
 }
 
-#[tokio::test]
-async fn a_damaged_slot_is_told_and_hides_no_other() -> Result {
-    let world = World::new()?;
+async fn a_damaged_slot_is_told_and_hides_no_other(on: &Ground) -> Result {
+    let world = World::on(on).await?;
     let vault = world.vault().await?;
     for subject in ["ada", "ben", "cy"] {
         vault.default_tenant().enroll(subject).await?;
@@ -176,9 +188,8 @@ async fn a_damaged_slot_is_told_and_hides_no_other() -> Result {
     Ok(())
 }
 
-#[tokio::test]
-async fn no_provider_is_asked_for_a_subject() -> Result {
-    let world = World::new()?;
+async fn no_provider_is_asked_for_a_subject(on: &Ground) -> Result {
+    let world = World::on(on).await?;
     let tap = Tap::open();
     let vault = world.tapped(&tap).build().await?;
     vault.default_tenant().enroll("ada").await?;
@@ -197,9 +208,8 @@ async fn no_provider_is_asked_for_a_subject() -> Result {
     Ok(())
 }
 
-#[tokio::test]
-async fn a_store_that_can_not_be_reached_is_no_empty_one() -> Result {
-    let world = World::new()?;
+async fn a_store_that_can_not_be_reached_is_no_empty_one(on: &Ground) -> Result {
+    let world = World::on(on).await?;
     let tap = Tap::open();
     let vault = world.tapped(&tap).build().await?;
     vault.default_tenant().enroll("ada").await?;
@@ -210,9 +220,8 @@ async fn a_store_that_can_not_be_reached_is_no_empty_one() -> Result {
     Ok(())
 }
 
-#[tokio::test]
-async fn an_epoch_is_current_live_retired_or_lost() -> Result {
-    let world = World::new()?;
+async fn an_epoch_is_current_live_retired_or_lost(on: &Ground) -> Result {
+    let world = World::on(on).await?;
     let vault = world.vault().await?;
     let opened = later(&world.clock, Duration::ZERO);
     vault.default_tenant().enroll("ada").await?;
@@ -256,9 +265,8 @@ async fn record(customers: &Tenant, subject: &str) -> Result<Option<ErasureRecor
     Ok(records.into_iter().find(|record| record.tag == Some(tag)))
 }
 
-#[tokio::test]
-async fn holds_and_schedules_are_told_while_they_stand() -> Result {
-    let world = World::new()?;
+async fn holds_and_schedules_are_told_while_they_stand(on: &Ground) -> Result {
+    let world = World::on(on).await?;
     let customers = world.customers().await?;
     for subject in ["ada", "ben"] {
         customers.enroll(subject).await?;
@@ -276,9 +284,8 @@ async fn holds_and_schedules_are_told_while_they_stand() -> Result {
     Ok(())
 }
 
-#[tokio::test]
-async fn an_erasure_is_pending_until_it_is_done() -> Result {
-    let world = World::new()?;
+async fn an_erasure_is_pending_until_it_is_done(on: &Ground) -> Result {
+    let world = World::on(on).await?;
     let crash = Tap::open();
     let customers = world.tapped(&crash).build().await?.default_tenant();
     customers.enroll("ada").await?;
@@ -299,9 +306,8 @@ async fn an_erasure_is_pending_until_it_is_done() -> Result {
     Ok(())
 }
 
-#[tokio::test]
-async fn a_record_says_what_the_status_of_its_receipt_says() -> Result {
-    let world = World::new()?;
+async fn a_record_says_what_the_status_of_its_receipt_says(on: &Ground) -> Result {
+    let world = World::on(on).await?;
     let vault = world.vault().await?;
     let customers = vault.default_tenant();
     let mut receipts = Vec::new();
@@ -341,9 +347,8 @@ async fn a_record_says_what_the_status_of_its_receipt_says() -> Result {
     Ok(())
 }
 
-#[tokio::test]
-async fn a_provider_is_asked_once_for_each_master_key_however_many_were_erased() -> Result {
-    let world = World::new()?;
+async fn a_provider_is_asked_once_for_each_master_key_however_many_were_erased(on: &Ground) -> Result {
+    let world = World::on(on).await?;
     let asked = Arc::new(AtomicU64::new(0));
     let count = asked.clone();
     let tap = Tap::new(move |call| {
@@ -360,9 +365,8 @@ async fn a_provider_is_asked_once_for_each_master_key_however_many_were_erased()
     Ok(())
 }
 
-#[tokio::test]
-async fn what_ended_with_a_root_or_a_tenant_waits_for_nothing() -> Result {
-    let world = World::new()?;
+async fn what_ended_with_a_root_or_a_tenant_waits_for_nothing(on: &Ground) -> Result {
+    let world = World::on(on).await?;
     let vault = world.vault().await?;
     let empty = world.store.backup().await?;
     let tenant = vault.tenant(&acme());
@@ -388,9 +392,8 @@ async fn what_ended_with_a_root_or_a_tenant_waits_for_nothing() -> Result {
     Ok(())
 }
 
-#[tokio::test]
-async fn without_a_journal_epochs_are_told_and_erasures_are_not() -> Result {
-    let world = World::new()?;
+async fn without_a_journal_epochs_are_told_and_erasures_are_not(on: &Ground) -> Result {
+    let world = World::on(on).await?;
     let vault = Vault::builder(world.provider.clone(), world.store.clone()).without_journal().build().await?;
     assert_eq!(vault.epochs().await?.len(), 1);
     assert!(matches!(vault.erasures().await, Err(Error::InvalidInput(_))));

@@ -1,8 +1,17 @@
-//! The life and death of keys over the in-memory ports. Several vaults on the same ports are several processes.
+//! The life and death of keys, over ports in memory and in PostgreSQL. Several vaults on the same ports are several processes.
 //!
 //! `docs/lifecycle.md` names the rules without which the protocol fails; each is held by one of these, or by the tests of
 //! races, faults and crashes beside them.
-#![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by a panic")]
+
+#[cfg(feature = "store-postgres")]
+#[path = "../support/cluster.rs"]
+mod cluster;
+#[path = "../support/ground.rs"]
+mod ground;
+#[cfg(feature = "store-postgres")]
+#[path = "../support/postgres.rs"]
+mod postgres;
 
 mod corners;
 mod damage;
@@ -16,39 +25,57 @@ mod runbook;
 mod several;
 mod succession;
 
+use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use fieldseal::clock::Timestamp;
 use fieldseal::error::ProviderErrorKind;
 use fieldseal::id::Purpose;
-use fieldseal::journal::{ErasureJournal as _, JournalEntry, JournalEvent, MemoryJournal};
+use fieldseal::journal::{ErasureJournal, JournalEntry, JournalEvent, MemoryJournal};
 use fieldseal::lifecycle::{ErasureRequest, Part};
 use fieldseal::provider::{LocalKeyring, MasterKeyProvider};
-use fieldseal::store::{
-    Epoch, Expected, Filter, KeyStore, MemoryStore, Residue, Scan, ScanPage, SlotId, StoreError, StoredSlot,
-};
+use fieldseal::store::{Epoch, Expected, Filter, KeyStore, Residue, Scan, ScanPage, SlotId, StoreError, StoredSlot};
 use fieldseal::testing::clock::ManualClock;
 use fieldseal::testing::faults::{Tap, Tapped};
 use fieldseal::vault::{Ready, VaultBuilder};
 use fieldseal::{Error, FieldContext, SubjectKeys, Tenant, TenantId, Vault};
+use ground::{Ground, Kept, Ports, Servers, tests};
 
 type Result<T = ()> = fieldseal::Result<T>;
+
+fn main() -> ExitCode {
+    let modules = [
+        corners::tests(),
+        damage::tests(),
+        epochs::tests(),
+        erasure::tests(),
+        inventory::tests(),
+        restore::tests(),
+        rotate_page::tests(),
+        rotation::tests(),
+        runbook::tests(),
+        several::tests(),
+        succession::tests(),
+    ];
+    ground::run(&modules.into_iter().flatten().collect::<Vec<_>>(), Servers::All)
+}
 
 /// Ports that several vaults share.
 struct World {
     provider: Arc<LocalKeyring>,
     store: Arc<Restorable>,
-    journal: Arc<MemoryJournal>,
+    journal: Arc<dyn ErasureJournal>,
     clock: ManualClock,
 }
 
 impl World {
-    fn new() -> Result<Self> {
+    async fn on(ground: &Ground) -> Result<Self> {
+        let [Ports { store, journal }, _] = ground.ports().await?;
         Ok(Self {
             provider: Arc::new(LocalKeyring::ephemeral()?),
-            store: Arc::default(),
-            journal: Arc::new(MemoryJournal::new()?),
+            store: Arc::new(Restorable(Mutex::new(store))),
+            journal,
             clock: ManualClock::new(),
         })
     }
@@ -175,30 +202,24 @@ fn later(clock: &ManualClock, by: Duration) -> Timestamp {
 }
 
 /// A store of which backups are taken, and put in its place again under those who have it open.
-#[derive(Debug, Default)]
-struct Restorable(Mutex<Arc<MemoryStore>>);
+#[derive(Debug)]
+struct Restorable(Mutex<Kept>);
 
 impl Restorable {
-    fn now(&self) -> Arc<MemoryStore> {
+    fn kept(&self) -> Kept {
         self.0.lock().unwrap().clone()
     }
 
-    async fn backup(&self) -> Result<MemoryStore> {
-        self.backup_without(|_| false).await
+    fn now(&self) -> Arc<dyn KeyStore> {
+        self.kept().store
     }
 
-    async fn backup_without(&self, leave_out: impl Fn(&SlotId) -> bool) -> Result<MemoryStore> {
-        let copy = MemoryStore::new();
-        for slot in self.now().scan(&Scan::new(Filter::All).limit(1000)).await?.slots {
-            if !leave_out(slot.id()) {
-                copy.put(&slot, Expected::Absent).await?;
-            }
-        }
-        Ok(copy)
+    async fn backup(&self) -> Result<Kept> {
+        self.kept().backup().await
     }
 
-    fn restore(&self, backup: MemoryStore) {
-        *self.0.lock().unwrap() = Arc::new(backup);
+    fn restore(&self, backup: Kept) {
+        *self.0.lock().unwrap() = backup;
     }
 }
 

@@ -6,6 +6,30 @@ use fieldseal::vault::Enrolment;
 
 use super::*;
 
+tests![
+    a_restored_backup_does_not_undo_an_erasure
+    a_backup_from_before_the_subject_was_enrolled_gets_its_tombstone
+    a_replay_never_destroys_a_higher_line
+    a_line_is_above_what_the_journal_says_was_erased
+    holds_and_schedules_come_back_with_a_replay
+    a_hold_that_only_the_journal_knows_of_stands
+    an_intent_without_done_is_finished_by_the_next_vault
+    a_tombstone_without_done_is_entered_as_done_by_the_next_vault
+    an_enrolment_finishes_what_crashed_before_it_answers
+    a_journal_that_lacks_what_the_store_has_seen_is_refused
+    a_restore_under_a_running_process_is_noticed_within_max_age
+    an_erasure_that_a_running_process_never_saw_in_the_store_is_missed_all_the_same
+    a_store_that_went_back_with_nothing_erased_is_noticed_too
+    a_writer_from_before_a_restore_overwrites_nothing
+    a_single_slot_that_was_restored_by_hand_takes_a_full_replay
+    erasing_again_mends_what_came_back
+    finality_counts_the_master_keys_that_the_journal_names_not_those_that_the_store_remembers
+    an_erased_tenant_is_erased_again_after_a_restore
+    a_tenant_that_the_backup_does_not_have_gets_a_new_root_after_a_replay_alone
+    an_erasure_under_way_in_another_process_is_left_to_it_for_max_age
+    applied_moves_as_far_as_was_checked_and_builds_read_on_from_there
+];
+
 async fn behind(world: &World) -> Result<u64> {
     match world.vault().await {
         Err(Error::StoreBehindJournal { missing }) => Ok(missing),
@@ -19,9 +43,8 @@ async fn replay(world: &World) -> Result<(Tenant, fieldseal::vault::Replayed)> {
     Ok((vault.default_tenant(), replayed))
 }
 
-#[tokio::test]
-async fn a_restored_backup_does_not_undo_an_erasure() -> Result {
-    let world = World::new()?;
+async fn a_restored_backup_does_not_undo_an_erasure(on: &Ground) -> Result {
+    let world = World::on(on).await?;
     let customers = world.customers().await?;
     let (ada, ben) = (seal(&customers.enroll("ada").await?)?, seal(&customers.enroll("ben").await?)?);
     let backup = world.store.backup().await?;
@@ -40,9 +63,8 @@ async fn a_restored_backup_does_not_undo_an_erasure() -> Result {
     Ok(())
 }
 
-#[tokio::test]
-async fn a_backup_from_before_the_subject_was_enrolled_gets_its_tombstone() -> Result {
-    let world = World::new()?;
+async fn a_backup_from_before_the_subject_was_enrolled_gets_its_tombstone(on: &Ground) -> Result {
+    let world = World::on(on).await?;
     let customers = world.customers().await?;
     customers.enroll("ben").await?;
     let backup = world.store.backup().await?;
@@ -56,9 +78,8 @@ async fn a_backup_from_before_the_subject_was_enrolled_gets_its_tombstone() -> R
     Ok(())
 }
 
-#[tokio::test]
-async fn a_replay_never_destroys_a_higher_line() -> Result {
-    let world = World::new()?;
+async fn a_replay_never_destroys_a_higher_line(on: &Ground) -> Result {
+    let world = World::on(on).await?;
     let customers = world.customers().await?;
     customers.enroll("ada").await?;
     let first = world.store.backup().await?;
@@ -90,9 +111,8 @@ async fn a_replay_never_destroys_a_higher_line() -> Result {
     Ok(())
 }
 
-#[tokio::test]
-async fn a_line_is_above_what_the_journal_says_was_erased() -> Result {
-    let world = World::new()?;
+async fn a_line_is_above_what_the_journal_says_was_erased(on: &Ground) -> Result {
+    let world = World::on(on).await?;
     let customers = world.customers().await?;
     customers.enroll("ben").await?;
     let backup = world.store.backup().await?;
@@ -108,9 +128,8 @@ async fn a_line_is_above_what_the_journal_says_was_erased() -> Result {
     Ok(())
 }
 
-#[tokio::test]
-async fn holds_and_schedules_come_back_with_a_replay() -> Result {
-    let world = World::new()?;
+async fn holds_and_schedules_come_back_with_a_replay(on: &Ground) -> Result {
+    let world = World::on(on).await?;
     let customers = world.customers().await?;
     let at = later(&world.clock, Duration::from_secs(1000));
     let mut sealed = Vec::new();
@@ -137,9 +156,8 @@ async fn holds_and_schedules_come_back_with_a_replay() -> Result {
     Ok(())
 }
 
-#[tokio::test]
-async fn a_hold_that_only_the_journal_knows_of_stands() -> Result {
-    let world = World::new()?;
+async fn a_hold_that_only_the_journal_knows_of_stands(on: &Ground) -> Result {
+    let world = World::on(on).await?;
     let customers = world.customers().await?;
     customers.enroll("ada").await?;
     let unheld = world.store.backup().await?;
@@ -151,9 +169,8 @@ async fn a_hold_that_only_the_journal_knows_of_stands() -> Result {
     Ok(())
 }
 
-#[tokio::test]
-async fn an_intent_without_done_is_finished_by_the_next_vault() -> Result {
-    let world = World::new()?;
+async fn an_intent_without_done_is_finished_by_the_next_vault(on: &Ground) -> Result {
+    let world = World::on(on).await?;
     let customers = world.customers().await?;
     customers.enroll("ada").await?;
     let alive = world.store.backup().await?;
@@ -168,9 +185,8 @@ async fn an_intent_without_done_is_finished_by_the_next_vault() -> Result {
     Ok(())
 }
 
-#[tokio::test]
-async fn a_tombstone_without_done_is_entered_as_done_by_the_next_vault() -> Result {
-    let world = World::new()?;
+async fn a_tombstone_without_done_is_entered_as_done_by_the_next_vault(on: &Ground) -> Result {
+    let world = World::on(on).await?;
     let customers = world.customers().await?;
     customers.enroll("ada").await?;
     customers.erase("ada", &whole()).await?;
@@ -183,9 +199,8 @@ async fn a_tombstone_without_done_is_entered_as_done_by_the_next_vault() -> Resu
     Ok(())
 }
 
-#[tokio::test]
-async fn an_enrolment_finishes_what_crashed_before_it_answers() -> Result {
-    let world = World::new()?;
+async fn an_enrolment_finishes_what_crashed_before_it_answers(on: &Ground) -> Result {
+    let world = World::on(on).await?;
     let running = world.customers().await?;
     running.enroll("ben").await?;
     intend(&world, "ada").await?;
@@ -203,7 +218,7 @@ async fn intend(world: &World, subject: &str) -> Result {
     for entry in world.entries().await? {
         journal.append(&entry, &journal.head().await?).await?;
     }
-    let store = Restorable(Mutex::new(Arc::new(world.store.backup().await?)));
+    let store = Restorable(Mutex::new(world.store.backup().await?));
     let twin = World {
         provider: world.provider.clone(),
         store: Arc::new(store),
@@ -228,9 +243,8 @@ async fn without_last(world: &World) -> Result<MemoryJournal> {
     Ok(journal)
 }
 
-#[tokio::test]
-async fn a_journal_that_lacks_what_the_store_has_seen_is_refused() -> Result {
-    let world = World::new()?;
+async fn a_journal_that_lacks_what_the_store_has_seen_is_refused(on: &Ground) -> Result {
+    let world = World::on(on).await?;
     world.customers().await?.erase("ada", &whole()).await?;
     world.vault().await?; // which sees it applied
     let shorter = World { journal: Arc::new(without_last(&world).await?), ..world };
@@ -245,9 +259,8 @@ async fn a_journal_that_lacks_what_the_store_has_seen_is_refused() -> Result {
     Ok(())
 }
 
-#[tokio::test]
-async fn a_restore_under_a_running_process_is_noticed_within_max_age() -> Result {
-    let world = World::new()?;
+async fn a_restore_under_a_running_process_is_noticed_within_max_age(on: &Ground) -> Result {
+    let world = World::on(on).await?;
     let (running, eraser) = (world.customers().await?, world.customers().await?);
     let envelope = seal(&running.enroll("ada").await?)?;
     let backup = world.store.backup().await?;
@@ -267,9 +280,8 @@ async fn a_restore_under_a_running_process_is_noticed_within_max_age() -> Result
     Ok(())
 }
 
-#[tokio::test]
-async fn an_erasure_that_a_running_process_never_saw_in_the_store_is_missed_all_the_same() -> Result {
-    let world = World::new()?;
+async fn an_erasure_that_a_running_process_never_saw_in_the_store_is_missed_all_the_same(on: &Ground) -> Result {
+    let world = World::on(on).await?;
     let (running, eraser) = (world.customers().await?, world.customers().await?);
     running.enroll("ada").await?;
     let backup = world.store.backup().await?;
@@ -282,9 +294,8 @@ async fn an_erasure_that_a_running_process_never_saw_in_the_store_is_missed_all_
     Ok(())
 }
 
-#[tokio::test]
-async fn a_store_that_went_back_with_nothing_erased_is_noticed_too() -> Result {
-    let world = World::new()?;
+async fn a_store_that_went_back_with_nothing_erased_is_noticed_too(on: &Ground) -> Result {
+    let world = World::on(on).await?;
     let running = world.customers().await?;
     running.enroll("ada").await?;
     let backup = world.store.backup().await?;
@@ -299,9 +310,8 @@ async fn a_store_that_went_back_with_nothing_erased_is_noticed_too() -> Result {
     Ok(())
 }
 
-#[tokio::test]
-async fn a_writer_from_before_a_restore_overwrites_nothing() -> Result {
-    let world = World::new()?;
+async fn a_writer_from_before_a_restore_overwrites_nothing(on: &Ground) -> Result {
+    let world = World::on(on).await?;
     let customers = world.customers().await?;
     customers.enroll("ada").await?;
     let old = world.subjects().await?.remove(0);
@@ -316,9 +326,8 @@ async fn a_writer_from_before_a_restore_overwrites_nothing() -> Result {
     Ok(())
 }
 
-#[tokio::test]
-async fn a_single_slot_that_was_restored_by_hand_takes_a_full_replay() -> Result {
-    let world = World::new()?;
+async fn a_single_slot_that_was_restored_by_hand_takes_a_full_replay(on: &Ground) -> Result {
+    let world = World::on(on).await?;
     let customers = world.customers().await?;
     let envelope = seal(&customers.enroll("ada").await?)?;
     let live = world.subjects().await?.remove(0);
@@ -335,9 +344,8 @@ async fn a_single_slot_that_was_restored_by_hand_takes_a_full_replay() -> Result
     Ok(())
 }
 
-#[tokio::test]
-async fn erasing_again_mends_what_came_back() -> Result {
-    let world = World::new()?;
+async fn erasing_again_mends_what_came_back(on: &Ground) -> Result {
+    let world = World::on(on).await?;
     let customers = world.customers().await?;
     customers.enroll("ada").await?;
     let live = world.subjects().await?.remove(0);
@@ -354,9 +362,10 @@ async fn erasing_again_mends_what_came_back() -> Result {
     Ok(())
 }
 
-#[tokio::test]
-async fn finality_counts_the_master_keys_that_the_journal_names_not_those_that_the_store_remembers() -> Result {
-    let world = World::new()?;
+async fn finality_counts_the_master_keys_that_the_journal_names_not_those_that_the_store_remembers(
+    on: &Ground,
+) -> Result {
+    let world = World::on(on).await?;
     let vault = world.vault().await?;
     vault.default_tenant().enroll("ada").await?;
     let first = world.store.backup().await?;
@@ -372,9 +381,8 @@ async fn finality_counts_the_master_keys_that_the_journal_names_not_those_that_t
     Ok(())
 }
 
-#[tokio::test]
-async fn an_erased_tenant_is_erased_again_after_a_restore() -> Result {
-    let world = World::new()?;
+async fn an_erased_tenant_is_erased_again_after_a_restore(on: &Ground) -> Result {
+    let world = World::on(on).await?;
     let vault = world.vault().await?;
     let acme = fieldseal::TenantId::new("acme")?;
     vault.tenant(&acme).enroll("ada").await?;
@@ -390,9 +398,8 @@ async fn an_erased_tenant_is_erased_again_after_a_restore() -> Result {
     Ok(())
 }
 
-#[tokio::test]
-async fn a_tenant_that_the_backup_does_not_have_gets_a_new_root_after_a_replay_alone() -> Result {
-    let world = World::new()?;
+async fn a_tenant_that_the_backup_does_not_have_gets_a_new_root_after_a_replay_alone(on: &Ground) -> Result {
+    let world = World::on(on).await?;
     let vault = world.vault().await?;
     let acme = fieldseal::TenantId::new("acme")?;
     let empty = world.store.backup().await?;
@@ -419,9 +426,8 @@ async fn a_tenant_that_the_backup_does_not_have_gets_a_new_root_after_a_replay_a
     Ok(())
 }
 
-#[tokio::test]
-async fn an_erasure_under_way_in_another_process_is_left_to_it_for_max_age() -> Result {
-    let world = World::new()?;
+async fn an_erasure_under_way_in_another_process_is_left_to_it_for_max_age(on: &Ground) -> Result {
+    let world = World::on(on).await?;
     let running = world.customers().await?;
     running.enroll("ada").await?;
     let live = world.subjects().await?.remove(0);
@@ -437,9 +443,8 @@ async fn an_erasure_under_way_in_another_process_is_left_to_it_for_max_age() -> 
     Ok(())
 }
 
-#[tokio::test]
-async fn applied_moves_as_far_as_was_checked_and_builds_read_on_from_there() -> Result {
-    let world = World::new()?;
+async fn applied_moves_as_far_as_was_checked_and_builds_read_on_from_there(on: &Ground) -> Result {
+    let world = World::on(on).await?;
     let customers = world.customers().await?;
     for n in 1..=50i64 {
         customers.erase(&n, &whole()).await?;
@@ -457,7 +462,7 @@ async fn applied_moves_as_far_as_was_checked_and_builds_read_on_from_there() -> 
 /// Remembers where it was read from.
 #[derive(Debug)]
 struct Watched {
-    journal: Arc<MemoryJournal>,
+    journal: Arc<dyn ErasureJournal>,
     read: Mutex<Vec<u64>>,
 }
 

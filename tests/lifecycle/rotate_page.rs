@@ -5,6 +5,16 @@ use fieldseal::testing::faults::{Act, Moment, Tap, Tapped};
 
 use super::*;
 
+tests![
+    everybody_gets_a_new_key_that_waits_for_its_time
+    who_was_rotated_since_the_moment_is_not_rotated_again
+    now_ends_the_keys_that_are_out_and_passes_over_a_key_that_waits
+    the_erased_get_no_key_and_the_scheduled_are_told_of
+    one_tenant_alone_and_only_counting
+    a_slot_without_room_is_told_of_and_holds_nobody_up
+    a_page_that_failed_at_any_call_is_made_again_and_rotates_each_once
+];
+
 /// Every page, of so many slots; what they came to together.
 async fn rotate_all(vault: &Vault, rotation: &Rotation, limit: usize) -> Result<RotatedPage> {
     let mut all = vault.rotate_page(rotation, None, limit).await?;
@@ -35,9 +45,8 @@ async fn enrolled(world: &World, subjects: &[&str]) -> Result<Timestamp> {
     Ok(later(&world.clock, Duration::ZERO))
 }
 
-#[tokio::test]
-async fn everybody_gets_a_new_key_that_waits_for_its_time() -> Result {
-    let world = World::new()?;
+async fn everybody_gets_a_new_key_that_waits_for_its_time(on: &Ground) -> Result {
+    let world = World::on(on).await?;
     let now = enrolled(&world, &["ada", "ben", "cy"]).await?;
     let old = seal(&world.customers().await?.keys("ada").await?)?;
     let page = rotate_all(&world.vault().await?, &Rotation::of_keys_before(now), 2).await?;
@@ -52,9 +61,8 @@ async fn everybody_gets_a_new_key_that_waits_for_its_time() -> Result {
     Ok(())
 }
 
-#[tokio::test]
-async fn who_was_rotated_since_the_moment_is_not_rotated_again() -> Result {
-    let world = World::new()?;
+async fn who_was_rotated_since_the_moment_is_not_rotated_again(on: &Ground) -> Result {
+    let world = World::on(on).await?;
     let now = enrolled(&world, &["ada", "ben", "cy"]).await?;
     let rotation = Rotation::of_keys_before(now).now();
     let vault = world.vault().await?;
@@ -74,9 +82,8 @@ async fn who_was_rotated_since_the_moment_is_not_rotated_again() -> Result {
     Ok(())
 }
 
-#[tokio::test]
-async fn now_ends_the_keys_that_are_out_and_passes_over_a_key_that_waits() -> Result {
-    let world = World::new()?;
+async fn now_ends_the_keys_that_are_out_and_passes_over_a_key_that_waits(on: &Ground) -> Result {
+    let world = World::on(on).await?;
     enrolled(&world, &["ada"]).await?;
     let vault = world.vault().await?;
     let customers = vault.default_tenant();
@@ -94,9 +101,8 @@ async fn now_ends_the_keys_that_are_out_and_passes_over_a_key_that_waits() -> Re
     Ok(())
 }
 
-#[tokio::test]
-async fn the_erased_get_no_key_and_the_scheduled_are_told_of() -> Result {
-    let world = World::new()?;
+async fn the_erased_get_no_key_and_the_scheduled_are_told_of(on: &Ground) -> Result {
+    let world = World::on(on).await?;
     enrolled(&world, &["ada", "ben", "cy"]).await?;
     let customers = world.customers().await?;
     customers.erase("ada", &whole()).await?;
@@ -111,9 +117,8 @@ async fn the_erased_get_no_key_and_the_scheduled_are_told_of() -> Result {
     Ok(())
 }
 
-#[tokio::test]
-async fn one_tenant_alone_and_only_counting() -> Result {
-    let world = World::new()?;
+async fn one_tenant_alone_and_only_counting(on: &Ground) -> Result {
+    let world = World::on(on).await?;
     enrolled(&world, &["ada"]).await?;
     let vault = world.vault().await?;
     let acme = TenantId::new("acme")?;
@@ -126,9 +131,8 @@ async fn one_tenant_alone_and_only_counting() -> Result {
     Ok(())
 }
 
-#[tokio::test]
-async fn a_slot_without_room_is_told_of_and_holds_nobody_up() -> Result {
-    let world = World::new()?;
+async fn a_slot_without_room_is_told_of_and_holds_nobody_up(on: &Ground) -> Result {
+    let world = World::on(on).await?;
     enrolled(&world, &["ada", "ben"]).await?;
     let customers = world.customers().await?;
     for _ in 1..64 {
@@ -141,11 +145,10 @@ async fn a_slot_without_room_is_told_of_and_holds_nobody_up() -> Result {
     Ok(())
 }
 
-#[tokio::test]
-async fn a_page_that_failed_at_any_call_is_made_again_and_rotates_each_once() -> Result {
+async fn a_page_that_failed_at_any_call_is_made_again_and_rotates_each_once(on: &Ground) -> Result {
     for moment in [Moment::Before, Moment::After] {
         for n in 0.. {
-            let world = World::new()?;
+            let world = World::on(on).await?;
             let now = enrolled(&world, &["ada", "ben"]).await?;
             let tap = Tap::open();
             let store = Tapped::new(world.store.clone(), &tap);

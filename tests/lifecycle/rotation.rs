@@ -2,14 +2,26 @@
 
 use super::*;
 
+tests![
+    a_new_key_is_sealed_under_once_every_process_can_hold_it
+    a_key_that_waits_is_not_rotated_again
+    a_key_is_dated_from_when_it_has_landed
+    a_raised_max_age_counts_for_the_date
+    after_a_leak_the_new_key_is_sealed_under_at_once
+    after_a_leak_a_key_that_waits_is_passed_over
+    every_purpose_that_lives_is_rotated
+    what_is_not_there_is_not_rotated
+    a_purpose_has_at_most_64_keys_and_loses_none
+    values_move_to_the_new_key_when_they_are_resealed
+];
+
 /// The key that an envelope names.
 fn key_of(envelope: &[u8]) -> &[u8] {
     envelope.get(1..25).unwrap()
 }
 
-#[tokio::test]
-async fn a_new_key_is_sealed_under_once_every_process_can_hold_it() -> Result {
-    let world = World::new()?;
+async fn a_new_key_is_sealed_under_once_every_process_can_hold_it(on: &Ground) -> Result {
+    let world = World::on(on).await?;
     let (here, there) = (world.customers().await?, world.customers().await?);
     let old = seal(&here.enroll("ada").await?)?;
     let held_before = there.keys("ada").await?;
@@ -29,9 +41,8 @@ async fn a_new_key_is_sealed_under_once_every_process_can_hold_it() -> Result {
     Ok(())
 }
 
-#[tokio::test]
-async fn a_key_that_waits_is_not_rotated_again() -> Result {
-    let world = World::new()?;
+async fn a_key_that_waits_is_not_rotated_again(on: &Ground) -> Result {
+    let world = World::on(on).await?;
     let customers = world.customers().await?;
     customers.enroll("ada").await?;
     let from = customers.rotate("ada").await?;
@@ -44,9 +55,8 @@ async fn a_key_that_waits_is_not_rotated_again() -> Result {
     Ok(())
 }
 
-#[tokio::test]
-async fn a_key_is_dated_from_when_it_has_landed() -> Result {
-    let world = World::new()?;
+async fn a_key_is_dated_from_when_it_has_landed(on: &Ground) -> Result {
+    let world = World::on(on).await?;
     world.customers().await?.enroll("ada").await?;
     // The write that brings the key takes a minute.
     let slow = Arc::new(Slow { store: world.store.clone(), clock: world.clock.clone() });
@@ -89,9 +99,8 @@ impl KeyStore for Slow {
     }
 }
 
-#[tokio::test]
-async fn a_raised_max_age_counts_for_the_date() -> Result {
-    let world = World::new()?;
+async fn a_raised_max_age_counts_for_the_date(on: &Ground) -> Result {
+    let world = World::on(on).await?;
     let (old, other) = (world.vault().await?, world.vault().await?);
     old.default_tenant().enroll("ada").await?; // has read the store's max_age
     other.set_max_age(Duration::from_secs(3600)).await?;
@@ -99,9 +108,8 @@ async fn a_raised_max_age_counts_for_the_date() -> Result {
     Ok(())
 }
 
-#[tokio::test]
-async fn after_a_leak_the_new_key_is_sealed_under_at_once() -> Result {
-    let world = World::new()?;
+async fn after_a_leak_the_new_key_is_sealed_under_at_once(on: &Ground) -> Result {
+    let world = World::on(on).await?;
     let (here, there) = (world.customers().await?, world.customers().await?);
     let held = here.enroll("ada").await?;
     let old = seal(&held)?;
@@ -116,9 +124,8 @@ async fn after_a_leak_the_new_key_is_sealed_under_at_once() -> Result {
     Ok(())
 }
 
-#[tokio::test]
-async fn after_a_leak_a_key_that_waits_is_passed_over() -> Result {
-    let world = World::new()?;
+async fn after_a_leak_a_key_that_waits_is_passed_over(on: &Ground) -> Result {
+    let world = World::on(on).await?;
     let customers = world.customers().await?;
     customers.enroll("ada").await?;
     customers.rotate("ada").await?;
@@ -135,9 +142,8 @@ async fn after_a_leak_a_key_that_waits_is_passed_over() -> Result {
     Ok(())
 }
 
-#[tokio::test]
-async fn every_purpose_that_lives_is_rotated() -> Result {
-    let world = World::new()?;
+async fn every_purpose_that_lives_is_rotated(on: &Ground) -> Result {
+    let world = World::on(on).await?;
     let customers = world.customers().await?;
     let keys = customers.enroll("ada").await?;
     let old = [seal_for(&keys, "default")?, seal_for(&keys, "billing")?];
@@ -154,9 +160,8 @@ async fn every_purpose_that_lives_is_rotated() -> Result {
     Ok(())
 }
 
-#[tokio::test]
-async fn what_is_not_there_is_not_rotated() -> Result {
-    let world = World::new()?;
+async fn what_is_not_there_is_not_rotated(on: &Ground) -> Result {
+    let world = World::on(on).await?;
     let customers = world.customers().await?;
     assert!(matches!(customers.rotate("ada").await, Err(Error::SubjectUnknown)));
     customers.enroll("ada").await?;
@@ -168,9 +173,8 @@ async fn what_is_not_there_is_not_rotated() -> Result {
     Ok(())
 }
 
-#[tokio::test]
-async fn a_purpose_has_at_most_64_keys_and_loses_none() -> Result {
-    let world = World::new()?;
+async fn a_purpose_has_at_most_64_keys_and_loses_none(on: &Ground) -> Result {
+    let world = World::on(on).await?;
     let customers = world.customers().await?;
     let first = seal(&customers.enroll("ada").await?)?;
     for _ in 1..64 {
@@ -182,9 +186,8 @@ async fn a_purpose_has_at_most_64_keys_and_loses_none() -> Result {
     Ok(())
 }
 
-#[tokio::test]
-async fn values_move_to_the_new_key_when_they_are_resealed() -> Result {
-    let world = World::new()?;
+async fn values_move_to_the_new_key_when_they_are_resealed(on: &Ground) -> Result {
+    let world = World::on(on).await?;
     let customers = world.customers().await?;
     let old = seal(&customers.enroll("ada").await?)?;
     customers.rotate("ada").await?;

@@ -8,9 +8,16 @@ use fieldseal::vault::Enrolment;
 
 use super::*;
 
-#[tokio::test]
-async fn after_a_restore_from_before_an_advance_new_tenants_wait_for_the_next_one() -> Result {
-    let world = World::new()?;
+tests![
+    after_a_restore_from_before_an_advance_new_tenants_wait_for_the_next_one
+    keys_made_since_the_backup_are_lost_and_said_to_be
+    retention_periods_and_max_age_are_those_of_the_backup
+    what_the_end_of_a_lost_journal_told_is_entered_anew_by_erasing_again
+    whoever_can_write_to_the_journal_can_have_anybody_erased_and_read_nothing
+];
+
+async fn after_a_restore_from_before_an_advance_new_tenants_wait_for_the_next_one(on: &Ground) -> Result {
+    let world = World::on(on).await?;
     let vault = world.vault().await?;
     vault.default_tenant().enroll("ada").await?;
     let backup = world.store.backup().await?;
@@ -31,9 +38,8 @@ async fn after_a_restore_from_before_an_advance_new_tenants_wait_for_the_next_on
     Ok(())
 }
 
-#[tokio::test]
-async fn keys_made_since_the_backup_are_lost_and_said_to_be() -> Result {
-    let world = World::new()?;
+async fn keys_made_since_the_backup_are_lost_and_said_to_be(on: &Ground) -> Result {
+    let world = World::on(on).await?;
     let customers = world.customers().await?;
     customers.enroll("ada").await?;
     let backup = world.store.backup().await?;
@@ -54,9 +60,8 @@ async fn keys_made_since_the_backup_are_lost_and_said_to_be() -> Result {
     Ok(())
 }
 
-#[tokio::test]
-async fn retention_periods_and_max_age_are_those_of_the_backup() -> Result {
-    let world = World::new()?;
+async fn retention_periods_and_max_age_are_those_of_the_backup(on: &Ground) -> Result {
+    let world = World::on(on).await?;
     let vault = world.vault().await?;
     let customers = vault.default_tenant();
     customers.enroll_with("ada", &Enrolment::new().due_at(later(&world.clock, MAX_AGE))).await?;
@@ -74,9 +79,8 @@ async fn retention_periods_and_max_age_are_those_of_the_backup() -> Result {
     Ok(())
 }
 
-#[tokio::test]
-async fn what_the_end_of_a_lost_journal_told_is_entered_anew_by_erasing_again() -> Result {
-    let world = World::new()?;
+async fn what_the_end_of_a_lost_journal_told_is_entered_anew_by_erasing_again(on: &Ground) -> Result {
+    let world = World::on(on).await?;
     let customers = world.customers().await?;
     customers.enroll("ada").await?;
     drop(customers);
@@ -100,9 +104,8 @@ async fn what_the_end_of_a_lost_journal_told_is_entered_anew_by_erasing_again() 
     Ok(())
 }
 
-#[tokio::test]
-async fn whoever_can_write_to_the_journal_can_have_anybody_erased_and_read_nothing() -> Result {
-    let world = World::new()?;
+async fn whoever_can_write_to_the_journal_can_have_anybody_erased_and_read_nothing(on: &Ground) -> Result {
+    let world = World::on(on).await?;
     let customers = world.customers().await?;
     customers.enroll("ada").await?;
     let SlotId::Subject(tenant, tag) = world.subjects().await?.remove(0).id().clone() else { unreachable!() };

@@ -11,11 +11,20 @@ use fieldseal::testing::faults::Act;
 
 use super::*;
 
+tests![
+    either_provider_alone_keeps_the_application_going
+    a_provider_is_added_and_another_removed_by_an_epoch_each
+    a_receipt_is_final_when_every_providers_key_is_gone
+    a_revoked_tenant_is_unreadable_and_can_be_erased_and_no_other_is_concerned
+    an_epoch_goes_on_past_a_tenant_that_refuses_and_tells_of_it
+    a_tenant_that_lets_nobody_in_stands_still_alone
+    a_notice_ends_keys_at_once_in_a_process_that_would_have_used_them_on
+];
+
 type ProviderResult<T> = std::result::Result<T, ProviderError>;
 
-#[tokio::test]
-async fn either_provider_alone_keeps_the_application_going() -> Result {
-    let world = World::new()?;
+async fn either_provider_alone_keeps_the_application_going(on: &Ground) -> Result {
+    let world = World::on(on).await?;
     let (other, tap) = (LocalKeyring::ephemeral()?, Tap::open());
     let both = || AnyOf::new(Tapped::new(world.provider.clone(), &tap)).or(other.clone());
     let sealed = seal(&world.vault_with(both()).await?.default_tenant().enroll("ada").await?)?;
@@ -29,9 +38,8 @@ async fn either_provider_alone_keeps_the_application_going() -> Result {
     Ok(())
 }
 
-#[tokio::test]
-async fn a_provider_is_added_and_another_removed_by_an_epoch_each() -> Result {
-    let world = World::new()?;
+async fn a_provider_is_added_and_another_removed_by_an_epoch_each(on: &Ground) -> Result {
+    let world = World::on(on).await?;
     let [added, last] = [LocalKeyring::ephemeral()?, LocalKeyring::ephemeral()?];
     let sealed = seal(&world.customers().await?.enroll("ada").await?)?;
 
@@ -61,9 +69,8 @@ async fn a_provider_is_added_and_another_removed_by_an_epoch_each() -> Result {
     Ok(())
 }
 
-#[tokio::test]
-async fn a_receipt_is_final_when_every_providers_key_is_gone() -> Result {
-    let world = World::new()?;
+async fn a_receipt_is_final_when_every_providers_key_is_gone(on: &Ground) -> Result {
+    let world = World::on(on).await?;
     let other = LocalKeyring::ephemeral()?;
     let vault = world.vault_with(AnyOf::new(world.provider.clone()).or(other.clone())).await?;
     let customers = vault.default_tenant();
@@ -98,8 +105,8 @@ fn globex() -> TenantId {
 }
 
 impl Tenants {
-    async fn new() -> Result<Self> {
-        let world = World::new()?;
+    async fn on(ground: &Ground) -> Result<Self> {
+        let world = World::on(ground).await?;
         let own = Arc::new(LocalKeyring::ephemeral()?);
         let vault = Self::vault_of(&world, &own).await?;
         let mut sealed = [Vec::new(), Vec::new()];
@@ -123,9 +130,8 @@ impl Tenants {
     }
 }
 
-#[tokio::test]
-async fn a_revoked_tenant_is_unreadable_and_can_be_erased_and_no_other_is_concerned() -> Result {
-    let tenants = Tenants::new().await?;
+async fn a_revoked_tenant_is_unreadable_and_can_be_erased_and_no_other_is_concerned(on: &Ground) -> Result {
+    let tenants = Tenants::on(on).await?;
     let vault = tenants.revoked().await?;
     let (acme, globex) = (vault.tenant(&acme()), vault.tenant(&globex()));
     assert!(is_of_kind(&acme.keys("ada").await, ProviderErrorKind::KeyDestroyed));
@@ -139,9 +145,8 @@ async fn a_revoked_tenant_is_unreadable_and_can_be_erased_and_no_other_is_concer
     Ok(())
 }
 
-#[tokio::test]
-async fn an_epoch_goes_on_past_a_tenant_that_refuses_and_tells_of_it() -> Result {
-    let tenants = Tenants::new().await?;
+async fn an_epoch_goes_on_past_a_tenant_that_refuses_and_tells_of_it(on: &Ground) -> Result {
+    let tenants = Tenants::on(on).await?;
     tenants.own.add_key().await?;
     tenants.world.provider.add_key().await?;
     tenants.vault.advance_epoch().await?;
@@ -201,9 +206,8 @@ fn denied() -> ProviderError {
     ProviderError::new(ProviderErrorKind::Denied)
 }
 
-#[tokio::test]
-async fn a_tenant_that_lets_nobody_in_stands_still_alone() -> Result {
-    let tenants = Tenants::new().await?;
+async fn a_tenant_that_lets_nobody_in_stands_still_alone(on: &Ground) -> Result {
+    let tenants = Tenants::on(on).await?;
     // In the order of their ids the one that refuses comes first.
     let directory = HashMap::from([(acme(), Arc::new(Denies) as Arc<dyn MasterKeyProvider>)]);
     let vault = tenants.world.vault_with(ByTenant::new(tenants.world.provider.clone(), directory)).await?;
@@ -225,9 +229,8 @@ async fn world_is_free_of(vault: &Vault, epoch: Epoch) -> Result {
     vault.retire_epoch(epoch).await.map(drop)
 }
 
-#[tokio::test]
-async fn a_notice_ends_keys_at_once_in_a_process_that_would_have_used_them_on() -> Result {
-    let world = World::new()?;
+async fn a_notice_ends_keys_at_once_in_a_process_that_would_have_used_them_on(on: &Ground) -> Result {
+    let world = World::on(on).await?;
     let (here, there) = (world.vault().await?, world.vault().await?);
     let keys = there.default_tenant().enroll("ada").await?;
     let sealed = seal(&keys)?;

@@ -4,9 +4,15 @@ use fieldseal::provider::Succession;
 
 use super::*;
 
-#[tokio::test]
-async fn before_the_new_epoch_subjects_can_be_made_and_tenants_not() -> Result {
-    let world = World::new()?;
+tests![
+    before_the_new_epoch_subjects_can_be_made_and_tenants_not
+    who_knows_the_old_provider_alone_stops_at_the_new_epoch
+    the_old_providers_own_key_is_destroyed_once_it_has_another
+    until_the_old_epoch_is_retired_there_is_a_way_back
+];
+
+async fn before_the_new_epoch_subjects_can_be_made_and_tenants_not(on: &Ground) -> Result {
+    let world = World::on(on).await?;
     let sealed = seal(&world.customers().await?.enroll("ada").await?)?;
     let new = LocalKeyring::ephemeral()?;
     let vault = world.vault_with(Succession::new(new).after(world.provider.clone())).await?;
@@ -19,9 +25,8 @@ async fn before_the_new_epoch_subjects_can_be_made_and_tenants_not() -> Result {
     Ok(())
 }
 
-#[tokio::test]
-async fn who_knows_the_old_provider_alone_stops_at_the_new_epoch() -> Result {
-    let world = World::new()?;
+async fn who_knows_the_old_provider_alone_stops_at_the_new_epoch(on: &Ground) -> Result {
+    let world = World::on(on).await?;
     world.customers().await?.enroll("ada").await?;
     let old_alone = world.customers().await?;
     let vault = world.vault_with(Succession::new(LocalKeyring::ephemeral()?).after(world.provider.clone())).await?;
@@ -33,9 +38,8 @@ async fn who_knows_the_old_provider_alone_stops_at_the_new_epoch() -> Result {
     Ok(())
 }
 
-#[tokio::test]
-async fn the_old_providers_own_key_is_destroyed_once_it_has_another() -> Result {
-    let world = World::new()?;
+async fn the_old_providers_own_key_is_destroyed_once_it_has_another(on: &Ground) -> Result {
+    let world = World::on(on).await?;
     let sealed = seal(&world.customers().await?.enroll("ada").await?)?;
     let new = LocalKeyring::ephemeral()?;
     let vault = world.vault_with(Succession::new(new.clone()).after(world.provider.clone())).await?;
@@ -50,9 +54,8 @@ async fn the_old_providers_own_key_is_destroyed_once_it_has_another() -> Result 
     Ok(())
 }
 
-#[tokio::test]
-async fn until_the_old_epoch_is_retired_there_is_a_way_back() -> Result {
-    let world = World::new()?;
+async fn until_the_old_epoch_is_retired_there_is_a_way_back(on: &Ground) -> Result {
+    let world = World::on(on).await?;
     let sealed = seal(&world.customers().await?.enroll("ada").await?)?;
     let new = LocalKeyring::ephemeral()?;
     let there = world.vault_with(Succession::new(new.clone()).after(world.provider.clone())).await?;
