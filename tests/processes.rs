@@ -1,5 +1,5 @@
-//! Processes that are killed, and processes that run beside each other, on one keyring file, one SQLite store and one
-//! journal file.
+//! Processes that are killed, and processes that run beside each other, on one keyring file, one store and one journal: in
+//! files, and in PostgreSQL.
 //!
 //! The test's own program is the child: it is started again with `CHILD` set. A child that is to be killed stands still at
 //! a call of a port, says so, and gets SIGKILL; nothing of it runs on. What it left is opened by a fresh vault, the same is
@@ -15,18 +15,19 @@ mod builds;
 mod child;
 #[path = "processes/parent.rs"]
 mod parent;
+#[path = "processes/place.rs"]
+mod place;
+#[path = "support/postgres.rs"]
+mod postgres;
 #[path = "support/process.rs"]
 mod process;
 
-use std::path::{Path, PathBuf};
-
-use fieldseal::journal::FileJournal;
 use fieldseal::lifecycle::ErasureRequest;
-use fieldseal::provider::{KeyringOptions, LocalKeyring, MasterKeyProvider};
-use fieldseal::store::{Epoch, Filter, KeyStore, Scan, SlotId, SqliteStore};
-use fieldseal::testing::faults::{Tap, Tapped};
-use fieldseal::vault::{Ready, VaultBuilder};
+use fieldseal::provider::{LocalKeyring, MasterKeyProvider};
+use fieldseal::store::{Epoch, Filter, KeyStore, Scan, SlotId};
+use fieldseal::testing::faults::Tap;
 use fieldseal::{Error, FieldContext, SubjectKeys, Tenant, TenantId, Vault};
+use place::{Ground, Place};
 use process::{CHILD, Process};
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
@@ -42,66 +43,6 @@ fn main() {
             }
         }
         Err(_) => parent::run(runtime),
-    }
-}
-
-/// The files that processes share.
-#[derive(Clone)]
-struct Place(PathBuf);
-
-impl Place {
-    fn keyring(&self) -> PathBuf {
-        self.0.join("keyring")
-    }
-
-    /// A process's vault; each call of a port passes the tap.
-    async fn vault(&self, tap: &Tap) -> Result<(Vault, LocalKeyring)> {
-        let (builder, keyring) = self.builder(tap).await?;
-        Ok((builder.build().await?, keyring))
-    }
-
-    async fn builder(&self, tap: &Tap) -> Result<(VaultBuilder<Ready>, LocalKeyring)> {
-        let keyring = LocalKeyring::open(self.keyring()).await?;
-        let store = SqliteStore::open(self.0.join("keys.db")).await?;
-        let journal = FileJournal::open(self.0.join("journal")).await?;
-        let builder = Vault::builder(Tapped::new(keyring.clone(), tap), Tapped::new(store, tap));
-        Ok((builder.journal(Tapped::new(journal, tap)).purposes(["billing"]), keyring))
-    }
-
-    async fn fresh(&self) -> Result<Vault> {
-        Ok(self.vault(&Tap::open()).await?.0)
-    }
-
-    async fn make(folder: &Path) -> Result<Self> {
-        let place = Self(folder.to_owned());
-        KeyringOptions::new().generate(place.keyring()).await?;
-        place.fresh().await?;
-        Ok(place)
-    }
-
-    /// Brings what is in SQLite's log into the database. What was dropped closes its files in the background, so the log may
-    /// come and go for a while, but nothing is in it any more.
-    async fn settle(&self) -> Result {
-        if !self.0.join("keys.db").exists() {
-            return Ok(());
-        }
-        let store = SqliteStore::open(self.0.join("keys.db")).await?;
-        while store.scrub().await?.items().iter().any(|item| item.place == "write-ahead log") {
-            tokio::task::yield_now().await;
-        }
-        Ok(())
-    }
-
-    /// Copies the files of a place that was settled.
-    fn copy_to(&self, folder: &Path) -> Result<Self> {
-        for entry in std::fs::read_dir(&self.0)? {
-            let entry = entry?;
-            let name = entry.file_name();
-            if !name.to_string_lossy().starts_with("keys.db-") {
-                std::fs::copy(entry.path(), folder.join(name))?;
-            }
-        }
-        Ok(Self(folder.to_owned()))
     }
 }
 

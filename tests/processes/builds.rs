@@ -4,10 +4,9 @@
 use std::collections::HashMap;
 
 use fieldseal::id::Purpose;
-use fieldseal::journal::{ErasureJournal as _, JournalEvent};
+use fieldseal::journal::JournalEvent;
 use fieldseal::testing::faults::{Act, CallPoint};
 
-use super::parent::copy_store;
 use super::*;
 
 /// What a child is killed at: its tap is set before the vault is built.
@@ -46,37 +45,33 @@ impl Build {
         })
     }
 
-    pub(super) async fn find(self) -> Result<Found> {
+    pub(super) async fn find(self, on: &Ground) -> Result<Found> {
         let folder = tempfile::tempdir()?;
-        let mut place = Place(folder.path().to_owned());
+        let mut place = Place::empty(folder.path(), on).await?;
         let mut sealed = HashMap::new();
         match self {
-            Self::Create => drop(KeyringOptions::new().generate(place.keyring()).await?),
+            Self::Create => {}
             Self::Adopt => {
-                let keyring = KeyringOptions::new().generate(place.keyring()).await?;
-                let builder = Vault::builder(keyring, SqliteStore::open(place.0.join("keys.db")).await?);
+                let keyring = LocalKeyring::open(place.keyring()).await?;
+                let builder = Vault::builder(keyring, place.store().await?);
                 populate(&builder.purposes(["billing"]).without_journal().build().await?, &mut sealed).await?;
             }
             Self::Finish => {
-                Place::make(&place.0).await?;
                 populate(&place.fresh().await?, &mut sealed).await?;
                 place.fresh().await?; // `applied` is past all this
                 leave_half_done(&place).await?;
             }
             Self::Replay => {
-                Place::make(&place.0).await?;
                 let vault = place.fresh().await?;
                 populate(&vault, &mut sealed).await?;
-                let restored = place.0.join("restored");
-                std::fs::create_dir(&restored)?;
-                copy_store(&place, &restored.join("keys.db")).await?;
+                let folder = place.0.join("restored");
+                std::fs::create_dir(&folder)?;
+                let restored = place.with_a_copy_of_the_store(&folder).await?;
                 live_on(&vault).await?;
                 drop(vault);
                 place.fresh().await?;
-                for file in ["keyring", "journal"] {
-                    std::fs::copy(place.0.join(file), restored.join(file))?;
-                }
-                place = Place(restored);
+                place.leave_the_journal_to(&restored)?;
+                place = restored;
                 let built = place.fresh().await.map(drop);
                 assert!(built.is_err(), "a restored store does not build");
             }
@@ -103,7 +98,7 @@ impl Build {
                 vault.tenant(&acme()).keys("ada").await?;
                 let created = |event: &JournalEvent| matches!(event, JournalEvent::RootCreated { .. });
                 assert_eq!(count(place, created).await?, 3, "the vault's root and the tenants', each once");
-                let store = SqliteStore::open(place.0.join("keys.db")).await?;
+                let store = place.store().await?;
                 let keyring = LocalKeyring::open(place.keyring()).await?;
                 let unjournalled = Vault::builder(keyring, store).without_journal().build().await;
                 assert!(matches!(unjournalled, Err(Error::WrongJournal)));
@@ -194,6 +189,6 @@ fn late() -> TenantId {
 
 /// How many entries of a kind the journal has.
 async fn count(place: &Place, kind: impl Fn(&JournalEvent) -> bool) -> Result<usize> {
-    let entries = FileJournal::open(place.0.join("journal")).await?.read(0, 10_000).await?;
+    let entries = place.journal().await?.read(0, 10_000).await?;
     Ok(entries.iter().filter(|entry| kind(entry.event())).count())
 }

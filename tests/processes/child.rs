@@ -9,7 +9,8 @@ use super::builds::Build;
 use super::*;
 
 /// `task` is one of
-/// - `job FOLDER JOB POINT`: does the job; at its POINT-th call point it says `reached`, and stands still.
+/// - `job FOLDER JOB POINT`: does the job; at its POINT-th call point it says `reached`, and stands still. In databases, where
+///   to look at what it left takes longer, its points are those at which something has changed.
 /// - `build FOLDER BUILD POINT`: the same of a vault that is built; its points are those at which the files have changed.
 /// - `work FOLDER SEED COUNT`: does what comes, COUNT times, and says what it has done.
 pub(super) async fn run(task: &str) -> Result {
@@ -29,7 +30,8 @@ pub(super) async fn run(task: &str) -> Result {
 async fn one_job(place: &Place, job: Job, point: u64) -> Result {
     let tap = Tap::open();
     let (vault, _) = place.vault(&tap).await?;
-    stand_still_at(&tap, point, |_| true);
+    let samples = place.databases()?.is_some();
+    stand_still_at(&tap, point, move |call| !samples || is_after_a_write(call));
     job.run(&vault).await?;
     say("done");
     Ok(())
@@ -38,11 +40,16 @@ async fn one_job(place: &Place, job: Job, point: u64) -> Result {
 /// A build makes many calls that read. Killed at one of them it leaves what the write before it left.
 async fn one_build(place: &Place, build: Build, point: u64) -> Result {
     let tap = Tap::open();
-    let reads = ["id", "head", "read", "read_of", "load", "scan", "current", "wrap_key", "unwrap_key", "destruction"];
-    stand_still_at(&tap, point, move |call| call.number == 0 || (call.is_over() && !reads.contains(&call.method)));
+    stand_still_at(&tap, point, is_after_a_write);
     build.run(place, &tap).await?;
     say("done");
     Ok(())
+}
+
+/// Or before anything is done.
+fn is_after_a_write(call: &CallPoint<'_>) -> bool {
+    let reads = ["id", "head", "read", "read_of", "load", "scan", "current", "wrap_key", "unwrap_key", "destruction"];
+    call.number == 0 || (call.is_over() && !reads.contains(&call.method))
 }
 
 /// To be killed there: points are counted among those that `counts`.

@@ -5,31 +5,69 @@ use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
-use libtest_mimic::{Arguments, Failed, Trial};
+use libtest_mimic::{Arguments, Completion, Trial};
 use tokio::runtime::Runtime;
+use tokio::sync::OnceCell;
 
 use super::builds::Build;
 use super::child::Random;
+use super::postgres::{Server, Which};
 use super::*;
 
 pub(super) fn run(runtime: Runtime) {
     let runtime = Arc::new(runtime);
-    let on = |name: String, test: Box<dyn Fn(&Runtime) -> Result + Send>| {
-        let runtime = runtime.clone();
-        Trial::test(name, move || test(&runtime).map_err(|e| Failed::from(format!("{e:?}"))))
-    };
     let mut trials = Vec::new();
+    for (name, test) in tests() {
+        let (runtime, test) = (runtime.clone(), test.clone());
+        trials.push(Trial::test(format!("files::{name}"), move || Ok(test(&runtime, &Ground::Files)?)));
+    }
+    for which in Which::ALL {
+        let server = Arc::new(OnceCell::new());
+        for (name, test) in tests_on(which) {
+            let (runtime, server) = (runtime.clone(), server.clone());
+            let start = async move || {
+                let server = Server::start_with(which, &["fsync=off", "max_connections=300"]).await?;
+                Some(Ground::Postgres(Arc::new(server)))
+            };
+            let test = move || {
+                let Some(ground) = runtime.block_on(server.get_or_init(start)) else {
+                    return Ok(Completion::ignored_with("it is not installed"));
+                };
+                test(&runtime, ground)?;
+                Ok(Completion::Completed)
+            };
+            let trial = Trial::ignorable_test(format!("{}::{name}", which.name()), test);
+            trials.push(trial.with_ignored_flag(which.skip()));
+        }
+    }
+    libtest_mimic::run(&Arguments::from_args(), trials).exit();
+}
+
+type Test = Arc<dyn Fn(&Runtime, &Ground) -> Result + Send + Sync>;
+
+/// Where each point is killed at once, it is their number that counts, not how a version of PostgreSQL answers: the newest
+/// has them all.
+fn tests_on(which: Which) -> Vec<(String, Test)> {
+    let mut tests = tests();
+    if which != Which::Embedded {
+        tests.retain(|(name, _)| !name.starts_with("killed_at_each"));
+    }
+    tests
+}
+
+fn tests() -> Vec<(String, Test)> {
+    let mut tests: Vec<(String, Test)> = Vec::new();
     for job in Job::ALL {
         let name = format!("killed_at_each_call_of_{job:?}");
-        trials.push(on(name, Box::new(move |runtime| killed_at_each_call(runtime, job))));
+        tests.push((name, Arc::new(move |runtime, on| killed_at_each_call(runtime, on, job))));
     }
     for build in Build::ALL {
         let name = format!("killed_at_each_write_of_a_build_{build:?}");
-        trials.push(on(name, Box::new(move |runtime| killed_while_it_builds(runtime, build))));
+        tests.push((name, Arc::new(move |runtime, on| killed_while_it_builds(runtime, on, build))));
     }
-    trials.push(on("killed_at_200_random_moments".into(), Box::new(killed_at_random_moments)));
-    trials.push(on("two_processes_share_keyring_store_and_journal".into(), Box::new(two_processes)));
-    libtest_mimic::run(&Arguments::from_args(), trials).exit();
+    tests.push(("killed_at_random_moments".into(), Arc::new(killed_at_random_moments)));
+    tests.push(("two_processes_share_keyring_store_and_journal".into(), Arc::new(two_processes)));
+    tests
 }
 
 /// A place with customers in every state, and what they had sealed.
@@ -39,9 +77,9 @@ struct Template {
 }
 
 impl Template {
-    async fn make(job: Job) -> Result<Self> {
+    async fn make(job: Job, on: &Ground) -> Result<Self> {
         let folder = tempfile::tempdir()?;
-        let place = Place::make(folder.path()).await?;
+        let place = Place::make(folder.path(), on).await?;
         let (vault, keyring) = place.vault(&Tap::open()).await?;
         let customers = vault.default_tenant();
         let mut sealed = HashMap::new();
@@ -55,10 +93,11 @@ impl Template {
         sealed.insert("acme", seal(&vault.tenant(&acme()).keys(&1i64).await?)?);
         customers.hold("held").await?;
         customers.schedule_erasure("scheduled", NEVER).await?;
-        let backup = folder.path().join("backup.db");
-        if job == Job::Replay {
-            copy_store(&place, &backup).await?;
-        }
+        let elsewhere = tempfile::tempdir()?;
+        let backup = match job {
+            Job::Replay => Some(place.with_a_copy_of_the_store(elsewhere.path()).await?),
+            _ => None,
+        };
         customers.erase("gone", &request).await?;
         let past = fieldseal::clock::Timestamp::from_millis(1);
         customers.enroll_with("due", &fieldseal::vault::Enrolment::new().due_at(past)).await?;
@@ -73,28 +112,17 @@ impl Template {
         }
         drop(vault);
         place.fresh().await?; // `applied` is past all this
-        if job == Job::Replay {
+        if let Some(backup) = backup {
             // A single customer is put back by hand: the one that is gone.
             put_back(&place, &backup).await?;
-            std::fs::remove_file(backup)?;
         }
         Ok(Self { folder, sealed })
     }
 }
 
-pub(super) async fn copy_store(place: &Place, to: &Path) -> Result {
-    let from = SqliteStore::open(place.0.join("keys.db")).await?;
-    let copy = SqliteStore::open(to).await?;
-    let slots = from.scan(&Scan::new(Filter::All).limit(1000)).await?.slots;
-    for slot in slots {
-        copy.put(&slot, fieldseal::store::Expected::Absent).await?;
-    }
-    Ok(())
-}
-
 /// Where the store has a tombstone and the backup keys, the keys.
-async fn put_back(place: &Place, backup: &Path) -> Result {
-    let (store, backup) = (SqliteStore::open(place.0.join("keys.db")).await?, SqliteStore::open(backup).await?);
+async fn put_back(place: &Place, backup: &Place) -> Result {
+    let (store, backup) = (place.store().await?, backup.store().await?);
     for old in backup.scan(&Scan::new(Filter::All).limit(1000)).await?.slots {
         let now = store.load(std::slice::from_ref(old.id())).await?.remove(0).unwrap();
         if now.state() == fieldseal::store::SlotState::Erased {
@@ -104,15 +132,15 @@ async fn put_back(place: &Place, backup: &Path) -> Result {
     Ok(())
 }
 
-fn killed_at_each_call(runtime: &Runtime, job: Job) -> Result {
-    let template = runtime.block_on(Template::make(job))?;
+fn killed_at_each_call(runtime: &Runtime, on: &Ground, job: Job) -> Result {
+    let template = runtime.block_on(Template::make(job, on))?;
     kill_at_each_point(runtime, &Place(template.folder.path().to_owned()), &format!("job\nFOLDER\n{job:?}"), |place| {
         runtime.block_on(look(place, job, &template.sealed))
     })
 }
 
-fn killed_while_it_builds(runtime: &Runtime, build: Build) -> Result {
-    let found = runtime.block_on(build.find())?;
+fn killed_while_it_builds(runtime: &Runtime, on: &Ground, build: Build) -> Result {
+    let found = runtime.block_on(build.find(on))?;
     kill_at_each_point(runtime, &found.place, &format!("build\nFOLDER\n{build:?}"), |place| {
         runtime.block_on(build.look(place, &found))
     })
@@ -125,7 +153,7 @@ fn kill_at_each_point(runtime: &Runtime, from: &Place, task: &str, look: impl Fn
     let mut kills = 0;
     for point in 0.. {
         let folder = tempfile::tempdir()?;
-        let place = from.copy_to(folder.path())?;
+        let place = runtime.block_on(from.copy_to(folder.path()))?;
         let task = [&task.replace("FOLDER", folder.path().to_str().unwrap()), &point.to_string()[..]].join("\n");
         let mut child = start(&task)?;
         match child.next_line()?.as_str() {
@@ -135,6 +163,7 @@ fn kill_at_each_point(runtime: &Runtime, from: &Place, task: &str, look: impl Fn
         }
         kills += 1;
         look(&place).map_err(|e| format!("killed at point {point}: {e:?}"))?;
+        runtime.block_on(place.discard())?;
     }
     assert!(kills > 1, "nobody was killed");
     Ok(())
@@ -215,7 +244,7 @@ async fn look(place: &Place, job: Job, sealed: &HashMap<&'static str, Vec<u8>>) 
 
 /// The longest slot of a customer tells how many keys whoever has the most of them has.
 async fn longest_slot(place: &Place) -> Result<usize> {
-    let store = SqliteStore::open(place.0.join("keys.db")).await?;
+    let store = place.store().await?;
     let slots = store.scan(&Scan::new(Filter::All).limit(1000)).await?.slots;
     let of_default = |id: &SlotId| matches!(id, SlotId::Subject(tenant, _) if *tenant == TenantId::default_tenant());
     let longest = slots.iter().filter(|slot| of_default(slot.id())).map(|slot| slot.as_bytes().len()).max();
@@ -226,19 +255,27 @@ async fn longest_slot(place: &Place) -> Result<usize> {
 const BEFORE: usize = 15 + 22 + (2 + 7 + 4 + 4 + 8 + 2 + 1) * 2 + 2 * 142 + 32;
 const ONE_EACH: usize = 2 * 142;
 
-fn killed_at_random_moments(runtime: &Runtime) -> Result {
+fn killed_at_random_moments(runtime: &Runtime, on: &Ground) -> Result {
+    // A server is slower, and how much depends on what else there is to do: there it is after so many lines.
+    let (kills, lines, micros) = match on {
+        Ground::Files => (200, 1, 60_000),
+        Ground::Postgres(_) => (20, 20, 10_000),
+    };
     let seed =
         u64::try_from(std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?.as_nanos() & 0xffff_ffff)?;
     println!("seed {seed}");
     let mut random = Random(seed);
     let folder = tempfile::tempdir()?;
-    let place = runtime.block_on(Place::make(folder.path()))?;
+    let place = runtime.block_on(Place::make(folder.path(), on))?;
     let mut told = Told::default();
-    for kill in 0..200 {
+    for kill in 0..kills {
         let task = ["work", folder.path().to_str().unwrap(), &random.next().to_string(), "100000"].join("\n");
         let mut child = start(&task)?;
         assert_eq!(child.next_line()?, "begun", "kill {kill}");
-        std::thread::sleep(Duration::from_micros(random.below(60_000)));
+        for _ in 0..random.below(lines) {
+            told.hear(&child.next_line()?)?;
+        }
+        std::thread::sleep(Duration::from_micros(random.below(micros)));
         child.kill()?;
         while let Some(line) = child.line()? {
             told.hear(&line)?;
@@ -269,10 +306,14 @@ async fn end_all_epochs(place: &Place) -> Result {
     Ok(())
 }
 
-fn two_processes(runtime: &Runtime) -> Result {
+fn two_processes(runtime: &Runtime, on: &Ground) -> Result {
+    let steps = match on {
+        Ground::Files => "600",
+        Ground::Postgres(_) => "150",
+    };
     let folder = tempfile::tempdir()?;
-    let place = runtime.block_on(Place::make(folder.path()))?;
-    let task = |seed: &str| ["work", folder.path().to_str().unwrap(), seed, "600"].join("\n");
+    let place = runtime.block_on(Place::make(folder.path(), on))?;
+    let task = |seed: &str| ["work", folder.path().to_str().unwrap(), seed, steps].join("\n");
     let children = [start(&task("1"))?, start(&task("2"))?];
     let hear = |mut child: Process| {
         std::thread::spawn(move || -> Result<Vec<String>> {
