@@ -2,9 +2,10 @@
 
 use fieldseal::Error;
 use fieldseal::lifecycle::ErasureRequest;
+use fieldseal::testing::faults::Tap;
 
 use super::Result;
-use super::site::{Site, is_erased, opens, seal};
+use super::site::{Site, is_erased, opens, persist, seal};
 
 pub(super) async fn what_the_standby_lacks_is_noticed_and_nothing_erased_comes_back(site: Site) -> Result {
     let running = site.vault().await?;
@@ -18,13 +19,13 @@ pub(super) async fn what_the_standby_lacks_is_noticed_and_nothing_erased_comes_b
     site.lead_to_the_standby();
 
     site.pass_max_age();
-    let answer = super::site::persist(async || running.default_tenant().keys("ben").await).await;
+    let answer = persist(async || running.default_tenant().keys("ben").await).await;
     assert!(matches!(answer, Err(Error::StoreBehindJournal { .. })), "one that ran across: {answer:?}");
     let answer = site.vault().await;
     assert!(matches!(answer, Err(Error::StoreBehindJournal { missing: 1 })), "one that starts: {answer:?}");
     drop((running, customers));
 
-    let (vault, replayed) = site.builder(&fieldseal::testing::faults::Tap::open()).await?.replay().await?;
+    let (vault, replayed) = site.builder(&Tap::open()).await?.replay().await?;
     assert_eq!(replayed.erasures, 1);
     for vault in [vault, site.vault().await?] {
         let customers = vault.default_tenant();

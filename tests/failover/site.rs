@@ -90,9 +90,16 @@ impl Site {
         until(&standby, "SELECT count(*) = 0 FROM pg_stat_wal_receiver").await;
     }
 
-    /// SIGKILL, and no process of it is left.
+    /// SIGKILL to its postmaster; the others end by themselves. Until the last one has, it is not fenced: one that still
+    /// has a connection might be answered. Each of them works in the folder of the cluster.
     pub(super) async fn kill_the_primary(&self) {
-        self.primary.lock().await.kill();
+        let mut primary = self.primary.lock().await;
+        let data = primary.dir().join("data").canonicalize().unwrap();
+        primary.kill();
+        let processes = || std::fs::read_dir("/proc").into_iter().flatten().flatten();
+        while processes().any(|process| std::fs::read_link(process.path().join("cwd")).is_ok_and(|cwd| cwd == data)) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
     }
 
     pub(super) fn promote_the_standby(&self) {
