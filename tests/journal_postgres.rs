@@ -2,7 +2,7 @@
 //! what PostgreSQL adds.
 //!
 //! Not libtest's harness, which knows only when it is compiled what to ignore.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by a panic")]
+#![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
 
 #[path = "support/pooler.rs"]
 mod pooler;
@@ -27,13 +27,14 @@ use tokio::runtime;
 use tokio::sync::OnceCell;
 
 type Shared = Arc<OnceCell<Option<Server>>>;
+type Test = dyn FnOnce(&OnceCell<Option<Server>>) -> Completion + Send;
 
 fn main() -> ExitCode {
     let mut trials = Vec::new();
     for which in Which::ALL {
         // Started by the first test that runs, so that listing them starts nothing.
         let server: Shared = Arc::new(OnceCell::new());
-        let trial = |name: &str, test: Box<dyn FnOnce(&OnceCell<Option<Server>>) -> Completion + Send>| {
+        let trial = |name: &str, test: Box<Test>| {
             let server = Arc::clone(&server);
             let name = format!("{}::{name}", which.name());
             Trial::ignorable_test(name, move || Ok(test(&server))).with_ignored_flag(which.skip())
@@ -42,14 +43,16 @@ fn main() -> ExitCode {
             let test =
                 move |server: &_| on(which, server, async |database| rule(&made(&pool(database).await).await).await);
             trials.push(trial(&format!("suite::{name}"), Box::new(test)));
-            let test = move |server: &_| {
-                on(which, server, async |database| {
-                    let pooler = Pooler::start(&database, 2);
-                    rule(&made(&pool(pooler.options(&database)).await).await).await;
-                })
-            };
-            let skip = which.skip() || service::skip("pgbouncer", &["pgbouncer"]);
-            trials.push(trial(&format!("pooler::{name}"), Box::new(test)).with_ignored_flag(skip));
+            if which == Which::Installed {
+                let test = move |server: &_| {
+                    on(which, server, async |database| {
+                        let pooler = Pooler::start(&database, 2);
+                        rule(&made(&pool(pooler.options(&database)).await).await).await;
+                    })
+                };
+                let skip = which.skip() || service::skip("pgbouncer", &["pgbouncer"]);
+                trials.push(trial(&format!("pooler::{name}"), Box::new(test)).with_ignored_flag(skip));
+            }
         }
         macro_rules! persistent {
             ($($rule:ident)*) => {$(

@@ -43,6 +43,7 @@ use tokio::runtime;
 use tokio::sync::OnceCell;
 
 type Shared = Arc<OnceCell<Option<Server>>>;
+type Test = dyn FnOnce(&OnceCell<Option<Server>>) -> Completion + Send;
 
 fn main() -> ExitCode {
     if let Ok(task) = std::env::var(process::CHILD) {
@@ -52,7 +53,7 @@ fn main() -> ExitCode {
     for which in Which::ALL {
         // Started by the first test that runs, so that listing them starts nothing.
         let server: Shared = Arc::new(OnceCell::new());
-        let trial = |name: &str, test: Box<dyn FnOnce(&OnceCell<Option<Server>>) -> Completion + Send>| {
+        let trial = |name: &str, test: Box<Test>| {
             let server = Arc::clone(&server);
             let name = format!("{}::{name}", which.name());
             Trial::ignorable_test(name, move || Ok(test(&server))).with_ignored_flag(which.skip())
@@ -61,13 +62,18 @@ fn main() -> ExitCode {
             let test =
                 move |server: &_| on(which, server, async |database| rule(&made(&pool(database).await).await).await);
             trials.push(trial(&format!("suite::{name}"), Box::new(test)));
-            let test = move |server: &_| {
-                on(which, server, async |database| rule(&partitioned(&pool(database).await).await).await)
+            // Once each: neither makes a difference between versions, nor is quick.
+            let (name, test, skip): (_, Box<dyn FnOnce(&_) -> _ + Send>, _) = match which {
+                Which::Installed => {
+                    let test = move |server: &_| on_pooler(which, server, async |pool| rule(&made(&pool).await).await);
+                    (format!("pooler::{name}"), Box::new(test), service::skip("pgbouncer", &["pgbouncer"]))
+                }
+                Which::Embedded => {
+                    let test = async move |database| rule(&partitioned(&pool(database).await).await).await;
+                    (format!("partitioned::{name}"), Box::new(move |server: &_| on(which, server, test)), false)
+                }
             };
-            trials.push(trial(&format!("partitioned::{name}"), Box::new(test)));
-            let test = move |server: &_| on_pooler(which, server, async |pool| rule(&made(&pool).await).await);
-            let skip = which.skip() || service::skip("pgbouncer", &["pgbouncer"]);
-            trials.push(trial(&format!("pooler::{name}"), Box::new(test)).with_ignored_flag(skip));
+            trials.push(trial(&name, test).with_ignored_flag(which.skip() || skip));
         }
         macro_rules! persistent {
             ($($rule:ident)*) => {$(

@@ -10,6 +10,7 @@ mod schema;
 #[cfg(feature = "store-postgres")]
 mod script;
 
+use std::convert::identity;
 use std::fmt::Write as _;
 use std::ops::{Deref, DerefMut};
 use std::time::Duration;
@@ -33,7 +34,7 @@ pub(crate) fn query<'q>(sql: impl Into<String>) -> PgQuery<'q> {
     sqlx::query(AssertSqlSafe(sql.into())).persistent(false)
 }
 
-/// A transaction that is under way. One that is dropped takes its connection with it.
+/// A transaction that is under way. It is ended by [`end`](Self::end); one that is dropped takes its connection with it.
 ///
 /// Not sqlx's, which gives a connection back with its transaction open where the call that begins it is dropped: whatever the
 /// application then does in that session is never committed, and locks are held for good.
@@ -54,24 +55,19 @@ pub(crate) async fn begin(pool: &PgPool, lock_timeout: Duration, also: &str) -> 
     let mut transaction = Transaction { connection: pool.acquire().await?, is_open: true };
     match sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut *transaction).await {
         Ok(_) => Ok(transaction),
-        Err(error) => {
-            transaction.rollback().await;
-            Err(error)
-        }
+        Err(error) => transaction.end(Err(error), identity).await,
     }
 }
 
 impl Transaction {
-    /// Makes what was done stay. After an error it may stay, or not.
-    pub(crate) async fn commit(mut self) -> Result<(), sqlx::Error> {
-        sqlx::raw_sql("COMMIT").execute(&mut *self).await?;
-        self.is_open = false;
-        Ok(())
-    }
-
-    /// Undoes what was done. Where that can't be said to the server, the loss of the connection does it.
-    pub(crate) async fn rollback(mut self) {
-        self.is_open = sqlx::raw_sql("ROLLBACK").execute(&mut *self).await.is_err();
+    /// Makes what was done stay, or undoes it after an error. Where a commit `failed` it may stay, or not.
+    pub(crate) async fn end<T, E>(mut self, done: Result<T, E>, failed: impl FnOnce(sqlx::Error) -> E) -> Result<T, E> {
+        let end = if done.is_ok() { "COMMIT" } else { "ROLLBACK" };
+        match sqlx::raw_sql(end).execute(&mut *self).await {
+            Ok(_) => self.is_open = false,
+            Err(error) => return Err(done.err().unwrap_or_else(|| failed(error))),
+        }
+        done
     }
 }
 

@@ -1,6 +1,7 @@
 //! [`Schema`]: the PostgreSQL schema that an adapter keeps its own tables in, how they are made, and whether they are as
 //! they were made.
 
+use std::convert::identity;
 use std::time::Duration;
 
 use sqlx::postgres::PgPool;
@@ -88,17 +89,20 @@ impl Schema {
         // Also others that are about to: they wait, and find them made.
         let lock = format!("SELECT pg_advisory_xact_lock({})", self.lock_key("schema"));
         let mut transaction = begin(pool, LOCK_TIMEOUT, &lock).await?;
-        let found = self.look(&mut transaction, layout).await?;
+        let made = self.make(&mut transaction, layout).await;
+        transaction.end(made, identity).await
+    }
+
+    async fn make(&self, connection: &mut PgConnection, layout: &Layout) -> Result<Found, sqlx::Error> {
+        let found = self.look(connection, layout).await?;
         if found != Found::Nothing {
-            transaction.rollback().await;
             return Ok(found);
         }
         let exists = query("SELECT 1 FROM pg_catalog.pg_namespace WHERE nspname = $1").bind(self.name());
-        let exists = exists.fetch_optional(&mut *transaction).await?.is_some();
+        let exists = exists.fetch_optional(&mut *connection).await?.is_some();
         // Whoever may use a schema need not have the right to make one, which even `IF NOT EXISTS` asks for.
         let tables = layout.sql.split_once(';').filter(|_| exists).map_or(layout.sql, |(_, tables)| tables);
-        results(&mut *transaction, self.sql(tables)).await?;
-        transaction.commit().await?;
+        results(connection, self.sql(tables)).await?;
         Ok(Found::Right)
     }
 

@@ -76,7 +76,7 @@ pub(super) async fn nothing_is_left_in_the_session(database: PgConnectOptions) {
     store.raise_floor(Epoch::new(2).unwrap()).await.unwrap();
     store.put(&slot, Expected::Revision(slot.revision())).await.unwrap_err();
     assert_eq!(store.load(&[SlotId::Vault]).await.unwrap(), [Some(slot.clone())]);
-    assert_eq!(store.scan(&Scan::new(Filter::All)).await.unwrap().slots, [slot.clone()]);
+    assert_eq!(store.scan(&Scan::new(Filter::All)).await.unwrap().slots, std::slice::from_ref(&slot));
     store.scrub().await.unwrap();
     assert_eq!(session().await, before);
     // Nor after an error.

@@ -150,15 +150,10 @@ impl ErasureJournal for PostgresJournal {
             .bind(entry.to_bytes())
             .execute(&mut *transaction)
             .await;
-        match appended {
-            Ok(appended) if appended.rows_affected() == 1 => {
-                transaction.commit().await.map_err(failed)?;
-                Ok(head)
-            }
-            refused => {
-                transaction.rollback().await;
-                Err(refused.err().map_or_else(JournalError::conflict, failed))
-            }
+        // One that appended nothing has nothing to undo.
+        match transaction.end(appended.map_err(failed), failed).await?.rows_affected() {
+            1 => Ok(head),
+            _ => Err(JournalError::conflict()),
         }
     }
 

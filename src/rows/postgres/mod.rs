@@ -9,10 +9,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use sqlx::Row as _;
 use sqlx::postgres::{PgPool, PgRow};
+use sqlx::{PgConnection, Row as _};
 
-use self::catalog::find;
+use self::catalog::{Found, find};
 use self::column::Column;
 use self::error::failed;
 use super::sql::{check, check_key, check_names, not_unique, quoted};
@@ -51,9 +51,7 @@ impl PostgresRows {
     /// Reads only.
     pub async fn new(pool: PgPool, table: Table) -> Result<Self, RowsError> {
         check(&table)?;
-        let mut transaction = begin(&pool, LOCK_TIMEOUT).await.map_err(failed)?;
-        let found = find(&mut transaction, &table.name).await?;
-        transaction.commit().await.map_err(failed)?;
+        let found = look(&pool, &table.name).await?;
         let all = |names: &[String]| names.iter().map(|name| found.column(name)).collect::<Result<Arc<[_]>, _>>();
         let (key, columns) = (all(&table.key)?, all(&table.columns)?);
         let names = table.columns.into();
@@ -77,9 +75,7 @@ impl PostgresRows {
     /// Reads only.
     pub async fn missing_columns(pool: &PgPool, table: &Table) -> Result<Vec<String>, RowsError> {
         check(table)?;
-        let mut transaction = begin(pool, LOCK_TIMEOUT).await.map_err(failed)?;
-        let found = find(&mut transaction, &table.name).await?;
-        transaction.commit().await.map_err(failed)?;
+        let found = look(pool, &table.name).await?;
         Ok(table.missing(|name| found.has(name)))
     }
 
@@ -101,21 +97,8 @@ impl PostgresRows {
             return Err(RowsError::misconfigured("PostgreSQL cuts a column's name off behind 63 bytes"));
         }
         let mut transaction = begin(pool, Duration::from_secs(1)).await.map_err(failed)?;
-        let found = find(&mut transaction, table).await?;
-        let mut added: Vec<String> = Vec::new();
-        let mut add = Vec::new();
-        for (name, is_text) in columns.iter().filter(|(name, _)| !found.has(name)) {
-            let ty = if *is_text { "TEXT" } else { "BYTEA" };
-            // Another process may be adding it, too.
-            add.push(format!("ADD COLUMN IF NOT EXISTS {} {ty}", quoted(name)));
-            added.push(name.clone());
-        }
-        if !add.is_empty() {
-            let alter = format!("ALTER TABLE {} {}", found.name, add.join(", "));
-            query(alter).execute(&mut *transaction).await.map_err(failed)?;
-        }
-        transaction.commit().await.map_err(failed)?;
-        Ok(added)
+        let added = add_columns(&mut transaction, table, columns).await;
+        transaction.end(added, failed).await
     }
 
     async fn begin(&self) -> Result<Transaction, sqlx::Error> {
@@ -203,8 +186,8 @@ impl RowSource for PostgresRows {
             statement = bind(statement, cell);
         }
         let mut transaction = self.begin().await.map_err(failed)?;
-        let rows = statement.fetch_all(&mut *transaction).await.map_err(failed)?;
-        transaction.commit().await.map_err(failed)?;
+        let rows = statement.fetch_all(&mut *transaction).await.map_err(failed);
+        let rows = transaction.end(rows, failed).await?;
         rows.iter().map(|row| self.row(row, 0)).collect()
     }
 
@@ -223,8 +206,8 @@ impl RowSource for PostgresRows {
         );
         let statement = self.bind_keys(query(sql), &keys.iter().collect::<Vec<_>>());
         let mut transaction = self.begin().await.map_err(failed)?;
-        let rows = statement.fetch_all(&mut *transaction).await.map_err(failed)?;
-        transaction.commit().await.map_err(failed)?;
+        let rows = statement.fetch_all(&mut *transaction).await.map_err(failed);
+        let rows = transaction.end(rows, failed).await?;
         let mut loaded: Vec<Option<Row>> = keys.iter().map(|_| None).collect();
         for row in &rows {
             let place = loaded.get_mut(ordinal(row).map_err(failed)?);
@@ -242,18 +225,49 @@ impl RowSource for PostgresRows {
 
     async fn count(&self) -> Result<u64, RowsError> {
         let mut transaction = self.begin().await.map_err(failed)?;
-        let estimate = query("SELECT reltuples::int8 FROM pg_catalog.pg_class WHERE oid = to_regclass($1)");
-        let estimate = estimate.bind(&self.table).fetch_optional(&mut *transaction).await.map_err(failed)?;
-        let mut count: i64 = estimate.map_or(Ok(0), |row| row.try_get(0)).map_err(failed)?;
-        if count <= 0 {
-            // Never analysed, or found to be empty.
-            let exact = query(format!("SELECT count(*) FROM {}", self.table));
-            let exact = exact.fetch_one(&mut *transaction).await.map_err(failed)?;
-            count = exact.try_get(0).map_err(failed)?;
-        }
-        transaction.commit().await.map_err(failed)?;
-        Ok(u64::try_from(count).unwrap_or_default())
+        let count = count(&mut transaction, &self.table).await.map_err(failed);
+        Ok(u64::try_from(transaction.end(count, failed).await?).unwrap_or_default())
     }
+}
+
+/// A table of the database.
+async fn look(pool: &PgPool, table: &str) -> Result<Found, RowsError> {
+    let mut transaction = begin(pool, LOCK_TIMEOUT).await.map_err(failed)?;
+    let found = find(&mut transaction, table).await;
+    transaction.end(found, failed).await
+}
+
+async fn add_columns(
+    connection: &mut PgConnection,
+    table: &str,
+    columns: &[(String, bool)],
+) -> Result<Vec<String>, RowsError> {
+    let found = find(connection, table).await?;
+    let mut added: Vec<String> = Vec::new();
+    let mut add = Vec::new();
+    for (name, is_text) in columns.iter().filter(|(name, _)| !found.has(name)) {
+        let ty = if *is_text { "TEXT" } else { "BYTEA" };
+        // Another process may be adding it, too.
+        add.push(format!("ADD COLUMN IF NOT EXISTS {} {ty}", quoted(name)));
+        added.push(name.clone());
+    }
+    if !add.is_empty() {
+        let alter = format!("ALTER TABLE {} {}", found.name, add.join(", "));
+        query(alter).execute(connection).await.map_err(failed)?;
+    }
+    Ok(added)
+}
+
+/// By the table's statistics.
+async fn count(connection: &mut PgConnection, table: &str) -> Result<i64, sqlx::Error> {
+    let estimate = query("SELECT reltuples::int8 FROM pg_catalog.pg_class WHERE oid = to_regclass($1)");
+    let estimate = estimate.bind(table).fetch_optional(&mut *connection).await?;
+    let count = estimate.map_or(Ok(0), |row| row.try_get(0))?;
+    if count > 0 {
+        return Ok(count);
+    }
+    // Never analysed, or found to be empty.
+    query(format!("SELECT count(*) FROM {table}")).fetch_one(connection).await?.try_get(0)
 }
 
 /// Columns of values that are handed over, one array each.

@@ -1,6 +1,9 @@
 //! Swaps: grouped by the columns that they are about, so that a call is a handful of statements however many rows it has.
 
 use std::collections::BTreeMap;
+use std::convert::identity;
+
+use sqlx::PgConnection;
 
 use super::column::Column;
 use super::error::failed;
@@ -82,14 +85,23 @@ impl PostgresRows {
     /// Which rows were changed, of `count`; none if a key names several rows.
     async fn attempt(&self, count: usize, groups: &[Group<'_>]) -> Result<Option<Vec<bool>>, sqlx::Error> {
         let mut transaction = self.begin().await?;
+        let swapped = self.swap_in(&mut transaction, count, groups).await;
+        transaction.end(swapped, identity).await
+    }
+
+    async fn swap_in(
+        &self,
+        connection: &mut PgConnection,
+        count: usize,
+        groups: &[Group<'_>],
+    ) -> Result<Option<Vec<bool>>, sqlx::Error> {
         let mut swapped = vec![false; count];
         let keys: Vec<&RowKey> = groups.iter().flat_map(|group| &group.swaps).map(|(_, swap)| swap.key()).collect();
         let mut is_locked = vec![false; keys.len()];
-        for row in self.bind_keys(query(self.lock()), &keys).fetch_all(&mut *transaction).await? {
+        for row in self.bind_keys(query(self.lock()), &keys).fetch_all(&mut *connection).await? {
             if let Some(is_locked) = is_locked.get_mut(ordinal(&row)?)
                 && std::mem::replace(is_locked, true)
             {
-                transaction.rollback().await;
                 return Ok(None);
             }
         }
@@ -104,12 +116,11 @@ impl PostgresRows {
                     statement = column.bind_all(statement, cells().filter_map(|(_, _, new)| new));
                 }
             }
-            for row in statement.fetch_all(&mut *transaction).await? {
+            for row in statement.fetch_all(&mut *connection).await? {
                 let place = group.swaps.get(ordinal(&row)?).and_then(|(at, _)| swapped.get_mut(*at));
                 place.into_iter().for_each(|place| *place = true);
             }
         }
-        transaction.commit().await?;
         Ok(Some(swapped))
     }
 

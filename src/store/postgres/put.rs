@@ -5,6 +5,8 @@
 //! but each writer that comes while others hold one makes PostgreSQL write down all of them anew, in a place that is
 //! limited for the whole server: a rewrap of very many slots would fill it.)
 
+use std::convert::identity;
+
 use sqlx::Row as _;
 
 use super::error::failed;
@@ -36,23 +38,20 @@ impl Inner {
             let ends = slot.state() != SlotState::Live;
             statement = statement.bind(self.schema.name()).bind(super::notices::payload(slot.id())).bind(ends);
         }
-        let row = match statement.fetch_one(&mut *transaction).await {
+        let written = statement.fetch_one(&mut *transaction).await;
+        // A put that was refused wrote nothing that would have to be undone.
+        let row = match transaction.end(written, identity).await {
             Ok(row) => row,
-            Err(error) => {
-                transaction.rollback().await;
-                return Err(self.write_failed(error).await);
-            }
+            Err(error) => return Err(self.write_failed(error).await),
         };
         let read = || Ok((row.try_get(0)?, row.try_get(1)?));
         let (floor, written): (Option<i64>, i64) = read().map_err(failed)?;
-        let refused = match (floor, slot.epoch()) {
-            (None, _) => no_floor(),
-            (Some(_), _) if written == 1 => return transaction.commit().await.map_err(failed),
-            (Some(floor), Some(epoch)) if epoch_column(epoch) < floor => StoreError::below_floor(),
-            _ => StoreError::conflict(),
-        };
-        transaction.rollback().await;
-        Err(refused)
+        match (floor, slot.epoch()) {
+            (None, _) => Err(no_floor()),
+            _ if written == 1 => Ok(()),
+            (Some(floor), Some(epoch)) if epoch_column(epoch) < floor => Err(StoreError::below_floor()),
+            _ => Err(StoreError::conflict()),
+        }
     }
 
     /// Gives the floor, and how many slots were written.
@@ -87,13 +86,13 @@ fn epoch_column(epoch: Epoch) -> i64 {
     i64::from(epoch.get())
 }
 
-/// Without the name of a constraint: whichever the table has, of `tenant` and `id` or of `id` alone.
+/// A slot without an epoch passes any floor, but needs one to be there. Without the name of a constraint: whichever the table has, of `tenant` and `id` or of `id` alone.
 const INSERT: &str = "INSERT INTO \"fieldseal\".key_slots (tenant, id, state, epoch, due, bytes) \
      SELECT $1::bytea, $2::bytea, $3::smallint, $4::bigint, $5::bigint, $6::bytea \
-     WHERE $4 IS NULL OR $4 >= (SELECT value FROM floor) ON CONFLICT DO NOTHING";
+     WHERE coalesce($4, 9223372036854775807) >= (SELECT value FROM floor) ON CONFLICT DO NOTHING";
 
 /// The revision is the end of the bytes.
 const UPDATE: &str = "UPDATE \"fieldseal\".key_slots SET state = $3::smallint, epoch = $4::bigint, due = $5::bigint, \
      bytes = $6::bytea WHERE tenant = $1::bytea AND id = $2::bytea AND substr(bytes, octet_length(bytes) - 31) = $7::bytea \
-     AND ($4 IS NULL OR $4 >= (SELECT value FROM floor))";
+     AND coalesce($4, 9223372036854775807) >= (SELECT value FROM floor)";
 const _: () = assert!(Revision::LEN == 32);
