@@ -71,9 +71,11 @@ async fn a_rewrap_that_was_stopped_goes_on_from_its_checkpoint() -> Result {
 
     // Of another epoch it says nothing; what is none is not taken for one.
     place.run(&["advance-epoch", "--add-key"]).done();
-    let old = r#"{"format":"fieldseal keytool rewrap 1","epoch":2,"after":"03ff","moved":9}"#;
+    let old = r#"{"format":"fieldseal keytool rewrap 1","epoch":2,"part":"1/1","after":"03ff","moved":9}"#;
     fs::write(place.path("place.json"), old)?;
     assert_eq!(place.run(&[&args[..], &["--json"]].concat()).exits(0).json()["moved"], 6);
+    fs::write(place.path("place.json"), old.replace("1/1", "1/2"))?;
+    place.run(&args).fails(2, "is that of share 1/2");
     for nonsense in ["", "{}", &old.replace("rewrap 1", "rewrap 2"), &old.replace("2,", "3,").replace("03ff", "0g")] {
         fs::write(place.path("place.json"), nonsense)?;
         place.run(&args).fails(2, "is no checkpoint of a rewrap");
