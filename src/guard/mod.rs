@@ -81,7 +81,7 @@ impl<P> Guarded<P> {
 /// | --- | --- |
 /// | one attempt | 2 s |
 /// | a call, with all its attempts and pauses | 5 s |
-/// | a `scrub` or a `scan`, and each attempt of it | 10 min |
+/// | a `scrub`, a `scan` or a `raise_floor`, and each attempt of it | 10 min |
 /// | attempts | 3 |
 /// | pause before the second attempt | up to 50 ms, then twice that, up to 1 s |
 /// | unavailable in a row until the circuit opens | 5 attempts |
@@ -131,8 +131,9 @@ impl Guard {
         self
     }
 
-    /// How long a [`scrub`](crate::store::KeyStore::scrub) or a [`scan`](crate::store::KeyStore::scan) is waited for. A
-    /// scrub rewrites what a store keeps, which takes as long as there is much of it.
+    /// How long a [`scrub`](crate::store::KeyStore::scrub), a [`scan`](crate::store::KeyStore::scan) or a
+    /// [`raise_floor`](crate::store::KeyStore::raise_floor) is waited for. A scrub rewrites what a store keeps, which takes as
+    /// long as there is much of it; a floor may be kept many times.
     pub fn long_deadline(mut self, deadline: Duration) -> Self {
         self.long = deadline;
         self
@@ -175,7 +176,7 @@ impl Guard {
     /// How long the call, and an attempt of it, is waited for.
     fn limits(&self, call: &Call<'_>) -> (Duration, Duration) {
         match (call.port, call.method) {
-            (Port::Store, "scrub" | "scan") => (self.long, self.long),
+            (Port::Store, "scrub" | "scan" | "raise_floor") => (self.long, self.long),
             _ => (self.call, self.attempt),
         }
     }
