@@ -34,7 +34,7 @@ pub(super) fn unknown() -> ProviderError {
 
 fn ambiguous() -> ProviderError {
     ProviderError::misconfigured(
-        "more than one of the providers has a master key of this id (a copy of the same keyring?), so nothing was destroyed: \
+        "more than one provider has a master key of this id (a copy of the same keyring?), so nothing was destroyed: \
          leave one of them out",
     )
 }
