@@ -70,7 +70,10 @@ async fn round(operation: Operation, n: u64, moment: Moment, on: &Ground) -> Res
     let (scene, met) = failed(operation, n, moment, on).await?;
     scene.call().await?;
     scene.check().await?;
-    failed(operation, n, moment, on).await?.0.check_start().await?;
+    // A server is slow: there a process that starts looks only at what was done.
+    if on.is_memory() || moment == Moment::After {
+        failed(operation, n, moment, on).await?.0.check_start().await?;
+    }
     Ok(met)
 }
 
