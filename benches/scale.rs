@@ -153,21 +153,26 @@ async fn on_postgres(subjects: i64, url: Option<&str>) {
     let folder = tempfile::tempdir().unwrap();
     let place = Place { folder: folder.path().to_owned(), options };
     let keyring = LocalKeyring::generate(place.keyring()).await.unwrap();
-    let vault = place.vault(pool.clone()).await;
+    let own = PgPoolOptions::new().max_connections(10).connect_with(place.options.clone()).await.unwrap();
+    let vault = place.vault(own.clone()).await;
     let ids: Vec<i64> = (1..=subjects).collect();
     let began = Instant::now();
     for page in ids.chunks(PAGE) {
         vault.default_tenant().enroll_all(page).await.unwrap();
     }
+    let enrolled = rate(subjects, began);
+    own.close().await;
     println!("PostgreSQL, {subjects} subjects with one key each");
-    println!("  enroll: {:.0} subjects/s", rate(subjects, began));
+    println!("  enroll: {enrolled:.0} subjects/s");
     sqlx::raw_sql(sqlx::AssertSqlSafe(format!("VACUUM ANALYZE {SCHEMA}.key_slots"))).execute(&pool).await.unwrap();
     let (table, indexes): (i64, i64) = sqlx::query_as(SIZE).fetch_one(&pool).await.unwrap();
     println!("  bytes a subject: {} in the table, {} in its indexes", table / subjects, indexes / subjects);
 
     for workers in WORKERS {
         keyring.add_key().await.unwrap();
-        vault.advance_epoch().await.unwrap();
+        let own = PgPoolOptions::new().connect_with(place.options.clone()).await.unwrap();
+        place.vault(own.clone()).await.advance_epoch().await.unwrap();
+        own.close().await; // a session that ends reports what it did
         let updates_before = updates(&pool).await;
         let began = Instant::now();
         let children: Vec<_> = (0..workers)
@@ -183,7 +188,9 @@ async fn on_postgres(subjects: i64, url: Option<&str>) {
         }
         let (all, took) = (moved.iter().sum::<i64>(), began.elapsed());
         assert_eq!(all, subjects, "each slot moves once: {moved:?}");
-        assert_eq!(updates(&pool).await - updates_before, subjects, "and is written once");
+        // A vault that is built may note in its own slot how far the journal is applied.
+        let written = updates(&pool).await - updates_before;
+        assert!((subjects..=subjects + i64::from(workers)).contains(&written), "and is written once: {written}");
         println!(
             "  rewrap, {workers} processes: {:.0} slots/s ({:.1} s the slowest, {:.1} s with their starts); {moved:?}",
             subjects as f64 / slowest,
@@ -261,7 +268,7 @@ async fn rewrap(vault: &Vault, part: Part) -> u64 {
     }
 }
 
-/// How many rows were overwritten so far: sessions report it when they end, or within a second.
+/// How many rows were overwritten so far, once the sessions that ended have reported it.
 async fn updates(pool: &PgPool) -> i64 {
     let mut last = -1;
     loop {
