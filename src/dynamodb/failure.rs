@@ -35,6 +35,7 @@ impl Failure {
     where
         E: ProvideErrorMetadata + StdError + 'static,
     {
+        let request = error.request_id().and_then(word);
         let (what, kind, hint) = match error {
             SdkError::TimeoutError(_) => ("timed out".to_owned(), Kind::Unavailable, None),
             SdkError::DispatchFailure(failure) => {
@@ -57,13 +58,15 @@ impl Failure {
                         let (kind, hint) = sort(&code, status);
                         (code, kind, hint)
                     }
-                    None => unread(status),
+                    None => unread(status, request.is_some()),
                 }
             }
             // A response that broke off or makes no sense, and what a later SDK may add.
-            other => unread(other.raw_response().map_or(0, |response| response.status().as_u16())),
+            other => {
+                let status = other.raw_response().map_or(0, |response| response.status().as_u16());
+                unread(status, request.is_some())
+            }
         };
-        let request = error.request_id().and_then(word);
         Self { operation, what, request, kind, hint }
     }
 
@@ -169,12 +172,15 @@ fn sort(code: &str, status: u16) -> (Kind, Option<&'static str>) {
     }
 }
 
-/// An answer without a code: cut off, damaged, or not DynamoDB's at all.
-fn unread(status: u16) -> (String, Kind, Option<&'static str>) {
+/// An answer without a code: cut off, damaged, or not DynamoDB's at all. One that has the id of a request is DynamoDB's,
+/// whatever it said: what is wrong with it came later.
+fn unread(status: u16, has_id: bool) -> (String, Kind, Option<&'static str>) {
     let (kind, hint) = match status {
         401 | 403 | 407 => (Kind::Denied, Some("something on the way to DynamoDB refuses the call")),
         429 => (Kind::Unavailable, Some(THROTTLED)),
-        400 | 404 | 405 | 410 => (Kind::Misconfigured, Some("what answers at the client's endpoint is not DynamoDB")),
+        400 | 404 | 405 | 410 if !has_id => {
+            (Kind::Misconfigured, Some("what answers at the client's endpoint is not DynamoDB"))
+        }
         _ => (Kind::Unavailable, None),
     };
     (format!("an answer that can't be read, status {status}"), kind, hint)
@@ -213,5 +219,14 @@ mod tests {
             assert_eq!(word(text), None, "{text}");
         }
         assert_eq!(word("ThrottlingException").as_deref(), Some("ThrottlingException"));
+    }
+
+    #[test]
+    fn an_answer_with_an_id_is_its_service_s_however_little_is_left_of_it() {
+        for status in [400, 404, 405, 410] {
+            assert_eq!(unread(status, true).1, Kind::Unavailable, "{status}");
+            assert_eq!(unread(status, false).1, Kind::Misconfigured, "{status}");
+        }
+        assert_eq!((unread(403, true).1, unread(200, true).1), (Kind::Denied, Kind::Unavailable));
     }
 }

@@ -27,6 +27,7 @@ impl Failure {
     where
         E: ProvideErrorMetadata + StdError + 'static,
     {
+        let request = error.request_id().and_then(word);
         let (what, kind, hint) = match error {
             SdkError::TimeoutError(_) => ("timed out".to_owned(), ProviderErrorKind::Unavailable, None),
             SdkError::DispatchFailure(failure) => {
@@ -49,13 +50,15 @@ impl Failure {
                         let (kind, hint) = sort(&code, error.message().unwrap_or_default(), status);
                         (code, kind, hint)
                     }
-                    None => unread(status),
+                    None => unread(status, request.is_some()),
                 }
             }
             // A response that broke off or makes no sense, and what a later SDK may add.
-            other => unread(other.raw_response().map_or(0, |response| response.status().as_u16())),
+            other => {
+                let status = other.raw_response().map_or(0, |response| response.status().as_u16());
+                unread(status, request.is_some())
+            }
         };
-        let request = error.request_id().and_then(word);
         Self { operation, what, request, kind, hint }
     }
 
@@ -147,13 +150,16 @@ fn sort(code: &str, message: &str, status: u16) -> (ProviderErrorKind, Option<&'
     }
 }
 
-/// An answer without a code: cut off, damaged, or not KMS's at all.
-fn unread(status: u16) -> (String, ProviderErrorKind, Option<&'static str>) {
+/// An answer without a code: cut off, damaged, or not KMS's at all. One that has the id of a request is KMS's, whatever it
+/// said: what is wrong with it came later.
+fn unread(status: u16, has_id: bool) -> (String, ProviderErrorKind, Option<&'static str>) {
     use ProviderErrorKind as Kind;
     let (kind, hint) = match status {
         401 | 403 | 407 => (Kind::Denied, Some("something on the way to KMS refuses the call")),
         429 => (Kind::Throttled, None),
-        400 | 404 | 405 | 410 => (Kind::Misconfigured, Some("what answers at the client's endpoint is not KMS")),
+        400 | 404 | 405 | 410 if !has_id => {
+            (Kind::Misconfigured, Some("what answers at the client's endpoint is not KMS"))
+        }
         _ => (Kind::Unavailable, None),
     };
     (format!("an answer that can't be read, status {status}"), kind, hint)
@@ -208,5 +214,17 @@ mod tests {
         assert_eq!(sort("AccessDeniedException", text, 400).0, ProviderErrorKind::Authentication);
         let text = "User: arn:aws:iam::1:user/a is not authorized to perform: kms:Decrypt on this resource";
         assert_eq!(sort("AccessDeniedException", text, 400).0, ProviderErrorKind::Denied);
+    }
+
+    #[test]
+    fn an_answer_with_an_id_is_its_service_s_however_little_is_left_of_it() {
+        for status in [400, 404, 405, 410] {
+            assert_eq!(unread(status, true).1, ProviderErrorKind::Unavailable, "{status}");
+            assert_eq!(unread(status, false).1, ProviderErrorKind::Misconfigured, "{status}");
+        }
+        assert_eq!(
+            (unread(403, true).1, unread(200, true).1),
+            (ProviderErrorKind::Denied, ProviderErrorKind::Unavailable)
+        );
     }
 }
