@@ -18,6 +18,7 @@ mod damage;
 mod epochs;
 mod erasure;
 mod inventory;
+mod provider;
 mod restore;
 mod rotate_page;
 mod rotation;
@@ -51,6 +52,7 @@ fn main() -> ExitCode {
         epochs::tests(),
         erasure::tests(),
         inventory::tests(),
+        provider::tests(),
         restore::tests(),
         rotate_page::tests(),
         rotation::tests(),

@@ -1,0 +1,96 @@
+//! Providers that fail for a moment, or answer what isn't so.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use fieldseal::provider::{Destruction, KeyMaterial, MasterKeyId, ProviderError, WrapContext, WrapRole, WrappedKey};
+
+use super::*;
+
+tests![
+    a_wrapped_key_that_does_not_open_is_not_stored
+];
+
+type ProviderResult<T> = std::result::Result<T, ProviderError>;
+
+/// A keyring whose answers can be made to be odd.
+#[derive(Debug)]
+struct Odd {
+    keyring: Arc<LocalKeyring>,
+    /// Answers before the first wrapped key that is damaged; `usize::MAX` if none is.
+    whole: AtomicUsize,
+    /// How often unwrapping an epoch key is refused.
+    refusals: AtomicUsize,
+}
+
+impl Odd {
+    fn new(world: &World) -> Arc<Self> {
+        let (whole, refusals) = (AtomicUsize::new(usize::MAX), AtomicUsize::new(0));
+        Arc::new(Self { keyring: world.provider.clone(), whole, refusals })
+    }
+
+    fn damages_after(&self, whole: usize) {
+        self.whole.store(whole, Ordering::SeqCst);
+    }
+}
+
+#[async_trait::async_trait]
+impl MasterKeyProvider for Odd {
+    async fn current(&self) -> ProviderResult<MasterKeyId> {
+        self.keyring.current().await
+    }
+
+    async fn wrap_key(&self, key: &KeyMaterial, context: &WrapContext) -> ProviderResult<WrappedKey> {
+        let wrapped = self.keyring.wrap_key(key, context).await?;
+        let left = |whole: usize| if whole == usize::MAX { None } else { whole.checked_sub(1) };
+        let before = self.whole.fetch_update(Ordering::SeqCst, Ordering::SeqCst, left);
+        if before != Err(0) {
+            return Ok(wrapped);
+        }
+        let mut bytes = wrapped.as_bytes().to_vec();
+        *bytes.last_mut().unwrap() ^= 1;
+        Ok(WrappedKey::new(wrapped.master().clone(), bytes).unwrap())
+    }
+
+    async fn unwrap_key(&self, wrapped: &WrappedKey, context: &WrapContext) -> ProviderResult<KeyMaterial> {
+        let less = |left: usize| left.checked_sub(1);
+        if context.role() == WrapRole::EpochKey
+            && self.refusals.fetch_update(Ordering::SeqCst, Ordering::SeqCst, less).is_ok()
+        {
+            return Err(ProviderError::new(ProviderErrorKind::Denied));
+        }
+        self.keyring.unwrap_key(wrapped, context).await
+    }
+
+    async fn destroy_key(&self, id: &MasterKeyId) -> ProviderResult<Destruction> {
+        self.keyring.destroy_key(id).await
+    }
+
+    async fn destruction(&self, id: &MasterKeyId) -> ProviderResult<Option<Destruction>> {
+        self.keyring.destruction(id).await
+    }
+}
+
+/// It would take the place of the one that opens.
+async fn a_wrapped_key_that_does_not_open_is_not_stored(on: &Ground) -> Result {
+    let world = World::on(on).await?;
+    let sealed = seal(&world.customers().await?.enroll("ada").await?)?;
+    let odd = Odd::new(&world);
+    let vault = world.vault_with(odd.clone()).await?;
+    odd.damages_after(0);
+    assert!(is_of_kind(&vault.tenant(&acme()).enroll("ada").await, ProviderErrorKind::Corrupt), "a new tenant's");
+    world.provider.add_key().await?;
+    assert!(is_of_kind(&vault.advance_epoch().await, ProviderErrorKind::Corrupt), "the vault's root");
+    odd.damages_after(1);
+    assert!(is_of_kind(&vault.advance_epoch().await, ProviderErrorKind::Corrupt), "a tenant's keys");
+    odd.damages_after(1); // behind the new epoch key
+    assert!(is_of_kind(&vault.advance_epoch().await, ProviderErrorKind::Corrupt), "a tenant's root");
+    assert!(open(&world.customers().await?.keys("ada").await?, &sealed)?);
+
+    odd.damages_after(usize::MAX);
+    vault.advance_epoch().await?;
+    world.rewrap_all(&vault).await?;
+    vault.retire_epoch(epoch(1)).await?;
+    assert!(open(&world.customers().await?.keys("ada").await?, &sealed)?);
+    vault.tenant(&acme()).enroll("ada").await?;
+    Ok(())
+}
