@@ -148,7 +148,10 @@ impl TenantPart {
         let state = Arc::new(TenantState { root, erased_at, epoch, epoch_keys, loaded });
         let mut known = self.lock();
         known.root_id = Some(*state.root.id());
-        if known.turn == turn {
+        // The root came out of the current epoch's master key a moment ago. If that refuses now, it is a moment's matter, such
+        // as credentials that are renewed: not to be remembered until `max_age`.
+        let is_of_a_moment = state.refuses(epoch);
+        if known.turn == turn && !is_of_a_moment {
             known.state = Some(state.clone());
         }
         Ok(Some(state))
@@ -337,6 +340,11 @@ impl TenantState {
     /// Whether the tenant has, or had, a wrapping key of an epoch.
     pub(super) fn reaches(&self, epoch: Epoch) -> bool {
         self.epoch_keys.iter().any(|(e, _)| *e == epoch)
+    }
+
+    /// Whether the provider refused the wrapping key of an epoch.
+    fn refuses(&self, epoch: Epoch) -> bool {
+        self.epoch_keys.iter().any(|(e, key)| *e == epoch && matches!(key, EpochKey::Refused(_)))
     }
 
     /// Whether the master key of an epoch was destroyed.

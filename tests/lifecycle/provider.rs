@@ -7,6 +7,7 @@ use fieldseal::provider::{Destruction, KeyMaterial, MasterKeyId, ProviderError, 
 use super::*;
 
 tests![
+    a_refusal_that_passes_is_not_remembered
     a_wrapped_key_that_does_not_open_is_not_stored
 ];
 
@@ -68,6 +69,19 @@ impl MasterKeyProvider for Odd {
     async fn destruction(&self, id: &MasterKeyId) -> ProviderResult<Option<Destruction>> {
         self.keyring.destruction(id).await
     }
+}
+
+/// Credentials that are renewed at this moment: the tenant's other keys came out.
+async fn a_refusal_that_passes_is_not_remembered(on: &Ground) -> Result {
+    let world = World::on(on).await?;
+    let sealed = seal(&world.customers().await?.enroll("ada").await?)?;
+    let odd = Odd::new(&world);
+    let customers = world.vault_with(odd.clone()).await?.default_tenant();
+    // Once when the subject's tag is asked for, once for its keys.
+    odd.refusals.store(2, Ordering::SeqCst);
+    assert!(is_of_kind(&customers.keys("ada").await, ProviderErrorKind::Denied));
+    assert!(open(&customers.keys("ada").await?, &sealed)?);
+    Ok(())
 }
 
 /// It would take the place of the one that opens.
