@@ -1,0 +1,155 @@
+//! Erasures that break off at each of their requests to the store and the journal.
+
+use fieldseal::guard::{Guard, Guarded};
+use fieldseal::journal::{DynamoDbJournal, ErasureJournal as _, JournalErrorKind as J, JournalEvent};
+use fieldseal::lifecycle::ErasureRequest;
+use fieldseal::store::{StoreErrorKind as S, Tag};
+use fieldseal::{Error, Tenant, TenantId, Vault};
+use serde_json::{Value, json};
+
+use crate::aws::World;
+use crate::load::{Kind, context, guard, in_time, is_of};
+use crate::{Servers, dynamodb, kms};
+
+/// A store and a journal in DynamoDB.
+struct Shop<'a> {
+    servers: &'a Servers,
+    world: World,
+    entries: String,
+}
+
+impl<'a> Shop<'a> {
+    async fn new(servers: &'a Servers) -> Self {
+        let shop = Self { servers, world: World::empty(servers).await, entries: dynamodb::fresh() };
+        shop.journal(&servers.dynamodb.url()).create_table().await.unwrap();
+        shop
+    }
+
+    fn journal(&self, url: &str) -> DynamoDbJournal {
+        DynamoDbJournal::new(dynamodb::client(url), &self.entries)
+    }
+
+    /// The customers, in a process that starts now.
+    async fn customers(&self, dynamodb: &str, guard: &Guard) -> Tenant {
+        let provider = self.world.provider(&self.servers.kms.url());
+        let store = Guarded::new(self.world.store(dynamodb), guard);
+        let journal = Guarded::new(self.journal(dynamodb), guard);
+        let vault = Vault::builder(provider, store).journal(journal).build().await.unwrap();
+        vault.tenant(&TenantId::new("shop").unwrap())
+    }
+
+    /// In a process that nothing is in the way of.
+    async fn direct(&self) -> Tenant {
+        self.customers(&self.servers.dynamodb.url(), &guard()).await
+    }
+
+    /// Erases a subject. So many requests are answered, then some (none: all that follow) meet the fault. Tells whether there
+    /// was one that did.
+    async fn erase(
+        &self,
+        subject: &str,
+        guard: &Guard,
+        fault: &Value,
+        answered: u32,
+        met: Option<u32>,
+    ) -> (Result<(), Error>, bool) {
+        let way = self.world.to_dynamodb().url();
+        let customers = self.customers(&way, guard).await;
+        customers.keys(subject).await.unwrap();
+        let mut rule = fault.clone();
+        rule["times"] = json!(met);
+        // Whoever comes first to the first rule has met with nothing, so many times.
+        kms::rules(&way, json!([{ "latency": 0, "times": answered }, rule])).await;
+        let erased = in_time(customers.erase(subject, &ErasureRequest::new())).await.map(drop);
+        let rules = reqwest::get(format!("{way}/_microburst/rules")).await.unwrap();
+        let rules: Value = rules.json().await.unwrap();
+        kms::rules(&way, json!([])).await;
+        (erased, rules[1]["fired_count"] != 0)
+    }
+
+    /// For good.
+    async fn are_erased(&self, subjects: impl Iterator<Item = &String>) {
+        let customers = self.direct().await;
+        for subject in subjects {
+            for again in [customers.keys(subject).await, customers.enroll(subject).await] {
+                assert!(matches!(again, Err(Error::SubjectErased { .. })), "{subject}: {again:?}");
+            }
+        }
+    }
+
+    /// Whether the journal tells of an erasure of the tag.
+    async fn is_intended(&self, tag: &Tag) -> bool {
+        let entries = self.journal(&self.servers.dynamodb.url()).read(0, 10_000).await.unwrap();
+        let intents = entries.iter().filter(|entry| matches!(entry.event(), JournalEvent::ErasureIntended { .. }));
+        intents.filter_map(|entry| entry.tag()).any(|of| of == tag)
+    }
+}
+
+fn faults() -> [(&'static str, Value); 3] {
+    [
+        ("reset", json!({ "reset": true })),
+        ("no-answer", json!({ "response": { "abort_bytes": 0 } })),
+        ("failed", json!({ "error": { "code": "InternalServerError", "status": 500 } })),
+    ]
+}
+
+/// More requests than an erasure makes.
+const MOST: u32 = 40;
+
+/// One that was answered with Ok is done. One that failed is finished by whoever starts next, if its intent is in the
+/// journal, and else as if it had not been asked for: never something in between, and never undone.
+pub(crate) async fn an_erasure_is_done_or_finished_and_never_undone(servers: &Servers) {
+    let shop = Shop::new(servers).await;
+    let once = guard().attempts(1);
+    for (name, fault) in faults() {
+        let subjects: Vec<_> = (0..MOST).map(|answered| format!("{name}-{answered}")).collect();
+        let page = shop.direct().await.enroll_all(&subjects).await.unwrap();
+        let (mut begun, mut not_begun) = (0, 0);
+        for (answered, subject) in (0..).zip(&subjects) {
+            let sealed = page.get(subject).unwrap().seal_bytes(b"ada", &context()).unwrap();
+            let (erased, _) = shop.erase(subject, &once, &fault, answered, None).await;
+            if let Err(error) = &erased {
+                is_of(error, &[Kind::Store(S::Unavailable), Kind::Journal(J::Unavailable)], subject);
+            }
+            let next = shop.direct().await;
+            let is_intended = shop.is_intended(&next.tag(subject).await.unwrap()).await;
+            match next.keys(subject).await {
+                Ok(keys) if !is_intended => {
+                    assert!(erased.is_err(), "{subject}");
+                    assert!(keys.open_bytes(&sealed, &context()).unwrap().is_some());
+                    next.erase(subject, &ErasureRequest::new()).await.unwrap();
+                }
+                Err(Error::SubjectErased { .. }) => assert!(is_intended, "{subject}"),
+                other => panic!("{subject}: {other:?}"),
+            }
+            match erased {
+                Ok(()) => break,
+                Err(_) if is_intended => begun += 1,
+                Err(_) => not_begun += 1,
+            }
+        }
+        assert!(begun > 0 && not_begun > 0 && begun + not_begun < MOST, "{name}: {begun}, {not_begun}");
+        shop.are_erased(subjects.iter().take(usize::try_from(begun + not_begun).unwrap() + 1)).await;
+    }
+}
+
+/// A second attempt does what the first one didn't, or finds that it did.
+pub(crate) async fn an_erasure_gets_over_one_failure_wherever_it_is(servers: &Servers) {
+    let shop = Shop::new(servers).await;
+    let twice = guard().attempts(2);
+    for (name, fault) in faults() {
+        let subjects: Vec<_> = (0..MOST).map(|answered| format!("{name}-{answered}")).collect();
+        shop.direct().await.enroll_all(&subjects).await.unwrap();
+        let mut erased = 0;
+        for (answered, subject) in (0..).zip(&subjects) {
+            let (done, met) = shop.erase(subject, &twice, &fault, answered, Some(1)).await;
+            done.unwrap();
+            erased += 1;
+            if !met {
+                break;
+            }
+        }
+        assert!((2..subjects.len()).contains(&erased), "{name}: it met the fault wherever it could");
+        shop.are_erased(subjects.iter().take(erased)).await;
+    }
+}
