@@ -10,6 +10,9 @@ mod place;
 #[path = "support/postgres.rs"]
 mod postgres;
 #[cfg(unix)]
+#[path = "keytool/shared.rs"]
+mod shared;
+#[cfg(unix)]
 #[path = "keytool/on_postgres.rs"]
 mod tests;
 

@@ -7,7 +7,7 @@ use std::process::Command;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use serde_json::{Value, json};
 
-use crate::postgres::Server;
+use crate::postgres::{Server, url};
 use crate::service::{Service, find};
 
 /// Where everything is.
@@ -36,7 +36,7 @@ enum Operator {
 impl Ground {
     /// PostgreSQL for both, with the master key in a file.
     pub(crate) async fn postgres(server: &Server) -> Self {
-        let (store, journal) = (url(server).await, url(server).await);
+        let [store, journal] = [server.database().await, server.database().await].map(|of| url("postgres", &of));
         Self {
             provider: "keyring:master.keyring".to_owned(),
             store: format!("{store}?schema=shop%20keys&notify=on&application_name=keytool"),
@@ -157,13 +157,6 @@ pub(crate) fn bao() -> Service {
         command.args(["server", "-dev", "-dev-no-store-token", &format!("-dev-root-token-id={TOKEN}")]);
         command.arg(format!("-dev-listen-address=127.0.0.1:{port}"));
     })
-}
-
-/// A database of a server, over its socket.
-async fn url(server: &Server) -> String {
-    let options = server.database().await;
-    let socket = options.get_socket().unwrap().to_str().unwrap().replace('/', "%2F");
-    format!("postgres://postgres@{socket}/{}", options.get_database().unwrap())
 }
 
 pub(crate) const MODULE: &str = "/usr/lib/softhsm/libsofthsm2.so";

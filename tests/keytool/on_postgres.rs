@@ -16,6 +16,7 @@ use uuid::Uuid;
 
 use super::place::{CONFIG, Place, Ran};
 use super::postgres::{self, Server};
+use super::shared;
 
 pub(super) fn run() -> ExitCode {
     // Started by the first test that runs, so that listing them starts nothing.
@@ -24,7 +25,7 @@ pub(super) fn run() -> ExitCode {
     macro_rules! trials {
         ($($test:ident)*) => {$({
             let server = Arc::clone(&server);
-            let test = move || Ok(on(&server, async |database| $test(Shop::new(database).await).await));
+            let test = move || Ok(on(&server, async |server| $test(Shop::new(server.database().await).await).await));
             trials.push(Trial::ignorable_test(stringify!($test), test).with_ignored_flag(postgres::skip()));
         })*};
     }
@@ -36,15 +37,18 @@ pub(super) fn run() -> ExitCode {
         what_the_server_refuses_is_told_with_its_code
         however_many_pages_are_worked_on_each_has_a_connection
     ];
+    let shared = move || Ok(on(&server, shared::each_job_is_shared_by_two_processes_and_one_is_killed));
+    let name = "each_job_is_shared_by_two_processes_and_one_is_killed";
+    trials.push(Trial::ignorable_test(name, shared).with_ignored_flag(postgres::skip()));
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }
 
-fn on(server: &OnceCell<Option<Server>>, test: impl AsyncFnOnce(PgConnectOptions)) -> Completion {
+fn on(server: &OnceCell<Option<Server>>, test: impl AsyncFnOnce(&Server)) -> Completion {
     runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
         let Some(server) = server.get_or_init(Server::start).await else {
             return Completion::ignored_with("PostgreSQL is not installed");
         };
-        test(server.database().await).await;
+        test(server).await;
         Completion::Completed
     })
 }
@@ -90,10 +94,8 @@ impl Shop {
 
     /// As this role, and with more in the URL.
     fn configure(&self, role: &str, more: &str) {
-        let socket = self.database.get_socket().unwrap().display().to_string().replace('/', "%2F");
-        let (port, name) = (self.database.get_port(), self.database.get_database().unwrap());
-        let url = format!("postgres://{role}@{socket}:{port}/{name}{more}");
-        self.place.configure(&format!("{CONFIG}database = \"{url}\"\n{TABLES}"));
+        let url = postgres::url(role, &self.database);
+        self.place.configure(&format!("{CONFIG}database = \"{url}{more}\"\n{TABLES}"));
     }
 
     async fn insert(&self, vault: &Vault, id: i64) {

@@ -300,3 +300,9 @@ fn embedded() -> Option<PathBuf> {
 fn is_complete(bin: &Path) -> bool {
     ["initdb", "postgres", "pg_ctl", "pg_basebackup"].iter().all(|program| bin.join(program).is_file())
 }
+
+/// A database as an application's configuration names it, over the server's socket and as this role.
+pub(crate) fn url(role: &str, database: &PgConnectOptions) -> String {
+    let socket = database.get_socket().unwrap().to_str().unwrap().replace('/', "%2F");
+    format!("postgres://{role}@{socket}:{}/{}", database.get_port(), database.get_database().unwrap())
+}
