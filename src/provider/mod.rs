@@ -149,6 +149,21 @@ macro_rules! forward {
 use std::sync::Arc;
 forward!(Arc Box);
 
+/// Wraps a key, and makes certain that it opens again. What is wrapped takes the place of what was wrapped before, or is all
+/// that there is of a key: were it damaged, nothing under it would open any more.
+pub(crate) async fn wrap_proven(
+    provider: &dyn MasterKeyProvider,
+    key: &KeyMaterial,
+    context: &WrapContext,
+) -> Result<WrappedKey, ProviderError> {
+    let wrapped = provider.wrap_key(key, context).await?;
+    match provider.unwrap_key(&wrapped, context).await {
+        Ok(unwrapped) if unwrapped.id().is(&key.id()) => Ok(wrapped),
+        Err(e) if e.kind() != ProviderErrorKind::Authentication => Err(e),
+        _ => Err(ProviderError::corrupt("the provider wrapped a key so that it does not open: nothing was stored")),
+    }
+}
+
 /// The crate's own error, where no caller's input can cause it.
 fn internal(e: Error) -> ProviderError {
     match e {

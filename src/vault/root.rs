@@ -10,8 +10,8 @@ use crate::error::{Error, JournalErrorKind, ProviderError, ProviderErrorKind, Re
 use crate::id::TenantId;
 use crate::journal::{ErasureJournal, Head, JournalEntry, JournalEvent};
 use crate::keys::slot::{EpochRecord, EpochState, VaultSlot, WrappedRoot};
-use crate::keys::{Epoch, KeyMaterial, MasterKeyId, RootKey, SlotId, StoredSlot, WrapContext, WrappedKey};
-use crate::provider::MasterKeyProvider;
+use crate::keys::{Epoch, KeyMaterial, MasterKeyId, RootKey, SlotId, StoredSlot, WrapContext};
+use crate::provider::{MasterKeyProvider, wrap_proven};
 use crate::store::{Expected, Filter, KeyStore, Scan};
 
 /// The vault's root and slot, made if the store is empty.
@@ -145,22 +145,8 @@ pub(super) async fn wrap_new(
 ) -> Result<(RootKey, WrappedRoot)> {
     let key = KeyMaterial::generate()?;
     let (root, key_id) = (RootKey::derive(&key), key.id());
-    let wrapped = wrap(provider, &key, &context(key_id)).await?;
+    let wrapped = wrap_proven(provider, &key, &context(key_id)).await?;
     Ok((root, WrappedRoot { epoch, key_id, wrapped }))
-}
-
-/// Wraps a key, and makes certain that it opens again. What is wrapped takes the place of what was wrapped before, or is all
-/// that there is of a key: were it damaged, nothing under it would open any more.
-async fn wrap(provider: &dyn MasterKeyProvider, key: &KeyMaterial, context: &WrapContext) -> Result<WrappedKey> {
-    let wrapped = provider.wrap_key(key, context).await?;
-    match provider.unwrap_key(&wrapped, context).await {
-        Ok(unwrapped) if unwrapped.id().is(&key.id()) => Ok(wrapped),
-        Err(e) if e.kind() != ProviderErrorKind::Authentication => Err(e.into()),
-        _ => {
-            Err(ProviderError::corrupt("the provider wrapped a key so that it does not open: nothing was stored")
-                .into())
-        }
-    }
 }
 
 /// A key that a provider wrapped in an earlier epoch, wrapped in this one; as it is if it is in it already.
@@ -177,7 +163,7 @@ pub(crate) async fn rewrap(
     if !key.id().is(&old.key_id) {
         return Err(ProviderError::corrupt("the provider unwrapped another key than was wrapped").into());
     }
-    let wrapped = wrap(provider, &key, &context.in_epoch(epoch.epoch)).await?;
+    let wrapped = wrap_proven(provider, &key, &context.in_epoch(epoch.epoch)).await?;
     let moved = WrappedRoot { epoch: epoch.epoch, key_id: old.key_id, wrapped };
     check_master(&moved, &epoch.master).map(|()| moved)
 }

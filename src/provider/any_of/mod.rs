@@ -9,12 +9,12 @@ use futures_util::future::try_join_all;
 
 use super::parts::{self, Parts};
 use super::several::{keeper, unknown};
-use super::{Destruction, MasterKeyProvider};
+use super::{Destruction, MasterKeyProvider, wrap_proven};
 use crate::error::{Error, ProviderError, ProviderErrorKind, Retry};
 use crate::keys::{KeyMaterial, MasterKeyId, WrapContext, WrappedKey};
 
-/// A master key that exists several times: in two regions or clouds, or in a KMS and, as an availability key, in an HSM or a
-/// keyring in a safe. Each key is wrapped by all of the providers and unwrapped by any that answers.
+/// A master key that exists several times: in two regions or clouds, or in a KMS and, as an availability key, in an HSM.
+/// Each key is wrapped by all of the providers and unwrapped by any that answers.
 ///
 /// ```
 /// # use fieldseal::journal::MemoryJournal;
@@ -32,7 +32,7 @@ use crate::keys::{KeyMaterial, MasterKeyId, WrapContext, WrappedKey};
 /// ```
 ///
 /// **Wrapping needs all of them**: an epoch, or a tenant, that only some of them could open would be worth less than was
-/// asked for. It is rare: a new tenant, a new epoch. Unwrapping asks them in turn and takes the first answer; give each a
+/// asked for. So each unwraps what it wrapped before the set is said to have wrapped it. It is rare: a new tenant, a new epoch. Unwrapping asks them in turn and takes the first answer; give each a
 /// deadline, so that one that is down costs little.
 ///
 /// **The set is one master key**, named by all its members' ids ([`MasterKeyId::any_of`]: at most 1024 bytes together). Where
@@ -100,10 +100,11 @@ impl MasterKeyProvider for AnyOf {
     }
 
     async fn wrap_key(&self, key: &KeyMaterial, context: &WrapContext) -> Result<WrappedKey, ProviderError> {
-        let wrapped = try_join_all(self.0.iter().map(|provider| provider.wrap_key(key, context))).await?;
-        if let [alone] = wrapped.as_slice() {
-            return Ok(alone.clone());
+        if let [alone] = self.0.as_slice() {
+            return alone.wrap_key(key, context).await;
         }
+        // Each by itself: whoever unwraps what the set made asks one of them, and the others' parts are for a bad day.
+        let wrapped = try_join_all(self.0.iter().map(|provider| wrap_proven(&**provider, key, context))).await?;
         let master = set(&wrapped.iter().map(|part| part.master().clone()).collect::<Vec<_>>())?;
         let parts: Vec<&[u8]> = wrapped.iter().map(WrappedKey::as_bytes).collect();
         let bytes = parts::join(LABEL, master.as_str().as_bytes(), &parts, key);

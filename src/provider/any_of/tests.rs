@@ -39,6 +39,47 @@ async fn each_provider_alone_opens_what_the_set_wrapped() {
     );
 }
 
+/// A keyring whose wrapped keys are damaged on their way.
+#[derive(Debug)]
+struct Damaged(LocalKeyring);
+
+#[async_trait]
+impl MasterKeyProvider for Damaged {
+    async fn current(&self) -> Result<MasterKeyId, ProviderError> {
+        self.0.current().await
+    }
+
+    async fn wrap_key(&self, key: &KeyMaterial, context: &WrapContext) -> Result<WrappedKey, ProviderError> {
+        let wrapped = self.0.wrap_key(key, context).await?;
+        let mut bytes = wrapped.as_bytes().to_vec();
+        *bytes.last_mut().unwrap() ^= 1;
+        Ok(WrappedKey::new(wrapped.master().clone(), bytes).unwrap())
+    }
+
+    async fn unwrap_key(&self, wrapped: &WrappedKey, context: &WrapContext) -> Result<KeyMaterial, ProviderError> {
+        self.0.unwrap_key(wrapped, context).await
+    }
+
+    async fn destroy_key(&self, id: &MasterKeyId) -> Result<Destruction, ProviderError> {
+        self.0.destroy_key(id).await
+    }
+
+    async fn destruction(&self, id: &MasterKeyId) -> Result<Option<Destruction>, ProviderError> {
+        self.0.destruction(id).await
+    }
+}
+
+/// It would be noticed on the day when it is needed.
+#[tokio::test]
+async fn a_part_that_does_not_open_is_refused_whoever_would_be_asked_first() {
+    for last in [false, true] {
+        let [a, b] = keyrings();
+        let set = if last { AnyOf::new(a).or(Damaged(b)) } else { AnyOf::new(Damaged(a)).or(b) };
+        let (key, context) = key();
+        assert_eq!(kind(set.wrap_key(&key, &context).await), Some(ProviderErrorKind::Corrupt), "{last}");
+    }
+}
+
 #[tokio::test]
 async fn one_that_is_down_is_passed_over_to_open_and_missed_to_wrap() {
     let [a, b] = keyrings();
