@@ -27,6 +27,7 @@ pub struct PortError<K> {
     kind: K,
     hint: Option<Cow<'static, str>>,
     source: Option<Arc<dyn std::error::Error + Send + Sync>>,
+    is_of_one_tenant: bool,
 }
 
 /// A [`MasterKeyProvider`](crate::provider::MasterKeyProvider)'s error.
@@ -41,7 +42,7 @@ pub type RowsError = PortError<RowsErrorKind>;
 impl<K: PortErrorKind> PortError<K> {
     /// An error of this kind.
     pub fn new(kind: K) -> Self {
-        Self { kind, hint: None, source: None }
+        Self { kind, hint: None, source: None, is_of_one_tenant: false }
     }
 
     /// Adds what the operator needs to know or do. No key, id or value belongs here.
@@ -56,6 +57,17 @@ impl<K: PortErrorKind> PortError<K> {
     pub fn with_source(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         self.source = Some(Arc::from(source.into()));
         self
+    }
+
+    /// Says that it is about what one tenant alone has: others can be worked on all the same, whatever its kind.
+    #[must_use]
+    pub(crate) fn of_one_tenant(mut self) -> Self {
+        self.is_of_one_tenant = true;
+        self
+    }
+
+    pub(crate) fn is_of_one_tenant(&self) -> bool {
+        self.is_of_one_tenant
     }
 
     /// Who is to blame.

@@ -119,7 +119,9 @@ pub(crate) fn is_of_one_slot(e: &Error) -> bool {
     match e {
         Error::Store(e) => e.kind() == StoreErrorKind::Corrupt,
         // The key of one tenant, perhaps: it may have a master key of its own.
-        Error::Provider(e) => e.retry() == Retry::Never && e.kind() != ProviderErrorKind::Misconfigured,
+        Error::Provider(e) => {
+            e.is_of_one_tenant() || (e.retry() == Retry::Never && e.kind() != ProviderErrorKind::Misconfigured)
+        }
         Error::Authentication | Error::Conflict | Error::InvalidInput(_) | Error::TenantErased { .. } => true,
         _ => false,
     }

@@ -56,7 +56,8 @@ pub(crate) enum TenantChange {
 
 enum EpochKey {
     Usable(UsableKey),
-    /// Its master key was destroyed, or the provider refuses it: what needs no such key goes on, erasure first of all.
+    /// Its master key was destroyed, or the provider refuses it or is down: what needs no such key goes on, erasure first of
+    /// all.
     Refused(ProviderError),
 }
 
@@ -134,10 +135,10 @@ impl TenantPart {
         for wrapped in &slot.epoch_keys {
             let context = WrapContext::epoch_key(self.id().clone(), wrapped.epoch, wrapped.key_id);
             let key = match vault.provider.unwrap_key(&wrapped.wrapped, &context).await {
-                // In a slot out of a backup what is in later epochs still opens; a tenant whose own master key is revoked can
-                // still be erased. A provider that is down is not taken for one that refuses.
-                Err(e) if e.retry() == Retry::Never => EpochKey::Refused(e),
-                key => EpochKey::Usable(UsableKey::derive(&key?)),
+                // In a slot out of a backup what is in later epochs still opens; a tenant whose own master key is revoked, or
+                // whose provider is switched off, can still be erased.
+                Err(e) => EpochKey::Refused(e),
+                Ok(key) => EpochKey::Usable(UsableKey::derive(&key)),
             };
             if matches!(&key, EpochKey::Usable(key) if !key.id().is(&wrapped.key_id)) {
                 return Err(unwrapped_another());
@@ -148,9 +149,9 @@ impl TenantPart {
         let state = Arc::new(TenantState { root, erased_at, epoch, epoch_keys, loaded });
         let mut known = self.lock();
         known.root_id = Some(*state.root.id());
-        // The root came out of the current epoch's master key a moment ago. If that refuses now, it is a moment's matter, such
-        // as credentials that are renewed: not to be remembered until `max_age`.
-        let is_of_a_moment = state.refuses(epoch);
+        // Not to be remembered until `max_age`: a provider that is down, or one that refuses the current epoch's key though the
+        // root came out of that epoch's master key a moment ago, such as while credentials are renewed.
+        let is_of_a_moment = state.is_refused_for_a_moment();
         if known.turn == turn && !is_of_a_moment {
             known.state = Some(state.clone());
         }
@@ -342,9 +343,12 @@ impl TenantState {
         self.epoch_keys.iter().any(|(e, _)| *e == epoch)
     }
 
-    /// Whether the provider refused the wrapping key of an epoch.
-    fn refuses(&self, epoch: Epoch) -> bool {
-        self.epoch_keys.iter().any(|(e, key)| *e == epoch && matches!(key, EpochKey::Refused(_)))
+    /// Whether a wrapping key that was refused may be given the next time.
+    fn is_refused_for_a_moment(&self) -> bool {
+        self.epoch_keys.iter().any(|(epoch, key)| match key {
+            EpochKey::Refused(e) => e.retry() == Retry::Later || *epoch == self.epoch,
+            EpochKey::Usable(_) => false,
+        })
     }
 
     /// Whether the master key of an epoch was destroyed.
@@ -356,7 +360,7 @@ impl TenantState {
     /// The wrapping key of an epoch.
     ///
     /// # Errors
-    /// [`Error::Provider`] if the provider refuses it, [`Error::Conflict`] if it is not known (yet).
+    /// [`Error::Provider`] if the provider refused it or was down, [`Error::Conflict`] if it is not known (yet).
     pub(crate) fn key_of(&self, epoch: Epoch) -> Result<&UsableKey> {
         match self.epoch_keys.iter().find(|(e, _)| *e == epoch) {
             Some((_, EpochKey::Usable(key))) => Ok(key),

@@ -49,8 +49,10 @@ use crate::keys::{KeyMaterial, MasterKeyId, WrapContext, WrapRole, WrappedKey};
 /// A tenant that gets a master key of its own, or another one, has it from the next epoch on: advance, rewrap, retire. Until
 /// then the directory must give a provider that knows the former one too ([`Succession`](super::Succession)).
 ///
-/// While a tenant's own provider is down only that tenant waits. One whose own master key refuses holds up no other either:
-/// [`Vault::advance_epoch`](crate::Vault::advance_epoch) moves the others and then says so.
+/// While a tenant's own provider is down, refuses or is named nowhere, only that tenant waits, and can be erased all the same:
+/// [`Vault::advance_epoch`](crate::Vault::advance_epoch) moves the others and then says so; a rewrap, a sweep and the like tell
+/// of its slots beside those that they did. Give each such provider a [`Guarded`](crate::guard::Guarded) of its own, whose
+/// circuit opens: else each of the tenant's slots waits for it anew.
 ///
 /// # Security
 /// What a process has unwrapped it uses until `max_age`: a revocation takes that long.
@@ -88,9 +90,12 @@ impl ByTenant {
         Self { common: Arc::new(common), own: Arc::new(own) }
     }
 
+    /// What goes wrong here, or at the provider, stops this tenant and no other.
     async fn own_of(&self, context: &WrapContext) -> Result<Option<Arc<dyn MasterKeyProvider>>, ProviderError> {
         match (context.role(), context.tenant()) {
-            (WrapRole::EpochKey | WrapRole::IndexKey, Some(tenant)) => self.own.provider_of(tenant).await,
+            (WrapRole::EpochKey | WrapRole::IndexKey, Some(tenant)) => {
+                self.own.provider_of(tenant).await.map_err(ProviderError::of_one_tenant)
+            }
             _ => Ok(None),
         }
     }
@@ -107,7 +112,7 @@ impl MasterKeyProvider for ByTenant {
         let Some(own) = self.own_of(context).await? else { return self.common.wrap_key(key, context).await };
         let half = KeyMaterial::generate().map_err(no_key)?;
         let common = self.common.wrap_key(&half, context).await?;
-        let own = own.wrap_key(&xor(key, &half)?, context).await?;
+        let own = own.wrap_key(&xor(key, &half)?, context).await.map_err(ProviderError::of_one_tenant)?;
         let parts = [common.as_bytes(), own.master().as_str().as_bytes(), own.as_bytes()];
         let bytes = [MARK, &parts::join(LABEL, common.master().as_str().as_bytes(), &parts, &half)].concat();
         WrappedKey::new(common.master().clone(), bytes).map_err(|_| {
@@ -129,10 +134,11 @@ impl MasterKeyProvider for ByTenant {
         }
         let own = self.own_of(context).await?.ok_or_else(|| {
             ProviderError::misconfigured("the tenant's keys need a master key of its own: name the tenant's provider")
+                .of_one_tenant()
         })?;
         let master = std::str::from_utf8(parts.get(1)).ok().and_then(|id| MasterKeyId::new(id).ok());
         let other = WrappedKey::new(master.ok_or_else(changed)?, parts.get(2)).map_err(|_| changed())?;
-        xor(&own.unwrap_key(&other, context).await?, &half)
+        xor(&own.unwrap_key(&other, context).await.map_err(ProviderError::of_one_tenant)?, &half)
     }
 
     /// The store's. A tenant's own is the tenant's to destroy.
