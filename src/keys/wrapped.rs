@@ -27,15 +27,16 @@ impl MasterKeyId {
         Ok(Self(Arc::from(text.as_ref())))
     }
 
-    /// The name of several master keys that stand for one: a key is wrapped under each of them, and unwraps under any. Names
-    /// of one provider's keys, in an order that says nothing; together at most 1024 bytes, as `any-of:` and for each its
-    /// length in decimal, `:`, and its text.
+    /// The name of several master keys that stand for one: a key is wrapped under each of them, and unwraps under any. Each is
+    /// a provider's name of a key. The order doesn't matter: they are sorted by their bytes; together at most 1024 bytes, as
+    /// `any-of:` and for each its length in decimal, `:`, and its text.
     ///
     /// # Errors
     /// [`Error::InvalidInput`] if there are fewer than two, if one of them stands for several itself or appears twice, or if
     /// they are too long together.
     pub fn any_of<'a>(members: impl IntoIterator<Item = &'a Self>) -> Result<Self> {
-        let members: Vec<&Self> = members.into_iter().collect();
+        let mut members: Vec<&Self> = members.into_iter().collect();
+        members.sort_unstable_by_key(|member| member.as_str());
         let mut text = String::from(ANY_OF);
         for (n, member) in members.iter().enumerate() {
             if member.members().is_some() || members.iter().skip(n + 1).any(|other| other == member) {
@@ -50,7 +51,7 @@ impl MasterKeyId {
             .map_err(|_| Error::invalid("the ids of master keys that stand for one have at most 1024 bytes together"))
     }
 
-    /// The master keys that stand for this one, in the order of [`any_of`](Self::any_of); none if it is one itself.
+    /// The master keys that stand for this one, sorted; none if it is one itself.
     pub fn members(&self) -> Option<Vec<Self>> {
         let mut rest = self.as_str().strip_prefix(ANY_OF)?;
         let mut members = Vec::new();

@@ -332,6 +332,7 @@ def mac_of_parts(label: str, key: bytes, bound: str, *wrapped: bytes) -> bytes:
 
 
 def any_of(key: bytes, members: list[tuple[str, bytes]]) -> dict:
+    assert members == sorted(members, key=lambda member: member[0].encode())
     master = "any-of:" + "".join(f"{len(name.encode())}:{name}" for name, _ in members)
     wrapped = [data for _, data in members]
     joined = b"".join(map(short, wrapped)) + mac_of_parts("any of", key, master, *wrapped)
@@ -349,7 +350,7 @@ def halves(half: bytes, master: str, common: bytes, own_master: str, own: bytes)
 def parts() -> list[dict]:
     key = bytes(range(32))
     return [
-        any_of(key, [("local-5d1c0e5f3a9b2744", bytes([1] * 98)), ("clé", bytes([2] * 3))]),
+        any_of(key, [("clé", bytes([2] * 3)), ("local-5d1c0e5f3a9b2744", bytes([1] * 98))]),
         any_of(key, [("a", b"\x00"), ("b", b"\x01"), ("c", bytes(300))]),
         halves(key, "local-5d1c0e5f3a9b2744", bytes([3] * 98), "arn:of:acme", bytes([4] * 180)),
     ]

@@ -8,9 +8,9 @@ use async_trait::async_trait;
 use futures_util::future::try_join_all;
 
 use super::parts::{self, Parts};
-use super::several::{keeper, unknown};
+use super::several::{both, fate, keeper, slower, to_tell, unknown};
 use super::{Destruction, MasterKeyProvider, wrap_proven};
-use crate::error::{Error, ProviderError, ProviderErrorKind, Retry};
+use crate::error::{Error, ProviderError, ProviderErrorKind};
 use crate::keys::{KeyMaterial, MasterKeyId, WrapContext, WrappedKey};
 
 /// A master key that exists several times: in two regions or clouds, or in a KMS and, as an availability key, in an HSM.
@@ -35,7 +35,8 @@ use crate::keys::{KeyMaterial, MasterKeyId, WrapContext, WrappedKey};
 /// asked for. So each unwraps what it wrapped before the set is said to have wrapped it. It is rare: a new tenant, a new epoch. Unwrapping asks them in turn and takes the first answer; give each a
 /// deadline, so that one that is down costs little.
 ///
-/// **The set is one master key**, named by all its members' ids ([`MasterKeyId::any_of`]: at most 1024 bytes together). Where
+/// **The set is one master key**, named by all its members' ids, in whatever order they are asked ([`MasterKeyId::any_of`]: at
+/// most 1024 bytes together). Where
 /// a member has a new current key, or the set has another member, the set is another master key, and wants a new epoch
 /// ([`Vault::advance_epoch`](crate::Vault::advance_epoch)). So a provider is added or removed: build the vault with the new
 /// set, advance, rewrap, retire the old epoch. An epoch shares no member's key with an earlier one, because retiring that
@@ -71,21 +72,16 @@ impl AnyOf {
         Ok((each.collect::<Result<_, _>>().map_err(|_| changed())?, Some(parts)))
     }
 
-    /// Any provider's answer. The one in a part's own place first: it wrapped it, if the set is as it was.
+    /// Any provider's answer: each in turn is asked for the parts. One that wrapped none of them mostly knows by the names.
     async fn unwrap_any(&self, parts: &[WrappedKey], context: &WrapContext) -> Result<KeyMaterial, ProviderError> {
-        let mut refused: Option<ProviderError> = None;
-        for (n, provider) in self.0.iter().enumerate() {
-            let others = parts.iter().enumerate().filter(|(m, _)| *m != n).map(|(_, part)| part);
-            for part in parts.get(n).into_iter().chain(others) {
+        let mut refused = None;
+        for provider in &self.0 {
+            for part in parts {
                 match provider.unwrap_key(part, context).await {
                     Ok(key) => return Ok(key),
                     Err(e) if e.kind() == ProviderErrorKind::UnknownKey => {}
-                    Err(e) if e.kind() == ProviderErrorKind::Authentication => return Err(e),
-                    // Who is only down may know better later than who refuses.
-                    Err(e) => match &refused {
-                        Some(kept) if kept.retry() == Retry::Later || e.retry() != Retry::Later => {}
-                        _ => refused = Some(e),
-                    },
+                    // Whoever comes next may open it: what holds the parts together is looked at behind that.
+                    Err(e) => refused = Some(to_tell(refused, e)),
                 }
             }
         }
@@ -104,7 +100,8 @@ impl MasterKeyProvider for AnyOf {
             return alone.wrap_key(key, context).await;
         }
         // Each by itself: whoever unwraps what the set made asks one of them, and the others' parts are for a bad day.
-        let wrapped = try_join_all(self.0.iter().map(|provider| wrap_proven(&**provider, key, context))).await?;
+        let mut wrapped = try_join_all(self.0.iter().map(|provider| wrap_proven(&**provider, key, context))).await?;
+        wrapped.sort_unstable_by(|one, other| one.master().as_str().cmp(other.master().as_str())); // as in the name
         let master = set(&wrapped.iter().map(|part| part.master().clone()).collect::<Vec<_>>())?;
         let parts: Vec<&[u8]> = wrapped.iter().map(WrappedKey::as_bytes).collect();
         let bytes = parts::join(LABEL, master.as_str().as_bytes(), &parts, key);
@@ -130,7 +127,7 @@ impl MasterKeyProvider for AnyOf {
         let members = id.members().unwrap_or_else(|| vec![id.clone()]);
         let mut keepers = Vec::with_capacity(members.len());
         for member in &members {
-            let (provider, _) = keeper(self.0.iter(), member).await?;
+            let provider = keeper(self.0.iter(), member).await?;
             if provider.current().await? == *member {
                 return Err(ProviderError::misconfigured(
                     "one of its providers still wraps with this master key: make another one current there first",
@@ -149,11 +146,7 @@ impl MasterKeyProvider for AnyOf {
         let mut slowest = Some(Destruction::Destroyed);
         for member in id.members().unwrap_or_else(|| vec![id.clone()]) {
             // All are asked: one that nobody knows makes the set unknown.
-            let told = match keeper(self.0.iter(), &member).await?.1 {
-                Err(e) if e.kind() == ProviderErrorKind::KeyDestroyed => Some(Destruction::Destroyed),
-                told => told?,
-            };
-            slowest = slowest.zip(told).map(|(slowest, told)| slower(slowest, told));
+            slowest = both(slowest, fate(self.0.iter(), &member).await?);
         }
         Ok(slowest)
     }
@@ -167,23 +160,6 @@ fn set(members: &[MasterKeyId]) -> Result<MasterKeyId, ProviderError> {
             Error::InvalidInput(why) => ProviderError::misconfigured(why),
             e => ProviderError::new(ProviderErrorKind::Misconfigured).with_source(e),
         }),
-    }
-}
-
-/// What can be said of two together.
-fn slower(one: Destruction, other: Destruction) -> Destruction {
-    use Destruction::{Destroyed, DestroyedHere, Scheduled};
-    match (one, other) {
-        (Destroyed, other) => other,
-        (one, Destroyed) => one,
-        (Scheduled { at }, Scheduled { at: other }) => Scheduled { at: at.max(other) },
-        (scheduled @ Scheduled { .. }, _) | (_, scheduled @ Scheduled { .. }) => scheduled,
-        (DestroyedHere { mut copies }, DestroyedHere { copies: others }) => {
-            copies.extend(others);
-            copies.sort_unstable();
-            copies.dedup();
-            DestroyedHere { copies }
-        }
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::several::{keeper, unknown};
+use super::several::{fate, keeper, to_tell, unknown};
 use super::{Destruction, MasterKeyProvider};
 use crate::error::{ProviderError, ProviderErrorKind};
 use crate::keys::{KeyMaterial, MasterKeyId, WrapContext, WrappedKey};
@@ -107,7 +107,7 @@ impl MasterKeyProvider for Succession {
                 // The wrapping is authenticated: whoever unwraps it wrapped it.
                 Ok(key) => return Ok(key),
                 Err(e) if e.kind() == ProviderErrorKind::UnknownKey => {}
-                Err(e) => refused = refused.or(Some(e)),
+                Err(e) => refused = Some(to_tell(refused, e)),
             }
         }
         Err(refused.unwrap_or_else(unknown))
@@ -122,11 +122,11 @@ impl MasterKeyProvider for Succession {
     /// # Cancel safety
     /// A call that is dropped may have destroyed the key; calling again tells.
     async fn destroy_key(&self, id: &MasterKeyId) -> Result<Destruction, ProviderError> {
-        keeper(self.all(), id).await?.0.destroy_key(id).await
+        keeper(self.all(), id).await?.destroy_key(id).await
     }
 
     async fn destruction(&self, id: &MasterKeyId) -> Result<Option<Destruction>, ProviderError> {
-        keeper(self.all(), id).await?.1
+        fate(self.all(), id).await
     }
 }
 

@@ -16,6 +16,7 @@ enum State {
     Lives,
     Destroyed,
     Out,
+    Denies,
 }
 
 impl Named {
@@ -26,6 +27,7 @@ impl Named {
     fn check(&self, id: &MasterKeyId) -> Result<(), ProviderError> {
         match self.state {
             State::Out => Err(ProviderError::new(ProviderErrorKind::Unavailable)),
+            State::Denies => Err(ProviderError::new(ProviderErrorKind::Denied)),
             _ if *id != self.id => Err(ProviderError::new(ProviderErrorKind::UnknownKey)),
             _ => Ok(()),
         }
@@ -128,6 +130,19 @@ async fn one_that_is_out_of_reach_is_not_one_that_knows_nothing() {
     }
 }
 
+/// Who asks again later may get in.
+#[tokio::test]
+async fn one_that_refuses_does_not_hide_one_that_is_down() {
+    let (out, denies) = (Named::new("one", State::Out), Named::new("two", State::Denies));
+    let lives = Named::new("three", State::Lives);
+    let (key, context) = key();
+    let wrapped = lives.wrap_key(&key, &context).await.unwrap();
+    for provider in [Succession::new(out.clone()).after(denies.clone()), Succession::new(denies).after(out)] {
+        assert_eq!(kind(provider.unwrap_key(&wrapped, &context).await), Some(ProviderErrorKind::Unavailable));
+        assert!(provider.after(lives.clone()).unwrap_key(&wrapped, &context).await.is_ok());
+    }
+}
+
 #[tokio::test]
 async fn where_two_have_keys_of_one_name_each_unwraps_its_own_and_neither_is_destroyed() {
     for state in [State::Lives, State::Destroyed] {
@@ -139,6 +154,6 @@ async fn where_two_have_keys_of_one_name_each_unwraps_its_own_and_neither_is_des
             assert_eq!(provider.unwrap_key(&wrapped, &context).await.unwrap().expose(), key.expose());
         }
         assert_eq!(kind(provider.destroy_key(&new.id).await), Some(ProviderErrorKind::Misconfigured));
-        assert_eq!(kind(provider.destruction(&new.id).await), Some(ProviderErrorKind::Misconfigured));
+        assert_eq!(provider.destruction(&new.id).await.unwrap(), None, "one of them can still be used");
     }
 }
