@@ -39,8 +39,8 @@ use tokio::runtime;
 /// Rules of the suite that can't be shown on moto. Its deeds are shown by the `names::moto_..`, and the rules hold on
 /// ministack, but for the first two: of these there are twins in `names`, and in `faults` what KMS answers.
 const LIES_OF_MOTO: &[&str] = &[
-    "a_flipped_bit_does_not_unwrap", // in the bytes that name the key: it denies, without KMS's text
-    "a_relabelled_key_does_not_unwrap", // likewise
+    "a_flipped_bit_does_not_unwrap", // in the bytes that name the key it denies, as KMS may: `names`
+    "a_relabelled_key_does_not_unwrap", // it denies: `names`
     // It decrypts whatever the state of the key, and can't schedule one by its ARN.
     "a_destroyed_master_key_unwraps_nothing",
     "destroying_one_master_key_leaves_the_others",

@@ -142,8 +142,8 @@ pub(super) async fn the_policies_of_the_handbook_fit_the_calls(_: &str) {
     }
 }
 
-/// The suite's rule, but for what moto says of the bytes that name the key: KMS says there that the ciphertext refers to a
-/// key that it can't use, and moto leaves the text out.
+/// The suite's rule, but for the bytes that name the key: moto, as KMS may, tells nobody whether there is another key that they
+/// may not use, and denies.
 pub(super) async fn a_flipped_bit_does_not_unwrap(url: &str) {
     let fixture = Fixture::new(url).await;
     let (key, context) = material();
@@ -161,7 +161,7 @@ pub(super) async fn a_flipped_bit_does_not_unwrap(url: &str) {
             kind => panic!("bit {bit}: {kind:?}"),
         }
     }
-    assert_ne!(denied, 0, "moto tells why: this is the suite's rule now");
+    assert_ne!(denied, 0, "moto tells more than KMS: this is the suite's rule now");
 }
 
 /// KMS says `IncorrectKeyException`, which is `Authentication`: `faults`.
