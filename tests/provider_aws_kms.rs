@@ -106,6 +106,7 @@ fn main() -> ExitCode {
         states::ministack_decrypts_what_was_changed_or_relabelled
         regions::a_multi_region_key_is_one_master_key_wherever_it_answers
         regions::only_a_region_that_does_not_answer_is_passed_over
+        regions::a_region_that_is_silent_leaves_time_for_the_next
         regions::a_multi_region_key_is_destroyed_in_every_region
         regions::a_replica_that_can_not_be_reached_is_no_ones_to_forget
         vault::keys_move_from_epoch_to_epoch

@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use aws_sdk_kms::Client;
+use aws_sdk_kms::config::timeout::TimeoutConfig;
+use fieldseal::guard::{Guard, Guarded};
 use fieldseal::provider::{AwsKms, Destruction, MasterKeyId, MasterKeyProvider as _, ProviderErrorKind as Kind};
 use serde_json::json;
 
@@ -87,6 +89,31 @@ pub(super) async fn a_multi_region_key_is_one_master_key_wherever_it_answers(url
     proxies[1].kill();
     assert_eq!(provider.unwrap_key(&away, &context).await.unwrap_err().kind(), Kind::Unavailable);
     assert_eq!(provider.wrap_key(&key, &context).await.unwrap_err().kind(), Kind::Unavailable);
+}
+
+/// It takes the call and says nothing: the guard would give up before the next region is asked.
+pub(super) async fn a_region_that_is_silent_leaves_time_for_the_next(url: &str) {
+    let two = TwoRegions::new(url).await;
+    let proxies = proxies(url);
+    let client = |at: &Service, region| kms::client_within(&at.url(), region, Duration::from_secs(3));
+    let kms = AwsKms::new(client(&proxies[0], HOME), &two.alias).unwrap().region(client(&proxies[1], AWAY)).unwrap();
+    // Longer than by default, in proportion: emulators on a machine that is busy answer late.
+    let guard = Guard::new().attempt_deadline(Duration::from_secs(10)).deadline(Duration::from_secs(10));
+    let provider = Guarded::new(kms, &guard);
+    let (key, context) = material();
+    let wrapped = two.provider().wrap_key(&key, &context).await.unwrap();
+    kms::rules(&proxies[0].url(), json!([{ "service": "kms", "timeout": true }])).await;
+    assert_eq!(provider.unwrap_key(&wrapped, &context).await.unwrap().expose(), key.expose());
+    assert_eq!(provider.wrap_key(&key, &context).await.unwrap().master(), wrapped.master());
+
+    // So it is asked for.
+    let untimed =
+        |of: &Client| Client::from_conf(of.config().to_builder().timeout_config(TimeoutConfig::disabled()).build());
+    for [home, away] in [[untimed(&two.home), two.away.clone()], [two.home.clone(), untimed(&two.away)]] {
+        let error = AwsKms::new(home, &two.alias).unwrap().region(away).unwrap_err();
+        assert_eq!(error.kind(), Kind::Misconfigured);
+        assert!(error.to_string().contains("operation_timeout"), "{error}");
+    }
 }
 
 pub(super) async fn only_a_region_that_does_not_answer_is_passed_over(url: &str) {

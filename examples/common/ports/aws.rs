@@ -6,6 +6,7 @@
 use std::fmt;
 
 use aws_config::retry::RetryConfig;
+use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_smithy_http_client::tls::Provider as Tls;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
@@ -54,10 +55,14 @@ impl Place {
 
     async fn config(&self, region: Option<&str>) -> SdkConfig {
         let http = aws_smithy_http_client::Builder::new();
-        // A call that fails is made again by the guard, which knows which ones may be.
+        // A call that fails is made again by the guard, which knows which ones may be. A region that is silent leaves time for
+        // the next.
+        let regions = u32::try_from(self.regions.len()).unwrap_or(u32::MAX);
+        let limits = TimeoutConfig::builder().operation_timeout(super::ATTEMPT / regions.saturating_add(1)).build();
         let mut config = aws_config::defaults(BehaviorVersion::latest())
             .http_client(http.tls_provider(Tls::Rustls(CryptoMode::Ring)).build_https())
-            .retry_config(RetryConfig::disabled());
+            .retry_config(RetryConfig::disabled())
+            .timeout_config(limits);
         if let Some(region) = region {
             config = config.region(Region::new(region.to_owned()));
         }

@@ -49,7 +49,9 @@ use crate::keys::{KeyMaterial, MasterKeyId, WrapContext, WrappedKey};
 /// # Several regions
 /// A multi-Region key (`mrk-..`) is one master key that several regions have; [`region`](Self::region) names the client of
 /// another one. A call that the first region does not answer (`Unavailable`, `Throttled`) is made to the next, wrapping too;
-/// whatever else the first one answers stands. An alias is each region's own: point it at the same key in all of them. A key
+/// whatever else the first one answers stands. A region that takes calls and says nothing must end by itself for the next to
+/// be asked, so each client needs an operation timeout: all of them together shorter than what waits for the call (a
+/// [`Guard::attempt_deadline`](crate::guard::Guard::attempt_deadline) is 2 s), such as 800 ms for each of two. An alias is each region's own: point it at the same key in all of them. A key
 /// store whose epoch has another master key refuses what a lagging alias makes, and nothing is lost.
 ///
 /// The id of a multi-Region key is its ARN with `*` as region, so that it is the same whichever region answers, and whichever
@@ -100,9 +102,16 @@ impl AwsKms {
     /// Another region that has the multi-Region key: asked where those before give no answer.
     ///
     /// # Errors
-    /// [`ProviderError`] of kind `Misconfigured` if the client has no region, or one that has been named.
+    /// [`ProviderError`] of kind `Misconfigured` if the client has no region, or one that has been named; or if it, or the one
+    /// before it, waits for an answer without end.
     pub fn region(mut self, client: Client) -> Result<Self, ProviderError> {
         let region = Region::new(client)?;
+        if !self.regions().chain([&region]).all(Region::is_timed) {
+            return Err(ProviderError::misconfigured(
+                "a KMS client without an operation timeout waits for one region and never asks the next: set \
+                 TimeoutConfig::operation_timeout, for two regions to 800 ms",
+            ));
+        }
         if self.regions().any(|known| known.name() == region.name()) {
             return Err(ProviderError::misconfigured("two KMS clients of one region"));
         }

@@ -29,6 +29,11 @@ impl Region {
         Ok(Self { client, name })
     }
 
+    /// Whether a call ends by itself, with however many attempts.
+    pub(super) fn is_timed(&self) -> bool {
+        self.client.config().timeout_config().is_some_and(|limits| limits.operation_timeout().is_some())
+    }
+
     pub(super) fn name(&self) -> &str {
         &self.name
     }
