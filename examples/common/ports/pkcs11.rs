@@ -9,7 +9,7 @@ use fieldseal::error::{ProviderError, ProviderErrorKind};
 use fieldseal::provider::{MasterKeyProvider as _, Pin, Pkcs11, Pkcs11Options};
 
 use super::url::{Query, decoded, encoded};
-use super::{Trouble, file};
+use super::{ATTEMPT, Trouble, file};
 
 /// `token=LABEL;object=NAME?module-path=/usr/lib/softhsm/libsofthsm2.so&pin-source=file:/run/secrets/pin`
 #[derive(Clone, Debug)]
@@ -59,21 +59,37 @@ impl Pkcs11Url {
             Some(serial) => options.serial(serial),
             None => options,
         };
-        Ok(options.open().await?)
+        in_time(options.open()).await
     }
 
     /// Whether the token has a key of this name.
     pub(super) async fn is_there(&self, folder: &Path) -> Result<bool, Trouble> {
-        match self.open(folder).await?.current().await {
-            Ok(_) => Ok(true),
-            Err(e) if e.kind() == ProviderErrorKind::UnknownKey => Ok(false),
-            Err(e) => Err(e.into()),
-        }
+        let token = self.open(folder).await?;
+        let has_key = async {
+            match token.current().await {
+                Err(e) if e.kind() == ProviderErrorKind::UnknownKey => Ok(false),
+                current => current.map(|_| true),
+            }
+        };
+        in_time(has_key).await
     }
 
     /// Makes the first key.
     pub(super) async fn make(&self, folder: &Path) -> Result<(), Trouble> {
-        Ok(self.open(folder).await?.add_key().await.map(drop)?)
+        add_key(&self.open(folder).await?).await
+    }
+}
+
+/// Makes a new master key and the current one.
+pub(super) async fn add_key(token: &Pkcs11) -> Result<(), Trouble> {
+    in_time(token.add_key()).await.map(drop)
+}
+
+/// What no guard is around: a module that hangs is not waited for.
+async fn in_time<T>(work: impl Future<Output = Result<T, ProviderError>>) -> Result<T, Trouble> {
+    match tokio::time::timeout(ATTEMPT, work).await {
+        Ok(done) => Ok(done?),
+        Err(_) => Err(Trouble::unavailable("the token does not answer")),
     }
 }
 

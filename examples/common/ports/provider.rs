@@ -166,7 +166,7 @@ impl Provider {
         match &self.maker {
             Maker::Keyring(keyring) => keyring.add_key().await.map(drop)?,
             #[cfg(feature = "provider-pkcs11")]
-            Maker::Pkcs11(token) => token.add_key().await.map(drop)?,
+            Maker::Pkcs11(token) => super::pkcs11::add_key(token).await?,
             Maker::Operator(how) => return Err(Trouble::usage(*how)),
             Maker::Nobody(why) => return Err(why.clone().into()),
         }

@@ -62,8 +62,10 @@ impl Workers {
     {
         let (done, answer) = oneshot::channel();
         let work = move |desk: &mut Desk| {
-            // Nobody listens any more if the future was dropped.
-            let _ = done.send(desk.run(access, &job));
+            // Nobody listens any more if the future was dropped. Behind a module that hung, there may be many such.
+            if access == Access::Write || !done.is_canceled() {
+                let _ = done.send(desk.run(access, &job));
+            }
         };
         let stopped = || ProviderError::new(ProviderErrorKind::Unavailable).with_hint("a thread of the HSM's stopped");
         let queue = self.queue.as_ref().ok_or_else(stopped)?;
