@@ -68,8 +68,10 @@ pub(super) async fn verify(vault: &Arc<VaultInner>, why: Why) -> Result<Replayed
             return Err(Error::StoreBehindJournal { missing: found.lost });
         }
         if !found.is_mended() {
-            mend(vault, &found, why, &mut replayed).await?;
-            continue;
+            match mend(vault, &found, why, &mut replayed).await? {
+                Mended::Whole => continue,
+                Mended::Unscrubbed => return Ok(replayed),
+            }
         }
         let mut reached = applied.position();
         if head.position() > reached && !found.pending {
@@ -252,8 +254,15 @@ async fn find_root(vault: &VaultInner, id: &TenantId, told: &TenantHistory) -> R
     Ok(if root.is_none() && alone { Root::Lost } else { Root::Unusable })
 }
 
+/// How far what was found is put right.
+enum Mended {
+    Whole,
+    /// What was to be destroyed is; but the store could not be scrubbed, so none of it is done.
+    Unscrubbed,
+}
+
 /// Holds and schedules go back first, then what was destroyed is destroyed again; never a line above the one named.
-async fn mend(vault: &Arc<VaultInner>, found: &Found, why: Why, replayed: &mut Replayed) -> Result<()> {
+async fn mend(vault: &Arc<VaultInner>, found: &Found, why: Why, replayed: &mut Replayed) -> Result<Mended> {
     let mut destroyed: Vec<(Tenant, Tag, Vec<ErasedLine>, bool)> = Vec::new();
     for (id, tag) in &found.subjects {
         let tenant = tenant(vault, id);
@@ -293,9 +302,13 @@ async fn mend(vault: &Arc<VaultInner>, found: &Found, why: Why, replayed: &mut R
         }
     }
     if destroyed.is_empty() && erased_tenants.is_empty() {
-        return Ok(());
+        return Ok(Mended::Whole);
     }
-    vault.store.scrub().await?;
+    match vault.store.scrub().await {
+        // Not to keep everybody else from their keys. It stays intended: each look tries again, and so does the next `erase`.
+        Err(_) if why != Why::Replay => return Ok(Mended::Unscrubbed),
+        scrub => drop(scrub?),
+    }
     for (tenant, tag, lines, again) in destroyed {
         tenant.conclude(&tag, &lines, again).await?;
         replayed.erasures += u64::from(again);
@@ -304,7 +317,7 @@ async fn mend(vault: &Arc<VaultInner>, found: &Found, why: Why, replayed: &mut R
         tenant.conclude_tenant(true).await?;
         replayed.tenants += 1;
     }
-    Ok(())
+    Ok(Mended::Whole)
 }
 
 /// Makes a slot's copies of what the journal says of holds and schedules what they are to be. True if it had others.

@@ -14,6 +14,7 @@ tests![
     a_tenant_that_two_processes_make_at_once_is_not_taken_for_lost
     an_adoption_that_failed_anywhere_goes_on_where_it_stopped
     two_processes_adopt_at_once
+    a_store_that_can_not_be_scrubbed_keeps_nobody_from_their_keys
     an_erasure_is_in_force_max_age_after_its_tombstone_had_landed
     who_is_prolonged_while_a_sweep_decides_is_spared
     who_is_held_while_a_sweep_closes_her_stays_readable
@@ -139,6 +140,34 @@ async fn two_processes_adopt_at_once(on: &Ground) -> Result {
             assert!(open(&customers.keys("ada").await?, &envelope)?, "seed {seed}");
         }
     }
+    Ok(())
+}
+
+/// A vacuum that takes too long, a right that was taken away: whoever asked for the erasure is told, and nobody else.
+async fn a_store_that_can_not_be_scrubbed_keeps_nobody_from_their_keys(on: &Ground) -> Result {
+    let world = World::on(on).await?;
+    let tap = Tap::open();
+    let here = world.tapped(&tap).build().await?.default_tenant();
+    here.enroll("ada").await?;
+    let sealed = seal(&here.enroll("ben").await?)?;
+    tap.set(|call| if call.method == "scrub" { Act::Fail } else { Act::Go });
+    assert!(matches!(here.erase("ada", &whole()).await, Err(Error::Store(_))));
+    let is_done = async || -> Result<bool> {
+        Ok(world.events().await?.iter().any(|event| matches!(event, JournalEvent::ErasureDone { .. })))
+    };
+    for _ in 0..2 {
+        world.pass_max_age();
+        let there = world.tapped(&tap).build().await?.default_tenant();
+        for customers in [&here, &there] {
+            assert!(open(&customers.keys("ben").await?, &sealed)?);
+            assert!(is_erased(&customers.keys("ada").await));
+        }
+        assert!(!is_done().await?, "it is not confirmed");
+    }
+    tap.set(|_| Act::Go);
+    world.pass_max_age();
+    here.keys("ben").await?;
+    assert!(is_done().await?, "whoever looks next finishes it");
     Ok(())
 }
 

@@ -92,7 +92,8 @@ impl PostgresStoreBuilder {
     /// # Errors
     /// [`StoreError`] of kind `Misconfigured` if the tables are not there, are another application's, are unlogged, or hide
     /// rows from the role; `NewerSchema` if a later version of this crate made them; `Corrupt` if they were altered, or have
-    /// a trigger, which could keep what an erasure destroys; `Denied`, `Unavailable`.
+    /// a trigger, which could keep what an erasure destroys; `Denied`, also if the role may not vacuum them: it owns them, or
+    /// has MAINTAIN on them (PostgreSQL 17 and later); `Unavailable`.
     ///
     /// # Cancel safety
     /// Reads only.
@@ -102,7 +103,9 @@ impl PostgresStoreBuilder {
         usable(schema.look(&mut connection, &LAYOUT).await.map_err(failed)?)?;
         drop(connection);
         let Self { pool, notify, scrub_full, lock_timeout, clock, .. } = self;
-        Ok(PostgresStore(Arc::new(Inner { pool, schema, notify, scrub_full, lock_timeout, seen: Seen::new(clock) })))
+        let inner = Inner { pool, schema, notify, scrub_full, lock_timeout, seen: Seen::new(clock) };
+        inner.check_may_scrub().await?;
+        Ok(PostgresStore(Arc::new(inner)))
     }
 
     fn schema_name(&self) -> Result<Schema, StoreError> {

@@ -14,12 +14,21 @@ use crate::error::{StoreError, StoreErrorKind};
 use crate::store::Residue;
 
 impl Inner {
-    pub(super) async fn scrub(&self) -> Result<Residue, StoreError> {
+    /// # Errors
+    /// [`StoreErrorKind::Denied`] if the role may not vacuum: no erasure would ever be done.
+    pub(super) async fn check_may_scrub(&self) -> Result<(), StoreError> {
         let may = self.read(&format!("{TABLES}{MAY_VACUUM}")).await?;
-        if !may.first().map_or(Ok(false), |row| row.try_get(0)).map_err(failed)? {
-            return Err(StoreError::new(StoreErrorKind::Denied)
-                .with_hint("the role may not vacuum the table of slots: it must own it and each of its partitions"));
+        if may.first().map_or(Ok(false), |row| row.try_get(0)).map_err(failed)? {
+            return Ok(());
         }
+        Err(StoreError::new(StoreErrorKind::Denied).with_hint(
+            "the role may not vacuum the table of slots, so nobody could be erased: it must own it and each of its partitions, \
+             or have MAINTAIN on them (PostgreSQL 17 and later)",
+        ))
+    }
+
+    pub(super) async fn scrub(&self) -> Result<Residue, StoreError> {
+        self.check_may_scrub().await?;
         let mut found = self.vacuum_and_look().await?;
         if found.is_dead_left {
             // That may be a count which another session made earlier and reported now.
