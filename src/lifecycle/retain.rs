@@ -15,7 +15,7 @@ use crate::keys::{SlotId, StoredSlot, Tag};
 use crate::store::{Filter, Scan};
 use crate::vault::erasing::{Destroyed, Extent};
 use crate::vault::slots::{Edit, is_of_one_slot};
-use crate::vault::{Tenant, Vault, WRITES_AT_ONCE, put_flags, root};
+use crate::vault::{Tenant, Vault, WRITES_AT_ONCE, Why, put_flags, root};
 
 /// What a sweep did.
 #[derive(Clone, Debug, Default)]
@@ -33,8 +33,8 @@ pub struct Swept {
 
 impl Vault {
     /// Erases what is due, over all tenants: subjects whose retention period has ended
-    /// ([`Enrolment::due_at`](crate::vault::Enrolment::due_at)) or whose scheduled erasure has come. Call it from time to
-    /// time, from one process or several.
+    /// ([`Enrolment::due_at`](crate::vault::Enrolment::due_at)) or whose scheduled erasure has come. Before that it finishes
+    /// erasures that a crash left. Call it from time to time, from one process or several.
     ///
     /// # Errors
     /// [`Error::InvalidInput`] without a journal; those of the ports, before anything was erased. What goes wrong with one
@@ -45,6 +45,7 @@ impl Vault {
     pub async fn sweep(&self) -> Result<Swept> {
         self.0.journal()?;
         self.0.check().await?;
+        self.0.clone().check_now(Why::Build).await?;
         let now = self.0.clock.wall();
         let mut swept = Swept::default();
         // A moment that is now has come.

@@ -21,10 +21,10 @@ use crate::vault::slots::{Edit, Wrapper};
 
 /// Why it is checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Why {
-    /// A vault is built: what crashed is finished.
+pub(crate) enum Why {
+    /// A vault is built, or sweeps: what crashed is finished.
     Build,
-    /// A running vault looks again: what another process may still be at is left to it.
+    /// A running vault looks again, before it hands out keys: what another process may still be at is left to it.
     Look,
     /// A backup was restored: everything is done again that isn't there, from the journal's first entry on.
     Replay,
@@ -257,7 +257,8 @@ async fn find_root(vault: &VaultInner, id: &TenantId, told: &TenantHistory) -> R
 /// How far what was found is put right.
 enum Mended {
     Whole,
-    /// What was to be destroyed is; but the store could not be scrubbed, so none of it is done.
+    /// What was to be destroyed is; but the store was not scrubbed, so it stays intended until it is: by the next `erase` of
+    /// the same, sweep or build.
     Unscrubbed,
 }
 
@@ -304,10 +305,12 @@ async fn mend(vault: &Arc<VaultInner>, found: &Found, why: Why, replayed: &mut R
     if destroyed.is_empty() && erased_tenants.is_empty() {
         return Ok(Mended::Whole);
     }
-    match vault.store.scrub().await {
-        // Not to keep everybody else from their keys. It stays intended: each look tries again, and so does the next `erase`.
-        Err(_) if why != Why::Replay => return Ok(Mended::Unscrubbed),
-        scrub => drop(scrub?),
+    // A scrub may take long, or fail: neither is to keep everybody else from their keys, who wait for a look.
+    match why {
+        Why::Look => return Ok(Mended::Unscrubbed),
+        Why::Build if vault.store.scrub().await.is_err() => return Ok(Mended::Unscrubbed),
+        Why::Build => {}
+        Why::Replay => drop(vault.store.scrub().await?),
     }
     for (tenant, tag, lines, again) in destroyed {
         tenant.conclude(&tag, &lines, again).await?;

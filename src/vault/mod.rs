@@ -22,7 +22,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 pub use applied::Replayed;
-pub(crate) use applied::put_flags;
+pub(crate) use applied::{Why, put_flags};
 pub use builder::{Ready, VaultBuilder, WantsJournal};
 pub use cache::{CacheLimits, CacheStats};
 pub use enrol::Enrolment;
@@ -207,7 +207,7 @@ impl VaultInner {
     }
 
     /// Nothing that was read before counts any more if the store turns out to be another than it was.
-    fn check_now(self: Arc<Self>, why: applied::Why) -> BoxFuture<'static, Result<()>> {
+    pub(crate) fn check_now(self: Arc<Self>, why: applied::Why) -> BoxFuture<'static, Result<()>> {
         Box::pin(async move {
             let now = self.now();
             match applied::verify(&self, why).await {

@@ -1,6 +1,7 @@
 //! What two processes come to whose calls meet in an awkward place: one stands still at a call of a port, the other goes on.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use fieldseal::testing::faults::{Act, CallPoint, Gate, Port};
 use fieldseal::vault::Enrolment;
@@ -147,7 +148,8 @@ async fn two_processes_adopt_at_once(on: &Ground) -> Result {
 async fn a_store_that_can_not_be_scrubbed_keeps_nobody_from_their_keys(on: &Ground) -> Result {
     let world = World::on(on).await?;
     let tap = Tap::open();
-    let here = world.tapped(&tap).build().await?.default_tenant();
+    let vault = world.tapped(&tap).build().await?;
+    let here = vault.default_tenant();
     here.enroll("ada").await?;
     let sealed = seal(&here.enroll("ben").await?)?;
     tap.set(|call| if call.method == "scrub" { Act::Fail } else { Act::Go });
@@ -164,10 +166,19 @@ async fn a_store_that_can_not_be_scrubbed_keeps_nobody_from_their_keys(on: &Grou
         }
         assert!(!is_done().await?, "it is not confirmed");
     }
-    tap.set(|_| Act::Go);
+    // Whoever waits for keys doesn't wait for a scrub.
+    let scrubs = Arc::new(AtomicU64::new(0));
+    let counted = scrubs.clone();
+    tap.set(move |call| {
+        counted.fetch_add(u64::from(call.method == "scrub"), Ordering::SeqCst);
+        Act::Go
+    });
     world.pass_max_age();
     here.keys("ben").await?;
-    assert!(is_done().await?, "whoever looks next finishes it");
+    assert_eq!(scrubs.load(Ordering::SeqCst), 0);
+    assert!(!is_done().await?);
+    assert!(vault.sweep().await?.failed.is_empty());
+    assert!(is_done().await?, "the next sweep finishes it");
     Ok(())
 }
 

@@ -428,7 +428,8 @@ async fn a_tenant_that_the_backup_does_not_have_gets_a_new_root_after_a_replay_a
 
 async fn an_erasure_under_way_in_another_process_is_left_to_it_for_max_age(on: &Ground) -> Result {
     let world = World::on(on).await?;
-    let running = world.customers().await?;
+    let vault = world.vault().await?;
+    let running = vault.default_tenant();
     running.enroll("ada").await?;
     let live = world.subjects().await?.remove(0);
     world.pass_max_age();
@@ -439,6 +440,12 @@ async fn an_erasure_under_way_in_another_process_is_left_to_it_for_max_age(on: &
     world.pass_max_age();
     let _ = running.keys("somebody else").await;
     assert!(is_erased(&running.keys("ada").await), "it did not come to it");
+    assert_eq!(
+        world.events().await?.len(),
+        intended,
+        "and is done when the store was scrubbed, which a look doesn't wait for"
+    );
+    assert!(vault.sweep().await?.failed.is_empty());
     assert!(matches!(&world.events().await?[intended..], [JournalEvent::ErasureDone { .. }]));
     Ok(())
 }
