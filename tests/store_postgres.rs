@@ -98,6 +98,7 @@ fn main() -> ExitCode {
         trials![
             schema::a_schema_may_have_any_name
             schema::stores_in_two_schemas_are_two
+            schema::a_tenant_may_have_partitions_of_its_own
             schema::tables_are_made_once
             schema::tables_are_made_by_one_of_many
             schema::the_shipped_sql_makes_what_migrate_makes

@@ -19,6 +19,8 @@ pub(crate) enum Cause {
     Value,
     /// A constraint, policy or trigger.
     Constraint,
+    /// A partitioned table has no partition for the row.
+    NoPartition,
     /// It can't be done to the table as it is.
     State,
     /// Somebody else holds a lock for long.
@@ -63,6 +65,10 @@ impl Cause {
     pub(crate) fn of(error: &sqlx::Error) -> Self {
         let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
         match (code, error) {
+            // The code of a check too, which has a name.
+            (Some(code), sqlx::Error::Database(e)) if code == code::CHECK && e.constraint().is_none() => {
+                Self::NoPartition
+            }
             (Some(code), _) => Self::of_code(&code),
             (None, sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_)) => Self::Unreadable,
             (None, sqlx::Error::Configuration(_)) => Self::Pool,
@@ -82,7 +88,8 @@ impl Cause {
         }
         match code.get(..2) {
             Some("28") => Self::Login,
-            Some("0A" | "3D" | "3F" | "42") => Self::Statement,
+            Some("3D") => Self::Pool,
+            Some("0A" | "3F" | "42") => Self::Statement,
             Some("22") => Self::Value,
             Some("21" | "23" | "44" | "P0") => Self::Constraint,
             Some("54" | "55") => Self::State,
@@ -137,6 +144,7 @@ impl std::error::Error for Refused {}
 /// Codes that mean something else than their class, as in PostgreSQL's appendix A.
 mod code {
     pub(super) const READ_ONLY: &str = "25006";
+    pub(super) const CHECK: &str = "23514";
     pub(super) const NO_STATEMENT: &str = "26000";
     pub(super) const NO_PRIVILEGE: &str = "42501";
     pub(super) const DISK_FULL: &str = "53100";
@@ -154,6 +162,8 @@ mod tests {
             ("08006", Cause::Unreachable), // connection failure
             ("22P02", Cause::Value),       // invalid text representation
             ("23505", Cause::Constraint),  // unique violation
+            ("23514", Cause::Constraint),  // check violation
+            ("3D000", Cause::Pool),        // no such database
             ("25006", Cause::ReadOnly),    // read-only transaction
             ("26000", Cause::Pooler),      // invalid statement name
             ("28P01", Cause::Login),       // invalid password

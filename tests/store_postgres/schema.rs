@@ -1,12 +1,13 @@
 //! The tables: how they are made, in a schema of whichever name, and which are refused.
 
+use fieldseal::TenantId;
 use fieldseal::store::{Expected, Filter, KeyStore as _, PostgresStore, Scan, SlotId, StoreError, StoreErrorKind};
 use fieldseal::testing::slot::SampleSlot;
 use futures_util::future::join_all;
 use sqlx::PgPool;
 use sqlx::postgres::PgConnectOptions;
 
-use super::{execute, made, pool};
+use super::{execute, made, partitioned, pool};
 
 pub(super) async fn a_schema_may_have_any_name(database: PgConnectOptions) {
     let pool = pool(database).await;
@@ -37,6 +38,37 @@ pub(super) async fn stores_in_two_schemas_are_two(database: PgConnectOptions) {
     assert_eq!(other.load(&[SlotId::Vault]).await.unwrap(), [None]);
     let low = SampleSlot::new(SlotId::Vault).epoch(fieldseal::store::Epoch::FIRST).build();
     other.put(&low, Expected::Absent).await.unwrap();
+}
+
+/// As `partitioned.sql` says of a large tenant; and what is said where a tenant has no place.
+pub(super) async fn a_tenant_may_have_partitions_of_its_own(database: PgConnectOptions) {
+    let pool = pool(database).await;
+    let store = partitioned(&pool).await;
+    let sql = include_str!("../../src/store/postgres/migrations/partitioned.sql");
+    let (_, statement) = sql.split_once("--     CREATE TABLE").unwrap();
+    let (statement, _) = statement.split_once("FOR VALUES WITH").unwrap();
+    let of_acme = format!("CREATE TABLE{}FOR VALUES WITH (MODULUS 1, REMAINDER 0)", statement.replace("\n-- ", "\n"));
+    execute(&pool, &of_acme).await;
+    let slots: Vec<_> = ["acme", "globex"]
+        .map(|tenant| SampleSlot::new(SlotId::Tenant(TenantId::new(tenant).unwrap())).build())
+        .into_iter()
+        .chain([SampleSlot::new(SlotId::Vault).build()])
+        .collect();
+    for slot in &slots {
+        store.put(slot, Expected::Absent).await.unwrap();
+        assert_eq!(store.load(std::slice::from_ref(slot.id())).await.unwrap(), [Some(slot.clone())]);
+    }
+    let count = "SELECT count(*) FROM fieldseal.key_slots_acme_0";
+    assert_eq!(sqlx::query_scalar::<_, i64>(count).fetch_one(&pool).await.unwrap(), 1);
+    assert_eq!(store.scan(&Scan::new(Filter::All)).await.unwrap().slots.len(), 3);
+    store.scrub().await.unwrap();
+
+    execute(&pool, "DROP TABLE fieldseal.key_slots_default").await;
+    let store = PostgresStore::new(pool).await.unwrap();
+    let nowhere = SampleSlot::new(SlotId::Tenant(TenantId::new("initech").unwrap())).build();
+    let error = store.put(&nowhere, Expected::Absent).await.unwrap_err();
+    assert_eq!(error.kind(), StoreErrorKind::Misconfigured);
+    assert!(error.to_string().contains("DEFAULT"), "{error}");
 }
 
 pub(super) async fn tables_are_made_once(database: PgConnectOptions) {
@@ -104,6 +136,8 @@ pub(super) async fn a_role_without_rights_is_denied(database: PgConnectOptions) 
     assert_eq!(builder.clone().open().await.unwrap_err().kind(), StoreErrorKind::Denied);
     let rights = "GRANT USAGE ON SCHEMA fieldseal TO tester; GRANT SELECT, INSERT, UPDATE ON ALL TABLES IN SCHEMA fieldseal TO tester";
     execute(&admin, rights).await;
+    assert_eq!(builder.clone().open().await.unwrap_err().kind(), StoreErrorKind::Denied, "it may not vacuum");
+    execute(&admin, "ALTER TABLE fieldseal.key_slots OWNER TO tester").await;
     let store = builder.open().await.unwrap();
     store.put(&SampleSlot::new(SlotId::Vault).build(), Expected::Absent).await.unwrap();
     execute(&admin, "DROP OWNED BY tester").await;

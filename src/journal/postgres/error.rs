@@ -28,7 +28,7 @@ fn meaning(cause: Cause) -> (JournalErrorKind, &'static str) {
         Cause::Pooler => (Unavailable, "a pooler gave a call to two servers: is it in transaction mode?"),
         Cause::Unreachable => (Unavailable, "the PostgreSQL database"),
         // Not what `migrate` made and `open` found; an entry where the next one belongs.
-        Cause::Statement | Cause::Value | Cause::Constraint | Cause::State => {
+        Cause::Statement | Cause::Value | Cause::Constraint | Cause::NoPartition | Cause::State => {
             (Corrupt, "the journal's tables in PostgreSQL aren't as they were made")
         }
         Cause::Damaged => (Corrupt, "the PostgreSQL database"),

@@ -24,7 +24,9 @@ fn meaning(cause: Cause) -> (RowsErrorKind, &'static str) {
         Cause::Value => {
             (Misconfigured, "a value that its column's type doesn't take: are table and columns as mapped?")
         }
-        Cause::Constraint => (Misconfigured, "a constraint, policy or trigger of the table refuses the change"),
+        Cause::Constraint | Cause::NoPartition => {
+            (Misconfigured, "a constraint, policy or trigger of the table refuses the change")
+        }
         Cause::State => (Misconfigured, "PostgreSQL can't do this to the table as it is"),
         Cause::Pool => (Misconfigured, "the PostgreSQL pool"),
         Cause::Locked => (Unavailable, "a transaction of the application holds the table or a row for long"),

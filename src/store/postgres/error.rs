@@ -20,12 +20,15 @@ fn meaning(cause: Cause) -> (StoreErrorKind, &'static str) {
         Cause::ReadOnly => (Denied, "this role or database may only be read"),
         Cause::NoPrivilege => (Denied, "the role lacks a privilege on the key store's schema or tables"),
         Cause::Login => (Denied, "PostgreSQL refuses the login"),
-        Cause::Pool => (Misconfigured, "the PostgreSQL pool"),
+        Cause::Pool => (Misconfigured, "the PostgreSQL pool, or the database that it names"),
         Cause::Locked => (Unavailable, "another transaction holds the slot, or the floor, for long"),
         Cause::GaveWay => (Unavailable, "other transactions stood in the way"),
         Cause::DiskFull => (Unavailable, "the disk of the PostgreSQL server is full: make room"),
         Cause::Pooler => (Unavailable, "a pooler gave a call to two servers: is it in transaction mode?"),
         Cause::Unreachable => (Unavailable, "the PostgreSQL database"),
+        Cause::NoPartition => {
+            (Misconfigured, "the key store's table has no partition for the tenant: give it a DEFAULT one")
+        }
         // Not what `migrate` made and `open` found.
         Cause::Statement | Cause::Value | Cause::Constraint | Cause::State => {
             (Corrupt, "the key store's tables in PostgreSQL aren't as they were made")

@@ -11,13 +11,15 @@ use sqlx::postgres::PgRow;
 use super::Inner;
 use super::error::failed;
 use crate::error::{StoreError, StoreErrorKind};
+use crate::postgres::read;
 use crate::store::Residue;
 
 impl Inner {
     /// # Errors
     /// [`StoreErrorKind::Denied`] if the role may not vacuum: no erasure would ever be done.
     pub(super) async fn check_may_scrub(&self) -> Result<(), StoreError> {
-        let may = self.read(&format!("{TABLES}{MAY_VACUUM}")).await?;
+        // Of a standby, too: a store that is opened during a failover is one when that is over.
+        let (_, may) = read(&self.pool, &self.schema.sql(&format!("{TABLES}{MAY_VACUUM}"))).await.map_err(failed)?;
         if may.first().map_or(Ok(false), |row| row.try_get(0)).map_err(failed)? {
             return Ok(());
         }
