@@ -161,6 +161,13 @@ impl Stamp {
         Self { monotonic: clock.monotonic(), wall: clock.wall() }
     }
 
+    /// As if it had been taken so much earlier.
+    pub(crate) fn earlier(self, by: Duration) -> Self {
+        let millis = u64::try_from(by.as_millis()).unwrap_or(u64::MAX);
+        let wall = Timestamp::from_millis(self.wall.as_millis().saturating_sub(millis));
+        Self { monotonic: self.monotonic.saturating_sub(by), wall }
+    }
+
     /// Whether the snapshot is older than `max_age`, by the greater of both clocks (a suspended machine stops the
     /// monotonic one on some systems), or the wall clock went back by more than [`WALL_SLACK`] since.
     pub(crate) fn expired(&self, clock: &dyn Clock, max_age: Duration) -> bool {

@@ -16,6 +16,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::crypto::rng;
 use crate::error::{PortError, PortErrorKind, Retry};
 use crate::layer::{Call, Layer, Port, layered};
+use crate::store::Replica;
 use crate::timer::{ThreadTimer, Timer};
 use circuit::Refused;
 
@@ -56,6 +57,12 @@ pub struct Guarded<P> {
     inner: P,
     guard: Guard,
     circuit: Circuit,
+}
+
+impl<P: Replica> Replica for Guarded<P> {
+    fn bound(&self) -> Duration {
+        self.inner.bound()
+    }
 }
 
 impl<P> Guarded<P> {

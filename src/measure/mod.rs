@@ -20,6 +20,7 @@ pub use histogram::Series;
 use crate::clock::{Clock, SystemClock};
 use crate::error::{PortError, PortErrorKind};
 use crate::layer::{Call, Layer, layered};
+use crate::store::Replica;
 use histogram::Histogram;
 use span::Span;
 
@@ -55,6 +56,12 @@ use span::Span;
 pub struct Measured<P> {
     inner: P,
     counters: Counters,
+}
+
+impl<P: Replica> Replica for Measured<P> {
+    fn bound(&self) -> Duration {
+        self.inner.bound()
+    }
 }
 
 impl<P> Measured<P> {

@@ -10,27 +10,33 @@ use futures_util::TryStreamExt as _;
 use sqlx::postgres::{PgPool, PgRow};
 use sqlx::{AssertSqlSafe, Either, Executor, Postgres, Row as _};
 
-/// What a server said of itself at the beginning of a [`read`].
+/// What a server said of itself around a [`read`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Server {
     /// A standby: it may lag behind what was confirmed.
     pub(crate) is_standby: bool,
-    /// How far its log is written, or replayed if it is a standby.
-    pub(crate) at: Lsn,
+    /// How far a standby had replayed its log before the statement: that much is in what it read.
+    pub(crate) replayed: Lsn,
+    /// How far a primary's log was behind the statement: what it read stands no later.
+    pub(crate) logged: Lsn,
 }
 
 /// A place in the write-ahead log, in bytes from its beginning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Lsn(i64);
 
-/// Runs a statement that reads. Its snapshot is taken after the server has said how far it is: whatever was confirmed
-/// before that is in it.
+/// Runs a statement that reads, whose snapshot is its own: whatever was confirmed before it was sent is in it.
 pub(crate) async fn read(pool: &PgPool, statement: &str) -> Result<(Server, Vec<PgRow>), sqlx::Error> {
-    let sql = format!("{READ_COMMITTED}; SET LOCAL bytea_output TO hex; {SERVER}; {statement}");
+    let sql = format!("{READ_COMMITTED}; SET LOCAL bytea_output TO hex; {BEFORE}; {statement}; {BEHIND}");
     let mut results = results(pool, sql).await?.into_iter().skip(2);
-    let server = results.next().and_then(|rows| rows.into_iter().next()).ok_or(sqlx::Error::RowNotFound)?;
-    let server = Server { is_standby: server.try_get(0)?, at: Lsn(server.try_get::<Option<i64>, _>(1)?.unwrap_or(0)) };
-    Ok((server, results.next().unwrap_or_default()))
+    let first =
+        |rows: Option<Vec<PgRow>>| rows.and_then(|rows| rows.into_iter().next()).ok_or(sqlx::Error::RowNotFound);
+    let lsn = |row: &PgRow, column| Ok::<_, sqlx::Error>(Lsn(row.try_get::<Option<i64>, _>(column)?.unwrap_or(0)));
+    let before = first(results.next())?;
+    let rows = results.next().ok_or(sqlx::Error::RowNotFound)?;
+    let behind = first(results.next())?;
+    let server = Server { is_standby: before.try_get(0)?, replayed: lsn(&before, 1)?, logged: lsn(&behind, 0)? };
+    Ok((server, rows))
 }
 
 /// Runs statements that write: all or none. Gives what the last one gives.
@@ -89,8 +95,11 @@ fn hex(sql: &mut String, bytes: &[u8]) {
 const READ_COMMITTED: &str = "SET TRANSACTION ISOLATION LEVEL READ COMMITTED";
 
 /// A server that was never a standby has replayed nothing; one that was promoted still says how far it had.
-const SERVER: &str = "SELECT pg_is_in_recovery(), (CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() \
-     ELSE pg_current_wal_lsn() END - '0/0')::int8";
+const BEFORE: &str = "SELECT pg_is_in_recovery(), (pg_last_wal_replay_lsn() - '0/0')::int8";
+
+/// As far as it is inserted: with `synchronous_commit` off a commit is seen before it is written.
+const BEHIND: &str =
+    "SELECT (CASE WHEN pg_is_in_recovery() THEN NULL ELSE pg_current_wal_insert_lsn() END - '0/0')::int8";
 
 #[cfg(test)]
 mod tests {

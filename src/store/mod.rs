@@ -26,8 +26,18 @@ pub use postgres::{Notices, PostgresReplica, PostgresStore, PostgresStoreBuilder
 #[cfg(feature = "store-sqlite")]
 pub use sqlite::SqliteStore;
 
+use std::time::Duration;
+
 use crate::clock::Timestamp;
 use crate::id::TenantId;
+
+/// A [`KeyStore`] that may answer loads from a copy that is behind, by no more than it says: for
+/// [`VaultBuilder::replica`](crate::vault::VaultBuilder::replica), which asks it for nothing else. It never misses what this
+/// process put through the key store that it is a copy of.
+pub trait Replica: KeyStore {
+    /// By how much.
+    fn bound(&self) -> Duration;
+}
 
 /// Keeps slots: small records (300 bytes to 256 KiB) that change by compare-and-swap only.
 ///

@@ -17,7 +17,7 @@ use crate::id::Purpose;
 use crate::journal::ErasureJournal;
 use crate::keys::slot::MAX_PURPOSES;
 use crate::provider::MasterKeyProvider;
-use crate::store::KeyStore;
+use crate::store::{KeyStore, Replica};
 
 /// Settings of a [`Vault`]. The journal (or that there is none) is said before it can be built.
 #[must_use]
@@ -43,6 +43,7 @@ struct Settings {
     max_age: Option<Duration>,
     purposes: Result<Vec<Purpose>>,
     limits: CacheLimits,
+    replica: Option<Arc<dyn Replica>>,
 }
 
 impl VaultBuilder<WantsJournal> {
@@ -55,6 +56,7 @@ impl VaultBuilder<WantsJournal> {
             max_age: None,
             purposes: Ok(Vec::new()),
             limits: CacheLimits::default(),
+            replica: None,
         };
         Self { settings, step: WantsJournal }
     }
@@ -90,6 +92,17 @@ impl<Step> VaultBuilder<Step> {
     /// Bounds the cache of subject keys.
     pub fn cache(mut self, limits: CacheLimits) -> Self {
         self.settings.limits = limits;
+        self
+    }
+
+    /// Looks up subjects that are not cached in this replica of the key store, which may be behind: by at most half of
+    /// `max_age`. Whatever decides something (making, rotating and erasing keys, [`refresh`](crate::Tenant::refresh), jobs, the
+    /// comparison with the journal) reads the key store itself, and so do tenants' keys.
+    ///
+    /// What was read from it counts as read by its bound earlier, so an erasure in another process takes effect within
+    /// `max_age` all the same; and keys are good for that much less.
+    pub fn replica(mut self, replica: impl Replica) -> Self {
+        self.settings.replica = Some(Arc::new(replica));
         self
     }
 
@@ -143,7 +156,7 @@ impl VaultBuilder<Ready> {
     }
 
     async fn open(self) -> Result<Vault> {
-        let Settings { provider, store, clock, suite, max_age, purposes, limits } = self.settings;
+        let Settings { provider, store, clock, suite, max_age, purposes, limits, replica } = self.settings;
         let mut purposes = purposes?;
         purposes.push(Purpose::new(Purpose::DEFAULT)?);
         purposes.sort();
@@ -161,6 +174,10 @@ impl VaultBuilder<Ready> {
         if asked.is_some_and(|asked| asked > slot.max_age) {
             return Err(Error::MaxAgeTooLong { limit: slot.max_age });
         }
+        let max_age = asked.unwrap_or(slot.max_age);
+        if replica.as_ref().is_some_and(|replica| replica.bound() > max_age / 2) {
+            return Err(Error::invalid("a replica of the key store is at most half of max_age behind"));
+        }
         Ok(Vault(Arc::new(VaultInner {
             provider,
             store,
@@ -168,7 +185,8 @@ impl VaultBuilder<Ready> {
             journal_id,
             clock,
             suite,
-            max_age: asked.unwrap_or(slot.max_age),
+            max_age,
+            replica,
             longest_age: AtomicU64::new(u64::try_from(slot.max_age.as_millis()).unwrap_or(u64::MAX)),
             purposes: purposes.into(),
             root,

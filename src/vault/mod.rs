@@ -39,7 +39,7 @@ use crate::id::{Purpose, TenantId};
 use crate::journal::{ErasureJournal, JournalEntry, JournalEvent, JournalId};
 use crate::keys::{RootKey, SlotId, StoredSlot, Tag};
 use crate::provider::MasterKeyProvider;
-use crate::store::{Expected, KeyStore, Notice};
+use crate::store::{Expected, KeyStore, Notice, Replica};
 use crate::subject::Policy;
 
 /// A key store, its master keys and its journal: what an application has one of. `Clone` shares it.
@@ -51,6 +51,8 @@ pub struct Vault(pub(crate) Arc<VaultInner>);
 pub(crate) struct VaultInner {
     pub(crate) provider: Arc<dyn MasterKeyProvider>,
     pub(crate) store: Arc<dyn KeyStore>,
+    /// Where subjects are looked up of whom nothing is decided.
+    replica: Option<Arc<dyn Replica>>,
     pub(crate) journal: Option<Arc<dyn ErasureJournal>>,
     /// Which one: what the store must be bound to, or to none.
     pub(crate) journal_id: Option<JournalId>,
@@ -241,7 +243,19 @@ impl VaultInner {
 
     /// Reads slots, and holds the store to what was asked: an answer in another's place would be taken for it.
     pub(crate) async fn load(&self, ids: &[SlotId]) -> Result<Vec<Option<StoredSlot>>> {
-        let stored = self.store.load(ids).await?;
+        Self::fitting(ids, self.store.load(ids).await?)
+    }
+
+    /// Reads slots of which nothing is decided, as of the moment that is given.
+    async fn look_up(&self, ids: &[SlotId]) -> Result<(Vec<Option<StoredSlot>>, Stamp)> {
+        let now = self.now();
+        match &self.replica {
+            None => Ok((self.load(ids).await?, now)),
+            Some(replica) => Ok((Self::fitting(ids, replica.load(ids).await?)?, now.earlier(replica.bound()))),
+        }
+    }
+
+    fn fitting(ids: &[SlotId], stored: Vec<Option<StoredSlot>>) -> Result<Vec<Option<StoredSlot>>> {
         let fits = |(id, slot): (&SlotId, &Option<StoredSlot>)| slot.as_ref().is_none_or(|slot| slot.id() == id);
         if stored.len() != ids.len() || !ids.iter().zip(&stored).all(fits) {
             return Err(StoreError::corrupt("the store answered with other slots than it was asked for").into());

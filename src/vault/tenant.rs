@@ -197,8 +197,10 @@ impl Tenant {
     /// or changed otherwise, since it was sent.
     async fn read(&self, subjects: HashMap<Tag, SubjectId>, reason: Reason) -> Result<HashMap<Tag, Found>> {
         let (mut found, mut left) = (HashMap::with_capacity(subjects.len()), subjects);
-        for _ in 0..ATTEMPTS {
-            left = self.read_once(left, reason, &mut found).await?;
+        for attempt in 0..ATTEMPTS {
+            // What a replica didn't know yet, it may not know a moment later either.
+            let may_be_behind = attempt == 0 && reason == Reason::Cold;
+            left = self.read_once(left, reason, may_be_behind, &mut found).await?;
             if left.is_empty() {
                 self.vault.0.sweep();
                 return Ok(found);
@@ -212,13 +214,20 @@ impl Tenant {
         &self,
         subjects: HashMap<Tag, SubjectId>,
         reason: Reason,
+        may_be_behind: bool,
         all: &mut HashMap<Tag, Found>,
     ) -> Result<HashMap<Tag, SubjectId>> {
         let vault = &self.vault.0;
-        let (loaded, ticket) = (vault.now(), vault.live.ticket());
+        let ticket = vault.live.ticket();
         let subjects: Vec<(Tag, SubjectId)> = subjects.into_iter().collect();
         let ids: Vec<SlotId> = subjects.iter().map(|(tag, _)| SlotId::Subject(self.id().clone(), *tag)).collect();
-        let stored = vault.load(&ids).await?;
+        let (stored, loaded) = match may_be_behind {
+            true => vault.look_up(&ids).await?,
+            false => {
+                let now = vault.now();
+                (vault.load(&ids).await?, now)
+            }
+        };
         let state = self.part.state(vault).await?.ok_or(Error::SubjectUnknown)?;
         // Authenticated first: the root never changes, and nobody is to make us read keys again by a byte in a slot.
         let open = |stored: &StoredSlot| SubjectSlot::open(stored, &state.root);

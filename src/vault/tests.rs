@@ -1,7 +1,10 @@
 //! What needs slots of a certain kind (tombstones, later epochs), without the work that makes them: written by hand under the
 //! tenant's root.
 
+use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use super::*;
 use crate::error::StoreError;
@@ -9,7 +12,7 @@ use crate::journal::MemoryJournal;
 use crate::keys::slot::SubjectSlot;
 use crate::keys::{Epoch, SlotId, StoredSlot};
 use crate::provider::LocalKeyring;
-use crate::store::{Filter, MemoryStore, Scan};
+use crate::store::{Filter, KeyStore, MemoryStore, Replica, Scan};
 use crate::testing::clock::ManualClock;
 use crate::{FieldContext, SubjectKeys};
 
@@ -283,5 +286,81 @@ async fn a_process_that_only_erases_keeps_no_more_than_max_age_brings() -> Resul
     let request = crate::lifecycle::ErasureRequest::new();
     let (live, cached) = kept_after(2000, async |customers, n| customers.erase(&n, &request).await.map(drop)).await?;
     assert!(live <= 6 && cached == 0, "{live} and {cached} twentieths");
+    Ok(())
+}
+
+/// A copy that stays as it was made; what it lacks is looked for where it is a copy of.
+#[derive(Debug)]
+struct Behind {
+    now: Arc<MemoryStore>,
+    then: HashMap<SlotId, StoredSlot>,
+    asked: Arc<AtomicU64>,
+}
+
+#[async_trait::async_trait]
+impl KeyStore for Behind {
+    async fn load(&self, ids: &[SlotId]) -> Result<Vec<Option<StoredSlot>>, StoreError> {
+        self.asked.fetch_add(1, Ordering::SeqCst);
+        assert!(ids.iter().all(|id| matches!(id, SlotId::Subject(..))), "subjects alone");
+        let now = self.now.load(ids).await?;
+        Ok(ids.iter().zip(now).map(|(id, now)| self.then.get(id).cloned().or(now)).collect())
+    }
+
+    async fn put(&self, _: &StoredSlot, _: Expected) -> Result<(), StoreError> {
+        unreachable!("a replica")
+    }
+
+    async fn scan(&self, _: &Scan) -> Result<crate::store::ScanPage, StoreError> {
+        unreachable!("a replica")
+    }
+
+    async fn raise_floor(&self, _: Epoch) -> Result<(), StoreError> {
+        unreachable!("a replica")
+    }
+
+    async fn scrub(&self) -> Result<crate::store::Residue, StoreError> {
+        unreachable!("a replica")
+    }
+}
+
+impl Replica for Behind {
+    fn bound(&self) -> Duration {
+        Duration::from_secs(60)
+    }
+}
+
+#[tokio::test]
+async fn a_replica_answers_for_who_is_looked_up_and_an_erasure_takes_effect_as_if_there_were_none() -> Result<()> {
+    let (world, clock) = (World::new()?, ManualClock::new());
+    let there = world.vault().await?.default_tenant();
+    let sealed = there.enroll("ada").await?.seal_bytes(b"ada", &context("default"))?;
+    there.enroll("ben").await?;
+    let slots = world.store.scan(&Scan::new(Filter::All)).await?.slots;
+    let behind = |asked: &Arc<AtomicU64>| Behind {
+        now: world.store.clone(),
+        then: slots.iter().map(|slot| (slot.id().clone(), slot.clone())).collect(),
+        asked: asked.clone(),
+    };
+    let builder = |asked: &Arc<AtomicU64>| {
+        let builder = Vault::builder(world.provider.clone(), world.store.clone()).journal(world.journal.clone());
+        builder.purposes(["billing"]).clock(clock.clone()).replica(behind(asked))
+    };
+    let asked = Arc::new(AtomicU64::new(0));
+    let refused = builder(&asked).max_age(Duration::from_secs(119)).build().await;
+    assert!(matches!(refused, Err(Error::InvalidInput(_))));
+
+    let here = builder(&asked).build().await?.default_tenant();
+    let ben = here.keys("ben").await?;
+    assert_eq!(asked.load(Ordering::SeqCst), 1);
+    here.refresh(&ben).await?;
+    here.rotate_now("ben").await?;
+    assert_eq!(asked.load(Ordering::SeqCst), 1, "what decides something is not asked of it");
+
+    there.erase("ada", &crate::lifecycle::ErasureRequest::new()).await?;
+    let keys = here.keys("ada").await?;
+    assert_eq!(asked.load(Ordering::SeqCst), 2);
+    assert_eq!(keys.open_bytes(&sealed, &context("default"))?.map(|plain| plain.len()), Some(3), "it doesn't know yet");
+    clock.advance(Duration::from_secs(5 * 60 - 60 + 1));
+    assert!(matches!(keys.open_bytes(&sealed, &context("default")), Err(Error::KeysExpired)));
     Ok(())
 }

@@ -100,7 +100,7 @@ impl Inner {
         if server.is_standby {
             return Err(standby());
         }
-        self.seen.note(asked, server.at);
+        self.seen.note(asked, server.logged);
         Ok(rows)
     }
 

@@ -21,21 +21,25 @@ use crate::store::{Expected, KeyStore, Residue, Scan, ScanPage};
 /// # What a load may miss
 /// What other processes put less than the bound ago. It never misses what was put through the store that the replica was
 /// made of, or through this, nor anything that either has read from the primary. So the keys of a person whom another
-/// process erased are still read up to the bound later, and `max_age` counts from then: **every process stops within
-/// `max_age` and the bound**, not within `max_age`. A subject that the replica doesn't have is looked for at the primary.
+/// process erased are still read up to the bound later: a vault counts their `max_age` from so much earlier
+/// ([`VaultBuilder::replica`](crate::vault::VaultBuilder::replica)). A subject that the replica doesn't have is looked for at
+/// the primary.
 ///
 /// # Security
-/// Only for looking keys up. It breaks the promise of [`KeyStore`], that a load sees what was put before it, which all
+/// Only for looking keys up, as [`VaultBuilder::replica`](crate::vault::VaultBuilder::replica) does. It breaks the promise of [`KeyStore`], that a load sees what was put before it, which all
 /// that decides by what it reads relies on: erasures and their status, holds, the comparison with the journal, retirement.
 /// Whoever gives it to a vault as *the* store would have an erasure that is not in the replica yet taken for one that a
 /// restore undid.
 ///
 /// # How it knows
 /// Loads that go to the primary learn how far its log is, and when. An answer of the replica counts if it has replayed the
-/// log up to there, and if that was learned no longer than the bound ago; both servers' clocks don't matter, and a replica that
-/// is cut off is found out. So one load a bound goes to the primary, and the first one after each put. A replica that is
+/// log up to there, and if that was learned no longer than the bound ago; both servers' clocks don't matter, and a replica
+/// that is cut off is found out. So one load a bound goes to the primary, and the first one after each put. A replica that is
 /// behind, that fails, or that was promoted leaves the load to the primary; one that fails is not asked for five seconds. Let
 /// its pool give up soon (`acquire_timeout`).
+///
+/// What is not found out is a replica that goes on following a primary which a failover has replaced, if it was ahead of the
+/// successor: point replicas to that one, or stop them, before it is promoted.
 #[derive(Clone)]
 pub struct PostgresReplica {
     primary: PostgresStore,
@@ -50,8 +54,8 @@ struct Replica {
 }
 
 impl PostgresStore {
-    /// This key store, with loads of subjects answered by a replica that is no further behind than `bound`. Read there what
-    /// that means: it is no store for everything that a vault does.
+    /// This key store, with loads of subjects answered by a replica that is no further behind than `bound`: for
+    /// [`VaultBuilder::replica`](crate::vault::VaultBuilder::replica). It is no store for everything that a vault does.
     pub fn replica(&self, pool: PgPool, bound: Duration) -> PostgresReplica {
         let replica = Replica { pool, bound, failed_at: Mutex::new(None) };
         PostgresReplica { primary: self.clone(), replica: Arc::new(replica) }
@@ -73,7 +77,7 @@ impl PostgresReplica {
         let Some(needed) = seen.within(self.replica.bound) else { return nothing() };
         let mut found = HashMap::with_capacity(ids.len());
         match read(&self.replica.pool, &schema.sql(&select(ids))).await {
-            Ok((server, _)) if !server.is_standby || server.at < needed => nothing(),
+            Ok((server, _)) if !server.is_standby || server.replayed < needed => nothing(),
             Ok((_, rows)) if add(&mut found, &rows).is_ok() => ids.iter().map(|id| found.get(id).cloned()).collect(),
             _ => {
                 *self.replica.failed_at() = Some(seen.clock.monotonic());
@@ -116,6 +120,12 @@ impl KeyStore for PostgresReplica {
 
     async fn scrub(&self) -> Result<Residue, StoreError> {
         self.primary.scrub().await
+    }
+}
+
+impl super::super::Replica for PostgresReplica {
+    fn bound(&self) -> Duration {
+        self.replica.bound
     }
 }
 
