@@ -28,6 +28,8 @@ mod round_trips;
 mod schema;
 #[path = "support/service.rs"]
 mod service;
+#[path = "store_postgres/silence.rs"]
+mod silence;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -121,6 +123,7 @@ fn main() -> ExitCode {
             round_trips::a_page_of_a_hundred_is_one
             round_trips::a_vault_reads_a_page_of_cold_subjects_in_one
             round_trips::a_put_is_four
+            silence::a_call_that_is_given_up_costs_no_place_in_the_pool
             residue::what_a_vacuum_leaves_is_told
             residue::dead_rows_that_a_snapshot_sees_are_told_until_it_ends
             residue::dead_rows_that_a_prepared_transaction_holds_are_told

@@ -24,7 +24,7 @@ pub(crate) use error::{Cause, Failure};
 #[cfg(feature = "store-postgres")]
 pub(crate) use schema::{Found, Layout, Schema, TableLayout};
 #[cfg(feature = "store-postgres")]
-pub(crate) use script::{Lsn, bytea, bytea_array, read, write};
+pub(crate) use script::{Lsn, bytea, bytea_array, read, run, write};
 
 pub(crate) type PgQuery<'q> = Query<'q, Postgres, PgArguments>;
 
@@ -34,15 +34,57 @@ pub(crate) fn query<'q>(sql: impl Into<String>) -> PgQuery<'q> {
     sqlx::query(AssertSqlSafe(sql.into())).persistent(false)
 }
 
+/// A connection of the pool's, which goes back once what was asked over it is answered. One that is dropped before is closed.
+///
+/// sqlx would take it back, behind a ping that it waits for as long as the system keeps a connection that has gone silent: so
+/// long its place in the pool would be lost, and after a few calls that ran into their time limits every place.
+#[derive(Debug)]
+pub(crate) struct Borrowed {
+    connection: PoolConnection<Postgres>,
+    is_answered: bool,
+}
+
+impl Borrowed {
+    pub(crate) async fn from(pool: &PgPool) -> Result<Self, sqlx::Error> {
+        Ok(Self { connection: pool.acquire().await?, is_answered: false })
+    }
+
+    /// Gives it back, with what was answered; the server's refusal is an answer too.
+    #[cfg(feature = "store-postgres")]
+    pub(crate) fn answered<T>(mut self, answer: Result<T, sqlx::Error>) -> Result<T, sqlx::Error> {
+        self.is_answered = matches!(answer, Ok(_) | Err(sqlx::Error::Database(_)));
+        answer
+    }
+}
+
+impl Deref for Borrowed {
+    type Target = PgConnection;
+
+    fn deref(&self) -> &PgConnection {
+        &self.connection
+    }
+}
+
+impl DerefMut for Borrowed {
+    fn deref_mut(&mut self) -> &mut PgConnection {
+        &mut self.connection
+    }
+}
+
+impl Drop for Borrowed {
+    fn drop(&mut self) {
+        if !self.is_answered {
+            self.connection.close_on_drop();
+        }
+    }
+}
+
 /// A transaction that is under way. It is ended by [`end`](Self::end); one that is dropped takes its connection with it.
 ///
 /// Not sqlx's, which gives a connection back with its transaction open where the call that begins it is dropped: whatever the
 /// application then does in that session is never committed, and locks are held for good.
 #[derive(Debug)]
-pub(crate) struct Transaction {
-    connection: PoolConnection<Postgres>,
-    is_open: bool,
-}
+pub(crate) struct Transaction(Borrowed);
 
 /// A transaction in which locks and durability are as the adapters mean them, whatever the session, the role or the
 /// database says. Each statement of it sees what is committed, so that one that had to wait for a row goes on with what
@@ -52,7 +94,7 @@ pub(crate) async fn begin(pool: &PgPool, lock_timeout: Duration, also: &str) -> 
     if !also.is_empty() {
         let _ = write!(sql, "; {also}");
     }
-    let mut transaction = Transaction { connection: pool.acquire().await?, is_open: true };
+    let mut transaction = Transaction(Borrowed::from(pool).await?);
     match sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut *transaction).await {
         Ok(_) => Ok(transaction),
         Err(error) => transaction.end(Err(error), identity).await,
@@ -64,7 +106,7 @@ impl Transaction {
     pub(crate) async fn end<T, E>(mut self, done: Result<T, E>, failed: impl FnOnce(sqlx::Error) -> E) -> Result<T, E> {
         let end = if done.is_ok() { "COMMIT" } else { "ROLLBACK" };
         match sqlx::raw_sql(end).execute(&mut *self).await {
-            Ok(_) => self.is_open = false,
+            Ok(_) => self.0.is_answered = true,
             Err(error) => return Err(done.err().unwrap_or_else(|| failed(error))),
         }
         done
@@ -75,21 +117,13 @@ impl Deref for Transaction {
     type Target = PgConnection;
 
     fn deref(&self) -> &PgConnection {
-        &self.connection
+        &self.0
     }
 }
 
 impl DerefMut for Transaction {
     fn deref_mut(&mut self) -> &mut PgConnection {
-        &mut self.connection
-    }
-}
-
-impl Drop for Transaction {
-    fn drop(&mut self) {
-        if self.is_open {
-            self.connection.close_on_drop();
-        }
+        &mut self.0
     }
 }
 

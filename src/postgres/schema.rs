@@ -8,7 +8,7 @@ use sqlx::postgres::PgPool;
 use sqlx::{PgConnection, Row as _};
 
 use super::script::results;
-use super::{begin, query};
+use super::{Borrowed, begin, query};
 
 /// A schema's name.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -107,10 +107,16 @@ impl Schema {
     }
 
     /// Compares the tables with what they must be.
-    pub(crate) async fn look(&self, connection: &mut PgConnection, layout: &Layout) -> Result<Found, sqlx::Error> {
+    pub(crate) async fn check(&self, pool: &PgPool, layout: &Layout) -> Result<Found, sqlx::Error> {
+        let mut connection = Borrowed::from(pool).await?;
+        let found = self.look(&mut connection, layout).await;
+        connection.answered(found)
+    }
+
+    async fn look(&self, connection: &mut PgConnection, layout: &Layout) -> Result<Found, sqlx::Error> {
         let names = layout.tables.iter().map(|table| literal(table.name)).collect::<Vec<_>>().join(", ");
         let sql = format!("{TABLES} WHERE n.nspname = {} AND c.relname IN ({names})", literal(&self.0));
-        let rows = results(&mut *connection, sql).await?.into_iter().flatten();
+        let rows = results(connection, sql).await?.into_iter().flatten();
         let found = rows.map(|row| Listed::read(&row)).collect::<Result<Vec<_>, _>>()?;
         let Some(first) = layout.tables.first().filter(|_| !found.is_empty()) else { return Ok(Found::Nothing) };
         // The version first: a later one may have other tables.

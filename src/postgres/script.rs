@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use futures_util::TryStreamExt as _;
 use sqlx::postgres::{PgPool, PgRow};
-use sqlx::{AssertSqlSafe, Either, Executor, Postgres, Row as _};
+use sqlx::{AssertSqlSafe, Either, PgConnection, Row as _};
+
+use super::Borrowed;
 
 /// What a server said of itself around a [`read`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,7 +30,7 @@ pub(crate) struct Lsn(i64);
 /// Runs a statement that reads, whose snapshot is its own: whatever was confirmed before it was sent is in it.
 pub(crate) async fn read(pool: &PgPool, statement: &str) -> Result<(Server, Vec<PgRow>), sqlx::Error> {
     let sql = format!("{READ_COMMITTED}; SET LOCAL bytea_output TO hex; {BEFORE}; {statement}; {BEHIND}");
-    let mut results = results(pool, sql).await?.into_iter().skip(2);
+    let mut results = run(pool, sql).await?.into_iter().skip(2);
     let first =
         |rows: Option<Vec<PgRow>>| rows.and_then(|rows| rows.into_iter().next()).ok_or(sqlx::Error::RowNotFound);
     let lsn = |row: &PgRow, column| Ok::<_, sqlx::Error>(Lsn(row.try_get::<Option<i64>, _>(column)?.unwrap_or(0)));
@@ -46,15 +48,19 @@ pub(crate) async fn write(
     statements: &[&str],
 ) -> Result<Vec<PgRow>, sqlx::Error> {
     let sql = format!("{READ_COMMITTED}; {}; {}", super::settings(lock_timeout), statements.join("; "));
-    Ok(results(pool, sql).await?.pop().unwrap_or_default())
+    Ok(run(pool, sql).await?.pop().unwrap_or_default())
+}
+
+/// Runs a string by itself, and gives the rows of each of its statements.
+pub(crate) async fn run(pool: &PgPool, sql: String) -> Result<Vec<Vec<PgRow>>, sqlx::Error> {
+    let mut connection = Borrowed::from(pool).await?;
+    let results = results(&mut connection, sql).await;
+    connection.answered(results)
 }
 
 /// The rows of each statement of a string.
-pub(super) async fn results<'e>(
-    executor: impl Executor<'e, Database = Postgres>,
-    sql: String,
-) -> Result<Vec<Vec<PgRow>>, sqlx::Error> {
-    let mut answers = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_many(executor);
+pub(super) async fn results(connection: &mut PgConnection, sql: String) -> Result<Vec<Vec<PgRow>>, sqlx::Error> {
+    let mut answers = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_many(connection);
     let (mut results, mut rows) = (Vec::new(), Vec::new());
     while let Some(answer) = answers.try_next().await? {
         match answer {

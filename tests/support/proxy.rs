@@ -1,11 +1,11 @@
-//! A proxy before a PostgreSQL server's Unix socket that counts the round trips: each ends with a message after which the
-//! client waits for the server to be ready.
+//! A proxy before a PostgreSQL server's Unix socket that counts the round trips, each of which ends with a message after which
+//! the client waits for the server to be ready; and that goes silent, as a way does on which packets are lost.
 #![allow(dead_code, reason = "a test uses what it needs of this")]
 
 use std::io;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use sqlx::postgres::PgConnectOptions;
 use tempfile::TempDir;
@@ -18,8 +18,15 @@ use tokio::task::JoinHandle;
 #[derive(Debug)]
 pub(crate) struct Proxy {
     home: TempDir,
-    trips: Arc<AtomicUsize>,
+    shared: Arc<Shared>,
     task: JoinHandle<()>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    trips: AtomicUsize,
+    /// A connection over which a message with this text comes is never answered again.
+    lost: Mutex<Option<&'static str>>,
 }
 
 impl Proxy {
@@ -28,18 +35,18 @@ impl Proxy {
         let socket = |dir: PathBuf| dir.join(format!(".s.PGSQL.{}", database.get_port()));
         let server = socket(database.get_socket().expect("a Unix socket").clone());
         let listener = UnixListener::bind(socket(home.path().to_owned())).expect("a socket");
-        let trips = Arc::new(AtomicUsize::new(0));
-        let counter = trips.clone();
+        let shared = Arc::new(Shared::default());
+        let of_task = shared.clone();
         let task = tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
                 let server = UnixStream::connect(&server).await.expect("the server");
                 let ((from_client, mut to_client), (mut from_server, to_server)) =
                     (client.into_split(), server.into_split());
-                tokio::spawn(count(from_client, to_server, counter.clone()));
+                tokio::spawn(hand_on(from_client, to_server, of_task.clone()));
                 tokio::spawn(async move { tokio::io::copy(&mut from_server, &mut to_client).await });
             }
         });
-        Self { home, trips, task }
+        Self { home, shared, task }
     }
 
     /// The same database, through the proxy.
@@ -49,7 +56,17 @@ impl Proxy {
 
     /// How many round trips there were since this was last asked.
     pub(crate) fn trips(&self) -> usize {
-        self.trips.swap(0, Ordering::SeqCst)
+        self.shared.trips.swap(0, Ordering::SeqCst)
+    }
+
+    /// Loses messages with this text, and whatever comes over the same connection afterwards.
+    pub(crate) fn lose(&self, text: &'static str) {
+        *self.shared.lost.lock().expect("no panic") = Some(text);
+    }
+
+    /// Loses nothing more. Connections that have lost something stay silent.
+    pub(crate) fn heal(&self) {
+        *self.shared.lost.lock().expect("no panic") = None;
     }
 }
 
@@ -60,7 +77,7 @@ impl Drop for Proxy {
 }
 
 /// Hands messages on: a kind (but for the first, which has none), a length that counts itself, the rest.
-async fn count(mut client: OwnedReadHalf, mut server: OwnedWriteHalf, trips: Arc<AtomicUsize>) -> io::Result<()> {
+async fn hand_on(mut client: OwnedReadHalf, mut server: OwnedWriteHalf, shared: Arc<Shared>) -> io::Result<()> {
     let (mut is_first, mut is_asked) = (true, false);
     loop {
         let mut message = Vec::new();
@@ -76,9 +93,13 @@ async fn count(mut client: OwnedReadHalf, mut server: OwnedWriteHalf, trips: Arc
         // connection that it got back is still there.
         let is_end = matches!(message[0], b'Q' | b'S');
         if message[0] == b'Q' || (is_end && is_asked) {
-            trips.fetch_add(1, Ordering::SeqCst);
+            shared.trips.fetch_add(1, Ordering::SeqCst);
         }
         is_asked = !is_end && start > 4;
+        let lost = *shared.lost.lock().expect("no panic");
+        if lost.is_some_and(|text| message.windows(text.len()).any(|part| part == text.as_bytes())) {
+            return tokio::io::copy(&mut client, &mut tokio::io::sink()).await.map(drop);
+        }
         server.write_all(&message).await?;
     }
 }

@@ -54,9 +54,7 @@ impl PostgresJournalBuilder {
     /// Reads only.
     pub async fn open(self) -> Result<PostgresJournal, JournalError> {
         let schema = self.schema_name()?;
-        let mut connection = self.pool.acquire().await.map_err(failed)?;
-        usable(schema.look(&mut connection, &LAYOUT).await.map_err(failed)?)?;
-        drop(connection);
+        usable(schema.check(&self.pool, &LAYOUT).await.map_err(failed)?)?;
         let journal = PostgresJournal { pool: self.pool, schema };
         journal.head().await?;
         Ok(journal)

@@ -99,9 +99,7 @@ impl PostgresStoreBuilder {
     /// Reads only.
     pub async fn open(self) -> Result<PostgresStore, StoreError> {
         let schema = self.schema_name()?;
-        let mut connection = self.pool.acquire().await.map_err(failed)?;
-        usable(schema.look(&mut connection, &LAYOUT).await.map_err(failed)?)?;
-        drop(connection);
+        usable(schema.check(&self.pool, &LAYOUT).await.map_err(failed)?)?;
         let Self { pool, notify, scrub_full, lock_timeout, clock, .. } = self;
         let inner = Inner { pool, schema, notify, scrub_full, lock_timeout, seen: Seen::new(clock) };
         inner.check_may_scrub().await?;

@@ -4,14 +4,13 @@
 //! the page's free space until something is put over them; only a rewritten table has no such space. Bytes that went through
 //! the write-ahead log are in that, in its archive, and wherever it was sent.
 
-use sqlx::AssertSqlSafe;
 use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 
 use super::Inner;
 use super::error::failed;
 use crate::error::{StoreError, StoreErrorKind};
-use crate::postgres::read;
+use crate::postgres::{read, run};
 use crate::store::Residue;
 
 impl Inner {
@@ -53,7 +52,7 @@ impl Inner {
     /// A statement of its own: a vacuum runs in no transaction.
     async fn vacuum(&self, vacuum: &str) -> Result<(), StoreError> {
         let sql = self.schema.sql(&format!("{vacuum} \"fieldseal\".key_slots"));
-        match sqlx::raw_sql(AssertSqlSafe(sql)).execute(&self.pool).await {
+        match run(&self.pool, sql).await {
             Ok(_) => Ok(()),
             Err(error) => Err(self.write_failed(error).await),
         }
