@@ -48,11 +48,13 @@ pub(crate) struct Call<'a> {
     pub(crate) items: usize,
     /// The slot that is put; none for other calls.
     pub(crate) slot: Option<&'a SlotId>,
+    /// It takes as long as there is much in the port, and not only as long as much is asked for.
+    pub(crate) is_long: bool,
 }
 
 impl<'a> Call<'a> {
     pub(crate) fn of(port: Port, method: &'static str) -> Self {
-        Self { port, method, items: 1, slot: None }
+        Self { port, method, items: 1, slot: None, is_long: false }
     }
 
     pub(crate) fn items(self, items: usize) -> Self {
@@ -61,6 +63,10 @@ impl<'a> Call<'a> {
 
     pub(crate) fn slot(self, slot: &'a SlotId) -> Self {
         Self { slot: Some(slot), ..self }
+    }
+
+    pub(crate) fn long(self, is_long: bool) -> Self {
+        Self { is_long, ..self }
     }
 }
 
@@ -202,17 +208,19 @@ macro_rules! layered {
                 &self,
                 scan: &crate::store::Scan,
             ) -> Result<crate::store::ScanPage, crate::error::StoreError> {
-                let call = Call::of(Port::Store, "scan");
+                // Whether there is any slot at all is asked while somebody waits to be enrolled.
+                let is_any = scan.page_size() == 1 && scan.filter() == crate::store::Filter::All;
+                let call = Call::of(Port::Store, "scan").long(!is_any);
                 self.around(call, |_| self.inner.scan(scan)).await
             }
 
             async fn raise_floor(&self, epoch: crate::keys::Epoch) -> Result<(), crate::error::StoreError> {
-                let call = Call::of(Port::Store, "raise_floor");
+                let call = Call::of(Port::Store, "raise_floor").long(true);
                 self.around(call, |_| self.inner.raise_floor(epoch)).await
             }
 
             async fn scrub(&self) -> Result<crate::store::Residue, crate::error::StoreError> {
-                let call = Call::of(Port::Store, "scrub");
+                let call = Call::of(Port::Store, "scrub").long(true);
                 self.around(call, |_| self.inner.scrub()).await
             }
         }

@@ -20,7 +20,9 @@ use fieldseal::journal::{
 use fieldseal::provider::{
     Destruction, KeyMaterial, LocalKeyring, MasterKeyId, MasterKeyProvider, WrapContext, WrappedKey,
 };
-use fieldseal::store::{Epoch, Expected, KeyStore, MemoryStore, Residue, SlotId, StoreError, StoreErrorKind};
+use fieldseal::store::{
+    Epoch, Expected, Filter, KeyStore, MemoryStore, Residue, Scan, SlotId, StoreError, StoreErrorKind,
+};
 use fieldseal::testing::clock::ManualClock;
 use fieldseal::testing::counting::{Counting, Counts};
 use fieldseal::testing::faults::{Act, CallPoint, Gate, Port, Tap, Tapped};
@@ -414,6 +416,42 @@ async fn a_scrub_is_waited_for_longer() {
     tap.set(|_| Act::Park(Gate::new()));
     let error: StoreError = driven(&clock, store.scrub()).await.unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::Unavailable);
+}
+
+#[tokio::test]
+async fn a_page_is_waited_for_longer_and_a_single_slot_is_not() {
+    let clock = ManualClock::new();
+    let guard = guard(&clock).circuit(u32::MAX, PAUSE);
+    let store = Guarded::new(Tapped::new(MemoryStore::new(), &silent()), &guard);
+    let tenant = Scan::new(Filter::All).tenant(TenantId::default_tenant());
+    for (scan, limit) in [
+        (Scan::new(Filter::All).limit(1), 5),
+        (tenant.clone().limit(1), 5),
+        (tenant.limit(2), 600),
+        (Scan::new(Filter::All), 600),
+        // There may be none for as long as there are others.
+        (Scan::new(Filter::EpochBelow(Epoch::FIRST)).limit(1), 600),
+        (Scan::new(Filter::DueBefore(Timestamp::from_millis(1))).limit(1), 600),
+    ] {
+        let before = clock.monotonic();
+        driven(&clock, store.scan(&scan)).await.unwrap_err();
+        assert_eq!(clock.monotonic() - before, limit * SECOND, "{scan:?}");
+    }
+}
+
+/// Somebody waits for it.
+#[tokio::test]
+async fn a_tenants_first_enrolment_ends_by_the_deadline_though_a_scan_is_never_answered() -> Result<(), Error> {
+    let (clock, tap) = (ManualClock::new(), Tap::open());
+    let store = Guarded::new(Tapped::new(MemoryStore::new(), &tap), &guard(&clock).circuit(u32::MAX, PAUSE));
+    let builder = Vault::builder(LocalKeyring::ephemeral()?, store).journal(MemoryJournal::new()?);
+    let vault = builder.clock(clock.clone()).build().await?;
+    tap.set(|call| if call.method == "scan" { Act::Park(Gate::new()) } else { Act::Go });
+    let before = clock.monotonic();
+    let failed = driven(&clock, vault.default_tenant().enroll("ada")).await.map(drop).unwrap_err();
+    assert!(failed.to_string().contains("no answer within"), "{failed}");
+    assert_eq!(clock.monotonic() - before, 5 * SECOND);
+    Ok(())
 }
 
 #[tokio::test]

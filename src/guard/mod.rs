@@ -88,7 +88,7 @@ impl<P> Guarded<P> {
 /// | --- | --- |
 /// | one attempt | 2 s |
 /// | a call, with all its attempts and pauses | 5 s |
-/// | a `scrub`, a `scan` or a `raise_floor`, and each attempt of it | 10 min |
+/// | a `scrub`, a `raise_floor` or a `scan` (but one of any single slot), and each attempt of it | 10 min |
 /// | attempts | 3 |
 /// | pause before the second attempt | up to 50 ms, then twice that, up to 1 s |
 /// | unavailable in a row until the circuit opens | 5 attempts |
@@ -140,7 +140,8 @@ impl Guard {
 
     /// How long a [`scrub`](crate::store::KeyStore::scrub), a [`scan`](crate::store::KeyStore::scan) or a
     /// [`raise_floor`](crate::store::KeyStore::raise_floor) is waited for. A scrub rewrites what a store keeps, which takes as
-    /// long as there is much of it; a floor may be kept many times.
+    /// long as there is much of it; a floor may be kept many times. A scan for one slot, whichever, is waited for like any other
+    /// call: a tenant's first enrolment asks whether there is one.
     pub fn long_deadline(mut self, deadline: Duration) -> Self {
         self.long = deadline;
         self
@@ -182,10 +183,7 @@ impl Guard {
 
     /// How long the call, and an attempt of it, is waited for.
     fn limits(&self, call: &Call<'_>) -> (Duration, Duration) {
-        match (call.port, call.method) {
-            (Port::Store, "scrub" | "scan" | "raise_floor") => (self.long, self.long),
-            _ => (self.call, self.attempt),
-        }
+        if call.is_long { (self.long, self.long) } else { (self.call, self.attempt) }
     }
 
     /// The pause before this attempt, counted from 0: any part of what is the most.
