@@ -526,6 +526,18 @@ async fn after_a_pause_one_call_is_let_through() {
     assert!(join_all((0..100).map(|_| provider.current())).await.iter().all(Result::is_ok));
 }
 
+/// As its documentation says: an alert on it must not end because nobody called for a while.
+#[tokio::test]
+async fn it_is_open_until_a_call_is_answered_and_a_pause_alone_changes_nothing() {
+    let Circuit { clock, tap, provider } = Circuit::open().await;
+    let circuit = provider.circuit();
+    tap.set(|_| Act::Go);
+    clock.advance(100 * PAUSE);
+    assert!(circuit.is_open(), "nobody has asked");
+    provider.current().await.unwrap();
+    assert!(!circuit.is_open());
+}
+
 #[tokio::test]
 async fn a_call_that_is_let_through_and_dropped_keeps_nobody_out_for_longer_than_a_pause() {
     let Circuit { clock, tap, provider } = Circuit::open().await;

@@ -38,7 +38,10 @@ impl Circuit {
         Self(Arc::new(Shared { failures, pause, state }))
     }
 
-    /// Whether calls fail without the port being asked.
+    /// Whether the port was down when it was last asked: true from when calls fail at once until one is answered. For a metric.
+    ///
+    /// Nothing to decide by whether to call. Only a call finds out whether the port is back, and the pause doesn't end this by
+    /// itself: who makes none while it is open never sees it close. A call costs nothing before its time: it fails at once.
     pub fn is_open(&self) -> bool {
         self.lock().until.is_some()
     }

@@ -71,7 +71,7 @@ impl<P> Guarded<P> {
         Self { inner, guard: guard.clone(), circuit: Circuit::new(guard.failures, guard.pause) }
     }
 
-    /// A handle to see by whether the port is asked at all.
+    /// A handle to see by whether the port is down.
     pub fn circuit(&self) -> Circuit {
         self.circuit.clone()
     }
