@@ -122,6 +122,7 @@ fn main() -> ExitCode {
         answers::a_global_table_is_refused
         answers::a_table_that_is_still_being_made_is_waited_for
         answers::transactions_that_get_in_each_others_way_are_tried_again
+        answers::an_append_in_the_way_of_another_is_no_damage
         answers::a_throttled_transaction_is_unavailable
         answers::a_scrub_that_may_not_ask_says_so
         answers::no_message_holds_what_an_item_does

@@ -38,9 +38,20 @@ pub(crate) struct Table {
 #[derive(Debug)]
 pub(crate) enum Refused {
     /// Nothing was written: some conditions don't hold. One answer an item of the transaction.
-    Conditions(Vec<bool>),
+    Conditions(Vec<Answer>),
     /// Anything else.
     Failed(Failure),
+}
+
+/// What DynamoDB says of one item of a transaction that it refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Answer {
+    /// Its condition holds.
+    Holds,
+    /// Its condition doesn't hold.
+    Fails,
+    /// Another transaction is under way on it: its condition was not looked at.
+    Busy,
 }
 
 /// The items of one partition between two sort keys, in their order.
@@ -239,7 +250,12 @@ impl Table {
             };
             let codes: Vec<_> = canceled.cancellation_reasons().iter().map(|r| r.code().unwrap_or(NO_REASON)).collect();
             if codes.len() == items.len() && codes.contains(&CONDITION) {
-                return Err(Refused::Conditions(codes.iter().map(|code| *code == CONDITION).collect()));
+                let answer = |code| match code {
+                    CONDITION => Answer::Fails,
+                    CONFLICT => Answer::Busy,
+                    _ => Answer::Holds,
+                };
+                return Err(Refused::Conditions(codes.into_iter().map(answer).collect()));
             }
             if let Some(code) = codes.iter().find(|code| ![NO_REASON, CONDITION, CONFLICT].contains(code)) {
                 return Err(Refused::Failed(Failure::coded("TransactWriteItems", code)));
@@ -280,7 +296,7 @@ impl Table {
 }
 
 /// 5 ms, then twice that, up to 640 ms: of it a random part, so that those who got in each other's way don't do so again.
-async fn pause(attempt: u32) {
+pub(crate) async fn pause(attempt: u32) {
     let longest = 5_u64 << attempt.saturating_sub(1).min(7);
     let mut random = [0];
     // Without random bytes the pause is the shortest.
@@ -294,7 +310,7 @@ async fn sleep(pause: Duration) {
 }
 
 /// Of a transaction that others are in the way of, and of a batch of which nothing is processed.
-const ATTEMPTS: u32 = 8;
+pub(crate) const ATTEMPTS: u32 = 8;
 const ACTIVE_POLLS: u32 = 600;
 const ACTIVE_PAUSE: Duration = Duration::from_millis(500);
 

@@ -3,6 +3,10 @@
 use std::error::Error as _;
 
 use base64ct::{Base64, Encoding as _};
+use fieldseal::clock::Timestamp;
+use fieldseal::journal::{
+    DynamoDbJournal, ErasureJournal as _, Head, JournalEntry, JournalError, JournalErrorKind, JournalEvent,
+};
 use fieldseal::store::{DynamoDbStore, Epoch, Expected, KeyStore as _, SlotId, StoreError, StoreErrorKind, StoredSlot};
 use fieldseal::testing::slot::SampleSlot;
 use serde_json::{Value, json};
@@ -127,6 +131,28 @@ pub(crate) async fn transactions_that_get_in_each_others_way_are_tried_again() {
     assert!(error.to_string().contains("at once"), "{error}");
 }
 
+/// Of an append that is being written, the entry is there before the head moves.
+pub(crate) async fn an_append_in_the_way_of_another_is_no_damage() {
+    let (first, second) = (entry(1), entry(2));
+    let in_the_way = canceled(&["TransactionConflict", "ConditionalCheckFailed", "None"]);
+    // Theirs landed.
+    let (result, _) = append(&second, vec![in_the_way.clone(), head(&[first])]).await;
+    assert_eq!(result.unwrap_err().kind(), JournalErrorKind::Conflict);
+    // Its head moved between the two looks.
+    let (result, _) =
+        append(&second, vec![canceled(&["None", "ConditionalCheckFailed", "None"]), head(&[entry(1)])]).await;
+    assert_eq!(result.unwrap_err().kind(), JournalErrorKind::Conflict);
+    // Nobody's did.
+    let (result, asked) = append(&second, vec![in_the_way.clone(), head(&[]), (200, json!({}))]).await;
+    assert_eq!(result.unwrap(), Head::EMPTY.after(&second));
+    assert_eq!(asked, ["TransactWriteItems", "GetItem", "TransactWriteItems"]);
+    let (result, _) = append(&second, vec![[in_the_way, head(&[])]; 8].concat()).await;
+    assert_eq!(result.unwrap_err().kind(), JournalErrorKind::Unavailable);
+    // With nobody in the way it is damage.
+    let (result, _) = append(&second, vec![canceled(&["None", "ConditionalCheckFailed", "None"]), head(&[])]).await;
+    assert_eq!(result.unwrap_err().kind(), JournalErrorKind::Corrupt);
+}
+
 pub(crate) async fn a_throttled_transaction_is_unavailable() {
     for code in ["ThrottlingError", "ProvisionedThroughputExceeded"] {
         let (store, _asked) = ready(vec![canceled(&["None", code])]).await;
@@ -205,6 +231,44 @@ async fn ready(answers: Vec<Answer>) -> (DynamoDbStore, Asked) {
         assert_eq!(asked.recv().await.unwrap().0, operation);
     }
     (store, asked)
+}
+
+/// Appends to a journal that is empty as far as the caller knows, on a server that answers so; and what it was asked.
+async fn append(entry: &JournalEntry, answers: Vec<Answer>) -> (Result<Head, JournalError>, Vec<String>) {
+    let (journal, asked) = journal(answers).await;
+    let result = journal.append(entry, &Head::EMPTY).await;
+    (result, operations(asked))
+}
+
+/// A journal on a server that answers these once its table was found to be right.
+async fn journal(answers: Vec<Answer>) -> (DynamoDbJournal, Asked) {
+    let first = (200, described("ACTIVE"));
+    let (url, mut asked) = answering([first, head(&[])].into_iter().chain(answers).collect()).await;
+    let journal = DynamoDbJournal::new(client(&url), "entries");
+    journal.id().await.unwrap();
+    for operation in ["DescribeTable", "GetItem"] {
+        assert_eq!(asked.recv().await.unwrap().0, operation);
+    }
+    (journal, asked)
+}
+
+fn operations(mut asked: Asked) -> Vec<String> {
+    std::iter::from_fn(|| asked.try_recv().ok()).map(|(operation, _)| operation).collect()
+}
+
+fn entry(moment: u64) -> JournalEntry {
+    JournalEntry::store_wide(Timestamp::from_millis(moment), JournalEvent::MaxAgeRaised { millis: 1 })
+}
+
+/// The head of a journal of these.
+fn head(entries: &[JournalEntry]) -> Answer {
+    let head = entries.iter().fold(Head::EMPTY, |head, entry| head.after(entry));
+    let item = json!({
+        "pk": { "S": "head" }, "sk": { "B": "AA==" }, "version": { "N": "1" },
+        "id": { "B": Base64::encode_string(&[7; 16]) },
+        "pos": { "N": head.position().to_string() }, "hash": { "B": Base64::encode_string(head.hash()) },
+    });
+    (200, json!({ "Item": item }))
 }
 
 fn described(status: &str) -> Value {

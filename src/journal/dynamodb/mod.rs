@@ -10,8 +10,8 @@ use std::sync::OnceLock;
 use async_trait::async_trait;
 use aws_sdk_dynamodb::Client;
 
-use super::{ErasureJournal, Head, JournalEntry, JournalError, JournalId};
-use crate::dynamodb::{Condition, Query, Refused, Table, bytes_of, number_of};
+use super::{ErasureJournal, Head, JournalEntry, JournalError, JournalErrorKind, JournalId};
+use crate::dynamodb::{ATTEMPTS, Answer, Condition, Query, Refused, Table, bytes_of, number_of, pause};
 use crate::id::TenantId;
 use crate::keys::Tag;
 
@@ -126,17 +126,27 @@ impl ErasureJournal for DynamoDbJournal {
             .with(":hash", bytes_of(expected.hash()))
             .with(":next", number_of(next.position()))
             .with(":after", bytes_of(next.hash()));
-        let written = self.table.write(vec![
+        let items = vec![
             self.table.set(layout::head(), "SET #pos = :next, #hash = :after", &at_head),
             self.table.put(layout::entry(entry, expected.position(), &next), &Condition::absent()),
             self.table.put(layout::copy(entry, expected.position()), &Condition::absent()),
-        ]);
-        match written.await {
-            Ok(()) => Ok(next),
-            Err(Refused::Conditions(failed)) if failed.first() == Some(&true) => Err(JournalError::conflict()),
-            Err(Refused::Conditions(_)) => Err(JournalError::corrupt("there is an entry behind the head")),
-            Err(Refused::Failed(failure)) => Err(failure.into()),
+        ];
+        for attempt in 1..=ATTEMPTS {
+            let answers = match self.table.write(items.clone()).await {
+                Ok(()) => return Ok(next),
+                Err(Refused::Conditions(answers)) => answers,
+                Err(Refused::Failed(failure)) => return Err(failure.into()),
+            };
+            // Somebody else's append shows in its entry before it does in the head, while it is being written.
+            if answers.first() == Some(&Answer::Fails) || self.begin().await?.1 != *expected {
+                return Err(JournalError::conflict());
+            }
+            if !answers.contains(&Answer::Busy) {
+                return Err(JournalError::corrupt("there is an entry behind the head"));
+            }
+            pause(attempt).await;
         }
+        Err(JournalError::new(JournalErrorKind::Unavailable).with_hint("other appends stood in the way"))
     }
 
     async fn read(&self, from: u64, limit: usize) -> Result<Vec<JournalEntry>, JournalError> {

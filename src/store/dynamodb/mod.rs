@@ -16,7 +16,7 @@ use aws_sdk_dynamodb::Client;
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 
 use super::{Expected, KeyStore, Residue, Scan, ScanPage};
-use crate::dynamodb::{Condition, Refused, Table, bytes_of, number_of};
+use crate::dynamodb::{Answer, Condition, Refused, Table, bytes_of, number_of};
 use crate::error::StoreError;
 use crate::keys::{Epoch, SlotId, StoredSlot};
 
@@ -156,7 +156,7 @@ impl KeyStore for DynamoDbStore {
         }
         match self.table.write(items).await {
             Ok(()) => Ok(()),
-            Err(Refused::Conditions(failed)) if failed.get(1) == Some(&true) => Err(StoreError::below_floor()),
+            Err(Refused::Conditions(failed)) if failed.get(1) == Some(&Answer::Fails) => Err(StoreError::below_floor()),
             Err(Refused::Conditions(_)) => Err(StoreError::conflict()),
             Err(Refused::Failed(failure)) => Err(failure.into()),
         }
