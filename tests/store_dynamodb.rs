@@ -87,6 +87,7 @@ fn main() -> ExitCode {
             tables::a_table_without_a_layout_is_misconfigured
             tables::a_later_version_of_a_table_is_refused
             tables::slots_of_more_than_one_answer_are_scanned
+            tables::a_scan_that_finds_little_gets_on
             tables::slots_of_more_than_one_batch_are_loaded
             tables::slots_with_long_ids_are_found_by_their_tenant
             tables::a_slot_in_another_place_is_corrupt

@@ -495,6 +495,32 @@ async fn roots_and_epochs_are_journalled_before_they_are_used() -> Result {
     Ok(())
 }
 
+/// A store may end a page before it found anything.
+#[tokio::test]
+async fn an_empty_page_is_not_the_end() -> Result {
+    let world = World::new()?;
+    let over = |store| Vault::builder(world.provider.clone(), sparse(store)).journal(world.journal.clone()).build();
+    let vault = over(&world.store).await?;
+    let acme = vault.tenant(&TenantId::new("acme")?);
+    let ada = acme.enroll("ada").await?;
+    world.provider.add_key().await?;
+    vault.advance_epoch().await?;
+    let slots = world.store.scan(&Scan::new(Filter::EpochBelow(vault.current_epoch().await?))).await?.slots;
+    assert!(slots.iter().all(|slot| matches!(slot.id(), SlotId::Subject(..))), "every tenant has moved: {slots:?}");
+    assert!(opens(&ada, &acme.keys("ada").await?)?);
+
+    // A tenant's slot that was lost is not made anew beside its subjects.
+    let lost = Arc::new(MemoryStore::new());
+    for slot in world.store.scan(&Scan::new(Filter::All)).await?.slots {
+        if !matches!(slot.id(), SlotId::Tenant(_)) {
+            lost.put(&slot, Expected::Absent).await?;
+        }
+    }
+    let enrolled = over(&lost).await?.tenant(&TenantId::new("acme")?).enroll("ben").await;
+    assert!(matches!(enrolled, Err(Error::Store(e)) if e.kind() == StoreErrorKind::Corrupt));
+    Ok(())
+}
+
 #[tokio::test]
 async fn an_empty_store_beside_a_journal_that_tells_of_tenants_is_refused() -> Result {
     let world = World::new()?;
@@ -837,6 +863,8 @@ enum Habit {
     Yielding,
     /// Answers a batch of two subjects in the wrong order.
     Reversed,
+    /// Gives an empty page of a scan before the first tenant, and before a tenant that isn't there.
+    Sparse,
     /// Fails when it is told to.
     Failing { down: AtomicBool, read_only: AtomicBool },
 }
@@ -851,6 +879,10 @@ fn yielding(store: &Arc<MemoryStore>) -> Odd {
 
 fn reversed(store: &Arc<MemoryStore>) -> Odd {
     Odd { store: store.clone(), habit: Habit::Reversed }
+}
+
+fn sparse(store: &Arc<MemoryStore>) -> Odd {
+    Odd { store: store.clone(), habit: Habit::Sparse }
 }
 
 fn failing(store: &Arc<MemoryStore>) -> Arc<Odd> {
@@ -889,7 +921,7 @@ impl KeyStore for Odd {
             Habit::Yielding => self.turn().await,
             Habit::Slow | Habit::Failing { .. } => tokio::time::sleep(Duration::from_millis(20)).await,
             Habit::Reversed if matches!(ids, [SlotId::Subject(..), SlotId::Subject(..)]) => loaded.reverse(),
-            Habit::Reversed => {}
+            Habit::Reversed | Habit::Sparse => {}
         }
         match &self.habit {
             Habit::Failing { down, .. } if down.load(Ordering::SeqCst) => Err(StoreError::unavailable("switched off")),
@@ -909,7 +941,18 @@ impl KeyStore for Odd {
 
     async fn scan(&self, scan: &Scan) -> StoreResult<ScanPage> {
         self.turn().await;
-        self.store.scan(scan).await
+        let empty = match (&self.habit, scan.cursor(), scan.only_tenant()) {
+            (Habit::Sparse, None, Some(tenant)) => Some(SlotId::Tenant(tenant.clone())),
+            (Habit::Sparse, Some(SlotId::Vault), None) => TenantId::new("!").ok().map(SlotId::Tenant),
+            _ => None,
+        };
+        match empty {
+            Some(next) if self.store.load(std::slice::from_ref(&next)).await? == [None] => {
+                Ok(ScanPage { slots: Vec::new(), next: Some(next) })
+            }
+            _ if matches!(self.habit, Habit::Sparse) => self.store.scan(&scan.clone().limit(1)).await,
+            _ => self.store.scan(scan).await,
+        }
     }
 
     async fn raise_floor(&self, epoch: Epoch) -> StoreResult<()> {

@@ -5,7 +5,7 @@ use crate::journal::{JournalEntry, JournalEvent};
 use crate::keys::slot::{EpochRecord, EpochState, MAX_EPOCHS, VaultSlot};
 use crate::keys::{Epoch, MasterKeyId, SlotId, StoredSlot, WrapContext};
 use crate::provider::Destruction;
-use crate::store::{Expected, Filter, Scan};
+use crate::store::{Expected, Filter, Scan, ScanPage};
 use crate::vault::slots::is_of_one_slot;
 use crate::vault::state::TenantChange;
 use crate::vault::{ATTEMPTS, Vault, root};
@@ -114,29 +114,21 @@ impl Vault {
     /// Moves every tenant to the current epoch; how many were not there. One whose own master key is refused holds up no other.
     async fn move_tenants(&self) -> Result<u64> {
         let (mut moved, mut refused) = (0, None);
-        let mut after = None;
-        while let Some(page) = self.tenants_after(after).await? {
-            for stored in &page {
+        let mut scan = Scan::new(Filter::All);
+        loop {
+            let page = self.0.store.scan(&scan).await?;
+            for stored in &page.slots {
                 let SlotId::Tenant(tenant) = stored.id() else { continue };
                 match self.rewrap_tenant(tenant).await {
                     Err(e) if is_of_one_slot(&e) => drop(refused.get_or_insert(e)),
                     done => moved += u64::from(done?),
                 }
             }
-            after = page.last().map(|stored| stored.id().clone());
+            match behind_tenants(&page) {
+                Some(next) => scan = scan.after(next),
+                None => return refused.map_or(Ok(moved), Err),
+            }
         }
-        refused.map_or(Ok(moved), Err)
-    }
-
-    /// A page of the vault's and the tenants' slots: they come before every subject's. None behind the last.
-    async fn tenants_after(&self, after: Option<SlotId>) -> Result<Option<Vec<StoredSlot>>> {
-        let mut scan = Scan::new(Filter::All);
-        if let Some(after) = after {
-            scan = scan.after(after);
-        }
-        let mut slots = self.0.store.scan(&scan).await?.slots;
-        slots.retain(|slot| !matches!(slot.id(), SlotId::Subject(..)));
-        Ok(if slots.is_empty() { None } else { Some(slots) })
     }
 
     /// Ends an epoch: destroys its master key, and with it every copy of every key that was ever wrapped in the epoch,
@@ -274,9 +266,10 @@ impl Vault {
 
     /// The tenants' wrapping keys of the epoch: nothing is wrapped under them any more, and soon they can't be unwrapped.
     async fn drop_wrapping_keys(&self, epoch: Epoch) -> Result<()> {
-        let mut after = None;
-        while let Some(page) = self.tenants_after(after).await? {
-            for stored in &page {
+        let mut scan = Scan::new(Filter::All);
+        loop {
+            let page = self.0.store.scan(&scan).await?;
+            for stored in &page.slots {
                 let SlotId::Tenant(tenant) = stored.id() else { continue };
                 let part = self.0.tenant_part(tenant);
                 let mut attempts = 0;
@@ -289,9 +282,11 @@ impl Vault {
                 }
                 part.forget();
             }
-            after = page.last().map(|stored| stored.id().clone());
+            match behind_tenants(&page) {
+                Some(next) => scan = scan.after(next),
+                None => return Ok(()),
+            }
         }
-        Ok(())
     }
 
     async fn mark_retired(&self, epoch: Epoch) -> Result<()> {
@@ -308,4 +303,9 @@ impl Vault {
         }
         Err(Error::Conflict)
     }
+}
+
+/// Where the next page of tenants begins: they come before every subject. None behind the last.
+fn behind_tenants(page: &ScanPage) -> Option<SlotId> {
+    page.next.clone().filter(|next| !matches!(next, SlotId::Subject(..)))
 }

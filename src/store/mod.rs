@@ -64,7 +64,8 @@ pub trait KeyStore: Debug + Send + Sync + 'static {
     /// A call that is dropped may have written.
     async fn put(&self, slot: &StoredSlot, expected: Expected) -> Result<(), StoreError>;
 
-    /// Reads slots page by page, in the order of their ids.
+    /// Reads slots page by page, in the order of their ids. A store that looks at many for a few may give a page that is not
+    /// full, even an empty one, before it is at the end: only [`ScanPage::next`] says where that is.
     ///
     /// # Errors
     /// Those of [`load`](Self::load).
@@ -181,7 +182,8 @@ impl Scan {
 pub struct ScanPage {
     /// The slots, in the order of their ids.
     pub slots: Vec<StoredSlot>,
-    /// Where the next page begins; none where this is the last.
+    /// Where the next page begins: whatever is found at this id or before it was read, and a slot with it needn't be there.
+    /// None where this page is the last.
     pub next: Option<SlotId>,
 }
 
@@ -229,6 +231,18 @@ impl Residue {
     /// The places.
     pub fn items(&self) -> &[ResidueItem] {
         &self.items
+    }
+}
+
+/// Whether a scan finds anything.
+pub(crate) async fn finds_any(store: &dyn KeyStore, mut scan: Scan) -> Result<bool, StoreError> {
+    scan = scan.limit(1);
+    loop {
+        let page = store.scan(&scan).await?;
+        match page.next {
+            Some(next) if page.slots.is_empty() => scan = scan.after(next),
+            _ => return Ok(!page.slots.is_empty()),
+        }
     }
 }
 

@@ -16,7 +16,7 @@ use crate::journal::history::{History, TenantHistory};
 use crate::journal::{ErasedLine, ErasureJournal, Head, JournalEntry, JournalEvent};
 use crate::keys::slot::{SubjectSlot, TenantSlot};
 use crate::keys::{SlotId, Tag};
-use crate::store::{Expected, Filter, Scan};
+use crate::store::{Expected, Filter, Scan, finds_any};
 use crate::vault::slots::{Edit, Wrapper};
 
 /// Why it is checked.
@@ -249,8 +249,7 @@ async fn find_root(vault: &VaultInner, id: &TenantId, told: &TenantHistory) -> R
     if !told.is_missing(root.as_ref()) {
         return Ok(if root.is_some() { Root::There } else { Root::Absent });
     }
-    let of_tenant = Scan::new(Filter::All).tenant(id.clone()).limit(1);
-    let alone = vault.store.scan(&of_tenant).await?.slots.is_empty();
+    let alone = !finds_any(&*vault.store, Scan::new(Filter::All).tenant(id.clone())).await?;
     Ok(if root.is_none() && alone { Root::Lost } else { Root::Unusable })
 }
 

@@ -12,7 +12,7 @@ use crate::journal::{ErasureJournal, Head, JournalEntry, JournalEvent};
 use crate::keys::slot::{EpochRecord, EpochState, VaultSlot, WrappedRoot};
 use crate::keys::{Epoch, KeyMaterial, MasterKeyId, RootKey, SlotId, StoredSlot, WrapContext};
 use crate::provider::{MasterKeyProvider, wrap_proven};
-use crate::store::{Expected, Filter, KeyStore, Scan};
+use crate::store::{Expected, Filter, KeyStore, Scan, finds_any};
 
 /// The vault's root and slot, made if the store is empty.
 pub(super) async fn open_or_create(
@@ -96,7 +96,7 @@ async fn create(
     clock: &dyn Clock,
     max_age: Duration,
 ) -> Result<()> {
-    if !store.scan(&Scan::new(Filter::All).limit(1)).await?.slots.is_empty() {
+    if finds_any(store, Scan::new(Filter::All)).await? {
         // It may be another vault that was faster; then its slot is there now.
         return if load(store).await?.is_some() { Ok(()) } else { Err(missing()) };
     }

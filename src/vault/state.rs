@@ -13,7 +13,7 @@ use crate::journal::{JournalEntry, JournalEvent};
 use crate::keys::slot::{EpochRecord, TenantSlot, VaultSlot, WrappedRoot};
 use crate::keys::{Epoch, RootKey, SlotId, StoredSlot, UsableKey, WrapContext};
 use crate::provider::MasterKeyProvider;
-use crate::store::{Expected, Filter, Scan};
+use crate::store::{Expected, Filter, Scan, finds_any};
 use crate::subject::Policy;
 
 /// What a process keeps of a tenant.
@@ -299,8 +299,8 @@ impl TenantPart {
 
     /// A root is never made anew: subjects, or erasures of them, would become unfindable. False if there is one after all.
     async fn may_be_made(&self, vault: &VaultInner, change: TenantChange) -> Result<bool> {
-        let of_tenant = Scan::new(Filter::All).tenant(self.id().clone()).limit(1);
-        if !vault.store.scan(&of_tenant).await?.slots.is_empty() {
+        let of_tenant = Scan::new(Filter::All).tenant(self.id().clone());
+        if finds_any(&*vault.store, of_tenant).await? {
             return if self.is_stored(vault).await? { Ok(false) } else { Err(root_missing()) };
         }
         let told = self.history(vault).await?;

@@ -126,6 +126,41 @@ pub(crate) async fn slots_of_more_than_one_answer_are_scanned(url: &str) {
     }
 }
 
+/// A page ends after as many requests, and the next goes on where it looked last, not where it found something.
+pub(crate) async fn a_scan_that_finds_little_gets_on(url: &str) {
+    let place = Place::new(url);
+    let store = place.store().requests_per_page(1);
+    store.create_table_with(DynamoDbLayout::new().partitions(2).floors(1)).await.unwrap();
+    let mut slots = fill(&store, (0..60).map(|n| subject("acme", n))).await;
+    for n in [40, 55] {
+        let low = SampleSlot::new(subject("acme", n)).epoch(Epoch::FIRST).build();
+        let slot = &mut slots[n as usize];
+        store.put(&low, Expected::Revision(slot.revision())).await.unwrap();
+        *slot = low;
+    }
+    let below = Scan::new(Filter::EpochBelow(Epoch::new(2).unwrap())).limit(1);
+    let (mut found, mut next, mut empty) = (Vec::new(), below.clone(), 0);
+    loop {
+        let page = store.scan(&next).await.unwrap();
+        empty += u32::from(page.slots.is_empty());
+        found.extend(page.slots);
+        let Some(cursor) = page.next else { break };
+        let id = cursor.to_bytes();
+        assert!(next.cursor().is_none_or(|last| last.to_bytes() < id), "a cursor that doesn't move on");
+        let passed = slots.iter().filter(|slot| slot.epoch().is_some() && slot.id().to_bytes() <= id);
+        assert!(passed.eq(&found), "what the cursor has passed was found");
+        next = below.clone().after(cursor);
+    }
+    assert_eq!(found, [slots[40].clone(), slots[55].clone()]);
+    assert!((4..=12).contains(&empty), "each looks at 5 of 30 in both partitions: {empty}");
+    for limit in [1, 7, 1000] {
+        assert_eq!(all(&store, limit).await, slots);
+        let own = Scan::new(Filter::All).tenant(tenant("acme")).limit(limit);
+        assert_eq!(pages(&store, &own).await, slots);
+    }
+    assert_eq!(pages(&place.store(), &below).await, found, "with the usual number of requests");
+}
+
 /// 100 keys at most, and 16 MB: here 63 of the slots.
 pub(crate) async fn slots_of_more_than_one_batch_are_loaded(url: &str) {
     let place = Place::new(url);
@@ -258,7 +293,7 @@ async fn pages(store: &DynamoDbStore, scan: &Scan) -> Vec<StoredSlot> {
     let (mut slots, mut next) = (Vec::new(), scan.clone());
     loop {
         let page = store.scan(&next).await.unwrap();
-        assert!(page.slots.len() == scan.page_size() || page.next.is_none(), "a page that is not the last is full");
+        assert!(page.slots.len() <= scan.page_size(), "a page is longer than asked for");
         slots.extend(page.slots);
         let Some(cursor) = page.next else { return slots };
         next = scan.clone().after(cursor);

@@ -56,11 +56,12 @@ pub use layout::DynamoDbLayout;
 /// | --- | --- | --- |
 /// | `load` of up to 100 slots | 1 | 1 read unit a slot and 4 KB of it |
 /// | `put` | 1 | 2 write units a KB of the slot, 2 for the floor |
-/// | `scan`, a page | 17 or more | 1 read unit a 4 KB of what is passed over, also where a filter leaves it out; 17 at least |
+/// | `scan`, a page | 17 to 257 | 1 read unit a 4 KB of what is passed over, also where a filter leaves it out; 17 at least |
 /// | `raise_floor` | 256 | 2 write units each |
 ///
 /// A scan for lower epochs, or for what is due, reads all slots that it passes: there is no index, because those of
-/// DynamoDB are never consistent.
+/// DynamoDB are never consistent. A page ends after a number of requests, with what was found until then
+/// ([`requests_per_page`](Self::requests_per_page)).
 ///
 /// # What to do about an error
 /// | kind | |
@@ -75,13 +76,23 @@ pub use layout::DynamoDbLayout;
 #[derive(Clone)]
 pub struct DynamoDbStore {
     table: Table,
+    rounds: usize,
     layout: OnceLock<DynamoDbLayout>,
 }
 
 impl DynamoDbStore {
     /// Slots in this table. Nothing is asked of DynamoDB yet.
     pub fn new(client: Client, table: impl Into<String>) -> Self {
-        Self { table: Table::new(client, table.into()), layout: OnceLock::new() }
+        Self { table: Table::new(client, table.into()), rounds: scan::ROUNDS, layout: OnceLock::new() }
+    }
+
+    /// How often a page of a scan asks each partition, at most; 16 if nothing is said, and at least 1. A request passes over
+    /// up to 1 MB. A page that found little by then ends there, perhaps empty, and the next one goes on: so no call outlasts
+    /// its deadline in a big table. Fewer for deadlines of less than some seconds.
+    #[must_use]
+    pub fn requests_per_page(mut self, requests: usize) -> Self {
+        self.rounds = requests.max(1);
+        self
     }
 
     /// Makes the table, with the layout that is right for most, and waits until it can be used. A table that is there
@@ -163,7 +174,7 @@ impl KeyStore for DynamoDbStore {
     }
 
     async fn scan(&self, scan: &Scan) -> Result<ScanPage, StoreError> {
-        scan::page(&self.table, self.layout().await?, scan).await
+        scan::page(&self.table, self.layout().await?, scan, self.rounds).await
     }
 
     /// Every floor: a `put` holds against one of them, by its slot's id. One that is under way in a transaction makes the

@@ -10,8 +10,13 @@ use crate::error::StoreError;
 use crate::keys::{SlotId, StoredSlot, Tag};
 use crate::store::{Filter, Scan, ScanPage};
 
-/// A page. It is full unless it is the last.
-pub(super) async fn page(table: &Table, layout: DynamoDbLayout, scan: &Scan) -> Result<ScanPage, StoreError> {
+/// A page. It is full unless it is the last, or the partitions were asked so often that the rest is left to the next.
+pub(super) async fn page(
+    table: &Table,
+    layout: DynamoDbLayout,
+    scan: &Scan,
+    rounds: usize,
+) -> Result<ScanPage, StoreError> {
     let wanted = Wanted::of(scan);
     let mut streams = vec![wanted.ahead(table, layout).await?];
     if wanted.from <= wanted.to {
@@ -20,15 +25,27 @@ pub(super) async fn page(table: &Table, layout: DynamoDbLayout, scan: &Scan) -> 
         streams.extend(layout.partition_names().map(|name| Stream::new(name, share + share / 2 + 4)));
     }
     let mut slots = Vec::with_capacity(scan.page_size());
+    let mut round = 0;
     while slots.len() < scan.page_size() {
-        let hungry: Vec<_> = streams.iter_mut().filter(|stream| stream.is_hungry()).collect();
-        if !hungry.is_empty() {
-            try_join_all(hungry.into_iter().map(|stream| stream.feed(table, layout, &wanted))).await?;
+        let is_hungry = streams.iter().any(Stream::is_hungry);
+        // As far as every partition was looked through; none where all are at their end. A page that ends here must get on.
+        let looked = streams.iter().filter(|stream| !stream.ended).map(|stream| &stream.after).min();
+        let looked = looked.map(|after| after.clone().unwrap_or_default());
+        let is_over = round >= rounds && looked.as_ref().is_none_or(|looked| *looked > wanted.cursor);
+        if is_hungry && !is_over {
+            let hungry = streams.iter_mut().filter(|stream| stream.is_hungry());
+            try_join_all(hungry.map(|stream| stream.feed(table, layout, &wanted))).await?;
+            round += 1;
             continue;
         }
         let first = streams.iter_mut().filter(|s| !s.ready.is_empty()).min_by(|a, b| a.head().cmp(&b.head()));
-        let Some((_, slot)) = first.and_then(|stream| stream.ready.pop_front()) else { break };
-        slots.push(slot);
+        match (looked, first) {
+            (Some(looked), first) if is_hungry && first.as_ref().is_none_or(|s| s.head() > Some(looked.as_slice())) => {
+                return Ok(ScanPage { slots, next: Some(SlotId::from_bytes(&looked)?) });
+            }
+            (_, Some(stream)) => slots.extend(stream.ready.pop_front().map(|(_, slot)| slot)),
+            (_, None) => break,
+        }
     }
     let more = streams.iter().any(|stream| !stream.ended || !stream.ready.is_empty());
     let next = slots.last().filter(|_| more).map(|last: &StoredSlot| last.id().clone());
@@ -114,6 +131,7 @@ struct Stream {
     partition: String,
     /// Slots with their keys in the order.
     ready: VecDeque<(Vec<u8>, StoredSlot)>,
+    /// The last sort key that was looked at, found or not.
     after: Option<Vec<u8>>,
     ended: bool,
     limit: usize,
@@ -138,7 +156,7 @@ impl Stream {
                 partition: &self.partition,
                 from: &wanted.from,
                 to: &wanted.to,
-                after: self.after.take(),
+                after: self.after.clone(),
                 filter: wanted.filter(),
                 limit: Some(self.limit),
             })
@@ -154,5 +172,7 @@ impl Stream {
     }
 }
 
+/// How often a page asks one partition: some seconds, and some 10 MB of slots in each.
+pub(super) const ROUNDS: usize = 16;
 /// More than 1 MB of the shortest slots.
 const MAX_LIMIT: usize = 10_000;
