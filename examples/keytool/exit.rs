@@ -211,6 +211,7 @@ fn sorted(e: &Error) -> (Exit, &'static str) {
             StoreErrorKind::Conflict | StoreErrorKind::BelowFloor => (Exit::Unavailable, "store_conflict"),
             StoreErrorKind::Unavailable => (Exit::Unavailable, "store_unavailable"),
             StoreErrorKind::Corrupt => (Exit::Unverified, "store_corrupt"),
+            StoreErrorKind::Denied => (Exit::Usage, "store_denied"),
             StoreErrorKind::NewerSchema => (Exit::Usage, "store_newer_schema"),
             StoreErrorKind::Misconfigured => (Exit::Usage, "store_misconfigured"),
             _ => (by_retry(e.retry()), "store"),

@@ -64,6 +64,7 @@ async fn a_rewrap_that_was_stopped_goes_on_from_its_checkpoint() -> Result {
     child.wait()?;
     assert_eq!(place.mode("place.json"), 0o600);
     assert_eq!(place.run(&["rewrap", "--dry-run", "--json"]).done().json()["slots"], 4);
+    place.run(&["rewrap", "--dry-run", "--part", "1/2"]).fails(2, "leave --part out");
     assert!(place.has("place.json"));
     let ran = place.run(&[&args[..], &["--json"]].concat()).exits(0);
     assert_eq!((&ran.json()["moved"], &ran.json()["moved_before"]), (&4.into(), &2.into()));
