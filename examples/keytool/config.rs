@@ -173,10 +173,17 @@ fn described(text: &str, e: &toml::de::Error) -> String {
     let key = line.split('=').next().unwrap_or_default().trim();
     let is_key =
         !key.is_empty() && key.len() < line.len() && key.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
-    if is_key || line.starts_with('[') {
+    if is_key || is_header(line) {
         return format!(", line {number} ({}): {what}", if is_key { key } else { line });
     }
     format!(", line {number}: {what}")
+}
+
+/// `[name]` and `[[name]]`. A list in a list begins so too, and what it holds may be a URL with a password.
+fn is_header(line: &str) -> bool {
+    let name = line.trim_start_matches('[').trim_end_matches(']');
+    let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-');
+    line.starts_with('[') && !name.is_empty() && name.chars().all(is_name)
 }
 
 /// What `init --write-config` writes.

@@ -110,6 +110,26 @@ fn what_is_wrong_is_named_with_its_line_and_what_to_write() {
 }
 
 #[test]
+fn a_line_of_a_list_is_not_told() {
+    let place = Place::new();
+    for list in [
+        // A list in a list.
+        r#"["keyring:a.keyring", "pkcs11:token=t;object=o?module-path=m&pin-value=hunter2"],"#,
+        r#"["openbao:https://ada:hunter2@host/transit/key", "keyring:a.keyring"]"#,
+        r#"["keyring:a.keyring", ["pkcs11:token=t;object=o?pin-value=hunter2"]],"#,
+        r#"["pkcs11:token=t;object=o?pin-value=hunter2" "keyring:a.keyring"],"#,
+        // And one that is alone on its line.
+        r#""openbao:https://ada:hunter2@host/transit/key","#,
+    ] {
+        place.configure(&format!("previous = [\n  \"keyring:b.keyring\",\n  {list}\n]\n{CONFIG}"));
+        let ran = place.run(&["status"]).fails(2, "keytool.toml, line ");
+        assert!(!ran.err.contains("hunter2"), "a secret is told: {ran:?}");
+        let json = place.run(&["status", "--json"]).exits(2);
+        assert!(!json.err.contains("hunter2"), "a secret is told: {json:?}");
+    }
+}
+
+#[test]
 fn what_only_the_whole_tells_is_named_by_its_names() {
     let place = Place::new();
     let twice = TABLE.replacen("database = \"sqlite:app.db\"", "", 1);
