@@ -50,11 +50,13 @@ pub(crate) struct Call<'a> {
     pub(crate) slot: Option<&'a SlotId>,
     /// It takes as long as there is much in the port, and not only as long as much is asked for.
     pub(crate) is_long: bool,
+    /// It is not to be made again where it may have done its work unseen: its answer would be another one.
+    pub(crate) is_once: bool,
 }
 
 impl<'a> Call<'a> {
     pub(crate) fn of(port: Port, method: &'static str) -> Self {
-        Self { port, method, items: 1, slot: None, is_long: false }
+        Self { port, method, items: 1, slot: None, is_long: false, is_once: false }
     }
 
     pub(crate) fn items(self, items: usize) -> Self {
@@ -68,11 +70,15 @@ impl<'a> Call<'a> {
     pub(crate) fn long(self, is_long: bool) -> Self {
         Self { is_long, ..self }
     }
+
+    pub(crate) fn once(self) -> Self {
+        Self { is_once: true, ..self }
+    }
 }
 
 /// What happens around each call.
 pub(crate) trait Layer: Sync {
-    /// `work` makes the call, and may be asked for it again. It is told so (`true`) where the last time may have done its
+    /// `work` makes the call, and may be asked for it again, unless it is [`Call::is_once`]. It is told so (`true`) where the last time may have done its
     /// work unseen: then a write that finds itself done is no conflict.
     fn around<'a, T, K>(
         &'a self,
@@ -282,7 +288,8 @@ macro_rules! layered {
             }
 
             async fn page(&self, page: &crate::rows::Page) -> Result<Vec<crate::rows::Row>, crate::error::RowsError> {
-                let call = Call::of(Port::Rows, "page");
+                // One that leaves rows out reads them all where the column has no index.
+                let call = Call::of(Port::Rows, "page").long(page.only.is_some());
                 self.around(call, |_| self.inner.page(page)).await
             }
 
@@ -295,12 +302,13 @@ macro_rules! layered {
             }
 
             async fn swap(&self, swaps: &[crate::rows::Swap]) -> Result<Vec<bool>, crate::error::RowsError> {
-                let call = Call::of(Port::Rows, "swap").items(swaps.len());
+                // What was swapped unseen would count as another's change.
+                let call = Call::of(Port::Rows, "swap").items(swaps.len()).once();
                 self.around(call, |_| self.inner.swap(swaps)).await
             }
 
             async fn count(&self) -> Result<u64, crate::error::RowsError> {
-                let call = Call::of(Port::Rows, "count");
+                let call = Call::of(Port::Rows, "count").long(true);
                 self.around(call, |_| self.inner.count()).await
             }
         }

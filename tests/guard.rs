@@ -20,6 +20,7 @@ use fieldseal::journal::{
 use fieldseal::provider::{
     Destruction, KeyMaterial, LocalKeyring, MasterKeyId, MasterKeyProvider, WrapContext, WrappedKey,
 };
+use fieldseal::rows::{Cell, MemoryRows, Page, Row, RowKey, RowSource, RowsErrorKind, Swap};
 use fieldseal::store::{
     Epoch, Expected, Filter, KeyStore, MemoryStore, Residue, Scan, SlotId, StoreError, StoreErrorKind,
 };
@@ -27,6 +28,7 @@ use fieldseal::testing::clock::ManualClock;
 use fieldseal::testing::counting::{Counting, Counts};
 use fieldseal::testing::faults::{Act, CallPoint, Gate, Port, Tap, Tapped};
 use fieldseal::testing::provider::ProviderFixture;
+use fieldseal::testing::rows::{CellType, FixtureTable, RowsFixture};
 use fieldseal::testing::slot::SampleSlot;
 use fieldseal::{Error, FieldContext, SubjectKeys, TenantId, Vault};
 use futures_util::FutureExt as _;
@@ -99,9 +101,48 @@ impl ProviderFixture for Keyring {
     }
 }
 
+/// A swap is not made again, so in the suite it comes through.
+#[derive(Debug)]
+struct Rows(Tap);
+
+#[async_trait]
+impl RowsFixture for Rows {
+    fn types(&self) -> &[CellType] {
+        &[CellType::Bool, CellType::Integer, CellType::Real, CellType::Text, CellType::Bytes]
+    }
+
+    async fn table(&self, _key: &[(&str, CellType)], columns: &[(&str, CellType)]) -> Box<dyn FixtureTable> {
+        let rows = MemoryRows::new(columns.iter().map(|(name, _)| *name));
+        Box::new(RowsTable(Guarded::new(Tapped::new(rows, &self.0), &patient())))
+    }
+}
+
+#[derive(Debug)]
+struct RowsTable(Guarded<Tapped<MemoryRows>>);
+
+#[async_trait]
+impl FixtureTable for RowsTable {
+    fn rows(&self) -> &dyn RowSource {
+        &self.0
+    }
+
+    async fn put(&self, row: &Row) {
+        self.0.inner().inner().put(row.key.clone(), row.cells.clone()).unwrap();
+    }
+
+    async fn delete(&self, key: &RowKey) {
+        assert!(self.0.inner().inner().delete(key));
+    }
+}
+
+async fn rows() -> Rows {
+    Rows(flaky(1, |call| call.method != "swap"))
+}
+
 fieldseal::store_suite! { #[tokio::test] guarded_store, store }
 fieldseal::journal_suite! { #[tokio::test] guarded_journal, journal }
 fieldseal::provider_suite! { #[tokio::test] guarded_provider, keyring }
+fieldseal::rows_suite! { #[tokio::test] guarded_rows, rows }
 
 /// The rules about writes that replace and compete, with writes that fail before and after they landed.
 #[tokio::test]
@@ -283,6 +324,92 @@ async fn an_append_is_found_in_its_own_chain_alone() {
     assert_eq!(append(own, own).await, Err(JournalErrorKind::Conflict), "the journal ends before it");
     let far = Head::from_parts(5000, [9; 32]);
     assert_eq!(append(own, far).await, Err(JournalErrorKind::Unavailable), "nobody can tell");
+}
+
+// --- Rows -------------------------------------------------------------------------------------------------------------
+
+fn row_key() -> RowKey {
+    RowKey::new(vec![Cell::Integer(1)])
+}
+
+/// One row, with one cell.
+fn one_row(tap: &Tap, guard: &Guard) -> (MemoryRows, Guarded<Tapped<MemoryRows>>) {
+    let rows = MemoryRows::new(["email"]);
+    rows.put(row_key(), vec![Cell::text("a")]).unwrap();
+    (rows.clone(), Guarded::new(Tapped::new(rows, tap), guard))
+}
+
+fn swap(from: &str, to: &str) -> [Swap; 1] {
+    [Swap::of(row_key()).cell(0, Cell::text(from), Cell::text(to))]
+}
+
+#[tokio::test]
+async fn rows_that_could_not_be_read_are_read_again() {
+    for after in [false, true] {
+        for method in ["page", "load", "count"] {
+            let tap = fail_first(method, after);
+            let (_, rows) = one_row(&tap, &guard(&ManualClock::new()));
+            match method {
+                "page" => assert_eq!(rows.page(&Page::of(9)).await.unwrap().len(), 1),
+                "load" => assert!(rows.load(&[row_key()]).await.unwrap().iter().all(Option::is_some)),
+                _ => assert_eq!(rows.count().await.unwrap(), 1),
+            }
+            assert_eq!(tap.calls(), 2, "{method}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_swap_of_which_nobody_knows_whether_it_landed_is_not_made_again() {
+    for after in [false, true] {
+        let tap = fail_first("swap", after);
+        let (stands, rows) = one_row(&tap, &guard(&ManualClock::new()));
+        let failed = rows.swap(&swap("a", "b")).await.unwrap_err();
+        assert_eq!((failed.kind(), failed.retry(), tap.calls()), (RowsErrorKind::Unavailable, Retry::Later, 1));
+        // A second one, to which it had landed, would have told of another's change.
+        assert_eq!(stands.swap(&swap("b", "c")).await.unwrap(), [after]);
+        assert_eq!(rows.swap(&swap(if after { "c" } else { "a" }, "d")).await.unwrap(), [true]);
+        assert_eq!(rows.swap(&swap("a", "d")).await.unwrap(), [false], "that is an answer");
+    }
+}
+
+#[tokio::test]
+async fn rows_that_do_not_answer_are_given_up_by_the_deadline() {
+    let (clock, tap) = (ManualClock::new(), silent());
+    let guard = guard(&clock).circuit(u32::MAX, PAUSE);
+    let (_, rows) = one_row(&tap, &guard);
+    let only = Page::of(9).only("email", Cell::text("a"));
+    let spent = async |name: &str| {
+        let (before, calls) = (clock.monotonic(), tap.calls());
+        let answer = match name {
+            "page" => driven(&clock, rows.page(&Page::of(9))).await.map(drop),
+            "only" => driven(&clock, rows.page(&only)).await.map(drop),
+            "load" => driven(&clock, rows.load(&[row_key()])).await.map(drop),
+            "count" => driven(&clock, rows.count()).await.map(drop),
+            _ => driven(&clock, rows.swap(&swap("a", "b"))).await.map(drop),
+        };
+        assert_eq!(answer.unwrap_err().kind(), RowsErrorKind::Unavailable, "{name}");
+        ((clock.monotonic() - before).as_secs(), tap.calls() - calls)
+    };
+    assert_eq!(spent("page").await, (5, 3));
+    assert_eq!(spent("load").await, (5, 3));
+    assert_eq!(spent("swap").await, (5, 1));
+    assert_eq!(spent("only").await, (600, 1), "without an index on the column it reads the whole table");
+    assert_eq!(spent("count").await, (600, 1));
+}
+
+#[tokio::test]
+async fn a_table_that_is_down_is_left_alone() {
+    let (clock, tap) = (ManualClock::new(), Tap::new(|_| Act::Fail));
+    let (_, rows) = one_row(&tap, &guard(&clock));
+    for n in 1..=5 {
+        assert!(!rows.circuit().is_open());
+        rows.swap(&swap("a", "b")).await.unwrap_err();
+        assert_eq!(tap.calls(), n);
+    }
+    let failed = rows.page(&Page::of(9)).await.unwrap_err().to_string();
+    assert!(rows.circuit().is_open() && failed.contains("not asked"), "{failed}");
+    assert_eq!(tap.calls(), 5);
 }
 
 // --- Which answers are asked for again --------------------------------------------------------------------------------

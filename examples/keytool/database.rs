@@ -1,9 +1,11 @@
 //! [`Database`]: the application's database, connected to, and what is told where that fails.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
 
+use fieldseal::guard::{Guard, Guarded};
 use fieldseal::jobs::TableMap;
-use fieldseal::rows::{PostgresRows, RowSource, SqliteRows};
+use fieldseal::rows::{PostgresRows, RowSource, RowsError, RowsErrorKind, SqliteRows};
 use sqlx::postgres::{PgConnectOptions, PgPool};
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePool, SqlitePoolOptions};
 
@@ -47,11 +49,14 @@ impl Tool {
 }
 
 impl Database {
-    /// A table's rows; that it is there, with the columns of its map, is looked at.
+    /// A table's rows, guarded where they are somewhere else; that it is there, with the columns of its map, is looked at.
     pub(crate) async fn rows(&self, map: &TableMap) -> Result<Arc<dyn RowSource>, Failure> {
         Ok(match self {
             Self::Sqlite(pool) => Arc::new(SqliteRows::new(pool.clone(), map.table()).await?),
-            Self::Postgres(pool) => Arc::new(PostgresRows::new(pool.clone(), map.table()).await?),
+            Self::Postgres(pool) => {
+                let rows = in_time(PostgresRows::new(pool.clone(), map.table())).await?;
+                Arc::new(Guarded::new(rows, &GUARD))
+            }
         })
     }
 
@@ -59,7 +64,7 @@ impl Database {
     pub(crate) async fn missing_columns(&self, map: &TableMap) -> Result<Vec<String>, Failure> {
         Ok(match self {
             Self::Sqlite(pool) => SqliteRows::missing_columns(pool, &map.table()).await?,
-            Self::Postgres(pool) => PostgresRows::missing_columns(pool, &map.table()).await?,
+            Self::Postgres(pool) => in_time(PostgresRows::missing_columns(pool, &map.table())).await?,
         })
     }
 
@@ -67,9 +72,23 @@ impl Database {
     pub(crate) async fn add_columns(&self, table: &str, columns: &[(String, bool)]) -> Result<Vec<String>, Failure> {
         Ok(match self {
             Self::Sqlite(pool) => SqliteRows::add_columns(pool, table, columns).await?,
-            Self::Postgres(pool) => PostgresRows::add_columns(pool, table, columns).await?,
+            Self::Postgres(pool) => in_time(PostgresRows::add_columns(pool, table, columns)).await?,
         })
     }
+}
+
+/// As the ports are guarded: nobody waits but an operator.
+static GUARD: LazyLock<Guard> = LazyLock::new(|| Guard::new().attempt_deadline(ATTEMPT).deadline(CALL));
+
+const ATTEMPT: Duration = Duration::from_secs(20);
+const CALL: Duration = Duration::from_secs(60);
+
+/// What no guard stands around, made once. Columns that were added unseen are there when it is run again.
+async fn in_time<T>(call: impl Future<Output = Result<T, RowsError>>) -> Result<T, RowsError> {
+    tokio::time::timeout(CALL, call).await.unwrap_or_else(|_| {
+        let hint = format!("no answer within {CALL:?}; what was to be changed may have been: run the command again");
+        Err(RowsError::new(RowsErrorKind::Unavailable).with_hint(hint))
+    })
 }
 
 /// What is told of a database that can't be opened.

@@ -20,12 +20,16 @@ use crate::store::Replica;
 use crate::timer::{ThreadTimer, Timer};
 use circuit::Refused;
 
-/// A master key provider, a key store or a journal behind a [`Guard`]: what a remote one is given to a vault as.
+/// A master key provider, a key store, a journal or a source of rows behind a [`Guard`]: what a remote one is given to a vault,
+/// or to bulk work, as.
 ///
 /// A call that fails with [`Retry::Later`] is made again. That is safe for each method: most ask, or may be done twice; a
 /// `put` or an `append` of which nobody knows whether it landed is looked for where it should be, and is done if it is there.
 /// (Another's that is the same, byte for byte, counts as it.) What the caller has to decide anew (`Conflict`, `BelowFloor`)
 /// or to mend is passed on at once.
+///
+/// A [`swap`](crate::rows::RowSource::swap) of rows is made once: where it landed unseen, a second one would tell of rows that
+/// somebody else has changed. It is waited for as long as a call is, and what found no answer is for the job's next run.
 ///
 /// ```
 /// use std::time::Duration;
@@ -89,6 +93,8 @@ impl<P> Guarded<P> {
 /// | one attempt | 2 s |
 /// | a call, with all its attempts and pauses | 5 s |
 /// | a `scrub`, a `raise_floor` or a `scan` (but one of any single slot), and each attempt of it | 10 min |
+/// | a `count` of rows, or a `page` of those alone that hold something, and each attempt of it | 10 min |
+/// | a `swap` of rows, which is attempted once | 5 s |
 /// | attempts | 3 |
 /// | pause before the second attempt | up to 50 ms, then twice that, up to 1 s |
 /// | unavailable in a row until the circuit opens | 5 attempts |
@@ -142,6 +148,9 @@ impl Guard {
     /// [`raise_floor`](crate::store::KeyStore::raise_floor) is waited for. A scrub rewrites what a store keeps, which takes as
     /// long as there is much of it; a floor may be kept many times. A scan for one slot, whichever, is waited for like any other
     /// call: a tenant's first enrolment asks whether there is one.
+    ///
+    /// As long is waited for a [`count`](crate::rows::RowSource::count) of rows, and for a page of those alone that hold something
+    /// in a column ([`Page::only`](crate::rows::Page::only)): either may read the whole table.
     pub fn long_deadline(mut self, deadline: Duration) -> Self {
         self.long = deadline;
         self
@@ -183,7 +192,11 @@ impl Guard {
 
     /// How long the call, and an attempt of it, is waited for.
     fn limits(&self, call: &Call<'_>) -> (Duration, Duration) {
-        if call.is_long { (self.long, self.long) } else { (self.call, self.attempt) }
+        match call {
+            Call { is_long: true, .. } => (self.long, self.long),
+            Call { is_once: true, .. } => (self.call, self.call), // there is nothing to leave time for
+            _ => (self.call, self.attempt),
+        }
     }
 
     /// The pause before this attempt, counted from 0: any part of what is the most.
@@ -243,6 +256,9 @@ impl<P: Sync> Layer for Guarded<P> {
             let error = match answer {
                 Err(e) if e.kind() == K::UNAVAILABLE => {
                     self.circuit.failed(clock.monotonic());
+                    if call.is_once {
+                        return Err(e);
+                    }
                     may_be_done = true;
                     e
                 }
@@ -260,7 +276,7 @@ impl<P: Sync> Layer for Guarded<P> {
     }
 }
 
-layered! { Guarded: provider store journal }
+layered! { Guarded: provider store journal rows }
 
 fn no_answer<K: PortErrorKind>(limit: Duration) -> PortError<K> {
     let hint = format!("no answer within {limit:?}; what was to be changed may have been");
