@@ -95,6 +95,7 @@ fn main() -> ExitCode {
             tables::a_scrub_tells_of_what_is_switched_on
             journal::an_entry_that_was_changed_is_corrupt
             journal::an_entry_that_is_missing_is_corrupt
+            journal::a_head_without_its_entry_is_corrupt
             journal::a_copy_under_somebody_else_is_corrupt
             journal::entries_of_more_than_one_answer_are_read
             journal::a_journal_is_not_a_key_store
@@ -124,6 +125,9 @@ fn main() -> ExitCode {
         answers::a_table_that_is_still_being_made_is_waited_for
         answers::transactions_that_get_in_each_others_way_are_tried_again
         answers::an_append_in_the_way_of_another_is_no_damage
+        answers::a_head_is_given_when_its_entry_is_there
+        answers::no_append_overtakes_another
+        answers::a_short_read_is_no_end
         answers::a_throttled_transaction_is_unavailable
         answers::a_scrub_that_may_not_ask_says_so
         answers::no_message_holds_what_an_item_does

@@ -41,6 +41,15 @@ pub(crate) fn binary(item: &mut Item, name: &str) -> Result<Option<Vec<u8>>, Dam
     }
 }
 
+/// Takes text out of an item; none where it has no such attribute.
+pub(crate) fn text(item: &mut Item, name: &str) -> Result<Option<String>, Damaged> {
+    match item.remove(name) {
+        None => Ok(None),
+        Some(AttributeValue::S(text)) => Ok(Some(text)),
+        Some(_) => Err(Damaged),
+    }
+}
+
 /// Takes a number out of an item; none where it has no such attribute.
 pub(crate) fn number<T: FromStr>(item: &mut Item, name: &str) -> Result<Option<T>, Damaged> {
     match item.remove(name) {

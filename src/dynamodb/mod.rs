@@ -5,6 +5,9 @@
 //! Everything that is read is read consistently, and everything that is written is written by a transaction: also a single
 //! item, because a transaction has a token by which DynamoDB knows it again. So the SDK's own second attempt, after a first
 //! that landed unheard, is told that it landed, not that the item has changed.
+//!
+//! DynamoDB writes the items of a transaction one after the other. Whoever reads some of them, however consistently, may see
+//! one as it is after and the next as it was before; only `Table::get_as_one` doesn't.
 
 mod failure;
 mod item;
@@ -15,17 +18,19 @@ use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::create_table::CreateTableError;
 use aws_sdk_dynamodb::operation::describe_table::DescribeTableError;
+use aws_sdk_dynamodb::operation::transact_get_items::TransactGetItemsError;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::{
-    AttributeDefinition, BillingMode, ConditionCheck, ContinuousBackupsDescription, KeySchemaElement, KeyType,
-    KeysAndAttributes, Put, ScalarAttributeType, TableDescription, TableStatus, TransactWriteItem, Update,
+    AttributeDefinition, BillingMode, ConditionCheck, ContinuousBackupsDescription, Get, KeySchemaElement, KeyType,
+    KeysAndAttributes, Put, ScalarAttributeType, TableDescription, TableStatus, TransactGetItem, TransactWriteItem,
+    Update,
 };
 
 use crate::crypto::rng;
 use crate::thread;
 
 pub(crate) use failure::{Failure, Kind};
-pub(crate) use item::{Condition, Item, PK, SK, binary, bytes_of, key, number, number_of, text_of};
+pub(crate) use item::{Condition, Item, PK, SK, binary, bytes_of, key, number, number_of, text, text_of};
 
 /// A table, and the client that the application made.
 #[derive(Clone)]
@@ -191,6 +196,37 @@ impl Table {
         Ok(found)
     }
 
+    /// Reads items of different keys as they are at one moment, with no transaction half-way on any of them: one that is under
+    /// way makes DynamoDB refuse, and then it is tried again, a few times. One answer a key, in the order asked.
+    pub(crate) async fn get_as_one(&self, keys: Vec<Item>) -> Result<Vec<Option<Item>>, Failure> {
+        let asked = keys.len();
+        let get = |key| Get::builder().table_name(&self.name).set_key(Some(key)).build().expect(COMPLETE);
+        let gets: Vec<_> = keys.into_iter().map(|key| TransactGetItem::builder().get(get(key)).build()).collect();
+        let mut attempt = 1;
+        loop {
+            let error = match self.client.transact_get_items().set_transact_items(Some(gets.clone())).send().await {
+                Ok(answer) => {
+                    let items: Vec<_> = answer.responses.into_iter().flatten().map(|r| r.item).collect();
+                    let odd = || Failure::said("TransactGetItems", Kind::Unavailable, NO_SENSE);
+                    return if items.len() == asked { Ok(items) } else { Err(odd()) };
+                }
+                Err(error) => error,
+            };
+            let Some(TransactGetItemsError::TransactionCanceledException(canceled)) = error.as_service_error() else {
+                return Err(Failure::of("TransactGetItems", &error));
+            };
+            let codes: Vec<_> = canceled.cancellation_reasons().iter().map(|r| r.code().unwrap_or(NO_REASON)).collect();
+            if let Some(code) = codes.iter().find(|code| ![NO_REASON, CONFLICT].contains(code)) {
+                return Err(Failure::coded("TransactGetItems", code));
+            }
+            if attempt == ATTEMPTS || !codes.contains(&CONFLICT) {
+                return Err(Failure::of("TransactGetItems", &error));
+            }
+            pause(attempt).await;
+            attempt += 1;
+        }
+    }
+
     /// The most keys of [`get_all`](Self::get_all).
     pub(crate) const BATCH: usize = 100;
 
@@ -274,6 +310,11 @@ impl Table {
         let put = Put::builder().table_name(&self.name).set_item(Some(item)).condition_expression(condition.expression);
         let put = put.set_expression_attribute_names(names).set_expression_attribute_values(values);
         TransactWriteItem::builder().put(put.build().expect(COMPLETE)).build()
+    }
+
+    /// A part of a transaction: an item must be there.
+    pub(crate) fn must_be(&self, key: Item) -> TransactWriteItem {
+        self.must(key, &Condition::new("attribute_exists(#pk)", &[PK]))
     }
 
     /// A part of a transaction: an item must be so.

@@ -136,11 +136,12 @@ pub(crate) async fn an_append_in_the_way_of_another_is_no_damage() {
     let (first, second) = (entry(1), entry(2));
     let in_the_way = canceled(&["TransactionConflict", "ConditionalCheckFailed", "None"]);
     // Theirs landed.
-    let (result, _) = append(&second, vec![in_the_way.clone(), head(&[first])]).await;
+    let theirs = [head(&[first.clone()]), last(&first)];
+    let (result, _) = append(&second, [vec![in_the_way.clone()], theirs.to_vec()].concat()).await;
     assert_eq!(result.unwrap_err().kind(), JournalErrorKind::Conflict);
     // Its head moved between the two looks.
-    let (result, _) =
-        append(&second, vec![canceled(&["None", "ConditionalCheckFailed", "None"]), head(&[entry(1)])]).await;
+    let behind = canceled(&["None", "ConditionalCheckFailed", "None"]);
+    let (result, _) = append(&second, [vec![behind.clone()], theirs.to_vec()].concat()).await;
     assert_eq!(result.unwrap_err().kind(), JournalErrorKind::Conflict);
     // Nobody's did.
     let (result, asked) = append(&second, vec![in_the_way.clone(), head(&[]), (200, json!({}))]).await;
@@ -149,8 +150,90 @@ pub(crate) async fn an_append_in_the_way_of_another_is_no_damage() {
     let (result, _) = append(&second, vec![[in_the_way, head(&[])]; 8].concat()).await;
     assert_eq!(result.unwrap_err().kind(), JournalErrorKind::Unavailable);
     // With nobody in the way it is damage.
-    let (result, _) = append(&second, vec![canceled(&["None", "ConditionalCheckFailed", "None"]), head(&[])]).await;
+    let (result, _) = append(&second, vec![behind, head(&[])]).await;
     assert_eq!(result.unwrap_err().kind(), JournalErrorKind::Corrupt);
+}
+
+/// DynamoDB shows the head before the entry, and the entry before its copy.
+pub(crate) async fn a_head_is_given_when_its_entry_is_there() {
+    let (first, get) = (entry(1), "TransactGetItems");
+    let in_the_way = canceled(&["None", "TransactionConflict"]);
+    let (journal, asked) =
+        journal(vec![head(&[first.clone()]), in_the_way.clone(), in_the_way.clone(), last(&first)]).await;
+    assert_eq!(journal.head().await.unwrap(), Head::EMPTY.after(&first));
+    assert_eq!(operations(asked), ["GetItem", get, get, get]);
+
+    let (journal, _asked) = self::journal([vec![head(&[first.clone()])], vec![in_the_way; 8]].concat()).await;
+    let error = journal.head().await.unwrap_err();
+    assert_eq!(error.kind(), JournalErrorKind::Unavailable);
+    assert!(error.to_string().contains("at once"), "{error}");
+    let throttled = canceled(&["TransactionConflict", "ThrottlingError"]);
+    let (journal, _asked) = self::journal(vec![head(&[first.clone()]), throttled]).await;
+    let error = journal.head().await.unwrap_err();
+    assert!(error.kind() == JournalErrorKind::Unavailable && error.to_string().contains("too many calls"), "{error}");
+
+    // As one they are there, or were taken away.
+    for responses in [json!([{}, {}]), json!([{ "Item": item_of(&first, Head::EMPTY) }, {}])] {
+        let (journal, _asked) =
+            self::journal(vec![head(&[first.clone()]), (200, json!({ "Responses": responses }))]).await;
+        assert_eq!(journal.head().await.unwrap_err().kind(), JournalErrorKind::Corrupt);
+    }
+}
+
+/// It holds that the entry before, and its copy, are there.
+pub(crate) async fn no_append_overtakes_another() {
+    let (first, second) = (entry(1), entry(2));
+    let at = Head::EMPTY.after(&first);
+    let held = |transaction: &Value| -> Vec<Value> {
+        let items = transaction["TransactItems"].as_array().unwrap().iter();
+        items.filter_map(|item| item.get("ConditionCheck")).map(|check| check["Key"]["pk"]["S"].clone()).collect()
+    };
+    // After an append of its own, and after a head that was asked for, it knows what to hold.
+    let (journal, mut asked) = journal(vec![(200, json!({})), (200, json!({}))]).await;
+    journal.append(&first, &Head::EMPTY).await.unwrap();
+    journal.append(&second, &at).await.unwrap();
+    assert_eq!(held(&asked.recv().await.unwrap().1), [] as [Value; 0]);
+    assert_eq!(held(&asked.recv().await.unwrap().1), ["entries", "of-store"]);
+    for asks in [true, false] {
+        let answers = vec![head(&[first.clone()]), last(&first), (200, json!({}))];
+        let (journal, mut asked) = self::journal(answers).await;
+        if asks {
+            journal.head().await.unwrap();
+        }
+        journal.append(&second, &at).await.unwrap();
+        for operation in ["GetItem", "TransactGetItems"] {
+            assert_eq!(asked.recv().await.unwrap().0, operation);
+        }
+        assert_eq!(held(&asked.recv().await.unwrap().1), ["entries", "of-store"]);
+    }
+    // The one before is still being written.
+    let busy = canceled(&["None", "None", "None", "None", "ConditionalCheckFailed"]);
+    let is_there = [head(&[first.clone()]), last(&first)].to_vec();
+    let answers = [is_there.clone(), vec![busy], is_there, vec![(200, json!({}))]].concat();
+    let (journal, _asked) = self::journal(answers).await;
+    assert_eq!(journal.append(&second, &at).await.unwrap(), at.after(&second));
+}
+
+/// Fewer entries than the head counts are not all there are.
+pub(crate) async fn a_short_read_is_no_end() {
+    let entries = [entry(1), entry(2)];
+    let [one, two] = [item_of(&entries[0], Head::EMPTY), item_of(&entries[1], Head::EMPTY.after(&entries[0]))];
+    let (end, found) = ([head(&entries), last_of(&entries)], |items: &[&Value]| (200, json!({ "Items": items })));
+    let answers = [vec![found(&[&one])], end.to_vec()].concat();
+    let (journal, _asked) = self::journal([answers.clone(), vec![found(&[&two])], end.to_vec()].concat()).await;
+    assert_eq!(journal.read(0, 10).await.unwrap(), entries);
+    for first in [vec![], vec![&one]] {
+        let answers = [vec![found(&first)], end.to_vec(), vec![found(&[])]].concat();
+        let (journal, asked) = self::journal(answers).await;
+        let error = journal.read(0, 10).await.unwrap_err();
+        assert_eq!(error.kind(), JournalErrorKind::Unavailable);
+        assert!(error.to_string().contains("read again"), "{error}");
+        assert_eq!(operations(asked), ["Query", "GetItem", "TransactGetItems", "Query"]);
+    }
+    // What was asked for is there: how much there is doesn't matter.
+    let (journal, asked) = self::journal(vec![found(&[&one])]).await;
+    assert_eq!(journal.read(0, 1).await.unwrap(), entries[..1]);
+    assert_eq!(operations(asked), ["Query"]);
 }
 
 pub(crate) async fn a_throttled_transaction_is_unavailable() {
@@ -263,12 +346,36 @@ fn entry(moment: u64) -> JournalEntry {
 /// The head of a journal of these.
 fn head(entries: &[JournalEntry]) -> Answer {
     let head = entries.iter().fold(Head::EMPTY, |head, entry| head.after(entry));
-    let item = json!({
+    let mut item = json!({
         "pk": { "S": "head" }, "sk": { "B": "AA==" }, "version": { "N": "1" },
         "id": { "B": Base64::encode_string(&[7; 16]) },
         "pos": { "N": head.position().to_string() }, "hash": { "B": Base64::encode_string(head.hash()) },
     });
+    if !entries.is_empty() {
+        item["about"] = json!({ "S": "of-store" });
+    }
     (200, json!({ "Item": item }))
+}
+
+/// The entry of a journal of one, and its copy, as they are read as one.
+fn last(entry: &JournalEntry) -> Answer {
+    last_of(std::slice::from_ref(entry))
+}
+
+fn last_of(entries: &[JournalEntry]) -> Answer {
+    let (last, before) = entries.split_last().unwrap();
+    let item = item_of(last, before.iter().fold(Head::EMPTY, |head, entry| head.after(entry)));
+    let copy = json!({ "pk": { "S": "of-store" }, "sk": item["sk"], "entry": item["entry"] });
+    (200, json!({ "Responses": [{ "Item": item }, { "Item": copy }] }))
+}
+
+/// The item of an entry that is appended at this head.
+fn item_of(entry: &JournalEntry, before: Head) -> Value {
+    json!({
+        "pk": { "S": "entries" }, "sk": { "B": Base64::encode_string(&before.position().to_be_bytes()) },
+        "entry": { "B": Base64::encode_string(&entry.to_bytes()) },
+        "hash": { "B": Base64::encode_string(before.after(entry).hash()) },
+    })
 }
 
 fn described(status: &str) -> Value {

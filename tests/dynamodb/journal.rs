@@ -39,6 +39,24 @@ pub(crate) async fn an_entry_that_is_missing_is_corrupt(url: &str) {
     assert_eq!(journal.read(4, 10).await.unwrap(), [held(4), held(5)]);
 }
 
+/// Nor is a decision made on a head whose entry, or copy, is not there.
+pub(crate) async fn a_head_without_its_entry_is_corrupt(url: &str) {
+    let name = format!("of-subject-{}-acme", "00".repeat(16));
+    for partition in ["entries", &name] {
+        let place = Place::new(url);
+        let journal = journal(&place).await;
+        let head = append(&journal, &[held(0), held(1)]).await;
+        assert_eq!(place.journal().head().await.unwrap(), head);
+        let call = place.client().delete_item().table_name(&place.table).key("pk", AttributeValue::S(partition.into()));
+        call.key("sk", AttributeValue::B(Blob::new(position(1)))).send().await.unwrap();
+        assert_eq!(journal.head().await.unwrap_err().kind(), JournalErrorKind::Corrupt, "{partition}");
+        for journal in [journal, place.journal()] {
+            assert_eq!(journal.append(&held(2), &head).await.unwrap_err().kind(), JournalErrorKind::Corrupt);
+            assert_eq!(journal.read(0, 10).await.unwrap_err().kind(), JournalErrorKind::Corrupt);
+        }
+    }
+}
+
 pub(crate) async fn a_copy_under_somebody_else_is_corrupt(url: &str) {
     let place = Place::new(url);
     let journal = journal(&place).await;

@@ -2,14 +2,18 @@
 //!
 //! | partition key | sort key | item |
 //! | --- | --- | --- |
-//! | `head` | 0 | the journal's id, version and head |
+//! | `head` | 0 | the journal's id, version and head; of the last entry, whom it is about: the partition of its copy |
 //! | `entries` | position, 8 bytes | an entry, and the hash of the head after it |
-//! | `of-store`, `of-tenant-NAME`, `of-subject-TAG-NAME` | position, 8 bytes | the same entry, by whom it is about |
+//! | `of-store`, `of-tenant-NAME`, `of-subject-TAG-NAME` | position, 8 bytes | the same entry, by whom it is about: its copy |
+//!
+//! An append writes head, entry and copy in one transaction, which holds that the entry before and its copy are there. So of
+//! a journal whose head is at `n`, all but the last entry and its copy were written when the head was: DynamoDB writes the
+//! items of a transaction one after the other.
 
 use std::fmt::Write as _;
 
 use crate::bytes::Damaged;
-use crate::dynamodb::{Item, SK, binary, bytes_of, key, number, number_of};
+use crate::dynamodb::{Item, SK, binary, bytes_of, key, number, number_of, text};
 use crate::id::TenantId;
 use crate::journal::{Head, JournalEntry, JournalError, JournalId};
 use crate::keys::Tag;
@@ -29,14 +33,34 @@ pub(super) fn empty(id: JournalId) -> Item {
     item
 }
 
+/// Where a journal ends, and the partition of the last entry's copy; none where it is empty.
+#[derive(Clone, Debug)]
+pub(super) struct End {
+    pub(super) head: Head,
+    pub(super) about: Option<String>,
+}
+
+impl End {
+    /// The keys of the last entry and its copy.
+    pub(super) fn last(&self) -> Option<[Item; 2]> {
+        let position = sort_key(self.head.position().checked_sub(1)?);
+        Some([key(ENTRIES, &position), key(self.about.as_deref()?, &position)])
+    }
+}
+
 /// What the head's item says.
-pub(super) fn begin(mut item: Item) -> Result<(JournalId, Head), JournalError> {
+pub(super) fn begin(mut item: Item) -> Result<(JournalId, End), JournalError> {
     let version: u32 = required(number(&mut item, VERSION))?;
     if version > CURRENT {
         return Err(JournalError::misconfigured("the journal was made by a later version of fieldseal: upgrade"));
     }
     let id = JournalId::from_bytes(array(binary(&mut item, ID))?);
-    Ok((id, Head::from_parts(required(number(&mut item, POSITION))?, array(binary(&mut item, HASH))?)))
+    let head = Head::from_parts(required(number(&mut item, POSITION))?, array(binary(&mut item, HASH))?);
+    let about = text(&mut item, ABOUT).map_err(|_| damaged())?;
+    if about.is_none() != (head.position() == 0) {
+        return Err(damaged());
+    }
+    Ok((id, End { head, about }))
 }
 
 /// An entry by its position, which the head `next` follows.
@@ -100,6 +124,8 @@ fn damaged() -> JournalError {
 pub(super) const ENTRIES: &str = "entries";
 pub(super) const POSITION: &str = "pos";
 pub(super) const HASH: &str = "hash";
+/// Of the head alone.
+pub(super) const ABOUT: &str = "about";
 const ENTRY: &str = "entry";
 const ID: &str = "id";
 const VERSION: &str = "version";

@@ -5,15 +5,16 @@
 mod layout;
 
 use std::fmt;
-use std::sync::OnceLock;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use async_trait::async_trait;
 use aws_sdk_dynamodb::Client;
 
 use super::{ErasureJournal, Head, JournalEntry, JournalError, JournalErrorKind, JournalId};
-use crate::dynamodb::{ATTEMPTS, Answer, Condition, Query, Refused, Table, bytes_of, number_of, pause};
+use crate::dynamodb::{ATTEMPTS, Answer, Condition, Query, Refused, Table, bytes_of, number_of, pause, text_of};
 use crate::id::TenantId;
 use crate::keys::Tag;
+use layout::End;
 
 /// The erasure journal in a DynamoDB table of its own, in one region: for the processes of several hosts.
 ///
@@ -29,7 +30,7 @@ use crate::keys::Tag;
 ///
 /// An append is one transaction: the head moves, and the entry stands in the table twice, by its position and by whom it is
 /// about, because an index of DynamoDB's is never consistent. Reads are strongly consistent, and `read` verifies the chain
-/// of hashes.
+/// of hashes. DynamoDB shows what a transaction writes piece by piece, so `head` gives none whose entry is not there yet.
 ///
 /// # Where to keep it
 /// In another table than the key store's, which is restored without it: not in the same backup plan. In another account, it
@@ -37,11 +38,12 @@ use crate::keys::Tag;
 /// erasure that is not in the journal comes back with a restored key store. No replicas in other regions, no time to live.
 ///
 /// # What the caller's policy must allow
-/// `dynamodb:DescribeTable`, `GetItem`, `Query`, `PutItem`, `UpdateItem` on the table, `CreateTable` for
+/// `dynamodb:DescribeTable`, `GetItem`, `Query`, `PutItem`, `UpdateItem`, `ConditionCheckItem` on the table, `CreateTable` for
 /// [`create_table`](Self::create_table). Not `DeleteItem`: entries are never removed.
 ///
 /// # Size
-/// An entry takes about 300 to 500 bytes, its copy included, and an append 6 write units. Appends come one after the other,
+/// An entry takes about 300 to 500 bytes, its copy included, and an append 10 write units: it also holds that the entry
+/// before it is there as a whole. The head takes two requests, of 5 read units. Appends come one after the other,
 /// each a transaction of some ten milliseconds; of many at a time all but one are told of a conflict, and come again.
 ///
 /// # What to do about an error
@@ -60,12 +62,13 @@ use crate::keys::Tag;
 pub struct DynamoDbJournal {
     table: Table,
     checked: OnceLock<()>,
+    known: Arc<Known>,
 }
 
 impl DynamoDbJournal {
     /// The journal in this table. Nothing is asked of DynamoDB yet.
     pub fn new(client: Client, table: impl Into<String>) -> Self {
-        Self { table: Table::new(client, table.into()), checked: OnceLock::new() }
+        Self { table: Table::new(client, table.into()), checked: OnceLock::new(), known: Arc::default() }
     }
 
     /// Makes the table, and an empty journal in it, and waits until it can be used. A journal that is there already is left
@@ -99,11 +102,45 @@ impl DynamoDbJournal {
         Ok(())
     }
 
-    /// The journal's id and head.
-    async fn begin(&self) -> Result<(JournalId, Head), JournalError> {
+    /// The journal's id and end, as the head's item has it: the last entry may be half-way.
+    async fn begin(&self) -> Result<(JournalId, End), JournalError> {
         self.ready().await?;
         let none = || JournalError::misconfigured("the table is no journal's: `create_table` makes one of it");
         layout::begin(self.table.get(layout::head()).await?.ok_or_else(none)?)
+    }
+
+    /// The journal's end, whose last entry is there with its copy: what is read up to it is whole.
+    async fn end(&self) -> Result<End, JournalError> {
+        let end = self.begin().await?.1;
+        if let Some(last) = end.last() {
+            // Not half-way: as one they are there, or were taken away.
+            let [Some(entry), Some(copy)] = <[_; 2]>::try_from(self.table.get_as_one(last.into()).await?)
+                .map_err(|_| JournalError::corrupt(LAST))?
+            else {
+                return Err(JournalError::corrupt(LAST));
+            };
+            let (entry, head) = layout::read(entry)?;
+            if head != end.head || layout::read_copy(copy)? != entry {
+                return Err(JournalError::corrupt(LAST));
+            }
+        }
+        self.known.put(&end);
+        Ok(end)
+    }
+}
+
+/// The last end that this process has seen, so that an append at it needn't ask for it.
+#[derive(Debug, Default)]
+struct Known(Mutex<Option<End>>);
+
+impl Known {
+    fn put(&self, end: &End) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(end.clone());
+    }
+
+    /// That with this head.
+    fn at(&self, head: &Head) -> Option<End> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone().filter(|end| end.head == *head)
     }
 }
 
@@ -114,34 +151,50 @@ impl ErasureJournal for DynamoDbJournal {
     }
 
     async fn head(&self) -> Result<Head, JournalError> {
-        Ok(self.begin().await?.1)
+        Ok(self.end().await?.head)
     }
 
     async fn append(&self, entry: &JournalEntry, expected: &Head) -> Result<Head, JournalError> {
         entry.check_bounds()?;
         self.ready().await?;
         let next = expected.after(entry);
-        let at_head = Condition::new("#pos = :pos AND #hash = :hash", &[layout::POSITION, layout::HASH])
+        let about = layout::about(entry.tenant(), entry.tag());
+        let at_head = Condition::new("#pos = :pos AND #hash = :hash", &[layout::POSITION, layout::HASH, layout::ABOUT])
             .with(":pos", number_of(expected.position()))
             .with(":hash", bytes_of(expected.hash()))
             .with(":next", number_of(next.position()))
-            .with(":after", bytes_of(next.hash()));
-        let items = vec![
-            self.table.set(layout::head(), "SET #pos = :next, #hash = :after", &at_head),
+            .with(":after", bytes_of(next.hash()))
+            .with(":about", text_of(&about));
+        let before = match self.known.at(expected) {
+            Some(end) => end,
+            None if *expected == Head::EMPTY => End { head: Head::EMPTY, about: None },
+            None => self.end().await?,
+        };
+        if before.head != *expected {
+            return Err(JournalError::conflict());
+        }
+        let mut items = vec![
+            self.table.set(layout::head(), "SET #pos = :next, #hash = :after, #about = :about", &at_head),
             self.table.put(layout::entry(entry, expected.position(), &next), &Condition::absent()),
             self.table.put(layout::copy(entry, expected.position()), &Condition::absent()),
         ];
+        // No append overtakes what is still being written of the one before.
+        items.extend(before.last().into_iter().flatten().map(|key| self.table.must_be(key)));
+        let end = End { head: next, about: Some(about) };
         for attempt in 1..=ATTEMPTS {
             let answers = match self.table.write(items.clone()).await {
-                Ok(()) => return Ok(next),
+                Ok(()) => {
+                    self.known.put(&end);
+                    return Ok(next);
+                }
                 Err(Refused::Conditions(answers)) => answers,
                 Err(Refused::Failed(failure)) => return Err(failure.into()),
             };
             // Somebody else's append shows in its entry before it does in the head, while it is being written.
-            if answers.first() == Some(&Answer::Fails) || self.begin().await?.1 != *expected {
+            if answers.first() == Some(&Answer::Fails) || self.end().await?.head != *expected {
                 return Err(JournalError::conflict());
             }
-            if !answers.contains(&Answer::Busy) {
+            if answers.iter().skip(1).take(2).any(|a| *a == Answer::Fails) && !answers.contains(&Answer::Busy) {
                 return Err(JournalError::corrupt("there is an entry behind the head"));
             }
             pause(attempt).await;
@@ -156,6 +209,8 @@ impl ErasureJournal for DynamoDbJournal {
         let mut next = from.saturating_sub(1);
         let mut last: Option<Head> = None;
         let (mut after, end) = (None, layout::sort_key(u64::MAX));
+        // The entry that the head says is there, and wasn't read.
+        let mut missed = None;
         while entries.len() < limit {
             let more = limit.saturating_sub(entries.len()).saturating_add(1);
             let query = Query {
@@ -180,9 +235,18 @@ impl ErasureJournal for DynamoDbJournal {
                 next += 1;
             }
             after = part.last;
-            if after.is_none() {
+            if after.is_some() || entries.len() == limit {
+                continue;
+            }
+            // No more is found. A caller would take fewer than the head counts for a journal that was cut off.
+            if missed == Some(next) {
+                return Err(JournalError::new(JournalErrorKind::Unavailable).with_hint(SHORT));
+            }
+            if next >= self.end().await?.head.position() {
                 break;
             }
+            missed = Some(next);
+            after = last.map(|last| layout::sort_key(last.position().saturating_sub(1)).to_vec());
         }
         Ok(entries)
     }
@@ -213,3 +277,6 @@ impl fmt::Debug for DynamoDbJournal {
         f.debug_struct("DynamoDbJournal").field("table", &self.table.name()).finish_non_exhaustive()
     }
 }
+
+const SHORT: &str = "DynamoDB gives fewer entries than the journal has: read again";
+const LAST: &str = "the last entry, or its copy, is missing or isn't what was appended";
