@@ -97,6 +97,7 @@ fn main() -> ExitCode {
             journal::an_entry_that_is_missing_is_corrupt
             journal::a_head_without_its_entry_is_corrupt
             journal::a_copy_under_somebody_else_is_corrupt
+            journal::a_verification_compares_every_copy
             journal::entries_of_more_than_one_answer_are_read
             journal::a_journal_is_not_a_key_store
             vault::keys_live_and_die

@@ -68,6 +68,41 @@ pub(crate) async fn a_copy_under_somebody_else_is_corrupt(url: &str) {
     assert_eq!(read.unwrap_err().kind(), JournalErrorKind::Corrupt);
 }
 
+/// What `read` and `read_of` don't look at.
+pub(crate) async fn a_verification_compares_every_copy(url: &str) {
+    let place = Place::new(url);
+    let journal = journal(&place).await;
+    assert_eq!(journal.verify().await.unwrap(), Head::EMPTY);
+    let at = Timestamp::from_millis(1);
+    let of_tenant = JournalEntry::of_tenant(at, tenant("acme"), JournalEvent::TenantErasureIntended);
+    let of_store = JournalEntry::store_wide(at, JournalEvent::MaxAgeRaised { millis: 1 });
+    let mut entries: Vec<_> = (0..101).map(held).collect();
+    entries.splice(1..1, [of_tenant.clone(), of_store]);
+    let head = append(&journal, &entries).await;
+    assert_eq!(journal.verify().await.unwrap(), head, "more than one batch");
+    let subject = format!("of-subject-{}-acme", "00".repeat(16));
+    let bytes = |entry: &JournalEntry| AttributeValue::B(Blob::new(entry.to_bytes()));
+    for (n, partition) in [(1, "of-tenant-acme"), (2, "of-store"), (100, &subject)] {
+        let entry = bytes(&entries[n as usize]);
+        let damaged = async || {
+            let error = journal.verify().await.unwrap_err();
+            assert_eq!(error.kind(), JournalErrorKind::Corrupt);
+            assert!(error.to_string().contains(&format!("copy of entry {n} ")), "{error}");
+            assert_eq!(journal.read(0, 1000).await.unwrap(), entries, "the entries are sound");
+        };
+        set(&place, partition, &position(n), "entry", bytes(&held(999))).await;
+        damaged().await;
+        let call = place.client().delete_item().table_name(&place.table).key("pk", AttributeValue::S(partition.into()));
+        call.key("sk", AttributeValue::B(Blob::new(position(n)))).send().await.unwrap();
+        damaged().await;
+        set(&place, partition, &position(n), "entry", entry).await;
+        assert_eq!(journal.verify().await.unwrap(), head);
+    }
+    set(&place, "entries", &position(50), "entry", bytes(&held(999))).await;
+    let error = journal.verify().await.unwrap_err();
+    assert!(error.kind() == JournalErrorKind::Corrupt && error.to_string().contains("entry 50"), "{error}");
+}
+
 /// DynamoDB reads 1 MB at a time: here some 30 of the entries.
 pub(crate) async fn entries_of_more_than_one_answer_are_read(url: &str) {
     let journal = journal(&Place::new(url)).await;

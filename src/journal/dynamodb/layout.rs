@@ -13,7 +13,7 @@
 use std::fmt::Write as _;
 
 use crate::bytes::Damaged;
-use crate::dynamodb::{Item, SK, binary, bytes_of, key, number, number_of, text};
+use crate::dynamodb::{Item, PK, SK, binary, bytes_of, key, number, number_of, text};
 use crate::id::TenantId;
 use crate::journal::{Head, JournalEntry, JournalError, JournalId};
 use crate::keys::Tag;
@@ -84,6 +84,12 @@ pub(super) fn copy(entry: &JournalEntry, position: u64) -> Item {
     let mut item = key(&about(entry.tenant(), entry.tag()), &sort_key(position));
     item.insert(ENTRY.into(), bytes_of(&entry.to_bytes()));
     item
+}
+
+/// The key of an item.
+pub(super) fn place(item: &Item) -> Item {
+    let place = [PK, SK].into_iter().filter_map(|name| item.get_key_value(name));
+    place.map(|(name, value)| (name.clone(), value.clone())).collect()
 }
 
 pub(super) fn read_copy(mut item: Item) -> Result<JournalEntry, JournalError> {

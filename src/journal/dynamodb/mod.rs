@@ -39,7 +39,7 @@ use layout::End;
 ///
 /// # What the caller's policy must allow
 /// `dynamodb:DescribeTable`, `GetItem`, `Query`, `PutItem`, `UpdateItem`, `ConditionCheckItem` on the table, `CreateTable` for
-/// [`create_table`](Self::create_table). Not `DeleteItem`: entries are never removed.
+/// [`create_table`](Self::create_table), `BatchGetItem` for [`verify`](Self::verify). Not `DeleteItem`: entries are never removed.
 ///
 /// # Size
 /// An entry takes about 300 to 500 bytes, its copy included, and an append 10 write units: it also holds that the entry
@@ -56,7 +56,8 @@ use layout::End;
 /// | `Corrupt` | an entry was changed or deleted: put back a copy of the table that has every entry |
 ///
 /// # Security
-/// The chain of hashes finds damage, not malice: see [`FileJournal`](super::FileJournal). Whoever may read the table learns
+/// The chain of hashes finds damage, not malice: see [`FileJournal`](super::FileJournal). That no entry about a subject is
+/// hidden from [`read_of`](ErasureJournal::read_of), because its copy is gone, is checked by [`verify`](Self::verify). Whoever may read the table learns
 /// tenants' names, how many subjects were erased, and when.
 #[derive(Clone)]
 pub struct DynamoDbJournal {
@@ -91,6 +92,43 @@ impl DynamoDbJournal {
             Err(Refused::Failed(failure)) => return Err(failure.into()),
         }
         self.begin().await.map(drop)
+    }
+
+    /// Reads the whole journal and checks every entry: that it is the next of the chain, and that its copy, by whom it is about,
+    /// is there and the same. Gives the head that it ends at. For after a restore of the table, and now and then.
+    ///
+    /// Finds an entry or a copy that is missing, was changed, or was put in another's place. Not a copy without an entry,
+    /// which somebody who may write to the table added: [`read_of`](ErasureJournal::read_of) would read it.
+    ///
+    /// # Errors
+    /// [`JournalError`] of kind `Corrupt` if something is damaged, with the position; those of
+    /// [`read`](ErasureJournal::read).
+    ///
+    /// # Cancel safety
+    /// Reads only.
+    pub async fn verify(&self) -> Result<Head, JournalError> {
+        let mut head = Head::EMPTY;
+        loop {
+            // Up to here every entry has its copy: DynamoDB is not in the middle of writing it.
+            let left = self.end().await?.head.position().saturating_sub(head.position());
+            let page = usize::try_from(left).unwrap_or(usize::MAX).min(Table::BATCH);
+            if page == 0 {
+                return Ok(head);
+            }
+            let entries = self.read(head.position(), page).await?;
+            let copies = (head.position()..).zip(&entries).map(|(position, entry)| layout::copy(entry, position));
+            let copies: Vec<_> = copies.collect();
+            let found = self.table.get_all(copies.iter().map(layout::place).collect()).await?;
+            for (entry, copy) in entries.iter().zip(&copies) {
+                if !found.contains(copy) {
+                    let position = head.position();
+                    return Err(JournalError::corrupt(format!(
+                        "the copy of entry {position} is missing, or isn't what was appended"
+                    )));
+                }
+                head = head.after(entry);
+            }
+        }
     }
 
     /// The first call makes certain that the table is what it must be.
