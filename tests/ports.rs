@@ -179,6 +179,7 @@ fn a_database_is_shown_without_user_and_password() {
         ("postgres://ada:hun%2Fter2@%2Frun%2Fpg/db?sslmode=disable&scrub=full", "postgres://%2Frun%2Fpg/db"),
         ("postgres://ada:hunter@2@host/db", "postgres://host/db"),
         ("postgres://host/db?password=hunter2&user=ada&options[search_path]=x", "postgres://host/db"),
+        ("postgres://host/db?sslmode=verify-full&sslrootcert=hunter.pem", "postgres://host/db"),
     ] {
         assert_eq!(store(url).unwrap(), shown);
         let debug = format!("{:?}", url.parse::<StoreUrl>().unwrap());
@@ -197,6 +198,9 @@ fn a_database_is_shown_without_user_and_password() {
         ("postgres://host/db?sslmode=hunter2", "postgres://user@host/database"),
         ("postgres://host:hunter2/db", "postgres://user@host/database"),
         ("postgres://host/db?shcema=hunter2", "known are `schema`"),
+        // Nobody would look at the certificate.
+        ("postgres://host/db?sslrootcert=hunter2", "without `sslmode=verify-full`"),
+        ("postgres://host/db?ssl-ca=hunter2&sslmode=require", "without `sslmode=verify-full`"),
     ] {
         let e = store(wrong).unwrap_err();
         assert!(e.contains(says) && !e.contains("hunter2") && !e.contains("ter2"), "{wrong}: {e}");

@@ -56,6 +56,8 @@ const LIES_OF_MINISTACK: &[&str] = &[
 ];
 
 fn main() -> ExitCode {
+    // With the examples' TLS built in, reqwest makes no client before it has cryptography.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let skip = service::skip("kms", &["moto_server", "ministack", "microburst"]);
     // Started by the first test that runs, so that listing them starts nothing.
     let [moto, ministack] = [service::moto as fn() -> Service, service::ministack].map(|start| {

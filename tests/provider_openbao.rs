@@ -26,6 +26,8 @@ use tokio::runtime;
 use world::Bao;
 
 fn main() -> ExitCode {
+    // With the examples' TLS built in, reqwest makes no client before it has cryptography.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let skip = service::skip("openbao", &["bao"]);
     // Started by the first test that runs, so that listing them starts nothing.
     let server: Arc<OnceLock<Bao>> = Arc::default();

@@ -36,6 +36,8 @@ use service::Service;
 use tokio::runtime;
 
 fn main() -> ExitCode {
+    // With the examples' TLS built in, reqwest makes no client before it has cryptography.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let programs = ["moto_server", "ministack", "microburst"];
     let skip = ["kms", "dynamodb"].map(|name| service::skip(name, &programs)).contains(&true);
     // Started by the first test that runs, so that listing them starts nothing.

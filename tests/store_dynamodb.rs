@@ -32,6 +32,8 @@ use service::Service;
 use tokio::runtime;
 
 fn main() -> ExitCode {
+    // With the examples' TLS built in, reqwest makes no client before it has cryptography.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let skip = service::skip("dynamodb", &["moto_server", "ministack", "microburst"]);
     let mut trials = Vec::new();
     for (name, start) in [("moto", dynamodb::moto as fn() -> Service), ("ministack", service::ministack)] {

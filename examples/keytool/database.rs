@@ -41,6 +41,7 @@ impl Tool {
             }
             DatabaseSpec::Postgres(url) => {
                 let options: PgConnectOptions = url.parse().map_err(|e| unreachable(&e))?;
+                let options = postgres::with_certificates(options, url, self.config.folder())?;
                 let pool = postgres::pool(&options, connections).await.map_err(|e| unreachable(&e))?;
                 Ok(Database::Postgres(pool))
             }

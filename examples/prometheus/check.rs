@@ -13,6 +13,8 @@ const FIRST_ID: u64 = 81_549_300_720_000_000;
 type Samples = BTreeMap<String, f64>;
 
 pub(crate) async fn check(address: &str) -> Result<(), Box<dyn std::error::Error>> {
+    // With the examples' TLS built in, reqwest makes no client before it has cryptography.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let http = Client::builder().no_proxy().build()?;
     for id in FIRST_ID..FIRST_ID + PEOPLE {
         let url = format!("{address}/emails/{id}");

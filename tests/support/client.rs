@@ -22,6 +22,8 @@ pub(crate) struct Listed {
 impl Client {
     /// Serves on a port of its own, for as long as the runtime lives.
     pub(crate) async fn of(router: Router) -> Self {
+        // With the examples' TLS built in, reqwest makes no client before it has cryptography.
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
         tokio::spawn(async { axum::serve(listener, router).await });

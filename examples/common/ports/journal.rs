@@ -45,7 +45,7 @@ impl JournalUrl {
         match self {
             Self::File(path) => exists(&file(folder, path)),
             #[cfg(feature = "store-postgres")]
-            Self::Postgres(url) => url.has_table("journal_entries").await,
+            Self::Postgres(url) => url.has_table(folder, "journal_entries").await,
             #[cfg(feature = "store-dynamodb")]
             Self::DynamoDb(url) => {
                 if !url.is_there().await? {
@@ -68,7 +68,10 @@ impl JournalUrl {
             Self::File(path) => FileJournal::open(file(folder, path)).await.map(drop)?,
             #[cfg(feature = "store-postgres")]
             Self::Postgres(url) => {
-                fieldseal::journal::PostgresJournal::builder(url.pool().await?).schema(url.schema()).migrate().await?;
+                fieldseal::journal::PostgresJournal::builder(url.pool(folder).await?)
+                    .schema(url.schema())
+                    .migrate()
+                    .await?;
             }
             #[cfg(feature = "store-dynamodb")]
             Self::DynamoDb(url) => {
@@ -84,10 +87,11 @@ impl JournalUrl {
             Self::File(path) => Arc::new(FileJournal::open(there("journal", file(folder, path))?).await?),
             #[cfg(feature = "store-postgres")]
             Self::Postgres(url) => {
-                if !url.has_table("journal_entries").await? {
+                if !url.has_table(folder, "journal_entries").await? {
                     return Err(Trouble::missing(format!("there is no journal at {self}")));
                 }
-                let journal = fieldseal::journal::PostgresJournal::builder(url.pool().await?).schema(url.schema());
+                let journal =
+                    fieldseal::journal::PostgresJournal::builder(url.pool(folder).await?).schema(url.schema());
                 Arc::new(super::guarded(journal.open().await?))
             }
             #[cfg(feature = "store-dynamodb")]

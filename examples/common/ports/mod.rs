@@ -23,6 +23,7 @@ pub(crate) mod postgres;
 mod provider;
 mod scheme;
 mod store;
+mod tls;
 mod trouble;
 mod url;
 

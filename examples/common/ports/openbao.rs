@@ -2,12 +2,13 @@
 //!
 //! The token is in `BAO_TOKEN`, else in `VAULT_TOKEN`, or in the file that `token-file` names: never in the URL.
 
-use std::error::Error as _;
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use fieldseal::provider::{OpenBao, Token};
 
+use super::tls::{self, Flaw};
 use super::url::{Query, encoded, is_address};
 use super::{Kind, Trouble, file};
 
@@ -46,19 +47,43 @@ impl OpenBaoUrl {
 
     pub(super) async fn open(&self, folder: &Path) -> Result<OpenBao, Trouble> {
         // Each attempt's end is the guard's.
-        let client =
-            reqwest::Client::builder().build().map_err(|e| Trouble::unavailable("no HTTP client").because(e))?;
-        if self.address.starts_with("https:") && !has_tls(&client).await {
-            return Err(Trouble::usage(
-                "this build has no TLS for HTTP: give `reqwest` its feature `rustls` in Cargo.toml, or name an agent on this \
-                 machine (`bao agent`) by http://",
-            ));
-        }
-        let bao = OpenBao::new(client, &self.address, &self.key, self.token(folder)?)?.mount(&self.mount)?;
-        match &self.namespace {
-            Some(namespace) => Ok(bao.namespace(namespace)?),
-            None => Ok(bao),
-        }
+        let client = reqwest::Client::builder().tls_backend_preconfigured(tls::config(self.has_tls())?);
+        // No redirect takes the token out of TLS.
+        let client = client.https_only(self.has_tls()).build();
+        let client = client.map_err(|e| Trouble::unavailable("no HTTP client").because(e))?;
+        let bao = OpenBao::new(client.clone(), &self.address, &self.key, self.token(folder)?)?.mount(&self.mount)?;
+        let bao = match &self.namespace {
+            Some(namespace) => bao.namespace(namespace)?,
+            None => bao,
+        };
+        self.is_reached(&client).await?;
+        Ok(bao)
+    }
+
+    fn has_tls(&self) -> bool {
+        self.address.starts_with("https:")
+    }
+
+    /// That the server is who it is said to be, and speaks what the URL says: to the adapter it is one that doesn't answer.
+    /// What is asked is for everybody; the token is not sent yet.
+    async fn is_reached(&self, client: &reqwest::Client) -> Result<(), Trouble> {
+        let health = client.get(format!("{}/v1/sys/health", self.address)).timeout(PATIENCE);
+        let wrong = match health.send().await {
+            Err(e) => match Flaw::of(&e) {
+                Some(flaw) => because_of(flaw),
+                // What else is wrong, the adapter tells.
+                None => return Ok(()),
+            },
+            Ok(mut answer) if !self.has_tls() && answer.status() == reqwest::StatusCode::BAD_REQUEST => {
+                let said = answer.chunk().await.ok().flatten().unwrap_or_default();
+                if !String::from_utf8_lossy(&said).contains("HTTPS") {
+                    return Ok(());
+                }
+                "it speaks TLS: write https:// instead of http:// in its URL"
+            }
+            Ok(_) => return Ok(()),
+        };
+        Err(Trouble::usage(format!("OpenBao at {}: {wrong}", self.address)))
     }
 
     fn token(&self, folder: &Path) -> Result<Token, Trouble> {
@@ -91,17 +116,18 @@ impl OpenBaoUrl {
     }
 }
 
-/// Whether this build's HTTP client speaks TLS. Without it, it refuses before it connects; with it, nobody listens there.
-async fn has_tls(client: &reqwest::Client) -> bool {
-    let Err(refused) = client.head("https://127.0.0.1:1/").send().await else { return true };
-    let mut source = refused.source();
-    while let Some(e) = source {
-        if e.to_string().contains("scheme is not http") {
-            return false;
+/// What is to be done about TLS that doesn't come about.
+fn because_of(flaw: Flaw) -> &'static str {
+    match flaw {
+        Flaw::Untrusted => {
+            "nobody who is trusted here has signed its certificate: name a file with the authority's (PEM) in SSL_CERT_FILE"
         }
-        source = e.source();
+        Flaw::OtherHost => "its certificate is another host's: name it in the URL as the certificate does",
+        Flaw::Outdated => "its certificate is past its time, or not valid yet: renew it there, or set the clock here",
+        Flaw::NoCertificate => "its certificate is not one of a server: make it a new one, signed by an authority",
+        Flaw::NoTls => "it speaks no TLS: turn it on there, or write http:// where it is an agent on this machine",
+        Flaw::Refused => "it refuses TLS as this tool has it (1.2 and 1.3, without a certificate of its own)",
     }
-    true
 }
 
 impl fmt::Display for OpenBaoUrl {
@@ -113,6 +139,9 @@ impl fmt::Display for OpenBaoUrl {
         if query.is_empty() { Ok(()) } else { write!(f, "?{}", query.join("&")) }
     }
 }
+
+/// How long it is waited for before the adapter asks, which waits for longer.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// How a new master key becomes the current one.
 pub(super) const NEXT_KEY: &str = "a new master key is made in the transit engine, under a name that was never used \

@@ -45,7 +45,7 @@ impl StoreUrl {
         match self {
             Self::Sqlite(path) => exists(&file(folder, path)),
             #[cfg(feature = "store-postgres")]
-            Self::Postgres { url, .. } => url.has_table("key_slots").await,
+            Self::Postgres { url, .. } => url.has_table(folder, "key_slots").await,
             #[cfg(feature = "store-dynamodb")]
             Self::DynamoDb(url) => {
                 if !url.is_there().await? {
@@ -68,7 +68,10 @@ impl StoreUrl {
             Self::Sqlite(path) => SqliteStore::open(file(folder, path)).await.map(drop)?,
             #[cfg(feature = "store-postgres")]
             Self::Postgres { url, .. } => {
-                fieldseal::store::PostgresStore::builder(url.pool().await?).schema(url.schema()).migrate().await?;
+                fieldseal::store::PostgresStore::builder(url.pool(folder).await?)
+                    .schema(url.schema())
+                    .migrate()
+                    .await?;
             }
             #[cfg(feature = "store-dynamodb")]
             Self::DynamoDb(url) => {
@@ -84,10 +87,10 @@ impl StoreUrl {
             Self::Sqlite(path) => Arc::new(SqliteStore::open(there("key store", file(folder, path))?).await?),
             #[cfg(feature = "store-postgres")]
             Self::Postgres { url, notify, scrub_full } => {
-                if !url.has_table("key_slots").await? {
+                if !url.has_table(folder, "key_slots").await? {
                     return Err(Trouble::missing(format!("there is no key store at {self}")));
                 }
-                let store = fieldseal::store::PostgresStore::builder(url.pool().await?).schema(url.schema());
+                let store = fieldseal::store::PostgresStore::builder(url.pool(folder).await?).schema(url.schema());
                 Arc::new(super::guarded(store.notify(*notify).scrub_full(*scrub_full).open().await?))
             }
             #[cfg(feature = "store-dynamodb")]

@@ -1,0 +1,403 @@
+//! Servers by TLS: what is trusted is used, and what isn't is told, with nothing written.
+
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread::sleep;
+use std::time::Duration;
+use std::{fs, process};
+
+use libtest_mimic::{Arguments, Trial};
+use sqlx::postgres::{PgConnectOptions, PgConnection};
+use sqlx::{AssertSqlSafe, Connection as _};
+use tokio::runtime::Builder;
+
+use crate::authority::{Authority, Certificate};
+use crate::place::{Place, Ran, example};
+use crate::postgres::{self, Server, Which};
+use crate::service::{self, Service};
+
+pub(super) fn run() -> ExitCode {
+    let postgres = postgres::skip() || service::skip("postgres", &["openssl"]);
+    let openbao = service::skip("openbao", &["bao", "openssl"]);
+    let trials = vec![
+        trial("postgresql_that_is_trusted_is_used", postgres, postgresql_that_is_trusted_is_used),
+        trial("postgresql_that_is_not_is_told", postgres, postgresql_that_is_not_is_told),
+        trial("openbao_that_is_trusted_is_used", openbao, openbao_that_is_trusted_is_used),
+        trial("openbao_that_is_not_is_told", openbao, openbao_that_is_not_is_told),
+    ];
+    libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
+}
+
+fn trial<F: Future<Output = ()>>(name: &str, skip: bool, test: impl FnOnce() -> F + Send + 'static) -> Trial {
+    Trial::test(name, move || {
+        Builder::new_current_thread().enable_all().build().unwrap().block_on(test());
+        Ok(())
+    })
+    .with_ignored_flag(skip)
+}
+
+/// A folder of the tool's, and what is run in it, in an environment that trusts what the machine does.
+struct Tool(Place);
+
+impl Tool {
+    fn new() -> Self {
+        Self(Place { folder: tempfile::tempdir().unwrap() })
+    }
+
+    fn configure(&self, provider: &str, store: &str, journal: &str, more: &str) {
+        self.0.configure(&format!(
+            "provider = {provider:?}\nstore = {store:?}\njournal = {journal:?}\npurposes = [\"billing\"]\n{more}"
+        ));
+    }
+
+    /// From elsewhere: what the configuration names is looked for in its own folder.
+    fn run(&self, env: &[(&str, &Path)], args: &[&str]) -> Ran {
+        let mut command = self.0.command();
+        command.arg("--config").arg(self.0.path("keytool.toml")).args(args).current_dir("/");
+        of(&mut command, env)
+    }
+
+    /// The other example seals its customers with the same keys.
+    fn seals(&self, env: &[(&str, &Path)], provider: &str, store: &str, journal: &str) {
+        let mut quickstart = Command::new(example("quickstart"));
+        quickstart.arg("--folder").arg(self.0.folder.path());
+        quickstart.args(["--provider", provider, "--store", store, "--journal", journal]);
+        let ran = of(&mut quickstart, env).done();
+        assert!(ran.out.contains("59 customers, each with keys of their own"), "{ran:?}");
+        let status = self.run(env, &["status", "--json"]).exits(0).json();
+        assert_eq!(status["subjects"]["live"], 59);
+    }
+}
+
+fn of(command: &mut Command, env: &[(&str, &Path)]) -> Ran {
+    for name in ["SSL_CERT_FILE", "SSL_CERT_DIR", "PGSSLMODE", "PGSSLROOTCERT", "PGSSLCERT", "PGSSLKEY", "VAULT_TOKEN"]
+    {
+        command.env_remove(name);
+    }
+    let ran = Ran::of(command.env("BAO_TOKEN", TOKEN).envs(env.iter().copied()));
+    assert!(!ran.out.contains(TOKEN) && !ran.err.contains(TOKEN), "the token is told: {ran:?}");
+    ran
+}
+
+/// A server that lets nobody in by TCP without TLS, if it has a certificate, and GUARDED with a certificate alone; and its port.
+async fn server(authority: &Authority, certificate: Option<&Certificate>) -> (Server, u16) {
+    let port = port();
+    let mut settings = vec!["fsync=off".to_owned(), "listen_addresses=127.0.0.1".to_owned(), format!("port={port}")];
+    if let Some(Certificate { file, key }) = certificate {
+        let hba = authority.folder().join("pg_hba.conf");
+        let tcp = format!("hostssl all {GUARDED} 127.0.0.1/32 cert\nhostssl all all 127.0.0.1/32 trust\n");
+        fs::write(&hba, format!("local all all trust\n{tcp}")).unwrap();
+        settings.push("ssl=on".to_owned());
+        let ca = authority.file();
+        for (name, file) in [("ssl_cert_file", file), ("ssl_key_file", key), ("ssl_ca_file", &ca), ("hba_file", &hba)] {
+            settings.push(format!("{name}={}", file.display()));
+        }
+    }
+    let settings: Vec<&str> = settings.iter().map(String::as_str).collect();
+    (Server::start_with(Which::Installed, &settings).await.unwrap(), port)
+}
+
+/// A port that is free, and is none of those that the system gives out: PostgreSQL takes it only some time later.
+fn port() -> u16 {
+    static GIVEN: AtomicU32 = AtomicU32::new(0);
+    for _ in 0..PORTS {
+        let at = process::id().wrapping_mul(16) + GIVEN.fetch_add(1, Ordering::Relaxed);
+        let port = u16::try_from(20_000 + at % PORTS).unwrap();
+        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
+            return port;
+        }
+    }
+    panic!("no port is free");
+}
+
+const PORTS: u32 = 8000;
+
+/// Fresh databases of a server: their names, and how the test looks into them, which is by the socket.
+struct Databases {
+    _server: Server,
+    port: u16,
+    all: Vec<PgConnectOptions>,
+}
+
+impl Databases {
+    async fn of((server, port): (Server, u16)) -> Self {
+        let mut all = Vec::new();
+        for _ in 0..3 {
+            all.push(server.database().await);
+        }
+        Self { _server: server, port, all }
+    }
+
+    /// Those of the store, of the journal and of the application.
+    fn urls(&self, host: &str, query: &str) -> [String; 3] {
+        let url = |database: &PgConnectOptions| {
+            format!("postgres://postgres@{host}:{}/{}?{query}", self.port, database.get_database().unwrap())
+        };
+        let urls: Vec<_> = self.all.iter().map(url).collect();
+        urls.try_into().unwrap()
+    }
+
+    /// What tables they have, and how many guests, of whom how many are sealed.
+    async fn content(&self) -> Vec<(i64, String)> {
+        let mut content = Vec::new();
+        for database in &self.all {
+            let mut connection = PgConnection::connect_with(database).await.unwrap();
+            let tables = "SELECT count(*) FROM pg_catalog.pg_tables WHERE schemaname !~ '^(pg_|information_schema)'";
+            let tables: i64 = sqlx::query_scalar(tables).fetch_one(&mut connection).await.unwrap();
+            let mut guests = String::new();
+            if database.get_database() == self.all.last().and_then(PgConnectOptions::get_database) {
+                let all = "SELECT string_agg(name, ' ' ORDER BY id) FROM guest";
+                guests = sqlx::query_scalar(all).fetch_one(&mut connection).await.unwrap();
+            }
+            content.push((tables, guests));
+            connection.close().await.unwrap();
+        }
+        content
+    }
+
+    async fn invite(&self) {
+        let mut application = PgConnection::connect_with(self.all.last().unwrap()).await.unwrap();
+        let guests = format!(
+            "CREATE ROLE {GUARDED} LOGIN SUPERUSER;
+             CREATE TABLE guest (id BIGINT PRIMARY KEY, name TEXT);
+             INSERT INTO guest SELECT n, 'Ben ' || n FROM generate_series(1, 9) n"
+        );
+        sqlx::raw_sql(AssertSqlSafe(guests)).execute(&mut application).await.unwrap();
+        application.close().await.unwrap();
+    }
+}
+
+const GUESTS: &str = r#"
+[[table]]
+name = "guest"
+schema = "guest"
+key = ["id"]
+subject = { column = "id", type = "integer" }
+ids = [{ column = "id", type = "integer" }]
+
+[[table.field]]
+column = "name"
+form = "text"
+type = "text"
+from = "name"
+"#;
+
+const GUARDED: &str = "guarded";
+const KEYRING: &str = "keyring:master.keyring";
+
+async fn postgresql_that_is_trusted_is_used() {
+    let authority = Authority::new();
+    let certificate = authority.certificate("server", "DNS:localhost", 2);
+    let databases = Databases::of(server(&authority, Some(&certificate)).await).await;
+    databases.invite().await;
+    let tool = Tool::new();
+    fs::copy(authority.file(), tool.0.path("authority.pem")).unwrap();
+    let [store, journal, application] = databases.urls("localhost", "sslmode=verify-full&sslrootcert=authority.pem");
+    tool.configure(KEYRING, &store, &journal, &format!("database = {application:?}\n{GUESTS}"));
+    tool.run(&[], &["init"]).done();
+    tool.seals(&[], KEYRING, &store, &journal);
+    tool.run(&[], &["adopt", "backfill"]).done();
+    tool.run(&[], &["adopt", "verify"]).done();
+    let content = databases.content().await;
+    assert!(content.iter().all(|(tables, _)| *tables > 0), "{content:?}");
+    assert!(content.last().is_some_and(|(_, guests)| guests.matches("fs1.").count() == 9 && !guests.contains("Ben")));
+    // Whom the machine trusts is enough; and where the host is another, that alone is not asked.
+    for (host, query, env) in [
+        ("localhost", "sslmode=verify-full", &[("SSL_CERT_FILE", authority.file())][..]),
+        ("127.0.0.1", "sslmode=verify-ca&sslrootcert=authority.pem", &[]),
+        ("127.0.0.1", "sslmode=require", &[]),
+        ("127.0.0.1", "application_name=prefers", &[]),
+    ] {
+        let [store, journal, application] = databases.urls(host, query);
+        tool.configure(KEYRING, &store, &journal, &format!("database = {application:?}\n{GUESTS}"));
+        let env: Vec<_> = env.iter().map(|(name, file)| (*name, file.as_path())).collect();
+        let status = tool.run(&env, &["status", "--json"]).exits(0).json();
+        assert_eq!(status["subjects"]["live"], 59, "{query}: the guests are customers");
+        tool.run(&env, &["reseal"]).exits(0);
+    }
+    // The tool has a certificate of its own, where the server wants one.
+    let own = authority.certificate(GUARDED, "DNS:tool", 2);
+    fs::copy(own.file, tool.0.path("tool.pem")).unwrap();
+    fs::copy(own.key, tool.0.path("tool.key")).unwrap();
+    let query = "sslmode=verify-full&sslrootcert=authority.pem";
+    for (more, says) in [
+        ("&sslcert=tool.pem&sslkey=tool.key", None),
+        ("", Some("or a certificate")),
+        ("&sslcert=tool.pem", Some("with both `sslcert` and `sslkey`")),
+        ("&sslcert=tool.pem&sslkey=gone.key", Some("can't read the file that `sslkey` names")),
+        ("&sslcert=authority.pem&sslkey=tool.key", Some("TLS can't be set up")),
+    ] {
+        let urls = databases.urls("localhost", &format!("{query}{more}"));
+        let [store, journal, application] = urls.map(|url| url.replace("postgres@", &format!("{GUARDED}@")));
+        tool.configure(KEYRING, &store, &journal, &format!("database = {application:?}\n{GUESTS}"));
+        for command in [&["status", "--json"][..], &["reseal", "--json"]] {
+            match says {
+                None => tool.run(&[], command).exits(0),
+                Some(says) => {
+                    let ran = tool.run(&[], command).exits(2);
+                    assert!(ran.error()["message"].as_str().unwrap().contains(says), "{ran:?}");
+                    ran
+                }
+            };
+        }
+    }
+}
+
+async fn postgresql_that_is_not_is_told() {
+    let (authority, other) = (Authority::new(), Authority::new());
+    let with = async |certificate: Option<&Certificate>| {
+        let databases = Databases::of(server(&authority, certificate).await).await;
+        databases.invite().await;
+        databases
+    };
+    let good = with(Some(&authority.certificate("server", "DNS:localhost", 2))).await;
+    let old = with(Some(&authority.certificate("old", "DNS:localhost", -1))).await;
+    let own = with(Some(&authority.as_a_server())).await;
+    let bare = with(None).await;
+    let [trusted, wrong] =
+        [&authority, &other].map(|a| format!("sslmode=verify-full&sslrootcert={}", a.file().display()));
+    let verified_by = |file: &str| format!("sslmode=verify-full&sslrootcert={file}");
+    let untrusted = "nobody who is trusted here has signed the server's certificate";
+    let no_tls = "it has no TLS, which `sslmode` asks for";
+    for (databases, host, query, says) in [
+        (&good, "localhost", wrong.clone(), untrusted),
+        (&good, "localhost", wrong.replace("full", "ca"), untrusted),
+        (&good, "localhost", "sslmode=verify-full".to_owned(), "or in SSL_CERT_FILE"),
+        (&good, "127.0.0.1", trusted.clone(), "another host's: name it in the URL as the certificate does"),
+        (&good, "localhost", trusted.replace("verify-full", "require"), "`sslrootcert` without `sslmode=verify-full`"),
+        (&good, "localhost", verified_by("gone.pem"), "can't read the file that `sslrootcert` names"),
+        (&good, "localhost", verified_by("broken.pem"), "TLS can't be set up"),
+        (&good, "localhost", "sslmode=disable".to_owned(), "it may want TLS (`sslmode=verify-full`)"),
+        (&old, "localhost", trusted.clone(), "past its time"),
+        (&own, "localhost", trusted.clone(), "not one of a server"),
+        (&bare, "localhost", "sslmode=require".to_owned(), no_tls),
+        (&bare, "localhost", trusted.clone(), no_tls),
+    ] {
+        let tool = Tool::new();
+        let broken = "-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----\n";
+        fs::write(tool.0.path("broken.pem"), broken).unwrap();
+        let before = databases.content().await;
+        let [store, journal, application] = databases.urls(host, &query);
+        for (store, journal) in [(&*store, "file:erasures.journal"), ("sqlite:keys.db", &*journal)] {
+            tool.configure(KEYRING, store, journal, "");
+            let ran = tool.run(&[], &["init"]).fails(2, says);
+            assert!(!ran.err.contains("postgres@"), "a user is told: {ran:?}");
+            assert_eq!(tool.0.files(), ["broken.pem", "keytool.toml"], "{query}");
+        }
+        // The keys are there, and the tables are not reached.
+        let database = format!("database = {application:?}\n{GUESTS}");
+        tool.configure(KEYRING, "sqlite:keys.db", "file:erasures.journal", &database);
+        tool.run(&[], &["init"]).done();
+        for command in [&["adopt", "expand"][..], &["adopt", "backfill"], &["reseal"]] {
+            let ran = tool.run(&[], command).fails(2, says);
+            assert!(!ran.err.contains("postgres@"), "a user is told: {ran:?}");
+        }
+        assert_eq!(databases.content().await, before, "{query}");
+    }
+}
+
+/// A development server of OpenBao with a transit engine, and everything in memory; and where its certificates are.
+struct Bao {
+    service: Service,
+    certificates: tempfile::TempDir,
+}
+
+impl Bao {
+    fn start(by_tls: bool) -> Self {
+        let certificates = tempfile::tempdir().unwrap();
+        let service = Service::start("bao", |command, port, _| {
+            command.args(["server", "-dev", "-dev-no-store-token", &format!("-dev-root-token-id={TOKEN}")]);
+            command.arg(format!("-dev-listen-address=127.0.0.1:{port}"));
+            if by_tls {
+                command.arg("-dev-tls").arg(format!("-dev-tls-cert-dir={}", certificates.path().display()));
+            }
+        });
+        Self { service, certificates }
+    }
+
+    fn authority(&self) -> PathBuf {
+        self.certificates.path().join("vault-ca.pem")
+    }
+
+    fn key(&self, scheme: &str) -> String {
+        format!("openbao:{scheme}://127.0.0.1:{}/transit/customers", self.service.port)
+    }
+
+    /// What its operator does, with its own tool.
+    fn make_key(&self) {
+        let run = |args: &[&str]| {
+            let mut bao = Command::new(service::find("bao").unwrap());
+            bao.args(args).env("BAO_ADDR", format!("https://127.0.0.1:{}", self.service.port));
+            bao.env("BAO_TOKEN", TOKEN).env("BAO_CACERT", self.authority()).output().unwrap()
+        };
+        // It listens before it answers.
+        let mut made = run(&["secrets", "enable", "transit"]);
+        for _ in 0..300 {
+            if made.status.success() {
+                break;
+            }
+            sleep(Duration::from_millis(100));
+            made = run(&["secrets", "enable", "transit"]);
+        }
+        assert!(made.status.success(), "{made:?}: {}", self.service.log());
+        let made = run(&["write", "-f", "transit/keys/customers"]);
+        assert!(made.status.success(), "{made:?}");
+    }
+}
+
+async fn openbao_that_is_trusted_is_used() {
+    let bao = Bao::start(true);
+    bao.make_key();
+    let (tool, provider, authority) = (Tool::new(), bao.key("https"), bao.authority());
+    let (store, journal) = ("sqlite:keys.db", "file:erasures.journal");
+    tool.configure(&provider, store, journal, "");
+    let trusting = [("SSL_CERT_FILE", authority.as_path())];
+    tool.run(&trusting, &["init"]).done();
+    tool.seals(&trusting, &provider, store, journal);
+    // Keys are there now, and nobody's to open without.
+    tool.run(&[], &["erase", "4", "--yes"]).fails(2, UNTRUSTED);
+    tool.configure(&bao.key("http"), store, journal, "");
+    tool.run(&trusting, &["erase", "4", "--yes"]).fails(2, "write https:// instead of http://");
+    tool.configure(&provider, store, journal, "");
+    let status = tool.run(&trusting, &["status", "--json"]).exits(0).json();
+    assert_eq!(status["subjects"]["live"], 59);
+}
+
+async fn openbao_that_is_not_is_told() {
+    let authority = Authority::new();
+    let (by_tls, bare) = (Bao::start(true), Bao::start(false));
+    // What has another certificate need be no OpenBao.
+    let with = |certificate: Certificate| {
+        Service::start("openssl", |command, port, _| {
+            command.args(["s_server", "-quiet", "-accept", &format!("127.0.0.1:{port}")]);
+            command.arg("-cert").arg(&certificate.file).arg("-key").arg(&certificate.key);
+        })
+    };
+    let elsewhere = with(authority.certificate("elsewhere", "DNS:bao.example", 2));
+    let old = with(authority.certificate("old", "IP:127.0.0.1", -1));
+    let own = with(authority.as_a_server());
+    let at = |service: &Service| format!("openbao:https://127.0.0.1:{}/transit/customers", service.port);
+    let (trusted, gone) = (authority.file(), authority.folder().join("gone.pem"));
+    for (provider, file, says) in [
+        (by_tls.key("https"), None, UNTRUSTED),
+        (by_tls.key("https"), Some(&trusted), UNTRUSTED),
+        (by_tls.key("https"), Some(&gone), "no authority for TLS is trusted here"),
+        (by_tls.key("http"), None, "write https:// instead of http://"),
+        (bare.key("https"), None, "it speaks no TLS"),
+        (at(&elsewhere), Some(&trusted), "another host's"),
+        (at(&old), Some(&trusted), "past its time"),
+        (at(&own), Some(&trusted), "not one of a server"),
+    ] {
+        let tool = Tool::new();
+        let env: Vec<_> = file.into_iter().map(|file| ("SSL_CERT_FILE", file.as_path())).collect();
+        tool.configure(&provider, "sqlite:keys.db", "file:erasures.journal", "");
+        tool.run(&env, &["init"]).fails(2, says);
+        assert_eq!(tool.0.files(), ["keytool.toml"], "{says}");
+    }
+}
+
+const UNTRUSTED: &str = "nobody who is trusted here has signed its certificate: name a file with the authority's (PEM) in \
+                         SSL_CERT_FILE";
+const TOKEN: &str = "the-token-of-a-test";
