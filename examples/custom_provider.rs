@@ -5,7 +5,7 @@
 //! --all-features` runs the conformance suite, as your own crate would in its tests.
 #![expect(clippy::print_stdout, reason = "an example prints")]
 
-use std::fs;
+use std::fs::{self, File};
 use std::io::{self, ErrorKind};
 use std::path::PathBuf;
 
@@ -48,6 +48,14 @@ impl MountedKeys {
             Err(e) => Err(failed(e)),
         }
     }
+
+    /// Makes durable which files there are. Else a power cut could bring a key back that was said to be destroyed.
+    fn sync(&self) -> Result<(), ProviderError> {
+        let synced = File::open(&self.0).and_then(|folder| folder.sync_all());
+        #[cfg(test)]
+        let synced = synced.and_then(|()| tests::synced(&self.0));
+        synced.map_err(failed)
+    }
 }
 
 #[async_trait]
@@ -86,21 +94,28 @@ impl MasterKeyProvider for MountedKeys {
 
     /// The trace first: a key that is gone without one would look like one that never was.
     async fn destroy_key(&self, id: &MasterKeyId) -> Result<Destruction, ProviderError> {
-        if self.destruction(id).await?.is_none() {
-            if self.current().await? == *id {
-                return Err(ProviderError::misconfigured("the current master key: mount another one first"));
-            }
-            let (key, gone) = self.files(id)?;
-            fs::write(gone, []).map_err(failed)?;
-            fs::remove_file(key).map_err(failed)?;
+        if let Some(ended) = self.destruction(id).await? {
+            return Ok(ended);
         }
+        if self.current().await? == *id {
+            return Err(ProviderError::misconfigured("the current master key: mount another one first"));
+        }
+        let (key, gone) = self.files(id)?;
+        File::create(gone).and_then(|gone| gone.sync_all()).map_err(failed)?;
+        self.sync()?;
+        fs::remove_file(key).map_err(failed)?;
+        self.sync()?;
         Ok(here())
     }
 
     async fn destruction(&self, id: &MasterKeyId) -> Result<Option<Destruction>, ProviderError> {
         match self.cipher(id) {
             Ok(_) => Ok(None),
-            Err(e) if e.kind() == ProviderErrorKind::KeyDestroyed => Ok(Some(here())),
+            Err(e) if e.kind() == ProviderErrorKind::KeyDestroyed => {
+                // Whoever removed it may have been killed before that was synced.
+                self.sync()?;
+                Ok(Some(here()))
+            }
             Err(e) => Err(e),
         }
     }
@@ -161,7 +176,10 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+    use std::path::Path;
     use std::sync::atomic::{AtomicU32, Ordering};
+    use std::sync::{Mutex, PoisonError};
 
     use super::*;
     use fieldseal::testing::provider::ProviderFixture;
@@ -192,6 +210,43 @@ mod tests {
         let operator = Operator { keys, mounted: AtomicU32::new(0), folder };
         operator.rotate().await;
         operator
+    }
+
+    /// What was in each folder when it was last synced: what a power cut leaves.
+    static DURABLE: Mutex<BTreeMap<PathBuf, Vec<BTreeSet<String>>>> = Mutex::new(BTreeMap::new());
+
+    pub(super) fn synced(folder: &Path) -> io::Result<()> {
+        let name = |entry: io::Result<fs::DirEntry>| Ok(entry?.file_name().to_string_lossy().into_owned());
+        let names = fs::read_dir(folder)?.map(name).collect::<io::Result<_>>()?;
+        let mut durable = DURABLE.lock().unwrap_or_else(PoisonError::into_inner);
+        durable.entry(folder.to_owned()).or_default().push(names);
+        Ok(())
+    }
+
+    /// What each power cut since the beginning would have left of a key.
+    fn left(keys: &MountedKeys, name: &str) -> Vec<(bool, bool)> {
+        let durable = DURABLE.lock().unwrap_or_else(PoisonError::into_inner);
+        let has = |names: &BTreeSet<String>, kind: &str| names.contains(&format!("{name}.{kind}"));
+        durable.get(&keys.0).into_iter().flatten().map(|names| (has(names, "key"), has(names, "gone"))).collect()
+    }
+
+    #[tokio::test]
+    async fn a_destroyed_key_does_not_come_back_with_a_power_cut() {
+        let operator = operator().await;
+        let keys = &operator.keys;
+        let first = keys.current().await.expect("a key");
+        operator.rotate().await;
+        keys.destroy_key(&first).await.expect("it can be destroyed");
+        assert_eq!(left(keys, first.as_str()), [(true, true), (false, true)], "the trace first, then the key");
+
+        // Another process removed one, and was killed then.
+        let second = keys.current().await.expect("a key");
+        operator.rotate().await;
+        let (key, gone) = keys.files(&second).expect("its files");
+        fs::write(gone, []).expect("the folder can be written");
+        fs::remove_file(key).expect("the folder can be written");
+        assert!(keys.destruction(&second).await.expect("it is known").is_some());
+        assert_eq!(left(keys, second.as_str()).last(), Some(&(false, true)));
     }
 
     fieldseal::provider_suite! { #[tokio::test] mounted, operator }

@@ -26,9 +26,15 @@ struct FolderStore {
 }
 
 impl FolderStore {
+    /// A folder that isn't there is made, in one that is.
     fn open(folder: impl Into<PathBuf>) -> io::Result<Self> {
         let folder = folder.into();
-        fs::create_dir_all(&folder)?;
+        match fs::create_dir(&folder) {
+            Err(e) if e.kind() != ErrorKind::AlreadyExists => return Err(e),
+            _ => {}
+        }
+        let folder = folder.canonicalize()?;
+        folder.parent().map_or(Ok(()), sync)?;
         Ok(Self { folder, scratch: None })
     }
 
@@ -65,12 +71,15 @@ impl FolderStore {
 
     /// Whole or not at all, and durable when it returns: what is sealed under the key may be stored a moment later.
     fn replace(&self, file: &Path, bytes: &[u8]) -> io::Result<()> {
+        fs::create_dir_all(file.parent().unwrap_or(&self.folder))?;
         let new = self.folder.join("new");
         let mut out = File::create(&new)?;
         out.write_all(bytes)?;
         out.sync_all()?;
         fs::rename(new, file)?;
-        File::open(&self.folder)?.sync_all()
+        // A name is durable when the folder that it is in is synced. That goes for folders' names too: this process made them
+        // just now, or another one that didn't come to syncing them.
+        file.ancestors().skip(1).take_while(|folder| folder.starts_with(&self.folder)).try_for_each(sync)
     }
 
     fn file(&self, id: &SlotId) -> PathBuf {
@@ -125,7 +134,6 @@ impl KeyStore for FolderStore {
                 return Err(StoreError::conflict());
             }
             let file = store.file(slot.id());
-            fs::create_dir_all(file.parent().unwrap_or(&store.folder)).map_err(failed)?;
             store.replace(&file, slot.as_bytes()).map_err(failed)
         })
         .await
@@ -177,6 +185,14 @@ impl KeyStore for FolderStore {
             .and("blocks of replaced files", "their reuse by the file system, the device's disposal")
             .and("backups and snapshots of the folder", "their retention"))
     }
+}
+
+/// Makes the names in a folder durable: `sync_all` of a file is about its bytes alone.
+fn sync(folder: &Path) -> io::Result<()> {
+    File::open(folder)?.sync_all()?;
+    #[cfg(test)]
+    tests::synced(folder)?;
+    Ok(())
 }
 
 /// Names of files, with those of the folders that they are in.
@@ -243,7 +259,51 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 
 #[cfg(test)]
 mod tests {
-    use super::FolderStore;
+    use std::collections::BTreeSet;
+    use std::sync::{Mutex, PoisonError};
+
+    use super::*;
+    use fieldseal::TenantId;
+
+    /// What was in a folder when it was synced: what a power cut leaves.
+    static DURABLE: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
+
+    pub(super) fn synced(folder: &Path) -> io::Result<()> {
+        let names = entries(folder)?;
+        DURABLE.lock().unwrap_or_else(PoisonError::into_inner).extend(names);
+        Ok(())
+    }
+
+    fn entries(folder: &Path) -> io::Result<Vec<PathBuf>> {
+        fs::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect()
+    }
+
+    #[tokio::test]
+    async fn slots_and_their_folders_are_there_after_a_power_cut() {
+        let place = place().await;
+        let place = place.path().canonicalize().expect("a folder");
+        let store = FolderStore::open(place.join("keys")).expect("it can be written");
+        let keyring = LocalKeyring::ephemeral().expect("a keyring");
+        let journal = MemoryJournal::new().expect("a journal");
+        let vault = Vault::builder(keyring, store).journal(journal).build().await.expect("a vault");
+        // Its id has no room in a file's name: the slot is some folders deep.
+        let tenant = vault.tenant(&TenantId::new("a".repeat(120)).expect("a tenant"));
+        tenant.enroll("ada").await.expect("keys");
+
+        let durable = DURABLE.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let (mut folders, mut slots) = (vec![place.clone()], 0);
+        while let Some(folder) = folders.pop() {
+            for path in entries(&folder).expect("a folder") {
+                if path.ends_with("lock") {
+                    continue;
+                }
+                assert!(durable.contains(&path), "{path:?} is gone after a power cut");
+                slots += usize::from(path.extension().is_some_and(|kind| kind == "slot"));
+                folders.extend(path.is_dir().then_some(path));
+            }
+        }
+        assert!(slots >= 3, "the vault's, a tenant's, a subject's");
+    }
 
     async fn place() -> tempfile::TempDir {
         tempfile::tempdir().expect("a folder")
