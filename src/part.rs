@@ -28,8 +28,10 @@ impl Part {
         Ok(Self { index, of })
     }
 
-    /// Whether what has this key is in it.
-    pub(crate) fn has(self, key: &[u8]) -> bool {
+    /// Whether what has this key is in it: a slot by [`SlotId::to_bytes`](crate::store::SlotId::to_bytes), a row by
+    /// [`RowKey::to_bytes`](crate::rows::RowKey::to_bytes). To count a share before it is worked on.
+    #[must_use]
+    pub fn has(self, key: &[u8]) -> bool {
         self.of == 1 || hash(key) % u64::from(self.of) == u64::from(self.index)
     }
 }

@@ -136,7 +136,7 @@ pub(crate) async fn an_append_in_the_way_of_another_is_no_damage() {
     let (first, second) = (entry(1), entry(2));
     let in_the_way = canceled(&["TransactionConflict", "ConditionalCheckFailed", "None"]);
     // Theirs landed.
-    let theirs = [head(&[first.clone()]), last(&first)];
+    let theirs = [head(std::slice::from_ref(&first)), last(&first)];
     let (result, _) = append(&second, [vec![in_the_way.clone()], theirs.to_vec()].concat()).await;
     assert_eq!(result.unwrap_err().kind(), JournalErrorKind::Conflict);
     // Its head moved between the two looks.
@@ -159,23 +159,24 @@ pub(crate) async fn a_head_is_given_when_its_entry_is_there() {
     let (first, get) = (entry(1), "TransactGetItems");
     let in_the_way = canceled(&["None", "TransactionConflict"]);
     let (journal, asked) =
-        journal(vec![head(&[first.clone()]), in_the_way.clone(), in_the_way.clone(), last(&first)]).await;
+        journal(vec![head(std::slice::from_ref(&first)), in_the_way.clone(), in_the_way.clone(), last(&first)]).await;
     assert_eq!(journal.head().await.unwrap(), Head::EMPTY.after(&first));
     assert_eq!(operations(asked), ["GetItem", get, get, get]);
 
-    let (journal, _asked) = self::journal([vec![head(&[first.clone()])], vec![in_the_way; 8]].concat()).await;
+    let (journal, _asked) =
+        self::journal([vec![head(std::slice::from_ref(&first))], vec![in_the_way; 8]].concat()).await;
     let error = journal.head().await.unwrap_err();
     assert_eq!(error.kind(), JournalErrorKind::Unavailable);
     assert!(error.to_string().contains("at once"), "{error}");
     let throttled = canceled(&["TransactionConflict", "ThrottlingError"]);
-    let (journal, _asked) = self::journal(vec![head(&[first.clone()]), throttled]).await;
+    let (journal, _asked) = self::journal(vec![head(std::slice::from_ref(&first)), throttled]).await;
     let error = journal.head().await.unwrap_err();
     assert!(error.kind() == JournalErrorKind::Unavailable && error.to_string().contains("too many calls"), "{error}");
 
     // As one they are there, or were taken away.
     for responses in [json!([{}, {}]), json!([{ "Item": item_of(&first, Head::EMPTY) }, {}])] {
         let (journal, _asked) =
-            self::journal(vec![head(&[first.clone()]), (200, json!({ "Responses": responses }))]).await;
+            self::journal(vec![head(std::slice::from_ref(&first)), (200, json!({ "Responses": responses }))]).await;
         assert_eq!(journal.head().await.unwrap_err().kind(), JournalErrorKind::Corrupt);
     }
 }
@@ -195,7 +196,7 @@ pub(crate) async fn no_append_overtakes_another() {
     assert_eq!(held(&asked.recv().await.unwrap().1), [] as [Value; 0]);
     assert_eq!(held(&asked.recv().await.unwrap().1), ["entries", "of-store"]);
     for asks in [true, false] {
-        let answers = vec![head(&[first.clone()]), last(&first), (200, json!({}))];
+        let answers = vec![head(std::slice::from_ref(&first)), last(&first), (200, json!({}))];
         let (journal, mut asked) = self::journal(answers).await;
         if asks {
             journal.head().await.unwrap();
@@ -208,7 +209,7 @@ pub(crate) async fn no_append_overtakes_another() {
     }
     // The one before is still being written.
     let busy = canceled(&["None", "None", "None", "None", "ConditionalCheckFailed"]);
-    let is_there = [head(&[first.clone()]), last(&first)].to_vec();
+    let is_there = [head(std::slice::from_ref(&first)), last(&first)].to_vec();
     let answers = [is_there.clone(), vec![busy], is_there, vec![(200, json!({}))]].concat();
     let (journal, _asked) = self::journal(answers).await;
     assert_eq!(journal.append(&second, &at).await.unwrap(), at.after(&second));

@@ -64,7 +64,6 @@ async fn a_rewrap_that_was_stopped_goes_on_from_its_checkpoint() -> Result {
     child.wait()?;
     assert_eq!(place.mode("place.json"), 0o600);
     assert_eq!(place.run(&["rewrap", "--dry-run", "--json"]).done().json()["slots"], 4);
-    place.run(&["rewrap", "--dry-run", "--part", "1/2"]).fails(2, "leave --part out");
     assert!(place.has("place.json"));
     let ran = place.run(&[&args[..], &["--json"]].concat()).exits(0);
     assert_eq!((&ran.json()["moved"], &ran.json()["moved_before"]), (&4.into(), &2.into()));
@@ -82,6 +81,29 @@ async fn a_rewrap_that_was_stopped_goes_on_from_its_checkpoint() -> Result {
         place.run(&args).fails(2, "is no checkpoint of a rewrap");
         assert_eq!(fs::read_to_string(place.path("place.json"))?, nonsense);
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_dry_run_of_a_share_tells_what_the_share_then_moves() -> Result {
+    const SUBJECTS: usize = 40;
+    let place = Place::new();
+    let subjects: Vec<String> = (1..=SUBJECTS).map(|n| n.to_string()).collect();
+    place.customers().await?.enroll_all(&subjects).await?;
+    place.run(&["advance-epoch", "--add-key"]).done();
+    let slots =
+        |part: &str| place.run(&["rewrap", "--part", part, "--dry-run", "--json"]).done().json()["slots"].clone();
+    assert_eq!(slots("1/1"), SUBJECTS);
+    let shares = ["1/3", "2/3", "3/3"];
+    let told = shares.map(slots);
+    assert!(told.iter().all(|share| *share != 0 && *share != SUBJECTS), "{told:?}");
+    for (part, told) in shares.iter().zip(&told) {
+        let text = place.run(&["rewrap", "--part", part, "--dry-run"]).done().out;
+        assert!(text.starts_with(&format!("Would move {told} slots to epoch 2.")), "{text}");
+        assert_eq!(place.run(&["rewrap", "--part", part, "--json"]).exits(0).json()["moved"], *told, "{part}");
+        assert_eq!(slots(part), 0);
+    }
+    assert_eq!(slots("1/1"), 0, "the shares leave nothing out");
     Ok(())
 }
 

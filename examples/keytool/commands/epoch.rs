@@ -3,7 +3,7 @@
 use fieldseal::Error;
 use fieldseal::lifecycle::{EpochInfo, EpochStatus, KeyEnd};
 use fieldseal::provider::MasterKeyId;
-use fieldseal::store::{Epoch, Filter, KeyStore, Scan};
+use fieldseal::store::{Epoch, Filter, KeyStore, Scan, StoredSlot};
 
 use crate::confirm::Destructive;
 use crate::exit::Failure;
@@ -128,7 +128,8 @@ impl RetireEpoch {
             return Ok(Report::dry_run(&text, serde_json::json!({ "epoch": epoch.get(), "slots": 0 })));
         }
         let lost = info.status == EpochStatus::Lost;
-        let slots = slots(store, |own| if lost { own == epoch } else { own <= epoch }).await?;
+        let such = |own: Epoch| if lost { own == epoch } else { own <= epoch };
+        let slots = slots(store, Filter::All, |slot| slot.epoch().is_some_and(such)).await?;
         let text = match slots {
             0 => format!("Would destroy master key {master} of epoch {epoch}."),
             _ => format!("Would be refused: {} still in the epoch. `keytool rewrap` first.", count(slots, "slot")),
@@ -142,13 +143,17 @@ fn members(master: &MasterKeyId) -> Vec<MasterKeyId> {
     master.members().unwrap_or_else(|| vec![master.clone()])
 }
 
-/// How many slots hold a key of such an epoch.
-pub(crate) async fn slots(store: &dyn KeyStore, such: impl Fn(Epoch) -> bool) -> Result<u64, Failure> {
-    let mut scan = Scan::new(Filter::All).limit(Scan::MAX_LIMIT);
+/// How many slots, of those that the filter finds, are such.
+pub(crate) async fn slots(
+    store: &dyn KeyStore,
+    filter: Filter,
+    such: impl Fn(&StoredSlot) -> bool,
+) -> Result<u64, Failure> {
+    let mut scan = Scan::new(filter).limit(Scan::MAX_LIMIT);
     let mut found = 0;
     loop {
         let page = store.scan(&scan).await?;
-        found += page.slots.iter().filter(|slot| slot.epoch().is_some_and(&such)).count() as u64;
+        found += page.slots.iter().filter(|slot| such(slot)).count() as u64;
         match page.next {
             Some(next) => scan = scan.after(next),
             None => return Ok(found),

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use fieldseal::Error;
 use fieldseal::lifecycle::Part;
-use fieldseal::store::{Epoch, SlotId};
+use fieldseal::store::{Epoch, Filter, KeyStore, SlotId};
 use serde::{Deserialize, Serialize};
 
 use super::epoch::slots;
@@ -58,23 +58,18 @@ impl Rewrap {
         let ports = tool.ports().await?;
         let vault = ports.vault(tool).await?;
         let current = vault.current_epoch().await?;
-        if self.dry_run && self.part != Part::ALL {
-            return Err(Failure::usage("--dry-run counts every slot: leave --part out"));
-        }
-        // Of a part nobody shows a bar, and each process would read the whole store for it.
-        let total = match self.part {
-            Part::ALL => Some(slots(&*ports.store, |own| own < current).await?),
-            _ => None,
-        };
-        if let Some(total) = total.filter(|_| self.dry_run) {
-            let text = format!("Would move {} to epoch {current}.", count(total, "slot"));
-            return Ok(Report::dry_run(&text, serde_json::json!({ "epoch": current.get(), "slots": total })));
+        if self.dry_run {
+            let own = self.left(&*ports.store, current).await?;
+            let text = format!("Would move {} to epoch {current}.", count(own, "slot"));
+            return Ok(Report::dry_run(&text, serde_json::json!({ "epoch": current.get(), "slots": own })));
         }
         let (mut from, before) = match &self.checkpoint {
             Some(file) => Checkpoint::read(file, current, self.part)?,
             None => (None, 0),
         };
         let (mut moved, mut failed) = (0, Vec::new());
+        // Processes side by side don't each read the whole store once more for a bar.
+        let total = if self.part == Part::ALL { Some(self.left(&*ports.store, current).await?) } else { None };
         let mut progress = Progress::new(tool.output, "slots rewrapped", total);
         loop {
             let page = vault.rewrap_part_page(self.part, from.as_ref(), self.batch.into()).await?;
@@ -95,6 +90,11 @@ impl Rewrap {
             fs::remove_file(&file).map_err(|e| Failure::of_file("remove the checkpoint", &file, &e))?;
         }
         Ok(told(current, moved, before, failed))
+    }
+
+    /// How many slots of this process's share are in an earlier epoch.
+    async fn left(&self, store: &dyn KeyStore, current: Epoch) -> Result<u64, Failure> {
+        slots(store, Filter::EpochBelow(current), |slot| self.part.has(&slot.id().to_bytes())).await
     }
 }
 
