@@ -37,8 +37,8 @@ impl Vault {
     /// erasures that a crash left. Call it from time to time, from one process or several.
     ///
     /// # Errors
-    /// [`Error::InvalidInput`] without a journal; those of the ports, before anything was erased. What goes wrong with one
-    /// subject stands in [`Swept::failed`], and spoils nothing for the others.
+    /// [`Error::InvalidInput`] without a journal; those of the ports, before anything that is due was erased. What
+    /// goes wrong with one subject stands in [`Swept::failed`], and spoils nothing for the others.
     ///
     /// # Cancel safety
     /// Can be called again: it goes on with what is still due.

@@ -100,7 +100,8 @@ impl<Step> VaultBuilder<Step> {
     /// comparison with the journal) reads the key store itself, and so do tenants' keys.
     ///
     /// What was read from it counts as read by its bound earlier, so an erasure in another process takes effect within
-    /// `max_age` all the same; and keys are good for that much less.
+    /// `max_age` all the same; and keys are good for that much less. But a notice ([`Vault::heed`]) may come before the
+    /// replica knows what it tells of: keys that it ended may be read again there, for as long as without it.
     pub fn replica(mut self, replica: impl Replica) -> Self {
         self.settings.replica = Some(Arc::new(replica));
         self
