@@ -78,8 +78,8 @@ impl<'a> Call<'a> {
 
 /// What happens around each call.
 pub(crate) trait Layer: Sync {
-    /// `work` makes the call, and may be asked for it again, unless it is [`Call::is_once`]. It is told so (`true`) where the last time may have done its
-    /// work unseen: then a write that finds itself done is no conflict.
+    /// `work` makes the call, and may be asked for it again, unless it is [`Call::is_once`]. It is told so (`true`) where
+    /// the last time may have done its work unseen: then a write that finds itself done is no conflict.
     fn around<'a, T, K>(
         &'a self,
         call: Call<'a>,

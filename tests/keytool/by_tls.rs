@@ -81,7 +81,8 @@ fn of(command: &mut Command, env: &[(&str, &Path)]) -> Ran {
     ran
 }
 
-/// A server that lets nobody in by TCP without TLS, if it has a certificate, and GUARDED with a certificate alone; and its port.
+/// A server that lets nobody in by TCP without TLS, if it has a certificate, and GUARDED with a certificate alone; and its
+/// port.
 async fn server(authority: &Authority, certificate: Option<&Certificate>) -> (Server, u16) {
     let port = port();
     let mut settings = vec!["fsync=off".to_owned(), "listen_addresses=127.0.0.1".to_owned(), format!("port={port}")];

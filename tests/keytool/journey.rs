@@ -151,7 +151,8 @@ impl Journey {
         let retired = self.run(&["retire-epoch", "1", "--yes", "--json"]).done().json();
         assert_eq!(retired["end"], end, "{retired}");
         assert_eq!(self.run(&["retire-epoch", "1", "--json"]).done().json(), retired, "asked again it tells the same");
-        // Nothing is final within `max_age`, which other processes may use keys for. What else it waits for is what counts here.
+        // Nothing is final within `max_age`, which other processes may use keys for. What else it waits for is what counts
+        // here.
         let verified = self.run(&["receipt", "verify", receipt, "--json"]).exits(7).json();
         let answer = &verified["receipts"][0];
         assert_eq!(answer["status"], "erased");

@@ -1,6 +1,7 @@
 //! PostgreSQL by URL: [`PostgresUrl`], with a pool that is reached before it is used; and what is told where that fails.
 //!
-//! The password is where the server's own tools look for it: `PGPASSWORD`, `~/.pgpass`. One in the URL works, and is never shown.
+//! The password is where the server's own tools look for it: `PGPASSWORD`, `~/.pgpass`. One in the URL works, and is never
+//! shown.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

@@ -39,7 +39,8 @@ use layout::End;
 ///
 /// # What the caller's policy must allow
 /// `dynamodb:DescribeTable`, `GetItem`, `Query`, `PutItem`, `UpdateItem`, `ConditionCheckItem` on the table, `CreateTable` for
-/// [`create_table`](Self::create_table), `BatchGetItem` for [`verify`](Self::verify). Not `DeleteItem`: entries are never removed.
+/// [`create_table`](Self::create_table), `BatchGetItem` for [`verify`](Self::verify). Not `DeleteItem`: entries are never
+/// removed.
 ///
 /// # Size
 /// An entry takes about 300 to 500 bytes, its copy included, and an append 10 write units: it also holds that the entry
@@ -57,8 +58,8 @@ use layout::End;
 ///
 /// # Security
 /// The chain of hashes finds damage, not malice: see [`FileJournal`](super::FileJournal). That no entry about a subject is
-/// hidden from [`read_of`](ErasureJournal::read_of), because its copy is gone, is checked by [`verify`](Self::verify). Whoever may read the table learns
-/// tenants' names, how many subjects were erased, and when.
+/// hidden from [`read_of`](ErasureJournal::read_of), because its copy is gone, is checked by [`verify`](Self::verify).
+/// Whoever may read the table learns tenants' names, how many subjects were erased, and when.
 #[derive(Clone)]
 pub struct DynamoDbJournal {
     table: Table,
@@ -94,8 +95,8 @@ impl DynamoDbJournal {
         self.begin().await.map(drop)
     }
 
-    /// Reads the whole journal and checks every entry: that it is the next of the chain, and that its copy, by whom it is about,
-    /// is there and the same. Gives the head that it ends at. For after a restore of the table, and now and then.
+    /// Reads the whole journal and checks every entry: that it is the next of the chain, and that its copy, by whom it is
+    /// about, is there and the same. Gives the head that it ends at. For after a restore of the table, and now and then.
     ///
     /// Finds an entry or a copy that is missing, was changed, or was put in another's place. Not a copy without an entry,
     /// which somebody who may write to the table added: [`read_of`](ErasureJournal::read_of) would read it.

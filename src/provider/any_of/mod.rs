@@ -32,8 +32,9 @@ use crate::keys::{KeyMaterial, MasterKeyId, WrapContext, WrappedKey};
 /// ```
 ///
 /// **Wrapping needs all of them**: an epoch, or a tenant, that only some of them could open would be worth less than was
-/// asked for. So each unwraps what it wrapped before the set is said to have wrapped it. It is rare: a new tenant, a new epoch. Unwrapping asks them in turn and takes the first answer; give each a
-/// deadline, so that one that is down costs little.
+/// asked for. So each unwraps what it wrapped before the set is said to have wrapped it. It is rare: a new tenant, a new
+/// epoch. Unwrapping asks them in turn and takes the first answer; give each a deadline, so that one that is down costs
+/// little.
 ///
 /// **The set is one master key**, named by all its members' ids, in whatever order they are asked ([`MasterKeyId::any_of`]: at
 /// most 1024 bytes together). Where

@@ -51,8 +51,9 @@ use crate::keys::{KeyMaterial, MasterKeyId, WrapContext, WrappedKey};
 /// another one. A call that the first region does not answer (`Unavailable`, `Throttled`) is made to the next, wrapping too;
 /// whatever else the first one answers stands. A region that takes calls and says nothing must end by itself for the next to
 /// be asked, so each client needs an operation timeout: all of them together shorter than what waits for the call (a
-/// [`Guard::attempt_deadline`](crate::guard::Guard::attempt_deadline) is 2 s), such as 800 ms for each of two. An alias is each region's own: point it at the same key in all of them. A key
-/// store whose epoch has another master key refuses what a lagging alias makes, and nothing is lost.
+/// [`Guard::attempt_deadline`](crate::guard::Guard::attempt_deadline) is 2 s), such as 800 ms for each of two. An alias is
+/// each region's own: point it at the same key in all of them. A key store whose epoch has another master key refuses what
+/// a lagging alias makes, and nothing is lost.
 ///
 /// The id of a multi-Region key is its ARN with `*` as region, so that it is the same whichever region answers, and whichever
 /// is named first.

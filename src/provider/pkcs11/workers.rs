@@ -53,8 +53,8 @@ impl Workers {
         Ok(workers)
     }
 
-    /// Does `job` in a session: once more in a new one if the first had ended, or was logged out. So it must not matter whether it
-    /// was done already.
+    /// Does `job` in a session: once more in a new one if the first had ended, or was logged out. So it must not matter
+    /// whether it was done already.
     pub(super) async fn run<T, F>(&self, access: Access, job: F) -> Result<T, ProviderError>
     where
         T: Send + 'static,

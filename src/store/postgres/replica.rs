@@ -26,10 +26,10 @@ use crate::store::{Expected, KeyStore, Residue, Scan, ScanPage};
 /// the primary.
 ///
 /// # Security
-/// Only for looking keys up, as [`VaultBuilder::replica`](crate::vault::VaultBuilder::replica) does. It breaks the promise of [`KeyStore`], that a load sees what was put before it, which all
-/// that decides by what it reads relies on: erasures and their status, holds, the comparison with the journal, retirement.
-/// Whoever gives it to a vault as *the* store would have an erasure that is not in the replica yet taken for one that a
-/// restore undid.
+/// Only for looking keys up, as [`VaultBuilder::replica`](crate::vault::VaultBuilder::replica) does. It breaks the promise
+/// of [`KeyStore`], that a load sees what was put before it, which all that decides by what it reads relies on: erasures
+/// and their status, holds, the comparison with the journal, retirement. Whoever gives it to a vault as *the* store would
+/// have an erasure that is not in the replica yet taken for one that a restore undid.
 ///
 /// # How it knows
 /// Loads that go to the primary learn how far its log is, and when. An answer of the replica counts if it has replayed the
