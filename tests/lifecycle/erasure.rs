@@ -1,6 +1,6 @@
 //! Erasing subjects, purposes and tenants; holds, schedules and retention; receipts.
 
-use fieldseal::lifecycle::{ErasureStatus, KeyEnd, UndoneReason};
+use fieldseal::lifecycle::{ErasureReceipt, ErasureStatus, KeyEnd, UndoneReason};
 use fieldseal::provider::MasterKeyProvider as _;
 use fieldseal::vault::Enrolment;
 
@@ -139,9 +139,24 @@ async fn erasing_again_gives_the_receipt_again(on: &Ground) -> Result {
     let first = customers.erase("ada", &request).await?;
     let events = world.events().await?.len();
     world.clock.advance(Duration::from_secs(9));
-    assert_eq!(world.customers().await?.erase("ada", &request).await?, first);
+    assert_same(&world.customers().await?.erase("ada", &request).await?, &first);
     assert_eq!(world.events().await?.len(), events, "and enters nothing");
     Ok(())
+}
+
+/// But for the residue, which is what the store finds now: what others have done there since counts.
+fn assert_same(again: &ErasureReceipt, first: &ErasureReceipt) {
+    let told = |receipt: &ErasureReceipt| {
+        let whom = (
+            receipt.journal(),
+            receipt.tenant().clone(),
+            receipt.tag().cloned(),
+            receipt.reference().map(str::to_owned),
+        );
+        let what = (receipt.is_whole(), receipt.purposes().to_vec(), receipt.master_keys().to_vec());
+        (whom, what, receipt.erased_at(), receipt.effective_by())
+    };
+    assert_eq!(told(again), told(first));
 }
 
 async fn many_are_erased_at_once_and_one_that_is_held_spoils_nothing(on: &Ground) -> Result {
@@ -274,7 +289,7 @@ async fn an_erased_tenant_has_no_keys_and_never_gets_any(on: &Ground) -> Result 
     world.pass_max_age();
     assert!(open(&elsewhere, &envelope).is_err() && erased(other.tenant(&acme).keys(&1i64).await.map(drop)));
     assert!(open(&other.default_tenant().keys("ada").await?, &neighbour)?, "others are not concerned");
-    assert_eq!(vault.erase_tenant(&acme, &whole()).await?, receipt);
+    assert_same(&vault.erase_tenant(&acme, &whole()).await?, &receipt);
     // Its tombstones hold no epoch.
     world.provider.add_key().await?;
     vault.advance_epoch().await?;
