@@ -44,16 +44,23 @@ fn main() -> ExitCode {
     ground::run(&tests, Servers::Newest)
 }
 
+/// How a call fails whose work may be done: nobody answered, or it was throttled after an attempt of which nobody knows. For
+/// all but a guard they are one thing, so a server is asked about one.
+fn ways_to_fail(on: &Ground) -> &'static [Act] {
+    if on.is_memory() { &[Act::Fail, Act::Throttle] } else { &[Act::Fail] }
+}
+
 /// The operation, with its `n`-th call failing at this moment. True if there was one.
 ///
 /// On a server it is the `n`-th that writes: what it reads, and fails to, is the same as in memory.
-async fn failed(operation: Operation, n: u64, moment: Moment, on: &Ground) -> Result<(Scene, bool)> {
+async fn failed(operation: Operation, n: u64, at: (Moment, &Act), on: &Ground) -> Result<(Scene, bool)> {
     let scene = Scene::before(operation, on).await?;
+    let (moment, fails) = (at.0, at.1.clone());
     let (all, passed) = (on.is_memory(), Arc::new(AtomicU64::new(0)));
     let passes = passed.clone();
     scene.tap.set(move |call| {
         let counts = call.moment == moment && (all || writes(call.method));
-        if counts && passes.fetch_add(1, Ordering::SeqCst) == n { Act::Fail } else { Act::Go }
+        if counts && passes.fetch_add(1, Ordering::SeqCst) == n { fails.clone() } else { Act::Go }
     });
     let answer = scene.call().await;
     let met = passed.load(Ordering::SeqCst) > n;
@@ -67,14 +74,18 @@ async fn failed(operation: Operation, n: u64, moment: Moment, on: &Ground) -> Re
 }
 
 async fn round(operation: Operation, n: u64, moment: Moment, on: &Ground) -> Result<bool> {
-    let (scene, met) = failed(operation, n, moment, on).await?;
-    scene.call().await?;
-    scene.check().await?;
-    // A server is slow: there a process that starts looks only at what was done.
-    if on.is_memory() || moment == Moment::After {
-        failed(operation, n, moment, on).await?.0.check_start().await?;
+    let mut was_met = false;
+    for fails in ways_to_fail(on) {
+        let (scene, met) = failed(operation, n, (moment, fails), on).await?;
+        scene.call().await?;
+        scene.check().await?;
+        // A server is slow: there a process that starts looks only at what was done.
+        if on.is_memory() || moment == Moment::After {
+            failed(operation, n, (moment, fails), on).await?.0.check_start().await?;
+        }
+        was_met |= met;
     }
-    Ok(met)
+    Ok(was_met)
 }
 
 async fn failed_everywhere(operation: Operation, moment: Moment, on: &Ground) -> Result {
@@ -100,13 +111,16 @@ impl Drop for Told {
 
 /// True if there was an `n`-th call, whose failure nobody heard of.
 async fn unheard(operation: Operation, n: u64, moment: Moment, on: &Ground) -> Result<bool> {
-    let scene = Scene::before_in(World::guarded(on).await?, operation, on).await?;
-    scene.tap.set(move |call| if call.number == n && call.moment == moment { Act::Fail } else { Act::Go });
-    scene.call().await?;
-    let met = scene.tap.calls() > n;
-    scene.tap.set(|_| Act::Go);
-    scene.check().await?;
-    Ok(met)
+    let mut was_met = false;
+    for fails in ways_to_fail(on) {
+        let scene = Scene::before_in(World::guarded(on).await?, operation, on).await?;
+        scene.tap.set(move |call| if call.number == n && call.moment == moment { fails.clone() } else { Act::Go });
+        scene.call().await?;
+        was_met |= scene.tap.calls() > n;
+        scene.tap.set(|_| Act::Go);
+        scene.check().await?;
+    }
+    Ok(was_met)
 }
 
 async fn unheard_everywhere(operation: Operation, moment: Moment, on: &Ground) -> Result {

@@ -168,13 +168,17 @@ async fn writes_are_compare_and_swap_though_they_fail() {
 
 // --- Writes of which nobody knows whether they landed -----------------------------------------------------------------
 
-/// Fails the first call of a method after its work, or before it.
-fn fail_first(method: &'static str, after: bool) -> Tap {
+/// The first call of a method fails so after its work, or before it.
+fn first(method: &'static str, after: bool, fails: Act) -> Tap {
     Tap::new(move |call| {
         let it_is = call.number == 0 && call.method == method && call.is_over() == after;
-        if it_is { Act::Fail } else { Act::Go }
+        if it_is { fails.clone() } else { Act::Go }
     })
 }
+
+/// What is throttled may have landed, too: by an attempt that the port's own client made before.
+const WAYS_TO_FAIL: [(bool, Act); 4] =
+    [(false, Act::Fail), (true, Act::Fail), (false, Act::Throttle), (true, Act::Throttle)];
 
 fn slot(content: u64) -> fieldseal::store::StoredSlot {
     SampleSlot::new(SlotId::Vault).content(content).build()
@@ -186,8 +190,8 @@ fn entry(millis: u64) -> JournalEntry {
 
 #[tokio::test]
 async fn a_put_is_done_once_whether_or_not_it_had_landed_when_it_failed() {
-    for after in [false, true] {
-        let tap = fail_first("put", after);
+    for (after, fails) in WAYS_TO_FAIL {
+        let tap = first("put", after, fails);
         let store = Guarded::new(Counting::new(Tapped::new(MemoryStore::new(), &tap)), &guard(&ManualClock::new()));
         let counts = store.inner().counts();
         store.put(&slot(1), Expected::Absent).await.unwrap();
@@ -201,7 +205,7 @@ async fn a_put_is_done_once_whether_or_not_it_had_landed_when_it_failed() {
 #[tokio::test]
 async fn a_put_that_lost_while_nobody_knew_conflicts() {
     let inner = Arc::new(MemoryStore::new());
-    let store = Guarded::new(Tapped::new(inner.clone(), &fail_first("put", false)), &guard(&ManualClock::new()));
+    let store = Guarded::new(Tapped::new(inner.clone(), &first("put", false, Act::Fail)), &guard(&ManualClock::new()));
     inner.put(&slot(7), Expected::Absent).await.unwrap();
     let lost = store.put(&slot(1), Expected::Absent).await.unwrap_err();
     assert_eq!(lost.kind(), StoreErrorKind::Conflict);
@@ -225,9 +229,9 @@ async fn a_put_that_landed_before_the_floor_rose_is_done() {
 
 #[tokio::test]
 async fn an_append_is_done_once_whether_or_not_it_had_landed_when_it_failed() {
-    for after in [false, true] {
+    for (after, fails) in WAYS_TO_FAIL {
         let inner = Arc::new(MemoryJournal::new().unwrap());
-        let tap = fail_first("append", after);
+        let tap = first("append", after, fails);
         let journal = Guarded::new(Tapped::new(inner.clone(), &tap), &guard(&ManualClock::new()));
         let head = journal.append(&entry(1), &Head::EMPTY).await.unwrap();
         assert_eq!(head, Head::EMPTY.after(&entry(1)));
@@ -316,7 +320,7 @@ async fn an_append_is_found_in_its_own_chain_alone() {
     let [own, other] = [7, 8].map(|byte| Head::from_parts(1, [byte; 32]));
     let guard = guard(&ManualClock::new());
     let append = async |expected: Head, end: Head| {
-        let journal = Guarded::new(Tapped::new(Forked(end), &fail_first("append", false)), &guard);
+        let journal = Guarded::new(Tapped::new(Forked(end), &first("append", false, Act::Fail)), &guard);
         journal.append(&entry(1), &expected).await.map_err(|e| e.kind())
     };
     assert_eq!(append(own, own.after(&entry(1))).await, Ok(own.after(&entry(1))));
@@ -345,9 +349,9 @@ fn swap(from: &str, to: &str) -> [Swap; 1] {
 
 #[tokio::test]
 async fn rows_that_could_not_be_read_are_read_again() {
-    for after in [false, true] {
+    for (after, fails) in WAYS_TO_FAIL {
         for method in ["page", "load", "count"] {
-            let tap = fail_first(method, after);
+            let tap = first(method, after, fails.clone());
             let (_, rows) = one_row(&tap, &guard(&ManualClock::new()));
             match method {
                 "page" => assert_eq!(rows.page(&Page::of(9)).await.unwrap().len(), 1),
@@ -361,11 +365,12 @@ async fn rows_that_could_not_be_read_are_read_again() {
 
 #[tokio::test]
 async fn a_swap_of_which_nobody_knows_whether_it_landed_is_not_made_again() {
-    for after in [false, true] {
-        let tap = fail_first("swap", after);
+    for (after, fails) in WAYS_TO_FAIL {
+        let kind = if let Act::Throttle = fails { RowsErrorKind::Throttled } else { RowsErrorKind::Unavailable };
+        let tap = first("swap", after, fails);
         let (stands, rows) = one_row(&tap, &guard(&ManualClock::new()));
         let failed = rows.swap(&swap("a", "b")).await.unwrap_err();
-        assert_eq!((failed.kind(), failed.retry(), tap.calls()), (RowsErrorKind::Unavailable, Retry::Later, 1));
+        assert_eq!((failed.kind(), failed.retry(), tap.calls()), (kind, Retry::Later, 1));
         // A second one, to which it had landed, would have told of another's change.
         assert_eq!(stands.swap(&swap("b", "c")).await.unwrap(), [after]);
         assert_eq!(rows.swap(&swap(if after { "c" } else { "a" }, "d")).await.unwrap(), [true]);
@@ -490,6 +495,17 @@ async fn what_is_throttled_is_asked_again_and_opens_nothing() {
         assert_eq!(counts.currents(), 3 * n);
     }
     assert!(!provider.circuit().is_open());
+    let tap = Tap::new(|_| Act::Throttle);
+    let store = Guarded::new(Tapped::new(MemoryStore::new(), &tap), &guard(&ManualClock::new()));
+    let journal = Guarded::new(Tapped::new(MemoryJournal::new().unwrap(), &tap), &guard(&ManualClock::new()));
+    let (_, rows) = one_row(&tap, &guard(&ManualClock::new()));
+    for n in 1..=10 {
+        assert_eq!(store.load(&[SlotId::Vault]).await.unwrap_err().kind(), StoreErrorKind::Throttled);
+        assert_eq!(journal.head().await.unwrap_err().kind(), JournalErrorKind::Throttled);
+        assert_eq!(rows.count().await.unwrap_err().kind(), RowsErrorKind::Throttled);
+        assert_eq!(tap.calls(), 9 * n);
+    }
+    assert!(!store.circuit().is_open() && !journal.circuit().is_open() && !rows.circuit().is_open());
 }
 
 // --- Deadlines --------------------------------------------------------------------------------------------------------

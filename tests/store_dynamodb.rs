@@ -131,7 +131,7 @@ fn main() -> ExitCode {
         answers::a_head_is_given_when_its_entry_is_there
         answers::no_append_overtakes_another
         answers::a_short_read_is_no_end
-        answers::a_throttled_transaction_is_unavailable
+        answers::what_a_transaction_says_is_sorted
         answers::a_scrub_that_may_not_ask_says_so
         answers::no_message_holds_what_an_item_does
     ];

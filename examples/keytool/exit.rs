@@ -209,7 +209,7 @@ fn sorted(e: &Error) -> (Exit, &'static str) {
         },
         Error::Store(e) => match e.kind() {
             StoreErrorKind::Conflict | StoreErrorKind::BelowFloor => (Exit::Unavailable, "store_conflict"),
-            StoreErrorKind::Unavailable => (Exit::Unavailable, "store_unavailable"),
+            StoreErrorKind::Unavailable | StoreErrorKind::Throttled => (Exit::Unavailable, "store_unavailable"),
             StoreErrorKind::Corrupt => (Exit::Unverified, "store_corrupt"),
             StoreErrorKind::Denied => (Exit::Usage, "store_denied"),
             StoreErrorKind::NewerSchema => (Exit::Usage, "store_newer_schema"),
@@ -218,14 +218,14 @@ fn sorted(e: &Error) -> (Exit, &'static str) {
         },
         Error::Journal(e) => match e.kind() {
             JournalErrorKind::Conflict => (Exit::Unavailable, "journal_conflict"),
-            JournalErrorKind::Unavailable => (Exit::Unavailable, "journal_unavailable"),
+            JournalErrorKind::Unavailable | JournalErrorKind::Throttled => (Exit::Unavailable, "journal_unavailable"),
             JournalErrorKind::Corrupt => (Exit::Unverified, "journal_corrupt"),
             JournalErrorKind::Denied => (Exit::Usage, "journal_denied"),
             JournalErrorKind::Misconfigured => (Exit::Usage, "journal_misconfigured"),
             _ => (by_retry(e.retry()), "journal"),
         },
         Error::Rows(e) => match e.kind() {
-            RowsErrorKind::Unavailable => (Exit::Unavailable, "table_unavailable"),
+            RowsErrorKind::Unavailable | RowsErrorKind::Throttled => (Exit::Unavailable, "table_unavailable"),
             RowsErrorKind::Denied => (Exit::Usage, "table_denied"),
             RowsErrorKind::Misconfigured => (Exit::Usage, "table_misconfigured"),
             RowsErrorKind::Corrupt => (Exit::Unverified, "table_corrupt"),

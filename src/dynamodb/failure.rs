@@ -26,6 +26,7 @@ pub(crate) struct Failure {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Denied,
+    Throttled,
     Unavailable,
     Misconfigured,
 }
@@ -100,6 +101,7 @@ macro_rules! into {
             fn from(failure: Failure) -> Self {
                 let error = Self::new(match failure.kind {
                     Kind::Denied => $port::Denied,
+                    Kind::Throttled => $port::Throttled,
                     Kind::Unavailable => $port::Unavailable,
                     Kind::Misconfigured => $port::Misconfigured,
                 });
@@ -151,12 +153,12 @@ fn sort(code: &str, status: u16) -> (Kind, Option<&'static str>) {
         | "RequestLimitExceeded"
         | "TooManyRequestsException"
         | "LimitExceededException"
-        | "SlowDown" => (Kind::Unavailable, Some(THROTTLED)),
+        | "SlowDown" => (Kind::Throttled, Some(THROTTLED)),
         super::CONFLICT
         | "TransactionConflictException"
         | "TransactionCanceledException"
         | "TransactionInProgressException" => (
-            Kind::Unavailable,
+            Kind::Throttled,
             Some("too many writes of the same items at once, or none that DynamoDB gives a reason for"),
         ),
         "InternalFailure"
@@ -166,7 +168,7 @@ fn sort(code: &str, status: u16) -> (Kind, Option<&'static str>) {
         | "ServiceUnavailableException"
         | "RequestTimeout"
         | "RequestTimeoutException" => (Kind::Unavailable, None),
-        _ if status == 429 => (Kind::Unavailable, Some(THROTTLED)),
+        _ if status == 429 => (Kind::Throttled, Some(THROTTLED)),
         _ if status >= 500 => (Kind::Unavailable, None),
         _ => (Kind::Misconfigured, Some("DynamoDB does not take the call: did `create_table` make the table?")),
     }
@@ -177,7 +179,7 @@ fn sort(code: &str, status: u16) -> (Kind, Option<&'static str>) {
 fn unread(status: u16, has_id: bool) -> (String, Kind, Option<&'static str>) {
     let (kind, hint) = match status {
         401 | 403 | 407 => (Kind::Denied, Some("something on the way to DynamoDB refuses the call")),
-        429 => (Kind::Unavailable, Some(THROTTLED)),
+        429 => (Kind::Throttled, Some(THROTTLED)),
         400 | 404 | 405 | 410 if !has_id => {
             (Kind::Misconfigured, Some("what answers at the client's endpoint is not DynamoDB"))
         }

@@ -187,7 +187,7 @@ impl Table {
             left = answer.unprocessed_keys.into_iter().flatten().flat_map(|(_, keys)| keys.keys).collect();
             idle += u32::from(left.len() >= asked);
             if idle == ATTEMPTS {
-                return Err(Failure::said("BatchGetItem", Kind::Unavailable, failure::THROTTLED));
+                return Err(Failure::said("BatchGetItem", Kind::Throttled, failure::THROTTLED));
             }
             if !left.is_empty() {
                 pause(idle).await;

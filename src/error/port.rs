@@ -11,6 +11,10 @@ pub trait PortErrorKind: fmt::Debug + Copy + Eq + Send + Sync + 'static {
     /// The port could not be reached, or gave no answer: what was asked for may have been done.
     const UNAVAILABLE: Self;
 
+    /// The port is there and has had too many calls. What was asked for may have been done, by an earlier attempt of the
+    /// port's own client.
+    const THROTTLED: Self;
+
     /// It in one word, for a label of a metric: `unavailable`, `unknown_key`.
     fn name(self) -> &'static str;
 
@@ -139,6 +143,7 @@ pub enum ProviderErrorKind {
 
 impl PortErrorKind for ProviderErrorKind {
     const UNAVAILABLE: Self = Self::Unavailable;
+    const THROTTLED: Self = Self::Throttled;
 
     fn name(self) -> &'static str {
         match self {
@@ -203,6 +208,9 @@ pub enum StoreErrorKind {
     Conflict,
     /// The slot's epoch is below the store's floor. Nothing was written.
     BelowFloor,
+    /// The store has had too many calls, or too many writers of one slot: its capacity or a quota is used up for the moment.
+    /// A write may or may not have landed, by an earlier attempt of the store's client.
+    Throttled,
     /// The store could not be reached. A write that was under way may or may not have landed.
     Unavailable,
     /// What the store keeps is damaged.
@@ -217,11 +225,13 @@ pub enum StoreErrorKind {
 
 impl PortErrorKind for StoreErrorKind {
     const UNAVAILABLE: Self = Self::Unavailable;
+    const THROTTLED: Self = Self::Throttled;
 
     fn name(self) -> &'static str {
         match self {
             Self::Conflict => "conflict",
             Self::BelowFloor => "below_floor",
+            Self::Throttled => "throttled",
             Self::Unavailable => "unavailable",
             Self::Corrupt => "corrupt",
             Self::Denied => "denied",
@@ -233,7 +243,7 @@ impl PortErrorKind for StoreErrorKind {
     fn retry(self) -> Retry {
         match self {
             Self::Conflict | Self::BelowFloor => Retry::Now,
-            Self::Unavailable => Retry::Later,
+            Self::Throttled | Self::Unavailable => Retry::Later,
             _ => Retry::Never,
         }
     }
@@ -242,6 +252,7 @@ impl PortErrorKind for StoreErrorKind {
         match self {
             Self::Conflict => "somebody else changed the slot",
             Self::BelowFloor => "the slot's epoch is below the floor",
+            Self::Throttled => "too many calls",
             Self::Unavailable => "not available",
             Self::Corrupt => "damaged",
             Self::Denied => "access to the store was denied",
@@ -284,6 +295,9 @@ impl StoreError {
 pub enum JournalErrorKind {
     /// The journal's head is not what the writer expected: somebody else appended. Nothing was written.
     Conflict,
+    /// The journal has had too many calls, or too many writers: its capacity or a quota is used up for the moment. An append
+    /// may or may not have landed, by an earlier attempt of the journal's client.
+    Throttled,
     /// The journal could not be reached. An append that was under way may or may not have landed.
     Unavailable,
     /// The journal is damaged.
@@ -296,10 +310,12 @@ pub enum JournalErrorKind {
 
 impl PortErrorKind for JournalErrorKind {
     const UNAVAILABLE: Self = Self::Unavailable;
+    const THROTTLED: Self = Self::Throttled;
 
     fn name(self) -> &'static str {
         match self {
             Self::Conflict => "conflict",
+            Self::Throttled => "throttled",
             Self::Unavailable => "unavailable",
             Self::Corrupt => "corrupt",
             Self::Denied => "denied",
@@ -310,7 +326,7 @@ impl PortErrorKind for JournalErrorKind {
     fn retry(self) -> Retry {
         match self {
             Self::Conflict => Retry::Now,
-            Self::Unavailable => Retry::Later,
+            Self::Throttled | Self::Unavailable => Retry::Later,
             _ => Retry::Never,
         }
     }
@@ -318,6 +334,7 @@ impl PortErrorKind for JournalErrorKind {
     fn describe(self) -> &'static str {
         match self {
             Self::Conflict => "somebody else appended to the journal",
+            Self::Throttled => "too many calls",
             Self::Unavailable => "not available",
             Self::Corrupt => "damaged",
             Self::Denied => "access to the journal was denied",
@@ -352,6 +369,9 @@ impl JournalError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum RowsErrorKind {
+    /// The database has had too many calls: its capacity or a quota is used up for the moment. A write may or may not have
+    /// landed, by an earlier attempt of the database's client.
+    Throttled,
     /// The table could not be reached, or was locked. A write that was under way may or may not have landed.
     Unavailable,
     /// The database refuses this caller.
@@ -364,9 +384,11 @@ pub enum RowsErrorKind {
 
 impl PortErrorKind for RowsErrorKind {
     const UNAVAILABLE: Self = Self::Unavailable;
+    const THROTTLED: Self = Self::Throttled;
 
     fn name(self) -> &'static str {
         match self {
+            Self::Throttled => "throttled",
             Self::Unavailable => "unavailable",
             Self::Denied => "denied",
             Self::Misconfigured => "misconfigured",
@@ -376,13 +398,14 @@ impl PortErrorKind for RowsErrorKind {
 
     fn retry(self) -> Retry {
         match self {
-            Self::Unavailable => Retry::Later,
+            Self::Throttled | Self::Unavailable => Retry::Later,
             _ => Retry::Never,
         }
     }
 
     fn describe(self) -> &'static str {
         match self {
+            Self::Throttled => "too many calls",
             Self::Unavailable => "not available",
             Self::Denied => "access to the table was denied",
             Self::Misconfigured => "not set up as it must be",

@@ -253,24 +253,16 @@ impl<P: Sync> Layer for Guarded<P> {
                 Either::Left((answer, _)) => answer,
                 Either::Right(_) => Err(no_answer(limit)),
             };
-            let error = match answer {
-                Err(e) if e.kind() == K::UNAVAILABLE => {
-                    self.circuit.failed(clock.monotonic());
-                    if call.is_once {
-                        return Err(e);
-                    }
-                    may_be_done = true;
-                    e
-                }
-                answer => {
-                    self.circuit.answered();
-                    match answer {
-                        Err(e) if e.retry() == Retry::Later => e,
-                        answer => return answer,
-                    }
-                }
-            };
-            last = Some(error);
+            match &answer {
+                Err(e) if e.kind() == K::UNAVAILABLE => self.circuit.failed(clock.monotonic()),
+                _ => self.circuit.answered(),
+            }
+            match answer {
+                // Throttled, too: an earlier attempt of the port's own client may have done it.
+                Err(e) if e.retry() == Retry::Later && !call.is_once => last = Some(e),
+                answer => return answer,
+            }
+            may_be_done = true;
         }
         Err(last.unwrap_or_else(|| no_answer(within)))
     }

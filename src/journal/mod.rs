@@ -61,8 +61,9 @@ pub trait ErasureJournal: Debug + Send + Sync + 'static {
     /// returns.
     ///
     /// # Errors
-    /// [`JournalError`] of kind `Conflict`: nothing was appended. `Unavailable`: it may have been. `Misconfigured`: nothing
-    /// was appended, the entry breaks a bound of the format ([`JournalEntry::from_bytes`] wouldn't read it).
+    /// [`JournalError`] of kind `Conflict`: nothing was appended. `Unavailable`, `Throttled`: it may have been.
+    /// `Misconfigured`: nothing was appended, the entry breaks a bound of the format ([`JournalEntry::from_bytes`] wouldn't
+    /// read it).
     ///
     /// # Cancel safety
     /// A call that is dropped may have appended.

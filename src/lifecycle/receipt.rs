@@ -163,7 +163,7 @@ impl ErasureReceipt {
         self.effective_by
     }
 
-    /// Where the key store's engine may have left bytes of the wrapped keys, at the time of the erasure.
+    /// Where the key store's engine may have left bytes of the wrapped keys, as the call found it that gave this receipt.
     pub fn residue(&self) -> &[ReceiptResidue] {
         &self.residue
     }

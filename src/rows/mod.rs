@@ -62,7 +62,7 @@ pub trait RowSource: Debug + Send + Sync + 'static {
     /// when it returns. The rows of one call may share a transaction, which holds no lock when the call is over.
     ///
     /// # Errors
-    /// [`RowsError`] of kind `Unavailable`: some of the rows may have been changed. Otherwise none was.
+    /// [`RowsError`] of kind `Unavailable` or `Throttled`: some of the rows may have been changed. Otherwise none was.
     ///
     /// # Cancel safety
     /// A call that is dropped may have changed some of the rows.

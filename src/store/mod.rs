@@ -58,7 +58,7 @@ pub trait KeyStore: Debug + Send + Sync + 'static {
     /// below the floor. Both are checked in one step with the write.
     ///
     /// # Errors
-    /// [`StoreError`] of kind `Conflict` or `BelowFloor`: nothing was written. `Unavailable`: it may have been.
+    /// [`StoreError`] of kind `Conflict` or `BelowFloor`: nothing was written. `Unavailable`, `Throttled`: it may have been.
     ///
     /// # Cancel safety
     /// A call that is dropped may have written.

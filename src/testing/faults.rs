@@ -103,12 +103,14 @@ impl Tap {
         self.0.calls.fetch_add(1, Ordering::SeqCst)
     }
 
-    /// True if the call is to fail.
-    async fn pass(&self, point: CallPoint<'_>) -> bool {
+    /// # Errors
+    /// If the call is to fail.
+    async fn pass<K: PortErrorKind>(&self, point: CallPoint<'_>) -> Result<(), PortError<K>> {
         let decide = self.lock().clone();
         match decide(&point) {
-            Act::Go => return false,
-            Act::Fail => return true,
+            Act::Go => {}
+            Act::Fail => return Err(PortError::new(K::UNAVAILABLE).with_source(SWITCHED_OFF)),
+            Act::Throttle => return Err(PortError::new(K::THROTTLED).with_source(SWITCHED_OFF)),
             Act::Yield(turns) => {
                 for _ in 0..turns {
                     turn().await;
@@ -116,7 +118,7 @@ impl Tap {
             }
             Act::Park(gate) => gate.pass().await,
         }
-        false
+        Ok(())
     }
 
     fn lock(&self) -> MutexGuard<'_, Arc<Decide>> {
@@ -178,6 +180,8 @@ pub enum Act {
     Yield(u32),
     /// It fails with the kind `Unavailable`: before its work, so that nothing is done, or after, so that it was done.
     Fail,
+    /// The same with the kind `Throttled`.
+    Throttle,
     /// It goes on once the gate is open.
     Park(Gate),
 }
@@ -279,14 +283,9 @@ impl<P: Sync> Layer for Tapped<P> {
         let number = self.tap.begin();
         let Call { port, method, slot, .. } = call;
         let at = |moment| CallPoint { port, method, number, moment, slot };
-        let failed = || Err(PortError::new(K::UNAVAILABLE).with_source(SWITCHED_OFF));
-        if self.tap.pass(at(Moment::Before)).await {
-            return failed();
-        }
+        self.tap.pass(at(Moment::Before)).await?;
         let answer = work(false).await;
-        if self.tap.pass(at(Moment::After)).await {
-            return failed();
-        }
+        self.tap.pass(at(Moment::After)).await?;
         answer
     }
 }

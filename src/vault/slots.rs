@@ -93,12 +93,10 @@ impl Tenant {
                 Ok(false)
             }
             // Whether it landed is not known: look.
-            Err(e) if e.kind() == StoreErrorKind::Unavailable => {
-                match vault.load(std::slice::from_ref(new.id())).await.as_deref() {
-                    Ok([Some(found)]) if found.revision() == new.revision() => Ok(true),
-                    _ => Err(e.into()),
-                }
-            }
+            Err(e) if e.retry() == Retry::Later => match vault.load(std::slice::from_ref(new.id())).await.as_deref() {
+                Ok([Some(found)]) if found.revision() == new.revision() => Ok(true),
+                _ => Err(e.into()),
+            },
             Err(e) => Err(e.into()),
         }
     }

@@ -44,7 +44,7 @@ pub(crate) async fn a_batch_of_which_nothing_is_processed_is_throttled() {
     let nothing = json!({ "Responses": {}, "UnprocessedKeys": { "keys": { "Keys": [key(&id)] } } });
     let (store, mut asked) = ready(vec![(200, nothing); 20]).await;
     let error = store.load(&[id]).await.unwrap_err();
-    assert_eq!(error.kind(), StoreErrorKind::Unavailable);
+    assert_eq!(error.kind(), StoreErrorKind::Throttled);
     assert!(error.to_string().contains("too many calls"), "{error}");
     let mut calls = 0;
     while asked.try_recv().is_ok() {
@@ -148,7 +148,7 @@ pub(crate) async fn an_append_in_the_way_of_another_is_no_damage() {
     assert_eq!(result.unwrap(), Head::EMPTY.after(&second));
     assert_eq!(asked, ["TransactWriteItems", "GetItem", "TransactWriteItems"]);
     let (result, _) = append(&second, vec![[in_the_way, head(&[])]; 8].concat()).await;
-    assert_eq!(result.unwrap_err().kind(), JournalErrorKind::Unavailable);
+    assert_eq!(result.unwrap_err().kind(), JournalErrorKind::Throttled);
     // With nobody in the way it is damage.
     let (result, _) = append(&second, vec![behind, head(&[])]).await;
     assert_eq!(result.unwrap_err().kind(), JournalErrorKind::Corrupt);
@@ -166,12 +166,12 @@ pub(crate) async fn a_head_is_given_when_its_entry_is_there() {
     let (journal, _asked) =
         self::journal([vec![head(std::slice::from_ref(&first))], vec![in_the_way; 8]].concat()).await;
     let error = journal.head().await.unwrap_err();
-    assert_eq!(error.kind(), JournalErrorKind::Unavailable);
+    assert_eq!(error.kind(), JournalErrorKind::Throttled);
     assert!(error.to_string().contains("at once"), "{error}");
     let throttled = canceled(&["TransactionConflict", "ThrottlingError"]);
     let (journal, _asked) = self::journal(vec![head(std::slice::from_ref(&first)), throttled]).await;
     let error = journal.head().await.unwrap_err();
-    assert!(error.kind() == JournalErrorKind::Unavailable && error.to_string().contains("too many calls"), "{error}");
+    assert!(error.kind() == JournalErrorKind::Throttled && error.to_string().contains("too many calls"), "{error}");
 
     // As one they are there, or were taken away.
     for responses in [json!([{}, {}]), json!([{ "Item": item_of(&first, Head::EMPTY) }, {}])] {
@@ -237,18 +237,18 @@ pub(crate) async fn a_short_read_is_no_end() {
     assert_eq!(operations(asked), ["Query"]);
 }
 
-pub(crate) async fn a_throttled_transaction_is_unavailable() {
+pub(crate) async fn what_a_transaction_says_is_sorted() {
     for code in ["ThrottlingError", "ProvisionedThroughputExceeded"] {
         let (store, _asked) = ready(vec![canceled(&["None", code])]).await;
         let error = store.put(&slot(), Expected::Absent).await.unwrap_err();
-        assert_eq!(error.kind(), StoreErrorKind::Unavailable);
+        assert_eq!(error.kind(), StoreErrorKind::Throttled);
         assert!(error.to_string().contains("too many calls"), "{error}");
     }
     let (store, _asked) = ready(vec![canceled(&["ValidationError", "None"])]).await;
     assert_eq!(store.put(&slot(), Expected::Absent).await.unwrap_err().kind(), StoreErrorKind::Misconfigured);
     // Without reasons it is not known why: not a conflict.
     let (store, _asked) = ready(vec![canceled(&[])]).await;
-    assert_eq!(store.put(&slot(), Expected::Absent).await.unwrap_err().kind(), StoreErrorKind::Unavailable);
+    assert_eq!(store.put(&slot(), Expected::Absent).await.unwrap_err().kind(), StoreErrorKind::Throttled);
 }
 
 pub(crate) async fn a_scrub_that_may_not_ask_says_so() {

@@ -132,12 +132,12 @@ pub(crate) async fn each_error_of_kms_comes_out_as_its_kind(servers: &Servers) {
 pub(crate) async fn each_error_of_dynamodb_comes_out_as_its_kind(servers: &Servers) {
     let world = World::new(servers).await;
     for (code, status, kind) in [
-        ("ProvisionedThroughputExceededException", 400, S::Unavailable),
-        ("ThrottlingException", 400, S::Unavailable),
-        ("RequestLimitExceeded", 400, S::Unavailable),
-        ("TransactionConflictException", 400, S::Unavailable),
-        ("TransactionCanceledException", 400, S::Unavailable),
-        ("TransactionInProgressException", 400, S::Unavailable),
+        ("ProvisionedThroughputExceededException", 400, S::Throttled),
+        ("ThrottlingException", 400, S::Throttled),
+        ("RequestLimitExceeded", 400, S::Throttled),
+        ("TransactionConflictException", 400, S::Throttled),
+        ("TransactionCanceledException", 400, S::Throttled),
+        ("TransactionInProgressException", 400, S::Throttled),
         ("InternalServerError", 500, S::Unavailable),
         ("ServiceUnavailable", 503, S::Unavailable),
         ("AccessDeniedException", 400, S::Denied),

@@ -38,8 +38,8 @@ impl Kind {
     fn retry(self) -> Retry {
         match self {
             Self::Provider(ProviderErrorKind::Unavailable | ProviderErrorKind::Throttled)
-            | Self::Store(StoreErrorKind::Unavailable)
-            | Self::Journal(JournalErrorKind::Unavailable) => Retry::Later,
+            | Self::Store(StoreErrorKind::Unavailable | StoreErrorKind::Throttled)
+            | Self::Journal(JournalErrorKind::Unavailable | JournalErrorKind::Throttled) => Retry::Later,
             _ => Retry::Never,
         }
     }

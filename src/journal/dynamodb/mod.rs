@@ -51,7 +51,8 @@ use layout::End;
 /// | kind | |
 /// | --- | --- |
 /// | `Conflict` | somebody else appended: read the head again |
-/// | `Unavailable` | not reached, timed out, or throttled: then the hint says so. An `append` may have landed |
+/// | `Throttled` | too many calls, or too many appends at once; an `append` may have landed |
+/// | `Unavailable` | not reached, or timed out; an `append` may have landed |
 /// | `Denied` | the policy, or the credentials: the source names the operation |
 /// | `Misconfigured` | no such table, or not one that `create_table` made, or a global one, or a later version's |
 /// | `Corrupt` | an entry was changed or deleted: put back a copy of the table that has every entry |
@@ -238,7 +239,7 @@ impl ErasureJournal for DynamoDbJournal {
             }
             pause(attempt).await;
         }
-        Err(JournalError::new(JournalErrorKind::Unavailable).with_hint("other appends stood in the way"))
+        Err(JournalError::new(JournalErrorKind::Throttled).with_hint("other appends stood in the way"))
     }
 
     async fn read(&self, from: u64, limit: usize) -> Result<Vec<JournalEntry>, JournalError> {

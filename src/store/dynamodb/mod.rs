@@ -66,7 +66,8 @@ pub use layout::DynamoDbLayout;
 /// # What to do about an error
 /// | kind | |
 /// | --- | --- |
-/// | `Unavailable` | not reached, timed out, or throttled: then the hint says so. A `put` may have landed |
+/// | `Throttled` | too many calls, or too many writes of one item at once; a `put` may have landed |
+/// | `Unavailable` | not reached, or timed out; a `put` may have landed |
 /// | `Denied` | the policy, or the credentials: the source names the operation |
 /// | `Misconfigured` | no such table, or not one that `create_table` made, or a global one |
 ///
