@@ -110,6 +110,7 @@ fn main() -> ExitCode {
         regions::only_a_region_that_does_not_answer_is_passed_over
         regions::a_region_that_is_silent_leaves_time_for_the_next
         regions::a_multi_region_key_is_destroyed_in_every_region
+        regions::a_multi_region_key_of_elsewhere_is_destroyed_where_it_is
         regions::a_replica_that_can_not_be_reached_is_no_ones_to_forget
         vault::keys_move_from_epoch_to_epoch
         vault::an_erasure_is_final_once_kms_knows_the_key_no_more

@@ -8,19 +8,23 @@ use crate::keys::MasterKeyId;
 
 /// The one provider that knows this master key. All are asked: where two know the id, nobody can say which key is meant to be
 /// destroyed.
+///
+/// But for those who say that it is destroyed as far as they are concerned, and may have been elsewhere
+/// ([`Destruction::DestroyedHere`]): if one other has it, it is there.
 pub(super) async fn keeper<'a>(
     providers: impl Iterator<Item = &'a Arc<dyn MasterKeyProvider>> + Send,
     id: &MasterKeyId,
 ) -> Result<&'a dyn MasterKeyProvider, ProviderError> {
-    let mut found = None;
+    let (mut found, mut had) = (None, None);
     for provider in providers {
         match fate_at(&**provider, id).await? {
             None => {}
+            Some(Some(Destruction::DestroyedHere { .. })) => had = had.or(Some(&**provider)),
             Some(_) if found.is_some() => return Err(ambiguous()),
             Some(_) => found = Some(&**provider),
         }
     }
-    found.ok_or_else(unknown)
+    found.or(had).ok_or_else(unknown)
 }
 
 /// What [`MasterKeyProvider::destruction`] answers of a key that one provider knows, or several: then the slowest end of it.

@@ -5,7 +5,9 @@ use std::time::Duration;
 use aws_sdk_kms::Client;
 use aws_sdk_kms::config::timeout::TimeoutConfig;
 use fieldseal::guard::{Guard, Guarded};
-use fieldseal::provider::{AwsKms, Destruction, MasterKeyId, MasterKeyProvider as _, ProviderErrorKind as Kind};
+use fieldseal::provider::{
+    AnyOf, AwsKms, Destruction, MasterKeyId, MasterKeyProvider as _, ProviderErrorKind as Kind, Succession,
+};
 use serde_json::json;
 
 use super::kms::{self, AWAY, HOME};
@@ -200,4 +202,31 @@ pub(super) async fn a_replica_that_can_not_be_reached_is_no_ones_to_forget(url: 
     assert_eq!(alone.destruction(&old).await.unwrap_err().kind(), Kind::Misconfigured);
     assert_eq!(two.provider().destruction(&old).await.unwrap(), None);
     assert!(matches!(two.provider().destroy_key(&old).await.unwrap(), Destruction::Scheduled { .. }));
+}
+
+/// Each region's provider takes the other's id for one of its own account's, since it names no region.
+pub(super) async fn a_multi_region_key_of_elsewhere_is_destroyed_where_it_is(url: &str) {
+    let [home, away] = [HOME, AWAY].map(|region| kms::client(url, region));
+    let alone = async |client: &Client| {
+        let (id, _) = kms::key(client.create_key().multi_region(true)).await;
+        let alias = kms::alias(client, &id).await;
+        (AwsKms::new(client.clone(), &alias).unwrap(), alias)
+    };
+    let ((there, alias), (here, _)) = (alone(&home).await, alone(&away).await);
+    let old = there.current().await.unwrap();
+    let (key, context) = material();
+    let wrapped = there.wrap_key(&key, &context).await.unwrap();
+    let (id, _) = kms::key(home.create_key().multi_region(true)).await;
+    home.update_alias().alias_name(&alias).target_key_id(&id).send().await.unwrap();
+
+    // A move to another region: who leaves the earlier provider out destroys nothing, and is told so.
+    assert_eq!(here.destroy_key(&old).await.unwrap_err().kind(), Kind::UnknownKey);
+    assert_eq!(here.unwrap_key(&wrapped, &context).await.unwrap_err().kind(), Kind::UnknownKey);
+    let moved = Succession::new(here.clone()).after(there.clone());
+    let set = AnyOf::new(there.clone()).or(here);
+    assert_eq!(moved.destruction(&old).await.unwrap(), None);
+    assert_eq!(set.destruction(&old).await.unwrap(), None);
+    let Destruction::Scheduled { at } = moved.destroy_key(&old).await.unwrap() else { panic!("not scheduled") };
+    assert_eq!(there.destruction(&old).await.unwrap(), Some(Destruction::Scheduled { at }));
+    assert_eq!(set.destroy_key(&old).await.unwrap(), Destruction::Scheduled { at });
 }

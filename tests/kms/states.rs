@@ -88,11 +88,16 @@ pub(super) async fn a_key_of_ours_that_kms_does_not_know_is_destroyed(url: &str)
     let wrapped = WrappedKey::new(gone, [0; 116]).unwrap();
     let error = fixture.provider.unwrap_key(&wrapped, &context).await.unwrap_err();
     assert_eq!((error.kind(), error.retry()), (ProviderErrorKind::KeyDestroyed, Retry::Never));
-    // A multi-Region key may live on in a region that was not named.
+    // A multi-Region key may live on in a region that was not named, or be another provider's altogether.
     let (rest, _) = rest.split_once(HOME).unwrap();
-    let gone = format!("{rest}*:000000000000:key/mrk-{}", "1".repeat(32));
-    let told = fixture.provider.destruction(&MasterKeyId::new(gone).unwrap()).await.unwrap();
+    let gone = MasterKeyId::new(format!("{rest}*:000000000000:key/mrk-{}", "1".repeat(32))).unwrap();
+    let told = fixture.provider.destruction(&gone).await.unwrap();
     assert!(matches!(&told, Some(Destruction::DestroyedHere { copies }) if copies.len() == 1), "{told:?}");
+    let error = fixture.provider.destroy_key(&gone).await.unwrap_err();
+    assert_eq!(error.kind(), ProviderErrorKind::UnknownKey, "nothing was destroyed: {error}");
+    assert!(error.to_string().contains("name the region"), "{error}");
+    let error = fixture.provider.unwrap_key(&WrappedKey::new(gone, [0; 116]).unwrap(), &context).await.unwrap_err();
+    assert_eq!(error.kind(), ProviderErrorKind::UnknownKey, "{error}");
 }
 
 /// It XORs, and takes the key that it is given. So the rules on tampering are moto's alone.

@@ -66,7 +66,8 @@ use crate::keys::{KeyMaterial, MasterKeyId, WrapContext, WrappedKey};
 ///
 /// A multi-Region key is scheduled in each region; nothing is, unless there is a client for every region that has a replica.
 /// Its date is that of the last replica and the primary's waiting period after that. Once it is gone, KMS no longer tells
-/// where it was, so what is then said is [`Destruction::DestroyedHere`].
+/// where it was, and its id doesn't: what is then said is [`Destruction::DestroyedHere`], and that other regions may have it.
+/// Such a key of which no region that was named knows anything opens nothing and is not destroyed: it is `UnknownKey`.
 ///
 /// Rotation *within* a key (EnableKeyRotation) is fine and ends nothing: KMS keeps all earlier material for as long as the key
 /// lives. Only a new key an epoch can be destroyed.
@@ -224,6 +225,7 @@ impl AwsKms {
     async fn why_unknown(&self, id: &MasterKeyId) -> ProviderError {
         match self.destruction(id).await {
             Ok(Some(Destruction::Scheduled { .. })) => ProviderError::new(ProviderErrorKind::PendingDeletion),
+            Ok(Some(Destruction::DestroyedHere { .. })) => unknown().with_hint(ELSEWHERE),
             Ok(Some(_)) => ProviderError::new(ProviderErrorKind::KeyDestroyed),
             Ok(None) => unknown().with_hint("the first region does not have it, another one does"),
             Err(e) => e,
@@ -266,7 +268,8 @@ impl MasterKeyProvider for AwsKms {
     /// already keeps its date.
     ///
     /// # Errors
-    /// `UnknownKey` if it can't be one of this provider's: another account's or region's, or no ARN. `Misconfigured` if it is
+    /// `UnknownKey` if it can't be one of this provider's: another account's or region's, or no ARN; and if it is a
+    /// multi-Region key that no region knows. `Misconfigured` if it is
     /// the current one (point the alias at another key first), or has replicas in regions that were not named: nothing was
     /// scheduled. `Unavailable` if a region does not answer: others may be scheduled, calling again does the rest.
     ///
@@ -282,6 +285,10 @@ impl MasterKeyProvider for AwsKms {
         let (mut fates, blind) = self.fates(&key).await?;
         if blind {
             return Err(blind_spot());
+        }
+        // Its id names no region, so this may be another provider's key, which lives on where nobody looked.
+        if key.is_multi_region() && fates.iter().all(|(_, fate)| *fate == Fate::Gone) {
+            return Err(unknown().with_hint(ELSEWHERE));
         }
         for (region, fate) in &mut fates {
             if *fate == Fate::There {
@@ -342,7 +349,7 @@ impl Tried {
 fn together(key: &KeyArn, fates: &[(&Region, Fate)]) -> Result<Option<Destruction>, ProviderError> {
     let fates: Vec<_> = fates.iter().map(|(_, fate)| *fate).collect();
     let gone = match key.is_multi_region() {
-        true => Destruction::DestroyedHere { copies: vec!["replicas of the KMS key in regions that were not named"] },
+        true => Destruction::DestroyedHere { copies: vec!["KMS in regions that were not named"] },
         false => Destruction::Destroyed,
     };
     Fate::together(&fates, gone)
@@ -354,6 +361,9 @@ fn members(metadata: &KeyMetadata) -> impl Iterator<Item = &str> {
     let keys = members.into_iter().flat_map(|members| members.primary_key().into_iter().chain(members.replica_keys()));
     keys.filter_map(|key| key.region())
 }
+
+const ELSEWHERE: &str = "none of the regions that were named has this multi-Region key. Unless it was destroyed: name the \
+     region where it is, or the provider that made it";
 
 /// A name that stands for nothing is the operator's mistake; what is unknown is an id.
 fn unnamed(error: ProviderError) -> ProviderError {

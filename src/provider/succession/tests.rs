@@ -15,6 +15,10 @@ struct Named {
 enum State {
     Lives,
     Destroyed,
+    /// As far as it knows: it may have been elsewhere.
+    DestroyedHere,
+    /// The one that is to be destroyed.
+    ToGo,
     Out,
     Denies,
 }
@@ -55,13 +59,15 @@ impl MasterKeyProvider for Named {
 
     async fn destroy_key(&self, id: &MasterKeyId) -> Result<Destruction, ProviderError> {
         self.check(id)?;
-        panic!("{id} is destroyed at {:?}", self.key)
+        assert_eq!(self.state, State::ToGo, "{id} is destroyed");
+        Ok(Destruction::Destroyed)
     }
 
     async fn destruction(&self, id: &MasterKeyId) -> Result<Option<Destruction>, ProviderError> {
         self.check(id)?;
         match self.state {
             State::Destroyed => Err(ProviderError::new(ProviderErrorKind::KeyDestroyed)),
+            State::DestroyedHere => Ok(Some(Destruction::DestroyedHere { copies: vec!["elsewhere"] })),
             _ => Ok(None),
         }
     }
@@ -156,4 +162,21 @@ async fn where_two_have_keys_of_one_name_each_unwraps_its_own_and_neither_is_des
         assert_eq!(kind(provider.destroy_key(&new.id).await), Some(ProviderErrorKind::Misconfigured));
         assert_eq!(provider.destruction(&new.id).await.unwrap(), None, "one of them can still be used");
     }
+}
+
+/// Such as a KMS in a region that never had the key, or no more.
+#[tokio::test]
+async fn who_says_that_it_is_destroyed_and_may_be_elsewhere_does_not_hide_where_it_is() {
+    let named = |state| Named::new("one", state);
+    let here = || Some(Destruction::DestroyedHere { copies: vec!["elsewhere"] });
+    for [new, old] in [[State::DestroyedHere, State::ToGo], [State::ToGo, State::DestroyedHere]] {
+        let provider = Succession::new(named(new)).after(named(old));
+        let id = MasterKeyId::new("one").unwrap();
+        assert_eq!(provider.destruction(&id).await.unwrap(), None);
+        assert_eq!(provider.destroy_key(&id).await.unwrap(), Destruction::Destroyed);
+        let provider = provider.after(named(State::ToGo));
+        assert_eq!(kind(provider.destroy_key(&id).await), Some(ProviderErrorKind::Misconfigured), "it is at two");
+    }
+    let gone = Succession::new(named(State::DestroyedHere)).after(named(State::DestroyedHere));
+    assert_eq!(gone.destruction(&MasterKeyId::new("one").unwrap()).await.unwrap(), here());
 }
