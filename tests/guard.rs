@@ -2,6 +2,7 @@
 //! port that is down is left alone, while what is cached goes on.
 #![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
 
+use std::collections::HashMap;
 use std::error::Error as _;
 use std::future::poll_fn;
 use std::pin::pin;
@@ -18,7 +19,7 @@ use fieldseal::journal::{
     ErasureJournal, Head, JournalEntry, JournalError, JournalErrorKind, JournalEvent, MemoryJournal,
 };
 use fieldseal::provider::{
-    Destruction, KeyMaterial, LocalKeyring, MasterKeyId, MasterKeyProvider, WrapContext, WrappedKey,
+    ByTenant, Destruction, KeyMaterial, LocalKeyring, MasterKeyId, MasterKeyProvider, WrapContext, WrappedKey,
 };
 use fieldseal::rows::{Cell, MemoryRows, Page, Row, RowKey, RowSource, RowsErrorKind, Swap};
 use fieldseal::store::{
@@ -506,6 +507,22 @@ async fn what_is_throttled_is_asked_again_and_opens_nothing() {
         assert_eq!(tap.calls(), 9 * n);
     }
     assert!(!store.circuit().is_open() && !journal.circuit().is_open() && !rows.circuit().is_open());
+}
+
+#[tokio::test]
+async fn one_tenants_provider_that_is_down_opens_no_circuit_for_all() {
+    let [acme, globex] = ["acme", "globex"].map(|tenant| TenantId::new(tenant).unwrap());
+    let down = Arc::new(Says(ProviderErrorKind::Unavailable)) as Arc<dyn MasterKeyProvider>;
+    let set = ByTenant::new(LocalKeyring::ephemeral().unwrap(), HashMap::from([(acme.clone(), down)]));
+    let provider = Guarded::new(set, &guard(&ManualClock::new()));
+    let key = KeyMaterial::generate().unwrap();
+    let context = |tenant| WrapContext::epoch_key(tenant, Epoch::FIRST, key.id());
+    for _ in 0..10 {
+        let failed = provider.wrap_key(&key, &context(acme.clone())).await.unwrap_err();
+        assert_eq!(failed.kind(), ProviderErrorKind::Unavailable);
+    }
+    assert!(!provider.circuit().is_open());
+    provider.wrap_key(&key, &context(globex)).await.unwrap();
 }
 
 // --- Deadlines --------------------------------------------------------------------------------------------------------

@@ -254,6 +254,7 @@ impl<P: Sync> Layer for Guarded<P> {
                 Either::Right(_) => Err(no_answer(limit)),
             };
             match &answer {
+                Err(e) if e.is_of_one_tenant() => {} // says nothing of the port that all use
                 Err(e) if e.kind() == K::UNAVAILABLE => self.circuit.failed(clock.monotonic()),
                 _ => self.circuit.answered(),
             }

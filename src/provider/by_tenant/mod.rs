@@ -52,7 +52,8 @@ use crate::keys::{KeyMaterial, MasterKeyId, WrapContext, WrapRole, WrappedKey};
 /// While a tenant's own provider is down, refuses or is named nowhere, only that tenant waits, and can be erased all the same:
 /// [`Vault::advance_epoch`](crate::Vault::advance_epoch) moves the others and then says so; a rewrap, a sweep and the like tell
 /// of its slots beside those that they did. Give each such provider a [`Guarded`](crate::guard::Guarded) of its own, whose
-/// circuit opens: else each of the tenant's slots waits for it anew.
+/// circuit opens: else each of the tenant's slots waits for it anew. And the store's one of its own, not one around the whole:
+/// that could not tell whose silence it waited for, and one tenant's would be everybody's.
 ///
 /// # Security
 /// What a process has unwrapped it uses until `max_age`: a revocation takes that long.
@@ -117,6 +118,7 @@ impl MasterKeyProvider for ByTenant {
         let bytes = [MARK, &parts::join(LABEL, common.master().as_str().as_bytes(), &parts, &half)].concat();
         WrappedKey::new(common.master().clone(), bytes).map_err(|_| {
             ProviderError::misconfigured("what both providers make of a key has more than 4096 bytes together")
+                .of_one_tenant()
         })
     }
 
