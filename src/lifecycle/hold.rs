@@ -30,7 +30,8 @@ impl Tenant {
         .await
     }
 
-    /// Releases the hold on a subject. Repeatable.
+    /// Releases the hold on a subject. Repeatable. Also where the provider refuses the keys that its slot is written with: the
+    /// journal's word counts, and the subject can be erased.
     ///
     /// # Errors
     /// [`Error::InvalidInput`] without a journal; those of the ports.
@@ -39,7 +40,10 @@ impl Tenant {
     /// A call that is dropped may have released it.
     pub async fn release(&self, subject: &(impl HasSubject + Sync + ?Sized)) -> Result<()> {
         let tag = self.known_tag(&subject.subject()?).await?;
-        self.decide_and_copy(&tag, |history| Ok(history.held.then_some(JournalEvent::Released))).await
+        match self.decide_and_copy(&tag, |history| Ok(history.held.then_some(JournalEvent::Released))).await {
+            Err(Error::Provider(_)) => self.read_slot(&tag).await.map(drop), // unless it is the provider of them all
+            released => released,
+        }
     }
 
     /// Makes a subject unreadable now, and has [`Vault::sweep`](crate::Vault::sweep) destroy its keys at `at`. Until then
@@ -79,8 +83,12 @@ impl Tenant {
     pub async fn cancel_erasure(&self, subject: &(impl HasSubject + Sync + ?Sized)) -> Result<()> {
         let tag = self.known_tag(&subject.subject()?).await?;
         for attempt in 0..ATTEMPTS {
-            let Some(slot) = self.read_slot(&tag).await?.slot else { return self.cancel_of_nobody(&tag).await };
+            let ReadSlot { state, slot, .. } = self.read_slot(&tag).await?;
+            let Some(slot) = slot else { return self.cancel_of_nobody(&tag).await };
             let gone = slot.erased_at();
+            if gone.is_none() {
+                state.can_write(slot.epoch)?; // before the journal says that it is open again
+            }
             // Also where only the slot has it: a sweep that closed the subject sees from the entry that it is open again.
             let decide = |history: &History| {
                 if attempt > 0 && history.scheduled.is_some() {
@@ -132,10 +140,7 @@ impl Tenant {
         if let Some(at) = slot.erased_at() {
             return Err(Error::SubjectErased { at });
         }
-        match slot.epoch.map(|epoch| state.key_of(epoch)).transpose() {
-            Err(e @ Error::Provider(_)) => Err(e),
-            _ => Ok(slot),
-        }
+        state.can_write(slot.epoch).map(|()| slot)
     }
 
     async fn decide_and_copy(

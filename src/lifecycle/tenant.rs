@@ -29,7 +29,8 @@ impl Vault {
         self.0.check().await?;
         self.intend_tenant(tenant).await?;
         let tenant = self.tenant(tenant);
-        tenant.destroy_tenant().await?;
+        tenant.destroy_tenant_keys().await?;
+        tenant.bury_subjects().await?;
         let residue = self.0.store.scrub().await?;
         root::reload(&self.0).await?; // after the tombstone: nobody else has keys for longer than this says
         tenant.conclude_tenant(false).await?;

@@ -14,7 +14,7 @@ use crate::error::{Error, Result, StoreErrorKind};
 use crate::id::TenantId;
 use crate::journal::history::{History, TenantHistory};
 use crate::journal::{ErasedLine, ErasureJournal, Head, JournalEntry, JournalEvent};
-use crate::keys::slot::{SubjectSlot, TenantSlot};
+use crate::keys::slot::{PurposeSlot, SubjectSlot, TenantSlot};
 use crate::keys::{SlotId, Tag};
 use crate::store::{Expected, Filter, Scan, finds_any};
 use crate::vault::slots::{Edit, Wrapper};
@@ -50,6 +50,7 @@ pub(super) async fn verify(vault: &Arc<VaultInner>, why: Why) -> Result<Replayed
     let mut replayed = Replayed::default();
     // As far as the journal reaches now: whoever appends meanwhile is at it himself.
     let mut head = journal.head().await?;
+    let mut passed = BTreeSet::new();
     for _ in 0..ATTEMPTS {
         let (stored, mut slot) = root::reload(vault).await?;
         let applied = Head::from_parts(slot.applied.0, slot.applied.1);
@@ -63,12 +64,13 @@ pub(super) async fn verify(vault: &Arc<VaultInner>, why: Why) -> Result<Replayed
         if why == Why::Look && applied.position() < seen {
             return Err(Error::StoreBehindJournal { missing: seen - applied.position() });
         }
-        let found = survey(vault, journal, &applied, &head, why).await?;
+        let mut found = survey(vault, journal, &applied, &head, why).await?;
         if found.lost > 0 && why != Why::Replay {
             return Err(Error::StoreBehindJournal { missing: found.lost });
         }
+        found.pass_over(&passed);
         if !found.is_mended() {
-            match mend(vault, &found, why, &mut replayed).await? {
+            match mend(vault, &found, why, &mut replayed, &mut passed).await? {
                 Mended::Whole => continue,
                 Mended::Unscrubbed => return Ok(replayed),
             }
@@ -105,6 +107,13 @@ struct Found {
 impl Found {
     fn is_mended(&self) -> bool {
         self.subjects.is_empty() && self.tenants.is_empty()
+    }
+
+    /// Leaves these for later: the provider refuses what is needed to write their slots.
+    fn pass_over(&mut self, passed: &BTreeSet<(TenantId, Tag)>) {
+        for subject in passed {
+            self.pending |= self.subjects.remove(subject);
+        }
     }
 }
 
@@ -165,8 +174,10 @@ async fn examine(
                 continue;
             }
             Root::Absent => {
-                if told.intended.is_some() && told.done.is_none() {
-                    found.tenants.insert(id.clone());
+                match told.intended.filter(|_| told.done.is_none()) {
+                    Some(at) if why == Why::Look && is_young(vault, at) => found.pending = true,
+                    Some(_) => drop(found.tenants.insert(id.clone())),
+                    None => {}
                 }
                 continue;
             }
@@ -195,7 +206,10 @@ async fn examine(
                     found.lost += 1;
                     found.tenants.insert(id.clone());
                 }
-                None if why == Why::Look && told.intended.is_some_and(|at| is_young(vault, at)) => found.pending = true,
+                // A look sees that nothing of it opens any more; its subjects may be many.
+                None if why == Why::Look && (is_gone || told.intended.is_some_and(|at| is_young(vault, at))) => {
+                    found.pending = true;
+                }
                 None => drop(found.tenants.insert(id.clone())),
             }
             continue;
@@ -218,11 +232,23 @@ async fn examine(
             }
             let history = History::of(&journal.read_of(Some(id), Some(&tag), &now).await?);
             let lost = !has_destroyed(slot.as_ref(), &history.done());
-            let open = !history.open().is_empty() || history.whole_is_open;
-            let young = why == Why::Look && history.intended_at.is_some_and(|at| is_young(vault, at));
             found.lost += u64::from(lost);
-            found.pending |= open && young;
-            if lost || (open && !young) || slot.as_ref().is_some_and(|slot| flags_differ(slot, &history)) {
+            let mut to_do = lost;
+            if is_open(&history) {
+                let young = history.intended_at.is_some_and(|at| is_young(vault, at));
+                match why {
+                    // That it was done is said once the store was scrubbed, which a look doesn't wait for.
+                    Why::Look if young || is_destroyed(slot.as_ref(), &history) => found.pending = true,
+                    _ => to_do = true,
+                }
+            }
+            if let Some(slot) = slot.as_ref().filter(|slot| flags_differ(slot, &history)) {
+                match state.can_write(slot.epoch) {
+                    Err(Error::Provider(_)) => found.pending = true,
+                    _ => to_do = true,
+                }
+            }
+            if to_do {
                 found.subjects.insert((id.clone(), tag));
             }
         }
@@ -262,12 +288,25 @@ enum Mended {
 }
 
 /// Holds and schedules go back first, then what was destroyed is destroyed again; never a line above the one named.
-async fn mend(vault: &Arc<VaultInner>, found: &Found, why: Why, replayed: &mut Replayed) -> Result<Mended> {
+///
+/// One tenant's provider that refuses is not to stop the others: what can't be written for it is passed over, and nothing of
+/// it opens meanwhile. But what was destroyed, and is back, holds everybody up until it is gone.
+async fn mend(
+    vault: &Arc<VaultInner>,
+    found: &Found,
+    why: Why,
+    replayed: &mut Replayed,
+    passed: &mut BTreeSet<(TenantId, Tag)>,
+) -> Result<Mended> {
     let mut destroyed: Vec<(Tenant, Tag, Vec<ErasedLine>, bool)> = Vec::new();
-    for (id, tag) in &found.subjects {
+    for subject @ (id, tag) in &found.subjects {
         let tenant = tenant(vault, id);
         let history = tenant.history(tag).await?;
-        replayed.flags += u64::from(put_flags(&tenant, tag).await?);
+        match put_flags(&tenant, tag).await {
+            Err(Error::Provider(_)) => drop(passed.insert(subject.clone())),
+            Err(Error::TenantErased { .. }) => continue, // since it was surveyed: the next survey finds that
+            put => replayed.flags += u64::from(put?),
+        }
         let slot = tenant.read_slot(tag).await?.slot;
         if !has_destroyed(slot.as_ref(), &history.done()) {
             if why != Why::Replay {
@@ -277,7 +316,11 @@ async fn mend(vault: &Arc<VaultInner>, found: &Found, why: Why, replayed: &mut R
             destroyed.push((tenant.clone(), *tag, history.done(), true));
         }
         let finished = match tenant.finish(tag, &history).await {
-            Err(Error::TenantErased { .. }) => continue, // since it was surveyed: the next survey finds that
+            Err(Error::TenantErased { .. }) => continue,
+            Err(Error::Provider(_)) => {
+                passed.insert(subject.clone());
+                continue;
+            }
             finished => finished?,
         };
         if !finished.is_empty() {
@@ -297,7 +340,10 @@ async fn mend(vault: &Arc<VaultInner>, found: &Found, why: Why, replayed: &mut R
             replayed.roots_lost += 1;
         }
         if told.erased().is_some() {
-            tenant.destroy_tenant().await?;
+            tenant.destroy_tenant_keys().await?;
+            if why != Why::Look {
+                tenant.bury_subjects().await?;
+            }
             erased_tenants.push(tenant);
         }
     }
@@ -381,6 +427,17 @@ fn flags_differ(slot: &SubjectSlot, history: &History) -> bool {
 fn erase_at(slot: &SubjectSlot, history: &History) -> Option<Timestamp> {
     let closed = slot.erase_at.filter(|_| slot.is_closed());
     history.scheduled.or(closed.filter(|_| !history.held))
+}
+
+/// Whether something is intended and not said to be done.
+fn is_open(history: &History) -> bool {
+    history.whole_is_open || !history.open().is_empty()
+}
+
+/// Whether what is intended is gone from the slot.
+fn is_destroyed(slot: Option<&SubjectSlot>, history: &History) -> bool {
+    let is_alive = |slot: &SubjectSlot| slot.purposes.iter().any(PurposeSlot::is_live);
+    has_destroyed(slot, &history.open()) && !(history.whole_is_open && slot.is_none_or(is_alive))
 }
 
 fn has_destroyed(slot: Option<&SubjectSlot>, lines: &[ErasedLine]) -> bool {

@@ -158,9 +158,9 @@ impl Tenant {
         Ok(lines.into_iter().map(|(purpose, line)| ErasedLine::new(purpose.clone(), line.max(1))).collect())
     }
 
-    /// Destroys a tenant's wrapping keys, and makes tombstones of its subjects. One that was never seen gets a slot without
-    /// wrapping keys: whoever is making it at the same time fails.
-    pub(crate) async fn destroy_tenant(&self) -> Result<()> {
+    /// Destroys a tenant's wrapping keys, without which nothing of it opens. One that was never seen gets a slot without
+    /// any: whoever is making it at the same time fails.
+    pub(crate) async fn destroy_tenant_keys(&self) -> Result<()> {
         let vault = &self.vault.0;
         for attempt in 0.. {
             self.part.forget();
@@ -172,11 +172,11 @@ impl Tenant {
             self.part.change(vault, TenantChange::Erase(vault.clock.wall())).await?;
         }
         vault.end_all();
-        self.bury_subjects().await
+        Ok(())
     }
 
     /// Makes tombstones of the subjects of a tenant that was erased: what they hold opens no more.
-    async fn bury_subjects(&self) -> Result<()> {
+    pub(crate) async fn bury_subjects(&self) -> Result<()> {
         let mut scan = Scan::new(Filter::All).tenant(self.id().clone());
         loop {
             let page = self.vault.0.store.scan(&scan).await?;
@@ -223,11 +223,5 @@ fn check_rest_can_move(slot: &SubjectSlot, gone: &Purpose, state: &TenantState) 
     if !slot.purposes.iter().any(|p| p.is_live() && p.name != *gone) {
         return Ok(());
     }
-    for epoch in slot.epoch.into_iter().chain([state.epoch]) {
-        // One that isn't known yet is found, or made, when the slot is written.
-        if let Err(e @ Error::Provider(_)) = state.key_of(epoch) {
-            return Err(e);
-        }
-    }
-    Ok(())
+    state.can_write(slot.epoch)
 }

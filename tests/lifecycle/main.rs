@@ -30,7 +30,7 @@ use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use fieldseal::clock::Timestamp;
+use fieldseal::clock::{Clock as _, Timestamp};
 use fieldseal::error::ProviderErrorKind;
 use fieldseal::id::Purpose;
 use fieldseal::journal::{ErasureJournal, JournalEntry, JournalEvent, MemoryJournal};
@@ -38,7 +38,7 @@ use fieldseal::lifecycle::{ErasureRequest, Part};
 use fieldseal::provider::{LocalKeyring, MasterKeyProvider};
 use fieldseal::store::{Epoch, Expected, Filter, KeyStore, Residue, Scan, ScanPage, SlotId, StoreError, StoredSlot};
 use fieldseal::testing::clock::ManualClock;
-use fieldseal::testing::faults::{Tap, Tapped};
+use fieldseal::testing::faults::{Act, Tap, Tapped};
 use fieldseal::vault::{Ready, VaultBuilder};
 use fieldseal::{Error, FieldContext, SubjectKeys, Tenant, TenantId, Vault};
 use ground::{Ground, Kept, Ports, Servers, tests};

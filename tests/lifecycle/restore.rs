@@ -27,6 +27,7 @@ tests![
     an_erased_tenant_is_erased_again_after_a_restore
     a_tenant_that_the_backup_does_not_have_gets_a_new_root_after_a_replay_alone
     an_erasure_under_way_in_another_process_is_left_to_it_for_max_age
+    a_look_destroys_what_lives_once_and_buries_nobody
     applied_moves_as_far_as_was_checked_and_builds_read_on_from_there
 ];
 
@@ -447,6 +448,58 @@ async fn an_erasure_under_way_in_another_process_is_left_to_it_for_max_age(on: &
     );
     assert!(vault.sweep().await?.failed.is_empty());
     assert!(matches!(&world.events().await?[intended..], [JournalEvent::ErasureDone { .. }]));
+    Ok(())
+}
+
+/// Whoever asks for keys waits for a look. What it finds destroyed, and not said to be done, is nothing to do.
+async fn a_look_destroys_what_lives_once_and_buries_nobody(on: &Ground) -> Result {
+    let world = World::on(on).await?;
+    let tap = Tap::open();
+    let vault = world.tapped(&tap).build().await?;
+    let (acme, customers) = (vault.tenant(&acme()), vault.default_tenant());
+    for subject in ["ada", "ben", "cy"] {
+        acme.enroll(subject).await?;
+        customers.enroll(subject).await?;
+    }
+    intend(&world, "ada").await?;
+    let intended = JournalEntry::of_tenant(world.clock.wall(), acme.id().clone(), JournalEvent::TenantErasureIntended);
+    world.journal.append(&intended, &world.journal.head().await?).await?;
+    let calls = Arc::new(Mutex::new(Vec::new()));
+    let called = calls.clone();
+    tap.set(move |call| {
+        if !call.is_over() {
+            called.lock().unwrap().push(call.method);
+        }
+        Act::Go
+    });
+    let count = |method: &str| calls.lock().unwrap().iter().filter(|called| **called == method).count();
+
+    world.pass_max_age();
+    customers.keys("ben").await?;
+    assert_eq!((count("put"), count("scan"), count("scrub")), (2, 0, 0), "the subject's slot, and the tenant's");
+    assert!(is_erased(&customers.keys("ada").await));
+    assert!(matches!(acme.keys("ben").await, Err(Error::TenantErased { .. })));
+    let buried = |slots: &[StoredSlot]| slots.iter().filter(|slot| slot.epoch().is_none()).count();
+    assert_eq!(buried(&world.subjects().await?), 1);
+
+    // The next looks, as often as nobody sweeps.
+    for subject in ["dan", "eve", "fay"] {
+        let held = customers.enroll(subject).await?;
+        let envelope = seal(&held)?;
+        calls.lock().unwrap().clear();
+        world.clock.advance(MAX_AGE / 2 + millis(1));
+        customers.keys("ada").await.unwrap_err();
+        assert!(count("head") > 0, "it looked");
+        assert_eq!((count("put"), count("scan"), count("scrub")), (0, 0, 0));
+        assert!(open(&held, &envelope)?, "and ended nobody's keys");
+    }
+    assert!(vault.sweep().await?.failed.is_empty());
+    assert_eq!(buried(&world.subjects().await?), 4, "ada, and who was the tenant's");
+    let events = world.events().await?;
+    let is_done = |event: &JournalEvent| {
+        matches!(event, JournalEvent::ErasureDone { .. } | JournalEvent::TenantErasureDone { .. })
+    };
+    assert_eq!(events.iter().filter(|event| is_done(event)).count(), 2, "{events:?}");
     Ok(())
 }
 

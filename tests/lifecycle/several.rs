@@ -2,12 +2,12 @@
 
 use std::collections::HashMap;
 
+use fieldseal::journal::ErasedLine;
 use fieldseal::lifecycle::ErasureStatus;
 use fieldseal::provider::{
     AnyOf, ByTenant, Destruction, KeyMaterial, MasterKeyId, ProviderError, Succession, WrapContext, WrappedKey,
 };
 use fieldseal::store::Notice;
-use fieldseal::testing::faults::Act;
 
 use super::*;
 
@@ -18,6 +18,7 @@ tests![
     a_revoked_tenant_is_unreadable_and_can_be_erased_and_no_other_is_concerned
     an_epoch_goes_on_past_a_tenant_that_refuses_and_tells_of_it
     a_tenant_that_lets_nobody_in_stands_still_alone
+    what_can_not_be_written_for_a_tenant_is_left_and_stops_no_other
     a_notice_ends_keys_at_once_in_a_process_that_would_have_used_them_on
 ];
 
@@ -254,6 +255,72 @@ async fn stands_still_alone(
     assert!(is_erased(&acme.keys("ada").await), "{kind:?}");
     vault.erase_tenant(acme.id(), &whole()).await?;
     world_is_free_of(&vault, epoch(1)).await
+}
+
+/// The journal says of its subjects what can't be brought into their slots.
+async fn what_can_not_be_written_for_a_tenant_is_left_and_stops_no_other(on: &Ground) -> Result {
+    use ProviderErrorKind::{Denied, Misconfigured, Unavailable};
+    for kind in [Denied, Misconfigured, Unavailable] {
+        let Tenants { world, own, vault, sealed } = Tenants::on(on).await?;
+        let theirs = vault.tenant(&acme());
+        for subject in ["ben", "cy", "dan", "eve"] {
+            theirs.enroll(subject).await?;
+        }
+        theirs.hold("ben").await?;
+        theirs.hold("cy").await?;
+        theirs.schedule_erasure("dan", later(&world.clock, 100 * MAX_AGE)).await?;
+        // A crash behind the intent to erase one purpose: the other one stays, and would move.
+        let lines = vec![ErasedLine::new(Purpose::new("billing")?, 1)];
+        let intended = JournalEvent::ErasureIntended { whole: false, lines: lines.clone() };
+        let entry = JournalEntry::of_subject(world.clock.wall(), acme(), theirs.tag("eve").await?, intended);
+        world.journal.append(&entry, &world.journal.head().await?).await?;
+
+        let refuses = || {
+            let directory = HashMap::from([(acme(), Arc::new(Refuses(kind)) as Arc<dyn MasterKeyProvider>)]);
+            world.vault_with(ByTenant::new(world.provider.clone(), directory))
+        };
+        let vault = refuses().await?;
+        let (acme, globex) = (vault.tenant(&acme()), vault.tenant(&globex()));
+        acme.release("ben").await?;
+        acme.release("cy").await?;
+        let entries = world.entries().await?.len();
+        assert!(is_of_kind(&acme.cancel_erasure("dan").await, kind), "{kind:?}");
+        assert!(is_of_kind(&acme.hold("ben").await, kind), "{kind:?}");
+        assert_eq!(world.entries().await?.len(), entries, "what can't be done is not said");
+        for subject in ["gil", "hal"] {
+            world.pass_max_age();
+            assert!(open(&globex.keys("ada").await?, &sealed[1])?, "{kind:?}");
+            globex.enroll(subject).await?;
+            assert!(is_of_kind(&acme.keys("cy").await, kind), "{kind:?}");
+        }
+        let started = refuses().await?;
+        assert!(open(&started.tenant(globex.id()).keys("ada").await?, &sealed[1])?, "{kind:?}");
+        assert!(started.sweep().await?.failed.is_empty(), "{kind:?}");
+        world.builder().replay().await?;
+        acme.erase("ben", &whole()).await?;
+        globex.erase("gil", &whole()).await?;
+        assert!(!is_done(&world, &lines).await?);
+
+        // It lets somebody in again: what was left is done.
+        let vault = Tenants::vault_of(&world, &own).await?;
+        let acme = vault.tenant(acme.id());
+        assert!(is_done(&world, &lines).await?, "{kind:?}");
+        acme.cancel_erasure("dan").await?;
+        for subject in ["ada", "cy", "dan", "eve"] {
+            seal(&acme.keys(subject).await?)?;
+        }
+        assert!(is_erased(&acme.keys("ben").await));
+        acme.hold("eve").await?;
+        assert!(matches!(vault.erase_tenant(acme.id(), &whole()).await, Err(Error::SubjectHeld)));
+        acme.release("eve").await?;
+        vault.erase_tenant(acme.id(), &whole()).await?;
+    }
+    Ok(())
+}
+
+async fn is_done(world: &World, these: &[ErasedLine]) -> Result<bool> {
+    let events = world.events().await?;
+    Ok(events.iter().any(|event| matches!(event, JournalEvent::ErasureDone { lines, .. } if lines == these)))
 }
 
 async fn world_is_free_of(vault: &Vault, epoch: Epoch) -> Result {
