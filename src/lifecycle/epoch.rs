@@ -200,7 +200,7 @@ impl Vault {
         }
         self.drop_wrapping_keys(epoch).await?;
         // What rewrapping overwrote is not to outlive the epoch in the store's files: the master key may have copies.
-        self.0.store.scrub().await?;
+        self.0.scrub().await?;
         let destruction = self.destroy_master(&master).await?;
         self.mark_retired(epoch).await?;
         Ok(Retirement { epoch, master, destruction })

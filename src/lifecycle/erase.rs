@@ -133,7 +133,7 @@ impl Tenant {
         };
         let futures: Vec<_> = tagged.into_iter().map(destroy).collect();
         let destroyed: Vec<_> = stream::iter(futures).buffered(WRITES_AT_ONCE).collect().await;
-        let residue = self.vault.0.store.scrub().await?;
+        let residue = self.vault.0.scrub().await?;
         // After the tombstones: whoever may use keys for longer than this says read after them.
         root::reload(&self.vault.0).await?;
         let masters = Masters::ask(&self.vault.0).await?;

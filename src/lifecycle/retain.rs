@@ -84,7 +84,7 @@ impl Vault {
         if erased.is_empty() {
             return Ok(());
         }
-        let residue = self.0.store.scrub().await?;
+        let residue = self.0.scrub().await?;
         root::reload(&self.0).await?;
         let masters = Masters::ask(&self.0).await?;
         let request = ErasureRequest::new();

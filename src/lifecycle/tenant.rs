@@ -31,7 +31,7 @@ impl Vault {
         let tenant = self.tenant(tenant);
         tenant.destroy_tenant_keys().await?;
         tenant.bury_subjects().await?;
-        let residue = self.0.store.scrub().await?;
+        let residue = self.0.scrub().await?;
         root::reload(&self.0).await?; // after the tombstone: nobody else has keys for longer than this says
         tenant.conclude_tenant(false).await?;
         let told = tenant.part.history(&self.0).await?;

@@ -353,9 +353,9 @@ async fn mend(
     // A scrub may take long, or fail: neither is to keep everybody else from their keys, who wait for a look.
     match why {
         Why::Look => return Ok(Mended::Unscrubbed),
-        Why::Build if vault.store.scrub().await.is_err() => return Ok(Mended::Unscrubbed),
+        Why::Build if vault.scrub().await.is_err() => return Ok(Mended::Unscrubbed),
         Why::Build => {}
-        Why::Replay => drop(vault.store.scrub().await?),
+        Why::Replay => drop(vault.scrub().await?),
     }
     for (tenant, tag, lines, again) in destroyed {
         tenant.conclude(&tag, &lines, again).await?;

@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::applied::{Replayed, Why};
 use super::cache::{CacheLimits, Flight, KeyCache};
 use super::live::Live;
+use super::scrub::Scrubs;
 use super::{Vault, VaultInner, root};
 use crate::clock::{Clock, SystemClock};
 use crate::crypto::Suite;
@@ -198,6 +199,7 @@ impl VaultBuilder<Ready> {
             check: Flight::default(),
             applied_seen: AtomicU64::new(0),
             journal_turn: futures_util::lock::Mutex::new(()),
+            scrubs: Scrubs::default(),
         })))
     }
 }

@@ -138,7 +138,7 @@ impl Tenant {
             if !history.open().is_empty() || history.whole_is_open {
                 // An erasure that somebody is at, or that crashed: it comes first.
                 let lines = self.finish(&tag, &history).await?;
-                vault.store.scrub().await?;
+                vault.scrub().await?;
                 self.conclude(&tag, &lines, false).await?;
                 continue;
             }

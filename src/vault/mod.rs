@@ -11,6 +11,7 @@ pub(crate) mod erasing;
 mod live;
 mod page;
 pub(crate) mod root;
+mod scrub;
 pub(crate) mod slots;
 pub(crate) mod state;
 mod tenant;
@@ -75,6 +76,7 @@ pub(crate) struct VaultInner {
     applied_seen: AtomicU64,
     /// One decision on the journal's head at a time: this process doesn't race itself.
     journal_turn: futures_util::lock::Mutex<()>,
+    scrubs: scrub::Scrubs,
 }
 
 impl Vault {

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use fieldseal::testing::faults::{Act, CallPoint, Gate, Port};
 use fieldseal::vault::Enrolment;
 use futures_util::FutureExt as _;
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, join_all};
 
 use super::*;
 
@@ -23,7 +23,7 @@ tests![
     who_was_scheduled_elsewhere_is_scheduled_here_too
     asking_after_nobody_makes_no_tenant
     an_epoch_above_64_is_refused_before_anything_changes
-    ; in memory: a_vault_is_built_beside_a_bulk_erasure
+    ; in memory: a_vault_is_built_beside_a_bulk_erasure erasures_that_wait_for_a_scrub_share_the_next_one
 ];
 
 /// Where a call of this kind stands before its work, until the gate is opened.
@@ -179,6 +179,37 @@ async fn a_store_that_can_not_be_scrubbed_keeps_nobody_from_their_keys(on: &Grou
     assert!(!is_done().await?);
     assert!(vault.sweep().await?.failed.is_empty());
     assert!(is_done().await?, "the next sweep finishes it");
+    Ok(())
+}
+
+/// The one that runs may have begun before their tombstones landed.
+async fn erasures_that_wait_for_a_scrub_share_the_next_one(on: &Ground) -> Result {
+    for fails in [false, true] {
+        let world = World::on(on).await?;
+        let (tap, gate, scrubs) = (Tap::open(), Gate::new(), Arc::new(AtomicU64::new(0)));
+        let customers = world.tapped(&tap).build().await?.default_tenant();
+        let subjects = ["ada", "ben", "cy", "dan", "eve"];
+        customers.enroll_all(&subjects).await?;
+        let (parked, begun) = (gate.clone(), scrubs.clone());
+        tap.set(move |call| match (call.method, call.is_over()) {
+            ("scrub", false) if begun.fetch_add(1, Ordering::SeqCst) == 0 => Act::Park(parked.clone()),
+            ("scrub", true) if fails && begun.load(Ordering::SeqCst) == 1 => Act::Fail,
+            _ => Act::Go,
+        });
+        let request = whole();
+        let mut erasures = subjects.map(|subject| Box::pin(customers.erase(subject, &request)));
+        for erasure in &mut erasures {
+            assert!(erasure.now_or_never().is_none(), "it waits for a scrub");
+        }
+        assert_eq!(scrubs.load(Ordering::SeqCst), 1);
+        gate.open();
+        let answers = join_all(erasures).await;
+        assert_eq!(scrubs.load(Ordering::SeqCst), 2);
+        let failed: Vec<_> = answers.iter().map(Result::is_err).collect();
+        assert_eq!(failed, [fails, false, false, false, false], "whose scrub failed is told, and nobody else");
+        customers.erase("ada", &request).await?;
+        assert_eq!(scrubs.load(Ordering::SeqCst), 3, "who comes later asks for one of his own");
+    }
     Ok(())
 }
 
