@@ -117,30 +117,29 @@ async fn catalog(pool: &PgPool, schema: &str) -> Vec<String> {
 /// Who makes the schemas made one.
 pub(super) async fn a_role_that_may_use_a_schema_need_not_make_one(database: PgConnectOptions) {
     let admin = pool(database.clone()).await;
-    execute(&admin, &format!("{ROLE}; CREATE SCHEMA keys; GRANT USAGE, CREATE ON SCHEMA keys TO tester")).await;
-    let pool = pool(database.username("tester")).await;
+    let role = role(&admin, &database).await;
+    execute(&admin, &format!("CREATE SCHEMA keys; GRANT USAGE, CREATE ON SCHEMA keys TO {role}")).await;
+    let pool = pool(database.username(&role)).await;
     let builder = PostgresStore::builder(pool).schema("keys");
     builder.migrate().await.unwrap();
     let store = builder.open().await.unwrap();
     store.put(&SampleSlot::new(SlotId::Vault).build(), Expected::Absent).await.unwrap();
     store.scrub().await.unwrap();
-    execute(&admin, "DROP OWNED BY tester").await;
 }
 
 pub(super) async fn a_role_without_rights_is_denied(database: PgConnectOptions) {
     let admin = pool(database.clone()).await;
-    execute(&admin, ROLE).await;
-    let builder = PostgresStore::builder(pool(database.username("tester")).await);
+    let role = role(&admin, &database).await;
+    let builder = PostgresStore::builder(pool(database.username(&role)).await);
     assert_eq!(builder.migrate().await.unwrap_err().kind(), StoreErrorKind::Denied);
     made(&admin).await;
     assert_eq!(builder.clone().open().await.unwrap_err().kind(), StoreErrorKind::Denied);
-    let rights = "GRANT USAGE ON SCHEMA fieldseal TO tester; GRANT SELECT, INSERT, UPDATE ON ALL TABLES IN SCHEMA fieldseal TO tester";
-    execute(&admin, rights).await;
+    let tables = "SELECT, INSERT, UPDATE ON ALL TABLES IN SCHEMA fieldseal";
+    execute(&admin, &format!("GRANT USAGE ON SCHEMA fieldseal TO {role}; GRANT {tables} TO {role}")).await;
     assert_eq!(builder.clone().open().await.unwrap_err().kind(), StoreErrorKind::Denied, "it may not vacuum");
-    execute(&admin, "ALTER TABLE fieldseal.key_slots OWNER TO tester").await;
+    execute(&admin, &format!("ALTER TABLE fieldseal.key_slots OWNER TO {role}")).await;
     let store = builder.open().await.unwrap();
     store.put(&SampleSlot::new(SlotId::Vault).build(), Expected::Absent).await.unwrap();
-    execute(&admin, "DROP OWNED BY tester").await;
 }
 
 pub(super) async fn what_is_not_there_is_misconfigured_and_says_what_makes_it(database: PgConnectOptions) {
@@ -180,9 +179,10 @@ pub(super) async fn tables_of_a_later_version_are_refused(database: PgConnectOpt
 pub(super) async fn tables_that_were_altered_are_refused(database: PgConnectOptions) {
     use StoreErrorKind::{Corrupt, Misconfigured};
     let pool = pool(database.clone()).await;
-    execute(&pool, &format!("{ROLE}; GRANT CREATE ON DATABASE {} TO tester", database.get_database().unwrap())).await;
     // Whose tables row security applies to.
-    let tester = super::pool(database.username("tester")).await;
+    let role = role(&pool, &database).await;
+    execute(&pool, &format!("GRANT CREATE ON DATABASE {} TO {role}", database.get_database().unwrap())).await;
+    let tester = super::pool(database.username(&role)).await;
     let trigger = "CREATE FUNCTION fieldseal.keep() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';
          CREATE TRIGGER keep AFTER UPDATE ON fieldseal.key_slots FOR EACH ROW EXECUTE FUNCTION fieldseal.keep()";
     for (kind, alter) in [
@@ -219,7 +219,6 @@ pub(super) async fn tables_that_were_altered_are_refused(database: PgConnectOpti
     execute(&pool, "CREATE INDEX ON fieldseal.key_slots (state); ALTER INDEX fieldseal.key_slots_id RENAME TO other")
         .await;
     PostgresStore::new(pool.clone()).await.unwrap();
-    execute(&pool, "DROP OWNED BY tester").await;
 }
 
 pub(super) async fn a_slot_whose_columns_were_altered_is_corrupt(database: PgConnectOptions) {
@@ -253,6 +252,9 @@ pub(super) async fn a_slot_whose_columns_were_altered_is_corrupt(database: PgCon
     }
 }
 
-/// Shared by the databases of a server.
-const ROLE: &str =
-    "DO $$ BEGIN CREATE ROLE tester LOGIN; EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$";
+/// A role of the test's own. Roles are the server's, and so is what they may do with what databases share.
+async fn role(admin: &PgPool, database: &PgConnectOptions) -> String {
+    let name = format!("tester_{}", database.get_database().unwrap());
+    execute(admin, &format!("CREATE ROLE {name} LOGIN")).await;
+    name
+}
