@@ -1,12 +1,10 @@
 //! Servers by TLS: what is trusted is used, and what isn't is told, with nothing written.
 
-use std::net::{Ipv4Addr, TcpListener};
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::sleep;
 use std::time::Duration;
-use std::{fs, process};
 
 use libtest_mimic::{Arguments, Trial};
 use sqlx::postgres::{PgConnectOptions, PgConnection};
@@ -16,7 +14,7 @@ use tokio::runtime::Builder;
 use crate::authority::{Authority, Certificate};
 use crate::place::{Place, Ran, example};
 use crate::postgres::{self, Server, Which};
-use crate::service::{self, Service};
+use crate::service::{self, Service, free_port};
 
 pub(super) fn run() -> ExitCode {
     let postgres = postgres::skip() || service::skip("postgres", &["openssl"]);
@@ -84,7 +82,7 @@ fn of(command: &mut Command, env: &[(&str, &Path)]) -> Ran {
 /// A server that lets nobody in by TCP without TLS, if it has a certificate, and GUARDED with a certificate alone; and its
 /// port.
 async fn server(authority: &Authority, certificate: Option<&Certificate>) -> (Server, u16) {
-    let port = port();
+    let port = free_port();
     let mut settings = vec!["fsync=off".to_owned(), "listen_addresses=127.0.0.1".to_owned(), format!("port={port}")];
     if let Some(Certificate { file, key }) = certificate {
         let hba = authority.folder().join("pg_hba.conf");
@@ -99,21 +97,6 @@ async fn server(authority: &Authority, certificate: Option<&Certificate>) -> (Se
     let settings: Vec<&str> = settings.iter().map(String::as_str).collect();
     (Server::start_with(Which::Installed, &settings).await.unwrap(), port)
 }
-
-/// A port that is free, and is none of those that the system gives out: PostgreSQL takes it only some time later.
-fn port() -> u16 {
-    static GIVEN: AtomicU32 = AtomicU32::new(0);
-    for _ in 0..PORTS {
-        let at = process::id().wrapping_mul(16) + GIVEN.fetch_add(1, Ordering::Relaxed);
-        let port = u16::try_from(20_000 + at % PORTS).unwrap();
-        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
-            return port;
-        }
-    }
-    panic!("no port is free");
-}
-
-const PORTS: u32 = 8000;
 
 /// Fresh databases of a server: their names, and how the test looks into them, which is by the socket.
 struct Databases {

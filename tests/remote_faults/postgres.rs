@@ -1,6 +1,6 @@
 //! Slots in PostgreSQL, behind a microburst that speaks its protocol.
 
-use std::net::TcpListener;
+use std::cell::Cell;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use tokio::net::{TcpStream, UnixStream};
 
 use crate::load::{self, Kind, guard, prepare};
 use crate::server::Server;
-use crate::service::Service;
+use crate::service::{Service, free_port};
 
 /// A put may have landed when its answer is lost: it is looked for, and counts.
 pub(crate) async fn a_connection_that_breaks_is_unavailable_and_nothing_is_lost() {
@@ -23,15 +23,19 @@ pub(crate) async fn a_connection_that_breaks_is_unavailable_and_nothing_is_lost(
     let database = server.database().await;
     PostgresStore::builder(pool(&database, PATIENT).await).migrate().await.unwrap();
     let upstream = over_tcp(&database).await;
-    let data = free_port();
+    let data = Cell::new(0);
     let way = Service::start("microburst", |command, port, _| {
+        data.set(free_port());
         command.args(["--protocol", "postgres", "--host", "127.0.0.1", "--upstream", &upstream]);
-        command.args(["--port", &data.to_string(), "--control-port", &port.to_string()]);
+        command.args(["--port", &data.get().to_string(), "--control-port", &port.to_string()]);
     });
-    while TcpStream::connect(("127.0.0.1", data)).await.is_err() {
-        tokio::time::sleep(Duration::from_millis(20)).await;
+    let mut tries = 0;
+    while TcpStream::connect(("127.0.0.1", data.get())).await.is_err() {
+        tries += 1;
+        assert!(tries < 1200, "microburst does not take its port: {}", way.log());
+        tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    let through = PgConnectOptions::new_without_pgpass().host("127.0.0.1").port(data).username("postgres");
+    let through = PgConnectOptions::new_without_pgpass().host("127.0.0.1").port(data.get()).username("postgres");
     let through = through.database(database.get_database().unwrap());
     let keyring = LocalKeyring::ephemeral().unwrap();
     let journal = Arc::new(MemoryJournal::new().unwrap());
@@ -77,8 +81,4 @@ async fn over_tcp(database: &PgConnectOptions) -> String {
         }
     });
     address
-}
-
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }

@@ -12,7 +12,8 @@ use std::env;
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{self, Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::sleep;
 use std::time::Duration;
 
@@ -94,10 +95,12 @@ impl Service {
             if self.child.try_wait().expect("it is our child").is_some() {
                 return false;
             }
-            if TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).is_ok() {
-                return true;
-            }
+            let is_answered = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).is_ok();
             sleep(Duration::from_millis(50));
+            if is_answered {
+                // By somebody who was faster, if it has ended.
+                return self.child.try_wait().expect("it is our child").is_none();
+            }
         }
         false
     }
@@ -137,9 +140,19 @@ pub(crate) fn microburst(url: &str) -> Service {
     })
 }
 
-fn free_port() -> u16 {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
-    listener.local_addr().expect("its address").port()
+/// A port that is free, and is none of those that the system gives out: a program takes it only some time later. Nobody else
+/// is given the next one, which OpenBao takes, too.
+pub(crate) fn free_port() -> u16 {
+    static GIVEN: AtomicU32 = AtomicU32::new(0);
+    for _ in 0..PORTS {
+        let at = process::id().wrapping_mul(32).wrapping_add(GIVEN.fetch_add(2, Ordering::Relaxed));
+        let port = u16::try_from(20_000 + at % PORTS).expect("a port");
+        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
+            return port;
+        }
+    }
+    panic!("no port is free");
 }
 
+const PORTS: u32 = 8000;
 const LOG: &str = "log";
