@@ -150,9 +150,9 @@ impl Site {
     }
 }
 
-/// One that doesn't wait for a server that is gone.
+/// One that doesn't wait for long for a server that is gone.
 fn pool(database: &PgConnectOptions) -> PgPool {
-    let options = PgPoolOptions::new().max_connections(4).acquire_timeout(Duration::from_secs(2));
+    let options = PgPoolOptions::new().max_connections(4).acquire_timeout(Duration::from_secs(10));
     options.connect_lazy_with(database.clone())
 }
 

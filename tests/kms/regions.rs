@@ -97,10 +97,10 @@ pub(super) async fn a_multi_region_key_is_one_master_key_wherever_it_answers(url
 pub(super) async fn a_region_that_is_silent_leaves_time_for_the_next(url: &str) {
     let two = TwoRegions::new(url).await;
     let proxies = proxies(url);
-    let client = |at: &Service, region| kms::client_within(&at.url(), region, Duration::from_secs(3));
-    let kms = AwsKms::new(client(&proxies[0], HOME), &two.alias).unwrap().region(client(&proxies[1], AWAY)).unwrap();
-    // Longer than by default, in proportion: emulators on a machine that is busy answer late.
-    let guard = Guard::new().attempt_deadline(Duration::from_secs(10)).deadline(Duration::from_secs(10));
+    let silent = kms::client_within(&proxies[0].url(), HOME, Duration::from_secs(3));
+    let kms = AwsKms::new(silent, &two.alias).unwrap().region(kms::client(&proxies[1].url(), AWAY)).unwrap();
+    // Longer than by default: emulators on a machine that is busy answer late.
+    let guard = Guard::new().attempt_deadline(Duration::from_secs(60)).deadline(Duration::from_secs(60));
     let provider = Guarded::new(kms, &guard);
     let (key, context) = material();
     let wrapped = two.provider().wrap_key(&key, &context).await.unwrap();

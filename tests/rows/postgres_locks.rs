@@ -38,11 +38,12 @@ pub(super) async fn nothing_is_left_in_the_session(database: PgConnectOptions) {
 }
 
 /// With a transaction of the application's, which takes its rows in another order. It is the swap that gives way: the
-/// application waits for longer before it looks whether there is a deadlock.
+/// application waits for longer before it looks whether there is a deadlock. Each looks once, so there must be one when the
+/// swap does: the application has come that far by then.
 pub(super) async fn workers_that_deadlock_go_on(database: PgConnectOptions) {
-    let patient = pool(database.clone().options([("deadlock_timeout", "10s")])).await;
-    let pool = pool(database.options([("deadlock_timeout", "200ms")])).await;
-    let rows = customers(&pool).await.lock_timeout(Duration::from_secs(60));
+    let patient = pool(database.clone().options([("deadlock_timeout", "60s")])).await;
+    let pool = pool(database.options([("deadlock_timeout", "3s")])).await;
+    let rows = customers(&pool).await.lock_timeout(Duration::from_secs(120));
     // It holds the second, and wants the first once the swap waits for the second, which has the first.
     let mut application = patient.begin().await.unwrap();
     sqlx::query("UPDATE customer SET phone = '\\x01' WHERE id = 2").execute(&mut *application).await.unwrap();

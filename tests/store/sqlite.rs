@@ -530,7 +530,7 @@ async fn dropped_after(polls: usize, future: impl Future) -> bool {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dropped_put_leaves_the_store_sound() {
     let folder = folder().await;
-    let options = options(&folder).busy_timeout(Duration::from_secs(2));
+    let options = options(&folder);
     for connections in [1, 3] {
         let pool = SqlitePoolOptions::new().max_connections(connections).connect_with(options.clone()).await.unwrap();
         let store = SqliteStore::new(pool).await.unwrap();

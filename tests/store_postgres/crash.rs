@@ -1,6 +1,7 @@
 //! A server that is killed while a process puts: what the process was told has landed is there.
 
 use std::process::{ExitCode, Stdio};
+use std::time::Duration;
 
 use fieldseal::TenantId;
 use fieldseal::store::{Expected, KeyStore as _, PostgresStore, SlotId, Tag};
@@ -54,11 +55,9 @@ pub(super) fn child(task: &str) -> ExitCode {
     let options =
         PgConnectOptions::new_without_pgpass().socket(socket).port(5432).username("postgres").database(database);
     block_on(async {
-        let pool = PgPoolOptions::new()
-            .acquire_timeout(std::time::Duration::from_secs(2))
-            .connect_with(options)
-            .await
-            .unwrap();
+        // A put that gets a connection of the killed server's fails, and doesn't wait for another.
+        let pool = PgPoolOptions::new().acquire_timeout(Duration::from_secs(10)).test_before_acquire(false);
+        let pool = pool.connect_with(options).await.unwrap();
         let store = PostgresStore::new(pool).await.unwrap();
         let writers = (0..WRITERS as u8).map(async |writer| {
             let mut expected = Expected::Absent;

@@ -59,4 +59,4 @@ const PLACES: u32 = 2;
 /// After which a call is given up.
 const SHORT: Duration = Duration::from_millis(300);
 /// For a place in the pool, on a busy machine.
-const PATIENT: Duration = Duration::from_secs(5);
+const PATIENT: Duration = Duration::from_secs(30);
