@@ -2,6 +2,7 @@
 
 use std::os::unix::fs::symlink;
 use std::path::PathBuf;
+use std::pin::pin;
 use std::time::Duration;
 
 use fieldseal::journal::PostgresJournal;
@@ -11,6 +12,7 @@ use fieldseal::testing::clock::ManualClock;
 use fieldseal::testing::faults::{Tap, Tapped};
 use fieldseal::vault::{Ready, VaultBuilder};
 use fieldseal::{Error, FieldContext, Retry, SubjectKeys, Vault};
+use futures_util::future::{Either, select};
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use tempfile::TempDir;
 use tokio::sync::Mutex;
@@ -72,11 +74,25 @@ impl Site {
 
     /// From now on a commit is confirmed when the standby has it on disk.
     pub(super) async fn confirm_on_both(&self) {
-        let primary = pool(&self.primary.lock().await.options());
+        let (primary, standby) = (pool(&self.primary.lock().await.options()), pool(&self.standby.options()));
         run(&primary, "ALTER SYSTEM SET synchronous_standby_names = '*'").await;
         run(&primary, "SELECT pg_reload_conf()").await;
         until(&primary, "SELECT count(*) = 1 FROM pg_stat_replication WHERE sync_state = 'sync'").await;
-        until(&primary, "SELECT current_setting('synchronous_standby_names') = '*'").await;
+        // No commit waits until the checkpointer has read it, too; then one does that a standby is to replay which pauses.
+        run(&standby, "SELECT pg_wal_replay_pause()").await;
+        for _ in 0..1200 {
+            let commit =
+                "BEGIN; SET LOCAL synchronous_commit TO remote_apply; SELECT pg_logical_emit_message(true, '', '');
+                 COMMIT";
+            let waits = "SELECT count(*) > 0 FROM pg_stat_activity WHERE wait_event = 'SyncRep'";
+            if let Either::Left(((), commit)) = select(pin!(until(&primary, waits)), pin!(run(&primary, commit))).await
+            {
+                run(&standby, "SELECT pg_wal_replay_resume()").await;
+                return commit.await;
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+        panic!("no commit waits for the standby");
     }
 
     /// The standby has what was confirmed until now, and gets nothing more.
@@ -157,7 +173,7 @@ fn pool(database: &PgConnectOptions) -> PgPool {
 }
 
 async fn run(pool: &PgPool, statement: &str) {
-    sqlx::query(sqlx::AssertSqlSafe(statement.to_owned())).execute(pool).await.unwrap();
+    sqlx::raw_sql(sqlx::AssertSqlSafe(statement.to_owned())).execute(pool).await.unwrap();
 }
 
 /// Asks until it is so.

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode};
+use std::process::{Command, ExitCode, Output};
 use std::thread::sleep;
 use std::time::Duration;
 
@@ -285,6 +285,7 @@ async fn postgresql_that_is_not_is_told() {
 /// A development server of OpenBao with a transit engine, and everything in memory; and where its certificates are.
 struct Bao {
     service: Service,
+    by_tls: bool,
     certificates: tempfile::TempDir,
 }
 
@@ -298,7 +299,15 @@ impl Bao {
                 command.arg("-dev-tls").arg(format!("-dev-tls-cert-dir={}", certificates.path().display()));
             }
         });
-        Self { service, certificates }
+        let bao = Self { service, by_tls, certificates };
+        // It listens before it answers, and the tool doesn't wait for long.
+        for _ in 0..300 {
+            if bao.operate(&["status"]).status.success() {
+                return bao;
+            }
+            sleep(Duration::from_millis(100));
+        }
+        panic!("the server is not up: {}", bao.service.log());
     }
 
     fn authority(&self) -> PathBuf {
@@ -309,25 +318,22 @@ impl Bao {
         format!("openbao:{scheme}://127.0.0.1:{}/transit/customers", self.service.port)
     }
 
-    /// What its operator does, with its own tool.
     fn make_key(&self) {
-        let run = |args: &[&str]| {
-            let mut bao = Command::new(service::find("bao").unwrap());
-            bao.args(args).env("BAO_ADDR", format!("https://127.0.0.1:{}", self.service.port));
-            bao.env("BAO_TOKEN", TOKEN).env("BAO_CACERT", self.authority()).output().unwrap()
-        };
-        // It listens before it answers.
-        let mut made = run(&["secrets", "enable", "transit"]);
-        for _ in 0..300 {
-            if made.status.success() {
-                break;
-            }
-            sleep(Duration::from_millis(100));
-            made = run(&["secrets", "enable", "transit"]);
+        for args in [&["secrets", "enable", "transit"][..], &["write", "-f", "transit/keys/customers"]] {
+            let made = self.operate(args);
+            assert!(made.status.success(), "{made:?}: {}", self.service.log());
         }
-        assert!(made.status.success(), "{made:?}: {}", self.service.log());
-        let made = run(&["write", "-f", "transit/keys/customers"]);
-        assert!(made.status.success(), "{made:?}");
+    }
+
+    /// What its operator does, with its own tool.
+    fn operate(&self, args: &[&str]) -> Output {
+        let mut bao = Command::new(service::find("bao").unwrap());
+        let scheme = if self.by_tls { "https" } else { "http" };
+        bao.args(args).env("BAO_TOKEN", TOKEN).env("BAO_ADDR", format!("{scheme}://127.0.0.1:{}", self.service.port));
+        if self.by_tls {
+            bao.env("BAO_CACERT", self.authority());
+        }
+        bao.output().unwrap()
     }
 }
 

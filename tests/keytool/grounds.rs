@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use serde_json::{Value, json};
@@ -79,6 +80,7 @@ impl Ground {
     /// Files, and a transit engine.
     pub(crate) async fn openbao(server: &Service) -> Self {
         let operator = Operator::OpenBao { url: server.url(), keys: 0 };
+        answers(server).await;
         operator.ask("sys/mounts/transit", json!({ "type": "transit" })).await;
         Self {
             provider: format!("openbao:{}/transit/customers-1", server.url()),
@@ -157,6 +159,19 @@ pub(crate) fn bao() -> Service {
         command.args(["server", "-dev", "-dev-no-store-token", &format!("-dev-root-token-id={TOKEN}")]);
         command.arg(format!("-dev-listen-address=127.0.0.1:{port}"));
     })
+}
+
+/// Until OpenBao answers: it listens before that.
+async fn answers(bao: &Service) {
+    let http = reqwest::Client::builder().no_proxy().build().unwrap();
+    let health = format!("{}/v1/sys/health", bao.url());
+    for _ in 0..600 {
+        if http.get(&health).send().await.is_ok_and(|answer| answer.status().is_success()) {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("the server is not up: {}", bao.log());
 }
 
 pub(crate) const MODULE: &str = "/usr/lib/softhsm/libsofthsm2.so";

@@ -25,6 +25,8 @@ pub(crate) async fn many_calls_share_few_sessions() {
 async fn busy() {
     let provider = options("busy", &name()).sessions(4).open().await.unwrap();
     provider.add_key().await.unwrap();
+    // A thread gives itself its name, when it gets to run.
+    threads_are(4).await;
     join_all((0..64).map(|_| async {
         let (key, context) = key();
         let wrapped = provider.wrap_key(&key, &context).await.unwrap();
@@ -36,14 +38,18 @@ async fn busy() {
     drop(provider.clone());
     provider.current().await.unwrap();
     drop(provider);
+    threads_are(0).await;
+    println!("done");
+}
+
+async fn threads_are(count: usize) {
     for _ in 0..1000 {
-        if threads() == 0 {
-            println!("done");
+        if threads() == count {
             return;
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    panic!("threads go on");
+    panic!("there are {} threads, not {count}", threads());
 }
 
 /// How many threads wait for the token.

@@ -50,7 +50,9 @@ impl World {
     /// Until the standby has what the primary has.
     async fn catch_up(&self) {
         let primary = pool(self.database.clone()).await;
-        let at: String = sqlx::query_scalar("SELECT pg_current_wal_lsn()::text").fetch_one(&primary).await.unwrap();
+        // Of a commit: what the primary has inserted before it is written, and so is sent.
+        let commit = "SELECT pg_logical_emit_message(true, '', '')::text";
+        let at: String = sqlx::query_scalar(commit).fetch_one(&primary).await.unwrap();
         let replayed = "SELECT pg_last_wal_replay_lsn() >= $1::pg_lsn";
         while !sqlx::query_scalar::<_, bool>(replayed).bind(&at).fetch_one(&self.replica).await.unwrap() {
             tokio::time::sleep(Duration::from_millis(5)).await;
