@@ -81,7 +81,7 @@ impl Server {
     /// # Panics
     /// If it doesn't start; if it isn't installed and `FIELDSEAL_REQUIRE` names `postgres`.
     pub(crate) async fn start() -> Option<Self> {
-        Self::start_with(Which::Installed, &["fsync=off"]).await
+        Self::start_with(Which::Installed, &["fsync=off", "max_connections=300"]).await
     }
 
     /// The same, of one of the installed servers and with these settings. Without `fsync=off` it keeps what a kill of the
