@@ -10,10 +10,9 @@ use std::path::Path;
 use fieldseal::id::ToId;
 use fieldseal::vault::KeyPage;
 use fieldseal::{Error, HasSubject, Record as _, Sealed, Tenant};
-use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{FromRow, SqlitePool};
 
-use crate::database::{Customer, CustomerPlain, Database, Postgres, Sqlite};
+use crate::database::{self, Customer, CustomerPlain, Database, Postgres, Sqlite};
 
 /// Which version of the application it is: what it writes. Both read the plaintext if there is one, else what is sealed.
 #[derive(Clone, Copy, Debug)]
@@ -101,8 +100,7 @@ impl<D: Database> Adopting<D> {
 impl Adopting<Sqlite> {
     /// With such a table, as it is after the first step (expand).
     pub(crate) async fn sqlite(path: &Path, customers: &Tenant, stage: Stage) -> sqlx::Result<Self> {
-        let options = SqliteConnectOptions::new().filename(path).create_if_missing(true);
-        let pool = SqlitePool::connect_with(options).await?;
+        let pool = SqlitePool::connect_with(database::options(path)).await?;
         sqlx::query(
             "CREATE TABLE IF NOT EXISTS customer (
                 id BLOB PRIMARY KEY, name TEXT, email TEXT, phone TEXT, name_sealed BLOB, email_sealed BLOB, phone_sealed BLOB

@@ -7,7 +7,7 @@ use fieldseal::id::ToId;
 use fieldseal::{HasSubject, Record, Sealed};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode};
 use sqlx::{FromRow, PgPool, SqlitePool};
 use uuid::Uuid;
 
@@ -49,8 +49,7 @@ pub(crate) struct Sqlite(pub(crate) SqlitePool);
 
 impl Sqlite {
     pub(crate) async fn open(path: &Path) -> sqlx::Result<Self> {
-        let options = SqliteConnectOptions::new().filename(path).create_if_missing(true);
-        let pool = SqlitePool::connect_with(options).await?;
+        let pool = SqlitePool::connect_with(options(path)).await?;
         sqlx::query(
             "CREATE TABLE IF NOT EXISTS customer (id BLOB PRIMARY KEY, name BLOB NOT NULL, email BLOB NOT NULL, phone BLOB)",
         )
@@ -58,6 +57,11 @@ impl Sqlite {
         .await?;
         Ok(Self(pool))
     }
+}
+
+/// In WAL mode who reads and who writes don't wait for each other.
+pub(crate) fn options(path: &Path) -> SqliteConnectOptions {
+    SqliteConnectOptions::new().filename(path).create_if_missing(true).journal_mode(SqliteJournalMode::Wal)
 }
 
 /// PostgreSQL draws an id from a sequence before the row is inserted.

@@ -30,6 +30,7 @@ mod writer;
 
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use client::Client;
 use database::{Database, Postgres, Sqlite};
@@ -41,7 +42,7 @@ use fieldseal::store::SqliteStore;
 use fieldseal::testing::clock::ManualClock;
 use libtest_mimic::{Arguments, Completion, Trial};
 use postgres::Server;
-use sqlx::PgPool;
+use sqlx::{PgPool, SqlitePool};
 use tempfile::TempDir;
 use tokio::runtime;
 use tokio::sync::OnceCell;
@@ -121,7 +122,10 @@ const BATCH: usize = 25;
 fn on_sqlite(test: impl AsyncFnOnce(Sqlite)) {
     block_on(async {
         let folder = TempDir::new().unwrap();
-        test(Sqlite::open(&folder.path().join("app.db")).await.unwrap()).await;
+        let database = Sqlite::open(&folder.path().join("app.db")).await.unwrap();
+        // Who writes waits for the others as long as it takes on a busy machine.
+        let options = database.0.connect_options().as_ref().clone().busy_timeout(Duration::from_secs(60));
+        test(Sqlite(SqlitePool::connect_with(options).await.unwrap())).await;
     });
 }
 
