@@ -196,10 +196,10 @@ impl Ran {
         self
     }
 
-    /// It did what was asked, and has nothing to complain of.
+    /// It did what was asked, and has nothing to complain of. With `--json`, a slow one tells how far it is.
     #[track_caller]
     pub(crate) fn done(self) -> Self {
-        assert!(self.err.is_empty(), "{self:?}");
+        assert!(self.err.lines().all(|line| line.starts_with("{\"progress\":")), "{self:?}");
         self.exits(0)
     }
 

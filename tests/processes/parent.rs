@@ -256,9 +256,9 @@ const BEFORE: usize = 15 + 22 + (2 + 7 + 4 + 4 + 8 + 2 + 1) * 2 + 2 * 142 + 32;
 const ONE_EACH: usize = 2 * 142;
 
 fn killed_at_random_moments(runtime: &Runtime, on: &Ground) -> Result {
-    // A server is slower, and how much depends on what else there is to do: there it is after so many lines.
+    // How far a child gets in a time depends on what else there is to do: so it is killed after some lines, and a while.
     let (kills, lines, micros) = match on {
-        Ground::Files => (200, 1, 60_000),
+        Ground::Files => (200, 4, 60_000),
         Ground::Postgres(_) => (20, 20, 10_000),
     };
     let seed =
