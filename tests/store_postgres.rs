@@ -150,6 +150,7 @@ fn main() -> ExitCode {
             replica::a_replica_that_is_behind_is_not_believed
             replica::a_replica_never_misses_what_was_put_here
             replica::a_replica_that_is_none_or_is_gone_is_passed_over
+            replica::a_replica_that_goes_silent_is_passed_over
             replica::what_a_replica_lacks_is_looked_for_at_the_primary
             replica::a_standby_is_no_primary
             residue::standbys_slots_and_archives_are_told

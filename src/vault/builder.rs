@@ -103,6 +103,9 @@ impl<Step> VaultBuilder<Step> {
     /// What was read from it counts as read by its bound earlier, so an erasure in another process takes effect within
     /// `max_age` all the same; and keys are good for that much less. But a notice ([`Vault::heed`]) may come before the
     /// replica knows what it tells of: keys that it ended may be read again there, for as long as without it.
+    ///
+    /// While the replica can't be asked ([`Retry::Later`](crate::error::Retry)), the key store is, after as long as the
+    /// replica is waited for.
     pub fn replica(mut self, replica: impl Replica) -> Self {
         self.settings.replica = Some(Arc::new(replica));
         self

@@ -35,7 +35,7 @@ use futures_util::future::BoxFuture;
 
 use crate::clock::{Clock, SharedStamp, Stamp, Timestamp};
 use crate::crypto::Suite;
-use crate::error::{Error, Result, StoreError, StoreErrorKind};
+use crate::error::{Error, Result, Retry, StoreError, StoreErrorKind};
 use crate::id::{Purpose, TenantId};
 use crate::journal::{ErasureJournal, JournalEntry, JournalEvent, JournalId};
 use crate::keys::{RootKey, SlotId, StoredSlot, Tag};
@@ -250,11 +250,16 @@ impl VaultInner {
 
     /// Reads slots of which nothing is decided, as of the moment that is given.
     async fn look_up(&self, ids: &[SlotId]) -> Result<(Vec<Option<StoredSlot>>, Stamp)> {
-        let now = self.now();
-        match &self.replica {
-            None => Ok((self.load(ids).await?, now)),
-            Some(replica) => Ok((Self::fitting(ids, replica.load(ids).await?)?, now.earlier(replica.bound()))),
+        if let Some(replica) = &self.replica {
+            let now = self.now();
+            match replica.load(ids).await {
+                // It is down, or not asked for a while: the key store needn't be.
+                Err(e) if e.retry() == Retry::Later => {}
+                answer => return Ok((Self::fitting(ids, answer?)?, now.earlier(replica.bound()))),
+            }
         }
+        let now = self.now();
+        Ok((self.load(ids).await?, now))
     }
 
     fn fitting(ids: &[SlotId], stored: Vec<Option<StoredSlot>>) -> Result<Vec<Option<StoredSlot>>> {

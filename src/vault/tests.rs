@@ -295,6 +295,7 @@ struct Behind {
     now: Arc<MemoryStore>,
     then: HashMap<SlotId, StoredSlot>,
     asked: Arc<AtomicU64>,
+    fails: Option<StoreErrorKind>,
 }
 
 #[async_trait::async_trait]
@@ -302,6 +303,9 @@ impl KeyStore for Behind {
     async fn load(&self, ids: &[SlotId]) -> Result<Vec<Option<StoredSlot>>, StoreError> {
         self.asked.fetch_add(1, Ordering::SeqCst);
         assert!(ids.iter().all(|id| matches!(id, SlotId::Subject(..))), "subjects alone");
+        if let Some(kind) = self.fails {
+            return Err(StoreError::new(kind));
+        }
         let now = self.now.load(ids).await?;
         Ok(ids.iter().zip(now).map(|(id, now)| self.then.get(id).cloned().or(now)).collect())
     }
@@ -340,6 +344,7 @@ async fn a_replica_answers_for_who_is_looked_up_and_an_erasure_takes_effect_as_i
         now: world.store.clone(),
         then: slots.iter().map(|slot| (slot.id().clone(), slot.clone())).collect(),
         asked: asked.clone(),
+        fails: None,
     };
     let builder = |asked: &Arc<AtomicU64>| {
         let builder = Vault::builder(world.provider.clone(), world.store.clone()).journal(world.journal.clone());
@@ -362,5 +367,29 @@ async fn a_replica_answers_for_who_is_looked_up_and_an_erasure_takes_effect_as_i
     assert_eq!(keys.open_bytes(&sealed, &context("default"))?.map(|plain| plain.len()), Some(3), "it doesn't know yet");
     clock.advance(Duration::from_secs(5 * 60 - 60 + 1));
     assert!(matches!(keys.open_bytes(&sealed, &context("default")), Err(Error::KeysExpired)));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_replica_that_is_down_takes_nobody_along() -> Result<()> {
+    let (world, clock) = (World::new()?, ManualClock::new());
+    let there = world.vault().await?.default_tenant();
+    let sealed = there.enroll("ada").await?.seal_bytes(b"ada", &context("default"))?;
+    let asked = Arc::new(AtomicU64::new(0));
+    for kind in [StoreErrorKind::Unavailable, StoreErrorKind::Throttled, StoreErrorKind::Corrupt] {
+        let behind = Behind { now: world.store.clone(), then: HashMap::new(), asked: asked.clone(), fails: Some(kind) };
+        let builder = Vault::builder(world.provider.clone(), world.store.clone()).journal(world.journal.clone());
+        let vault = builder.purposes(["billing"]).clock(clock.clone()).replica(behind).build().await?;
+        let before = asked.load(Ordering::SeqCst);
+        let keys = vault.default_tenant().keys("ada").await;
+        assert_eq!(asked.load(Ordering::SeqCst), before + 1);
+        if kind == StoreErrorKind::Corrupt {
+            assert!(matches!(keys, Err(Error::Store(e)) if e.kind() == kind), "that is for the operator to hear");
+            continue;
+        }
+        // From the key store, so for all of `max_age`.
+        clock.advance(vault.max_age());
+        assert_eq!(keys?.open_bytes(&sealed, &context("default"))?.map(|plain| plain.len()), Some(3));
+    }
     Ok(())
 }

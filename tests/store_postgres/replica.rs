@@ -3,9 +3,12 @@
 use std::time::Duration;
 
 use fieldseal::TenantId;
+use fieldseal::guard::{Guard, Guarded};
 use fieldseal::store::{Expected, KeyStore, PostgresReplica, PostgresStore, SlotId, StoreErrorKind, StoredSlot, Tag};
 use fieldseal::testing::clock::ManualClock;
 use fieldseal::testing::slot::SampleSlot;
+use futures_util::FutureExt as _;
+use futures_util::future::{Either, select};
 use libtest_mimic::Completion;
 use sqlx::PgPool;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
@@ -30,6 +33,8 @@ struct World {
 }
 
 const BOUND: Duration = Duration::from_secs(2);
+/// Of a guard: how long an answer is waited for.
+const ATTEMPT: Duration = Duration::from_secs(2);
 
 impl World {
     async fn new(which: Which) -> Option<Self> {
@@ -195,6 +200,59 @@ pub(super) async fn a_replica_that_is_none_or_is_gone_is_passed_over(which: Whic
         assert_eq!(gone.load(&[first.id().clone()]).await.unwrap(), [Some(first.clone())]);
     }
     assert!(world.primary.log().contains("ready to accept connections"));
+    Completion::Completed
+}
+
+/// The guard that is around it gives up an attempt, and makes the next: that one goes to the primary, and so does whoever
+/// comes after.
+pub(super) async fn a_replica_that_goes_silent_is_passed_over(which: Which) -> Completion {
+    let world = world!(which);
+    let first = slot(1, 0);
+    world.other.put(&first, Expected::Absent).await.unwrap();
+    world.load(first.id()).await;
+    world.catch_up().await;
+    let proxy = Proxy::start(&world.standby.options());
+    let options = PgPoolOptions::new().test_before_acquire(false);
+    let options = options.connect_with(proxy.options(world.replica.connect_options().as_ref())).await.unwrap();
+    let guard = Guard::new().clock(world.clock.clone()).timer(world.clock.clone());
+    let guard = guard.attempt_deadline(ATTEMPT).backoff(Duration::ZERO, Duration::ZERO);
+    let replica = Guarded::new(world.store.replica(options, 10 * ATTEMPT), &guard);
+    let ids = [first.id().clone()];
+    let is_from_replica = async || {
+        world.proxy.trips();
+        assert_eq!(replica.load(&ids).await.unwrap(), [Some(first.clone())]);
+        world.proxy.trips() == 0
+    };
+    assert!(is_from_replica().await);
+
+    proxy.lose("key_slots");
+    // Whoever goes away at once says nothing of the replica.
+    {
+        let mut load = replica.load(&ids);
+        while proxy.losses() == 0 {
+            assert!((&mut load).now_or_never().is_none());
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+    // Time passes only while the replica is asked, and doesn't answer.
+    let patience = async {
+        for asked in 2.. {
+            while proxy.losses() < asked {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            world.clock.advance(ATTEMPT);
+        }
+    };
+    let loaded = select(replica.load(&ids), patience.boxed()).await;
+    let Either::Left((loaded, _)) = loaded else { unreachable!("it has no end") };
+    assert_eq!(loaded.unwrap(), [Some(first.clone())]);
+    assert!(!is_from_replica().await);
+    assert_eq!(proxy.losses(), 2, "it was asked by the one that went away, and once more");
+    assert!(!replica.circuit().is_open());
+
+    proxy.heal();
+    world.clock.advance(Duration::from_secs(5));
+    assert!(is_from_replica().await, "it had its rest");
     Completion::Completed
 }
 

@@ -25,6 +25,7 @@ pub(crate) struct Proxy {
 #[derive(Debug, Default)]
 struct Shared {
     trips: AtomicUsize,
+    losses: AtomicUsize,
     /// A connection over which a message with this text comes is never answered again.
     lost: Mutex<Option<&'static str>>,
 }
@@ -65,6 +66,11 @@ impl Proxy {
         *self.shared.lost.lock().expect("no panic") = Some(text);
     }
 
+    /// How many connections have lost something.
+    pub(crate) fn losses(&self) -> usize {
+        self.shared.losses.load(Ordering::SeqCst)
+    }
+
     /// Loses nothing more. Connections that have lost something stay silent.
     pub(crate) fn heal(&self) {
         *self.shared.lost.lock().expect("no panic") = None;
@@ -99,6 +105,7 @@ async fn hand_on(mut client: OwnedReadHalf, mut server: OwnedWriteHalf, shared: 
         is_asked = !is_end && start > 4;
         let lost = *shared.lost.lock().expect("no panic");
         if lost.is_some_and(|text| message.windows(text.len()).any(|part| part == text.as_bytes())) {
+            shared.losses.fetch_add(1, Ordering::SeqCst);
             return tokio::io::copy(&mut client, &mut tokio::io::sink()).await.map(drop);
         }
         server.write_all(&message).await?;

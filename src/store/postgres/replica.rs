@@ -35,8 +35,9 @@ use crate::store::{Expected, KeyStore, Residue, Scan, ScanPage};
 /// Loads that go to the primary learn how far its log is, and when. An answer of the replica counts if it has replayed the
 /// log up to there, and if that was learned no longer than the bound ago; both servers' clocks don't matter, and a replica
 /// that is cut off is found out. So one load a bound goes to the primary, and the first one after each put. A replica that is
-/// behind, that fails, or that was promoted leaves the load to the primary; one that fails is not asked for five seconds. Let
-/// its pool give up soon (`acquire_timeout`).
+/// behind, that fails, or that was promoted leaves the load to the primary; one that fails is not asked for five seconds, nor
+/// is one that gave no answer within somebody's time limit. So give it one: in a [`Guarded`](crate::guard::Guarded) the next
+/// attempt goes to the primary. Let its pool give up soon (`acquire_timeout`).
 ///
 /// What is not found out is a replica that goes on following a primary which a failover has replaced, if it was ahead of the
 /// successor: point replicas to that one, or stop them, before it is promoted.
@@ -76,7 +77,10 @@ impl PostgresReplica {
         }
         let Some(needed) = seen.within(self.replica.bound) else { return nothing() };
         let mut found = HashMap::with_capacity(ids.len());
-        match read(&self.replica.pool, &schema.sql(&select(ids))).await {
+        let asking = Asking { replica: &self.replica, clock: &*seen.clock, since: now, is_answered: false };
+        let answer = read(&self.replica.pool, &schema.sql(&select(ids))).await;
+        asking.answered();
+        match answer {
             Ok((server, _)) if !server.is_standby || server.replayed < needed => nothing(),
             Ok((_, rows)) if add(&mut found, &rows).is_ok() => ids.iter().map(|id| found.get(id).cloned()).collect(),
             _ => {
@@ -90,6 +94,30 @@ impl PostgresReplica {
 impl Replica {
     fn failed_at(&self) -> MutexGuard<'_, Option<Duration>> {
         self.failed_at.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A read of the replica. One that is dropped was given up by somebody's time limit, if it had any time at all: then the
+/// replica has gone silent, and is put to rest as one that fails.
+struct Asking<'a> {
+    replica: &'a Replica,
+    clock: &'a dyn Clock,
+    since: Duration,
+    is_answered: bool,
+}
+
+impl Asking<'_> {
+    fn answered(mut self) {
+        self.is_answered = true;
+    }
+}
+
+impl Drop for Asking<'_> {
+    fn drop(&mut self) {
+        let now = self.clock.monotonic();
+        if !self.is_answered && now.saturating_sub(self.since) >= SILENT {
+            *self.replica.failed_at() = Some(now);
+        }
     }
 }
 
@@ -204,3 +232,6 @@ impl Drop for Writing<'_> {
 }
 
 const REST: Duration = Duration::from_secs(5);
+
+/// Whoever doesn't wait so long for an answer has gone away, which says nothing of the replica.
+const SILENT: Duration = Duration::from_millis(100);
