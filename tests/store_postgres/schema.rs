@@ -4,8 +4,8 @@ use fieldseal::TenantId;
 use fieldseal::store::{Expected, Filter, KeyStore as _, PostgresStore, Scan, SlotId, StoreError, StoreErrorKind};
 use fieldseal::testing::slot::SampleSlot;
 use futures_util::future::join_all;
-use sqlx::PgPool;
-use sqlx::postgres::PgConnectOptions;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{AssertSqlSafe, PgConnection, PgPool};
 
 use super::{execute, made, partitioned, pool};
 
@@ -40,22 +40,31 @@ pub(super) async fn stores_in_two_schemas_are_two(database: PgConnectOptions) {
     other.put(&low, Expected::Absent).await.unwrap();
 }
 
-/// As `partitioned.sql` says of a large tenant; and what is said where a tenant has no place.
+/// As `partitioned.sql` says of a large tenant, by a role that owns the store and nothing else; and what is said where a tenant
+/// has no place.
 pub(super) async fn a_tenant_may_have_partitions_of_its_own(database: PgConnectOptions) {
-    let pool = pool(database).await;
+    let admin = pool(database.clone()).await;
+    execute(&admin, &format!("{ROLE}; CREATE SCHEMA fieldseal AUTHORIZATION tester")).await;
+    let options = PgPoolOptions::new().max_connections(1);
+    let pool = options.connect_with(database.clone().username("tester")).await.unwrap();
     let store = partitioned(&pool).await;
-    let sql = include_str!("../../src/store/postgres/migrations/partitioned.sql");
-    let (_, statement) = sql.split_once("--     CREATE TABLE").unwrap();
-    let (statement, _) = statement.split_once("FOR VALUES WITH").unwrap();
-    let of_acme = format!("CREATE TABLE{}FOR VALUES WITH (MODULUS 1, REMAINDER 0)", statement.replace("\n-- ", "\n"));
-    execute(&pool, &of_acme).await;
-    let slots: Vec<_> = ["acme", "globex"]
-        .map(|tenant| SampleSlot::new(SlotId::Tenant(TenantId::new(tenant).unwrap())).build())
-        .into_iter()
-        .chain([SampleSlot::new(SlotId::Vault).build()])
-        .collect();
-    for slot in &slots {
+    let slot = |tenant: &str| SampleSlot::new(SlotId::Tenant(TenantId::new(tenant).unwrap())).build();
+    let slots = [slot("acme"), slot("globex"), SampleSlot::new(SlotId::Vault).build()];
+    for slot in &slots[1..] {
         store.put(slot, Expected::Absent).await.unwrap();
+    }
+    let statements = of_a_large_tenant();
+    assert_eq!(statements.len(), 6);
+    for statement in &statements {
+        let mut transaction = pool.begin().await.unwrap();
+        let before = scans_of_default(&mut transaction).await;
+        sqlx::raw_sql(AssertSqlSafe(statement.clone())).execute(&mut *transaction).await.unwrap();
+        let looked = scans_of_default(&mut transaction).await > before;
+        transaction.commit().await.unwrap();
+        assert_eq!(looked, statement.contains("VALIDATE"), "who waits for it waits for long: {statement}");
+    }
+    store.put(&slots[0], Expected::Absent).await.unwrap();
+    for slot in &slots {
         assert_eq!(store.load(std::slice::from_ref(slot.id())).await.unwrap(), [Some(slot.clone())]);
     }
     let count = "SELECT count(*) FROM fieldseal.key_slots_acme_0";
@@ -63,12 +72,32 @@ pub(super) async fn a_tenant_may_have_partitions_of_its_own(database: PgConnectO
     assert_eq!(store.scan(&Scan::new(Filter::All)).await.unwrap().slots.len(), 3);
     store.scrub().await.unwrap();
 
+    // A partition that is another role's: nobody could be erased.
+    execute(&admin, "ALTER TABLE fieldseal.key_slots_acme_0 OWNER TO postgres").await;
+    assert_eq!(PostgresStore::new(pool.clone()).await.unwrap_err().kind(), StoreErrorKind::Denied);
+    execute(&admin, "ALTER TABLE fieldseal.key_slots_acme_0 OWNER TO tester").await;
+
     execute(&pool, "DROP TABLE fieldseal.key_slots_default").await;
     let store = PostgresStore::new(pool).await.unwrap();
-    let nowhere = SampleSlot::new(SlotId::Tenant(TenantId::new("initech").unwrap())).build();
-    let error = store.put(&nowhere, Expected::Absent).await.unwrap_err();
+    let error = store.put(&slot("initech"), Expected::Absent).await.unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::Misconfigured);
     assert!(error.to_string().contains("DEFAULT"), "{error}");
+    execute(&admin, "DROP OWNED BY tester").await;
+}
+
+/// The statements of the example in `partitioned.sql`, with one partition.
+fn of_a_large_tenant() -> Vec<String> {
+    let sql = include_str!("../../src/store/postgres/migrations/partitioned.sql");
+    let lines = sql.lines().filter_map(|line| line.strip_prefix("--     "));
+    let example: Vec<_> = lines.map(|line| line.split("  -- ").next().unwrap_or_default()).collect();
+    let example = example.join("\n").replace("MODULUS 4", "MODULUS 1");
+    example.split(';').map(str::trim).filter(|statement| !statement.is_empty()).map(str::to_owned).collect()
+}
+
+/// How often this session has looked through a part of the default partition, where it is counted within a transaction.
+async fn scans_of_default(session: &mut PgConnection) -> i64 {
+    let scans = "SELECT sum(seq_scan)::bigint FROM pg_stat_xact_user_tables WHERE relname ~ '^key_slots_[0-9]+$'";
+    sqlx::query_scalar(scans).fetch_one(session).await.unwrap()
 }
 
 pub(super) async fn tables_are_made_once(database: PgConnectOptions) {
