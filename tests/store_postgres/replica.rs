@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use fieldseal::TenantId;
+use fieldseal::clock::Clock as _;
 use fieldseal::guard::{Guard, Guarded};
 use fieldseal::store::{Expected, KeyStore, PostgresReplica, PostgresStore, SlotId, StoreErrorKind, StoredSlot, Tag};
 use fieldseal::testing::clock::ManualClock;
@@ -139,6 +140,24 @@ pub(super) async fn a_replica_that_is_behind_is_not_believed(which: Which) -> Co
     world.catch_up().await;
     assert!(world.is_from_replica(first.id()).await);
     assert_eq!(world.load(first.id()).await, Some(second));
+    Completion::Completed
+}
+
+/// Which stops one of the clocks on some systems.
+pub(super) async fn a_machine_that_was_suspended_asks_the_primary(which: Which) -> Completion {
+    let world = world!(which);
+    let first = slot(1, 0);
+    world.other.put(&first, Expected::Absent).await.unwrap();
+    world.load(first.id()).await;
+    world.catch_up().await;
+    assert!(world.is_from_replica(first.id()).await);
+    world.clock.set_wall(world.clock.wall().plus(BOUND + Duration::from_millis(1)));
+    assert!(!world.is_from_replica(first.id()).await);
+    // That was learned now.
+    world.catch_up().await;
+    assert!(world.is_from_replica(first.id()).await);
+    world.clock.advance_monotonic(BOUND + Duration::from_millis(1));
+    assert!(!world.is_from_replica(first.id()).await);
     Completion::Completed
 }
 

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use sqlx::postgres::PgPool;
 
 use super::{Inner, PostgresStore, add, select};
-use crate::clock::Clock;
+use crate::clock::{Clock, Stamp};
 use crate::error::StoreError;
 use crate::keys::{Epoch, SlotId, StoredSlot};
 use crate::postgres::{Lsn, read};
@@ -33,8 +33,9 @@ use crate::store::{Expected, KeyStore, Residue, Scan, ScanPage};
 ///
 /// # How it knows
 /// Loads that go to the primary learn how far its log is, and when. An answer of the replica counts if it has replayed the
-/// log up to there, and if that was learned no longer than the bound ago; both servers' clocks don't matter, and a replica
-/// that is cut off is found out. So one load a bound goes to the primary, and the first one after each put. A replica that is
+/// log up to there, and if that was learned no longer than the bound ago, by the greater of this machine's two clocks: a
+/// machine that was suspended doesn't take it for younger than it is. Both servers' clocks don't matter, and a replica that is
+/// cut off is found out. So one load a bound goes to the primary, and the first one after each put. A replica that is
 /// behind, that fails, or that was promoted leaves the load to the primary; one that fails is not asked for five seconds, nor
 /// is one that gave no answer within somebody's time limit. So give it one: in a [`Guarded`](crate::guard::Guarded) the next
 /// attempt goes to the primary. Let its pool give up soon (`acquire_timeout`).
@@ -175,12 +176,12 @@ struct State {
     /// How often a put began or ended.
     turn: u64,
     /// And when that was asked.
-    last: Option<(Lsn, Duration)>,
+    last: Option<(Lsn, Stamp)>,
 }
 
 /// Before a read is sent: the turn, and when.
 #[derive(Clone, Copy)]
-pub(super) struct Asked(u64, Duration);
+pub(super) struct Asked(u64, Stamp);
 
 /// A put that is under way: what was seen before it ends says nothing of it.
 pub(super) struct Writing<'a>(&'a Seen);
@@ -191,7 +192,7 @@ impl Seen {
     }
 
     pub(super) fn ask(&self) -> Asked {
-        Asked(self.state().turn, self.clock.monotonic())
+        Asked(self.state().turn, Stamp::now(&self.clock))
     }
 
     pub(super) fn note(&self, Asked(turn, at): Asked, lsn: Lsn) {
@@ -199,7 +200,7 @@ impl Seen {
         // The highest, so that nothing which was read before is missed; as of the latest moment, of which it says no less.
         let last = state.last.unwrap_or((lsn, at));
         if state.turn == turn {
-            state.last = Some((lsn.max(last.0), at.max(last.1)));
+            state.last = Some((lsn.max(last.0), if at.is_before(&last.1) { last.1 } else { at }));
         }
     }
 
@@ -211,7 +212,7 @@ impl Seen {
     /// What a replica must have replayed; none if that isn't known as of so short a time ago.
     fn within(&self, bound: Duration) -> Option<Lsn> {
         let (lsn, at) = self.state().last?;
-        (self.clock.monotonic().saturating_sub(at) <= bound).then_some(lsn)
+        (!at.expired(&self.clock, bound)).then_some(lsn)
     }
 
     fn turn(&self) {
