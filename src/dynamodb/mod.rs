@@ -55,7 +55,7 @@ pub(crate) enum Answer {
     Holds,
     /// Its condition doesn't hold.
     Fails,
-    /// Another transaction is under way on it: its condition was not looked at.
+    /// Another transaction is under way on it, or it is throttled: its condition was not looked at.
     Busy,
 }
 
@@ -288,8 +288,8 @@ impl Table {
             if codes.len() == items.len() && codes.contains(&CONDITION) {
                 let answer = |code| match code {
                     CONDITION => Answer::Fails,
-                    CONFLICT => Answer::Busy,
-                    _ => Answer::Holds,
+                    NO_REASON => Answer::Holds,
+                    _ => Answer::Busy,
                 };
                 return Err(Refused::Conditions(codes.into_iter().map(answer).collect()));
             }

@@ -127,7 +127,7 @@ pub(crate) async fn transactions_that_get_in_each_others_way_are_tried_again() {
 
     let (store, _asked) = ready(vec![canceled(&["TransactionConflict", "None"]); 8]).await;
     let error = store.put(&slot(), Expected::Absent).await.unwrap_err();
-    assert_eq!(error.kind(), StoreErrorKind::Unavailable);
+    assert_eq!(error.kind(), StoreErrorKind::Throttled);
     assert!(error.to_string().contains("at once"), "{error}");
 }
 
@@ -148,6 +148,18 @@ pub(crate) async fn an_append_in_the_way_of_another_is_no_damage() {
     assert_eq!(result.unwrap(), Head::EMPTY.after(&second));
     assert_eq!(asked, ["TransactWriteItems", "GetItem", "TransactWriteItems"]);
     let (result, _) = append(&second, vec![[in_the_way, head(&[])]; 8].concat()).await;
+    assert_eq!(result.unwrap_err().kind(), JournalErrorKind::Throttled);
+    // Of what is throttled nothing is known, either.
+    for throttled in [
+        canceled(&["ThrottlingError", "ConditionalCheckFailed", "None"]),
+        canceled(&["ProvisionedThroughputExceeded", "None", "ConditionalCheckFailed"]),
+    ] {
+        let (result, _) = append(&second, [vec![throttled.clone()], theirs.to_vec()].concat()).await;
+        assert_eq!(result.unwrap_err().kind(), JournalErrorKind::Conflict);
+        let (result, _) = append(&second, vec![throttled, head(&[]), (200, json!({}))]).await;
+        assert_eq!(result.unwrap(), Head::EMPTY.after(&second));
+    }
+    let (result, _) = append(&second, vec![canceled(&["ThrottlingError"; 3])]).await;
     assert_eq!(result.unwrap_err().kind(), JournalErrorKind::Throttled);
     // With nobody in the way it is damage.
     let (result, _) = append(&second, vec![behind, head(&[])]).await;
