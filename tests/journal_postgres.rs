@@ -84,6 +84,7 @@ fn main() -> ExitCode {
             a_role_that_may_only_append_can
             an_append_is_durable_whatever_the_session_says
             an_append_that_is_dropped_holds_nothing
+            an_append_that_waits_for_long_is_throttled
         ];
         let test = move |_: &_| block_on(tables::a_standby_is_no_journal(which));
         trials.push(trial("tables::a_standby_is_no_journal", Box::new(test)));

@@ -66,7 +66,7 @@ fn main() -> ExitCode {
         locks::nothing_is_left_in_the_session
         locks::a_swap_is_durable_whatever_the_session_says
         locks::workers_that_deadlock_go_on
-        locks::a_row_that_is_held_for_long_makes_a_swap_unavailable
+        locks::a_row_that_is_held_for_long_throttles_a_swap
         locks::a_swap_waits_for_a_row_and_sees_what_was_written
         locks::columns_are_not_added_while_a_transaction_holds_the_table
         locks::a_swap_that_is_dropped_holds_no_lock

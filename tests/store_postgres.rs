@@ -114,7 +114,7 @@ fn main() -> ExitCode {
             puts::a_put_is_durable_whatever_the_session_says
             puts::nothing_is_left_in_the_session
             puts::a_put_to_a_database_that_may_only_be_read_is_denied
-            puts::a_put_that_waits_for_long_is_unavailable
+            puts::a_put_that_waits_for_long_is_throttled
             puts::a_put_that_is_dropped_holds_no_lock
             puts::a_put_that_is_dropped_leaves_no_transaction
             puts::what_a_constraint_refuses_shows_no_byte

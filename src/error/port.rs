@@ -252,7 +252,7 @@ impl PortErrorKind for StoreErrorKind {
         match self {
             Self::Conflict => "somebody else changed the slot",
             Self::BelowFloor => "the slot's epoch is below the floor",
-            Self::Throttled => "too many calls",
+            Self::Throttled => "too much at once",
             Self::Unavailable => "not available",
             Self::Corrupt => "damaged",
             Self::Denied => "access to the store was denied",
@@ -334,7 +334,7 @@ impl PortErrorKind for JournalErrorKind {
     fn describe(self) -> &'static str {
         match self {
             Self::Conflict => "somebody else appended to the journal",
-            Self::Throttled => "too many calls",
+            Self::Throttled => "too much at once",
             Self::Unavailable => "not available",
             Self::Corrupt => "damaged",
             Self::Denied => "access to the journal was denied",
@@ -369,10 +369,10 @@ impl JournalError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum RowsErrorKind {
-    /// The database has had too many calls: its capacity or a quota is used up for the moment. A write may or may not have
+    /// The database has had too many calls, or somebody else holds the rows or the table for long. A write may or may not have
     /// landed, by an earlier attempt of the database's client.
     Throttled,
-    /// The table could not be reached, or was locked. A write that was under way may or may not have landed.
+    /// The table could not be reached, or, in SQLite, was locked. A write that was under way may or may not have landed.
     Unavailable,
     /// The database refuses this caller.
     Denied,
@@ -405,7 +405,7 @@ impl PortErrorKind for RowsErrorKind {
 
     fn describe(self) -> &'static str {
         match self {
-            Self::Throttled => "too many calls",
+            Self::Throttled => "too much at once",
             Self::Unavailable => "not available",
             Self::Denied => "access to the table was denied",
             Self::Misconfigured => "not set up as it must be",

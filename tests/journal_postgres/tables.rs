@@ -223,6 +223,18 @@ pub(super) async fn an_append_that_is_dropped_holds_nothing(database: PgConnectO
     assert_eq!(journal.verify().await.unwrap(), head);
 }
 
+/// Behind a transaction that somebody left open: the server answers, so it is no silence.
+pub(super) async fn an_append_that_waits_for_long_is_throttled(database: PgConnectOptions) {
+    let pool = pool(database).await;
+    let journal = made(&pool).await;
+    let mut open = pool.begin().await.unwrap();
+    sqlx::query("UPDATE fieldseal.journal SET position = position").execute(&mut *open).await.unwrap();
+    let error = journal.append(&entry(1), &Head::EMPTY).await.unwrap_err();
+    assert_eq!(error.kind(), JournalErrorKind::Throttled, "{error:?}");
+    open.rollback().await.unwrap();
+    assert_eq!(journal.append(&entry(1), &Head::EMPTY).await.unwrap(), Head::EMPTY.after(&entry(1)));
+}
+
 /// It may not have heard of what was appended.
 pub(super) async fn a_standby_is_no_journal(which: Which) -> Completion {
     let Some(server) = Server::start_with(which, &["fsync=off"]).await else { return Completion::ignored() };

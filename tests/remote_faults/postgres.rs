@@ -50,7 +50,7 @@ pub(crate) async fn a_connection_that_breaks_is_unavailable_and_nothing_is_lost(
         ("cut", json!({ "partial_rows": 0 }), &[S::Unavailable]),
         ("shutdown", json!({ "error": { "sqlstate": "57P01", "severity": "FATAL" } }), &[S::Unavailable]),
         ("full", json!({ "error": { "sqlstate": "53300", "severity": "FATAL" } }), &[S::Unavailable]),
-        ("serialization", json!({ "error": { "sqlstate": "40001" } }), &[S::Unavailable]),
+        ("serialization", json!({ "error": { "sqlstate": "40001" } }), &[S::Throttled]),
         ("slow", json!({ "latency": { "min": 1, "max": 20 } }), &[]),
     ] {
         let kinds: Vec<_> = kinds.iter().copied().map(Kind::Store).collect();

@@ -59,14 +59,14 @@ pub(super) async fn workers_that_deadlock_go_on(database: PgConnectOptions) {
     assert!(load(&rows, key(1)).await == both && load(&rows, key(2)).await == both, "what each of them wrote");
 }
 
-pub(super) async fn a_row_that_is_held_for_long_makes_a_swap_unavailable(database: PgConnectOptions) {
+pub(super) async fn a_row_that_is_held_for_long_throttles_a_swap(database: PgConnectOptions) {
     let pool = pool(database).await;
     let rows = customers(&pool).await.lock_timeout(Duration::from_millis(20));
     let mut application = pool.begin().await.unwrap();
     sqlx::query("UPDATE customer SET phone = NULL WHERE id = 2").execute(&mut *application).await.unwrap();
     let both = [rename(1, "ada", "eve"), rename(2, "bob", "eve")];
     let error = rows.swap(&both).await.unwrap_err();
-    assert_eq!(error.kind(), RowsErrorKind::Unavailable, "{error:?}");
+    assert_eq!(error.kind(), RowsErrorKind::Throttled, "{error:?}");
     // The rows that nobody holds can be had, and all can be read.
     assert_eq!(rows.page(&Page::of(5)).await.unwrap().len(), 2);
     assert_eq!(rows.swap(&[rename(1, "ada", "eve")]).await.unwrap(), [true], "nothing was changed, nothing is held");
@@ -105,7 +105,7 @@ pub(super) async fn columns_are_not_added_while_a_transaction_holds_the_table(da
     sqlx::query("SELECT * FROM customer").fetch_all(&mut *application).await.unwrap();
     let columns = [("note".to_owned(), true)];
     let error = PostgresRows::add_columns(&pool, "customer", &columns).await.unwrap_err();
-    assert_eq!(error.kind(), RowsErrorKind::Unavailable, "{error:?}");
+    assert_eq!(error.kind(), RowsErrorKind::Throttled, "{error:?}");
     // Those that are there already need no lock.
     let there = [("email".to_owned(), true)];
     assert!(PostgresRows::add_columns(&pool, "customer", &there).await.unwrap().is_empty());

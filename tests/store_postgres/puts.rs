@@ -100,7 +100,7 @@ pub(super) async fn a_put_to_a_database_that_may_only_be_read_is_denied(database
 }
 
 /// Behind a transaction that somebody left open.
-pub(super) async fn a_put_that_waits_for_long_is_unavailable(database: PgConnectOptions) {
+pub(super) async fn a_put_that_waits_for_long_is_throttled(database: PgConnectOptions) {
     let pool = pool(database).await;
     made(&pool).await;
     let builder = PostgresStore::builder(pool.clone()).lock_timeout(Duration::from_millis(50));
@@ -111,7 +111,7 @@ pub(super) async fn a_put_that_waits_for_long_is_unavailable(database: PgConnect
     sqlx::query("UPDATE fieldseal.key_slots SET state = state").execute(&mut *open).await.unwrap();
     let next = SampleSlot::new(SlotId::Vault).content(1).build();
     let error = store.put(&next, Expected::Revision(slot.revision())).await.unwrap_err();
-    assert_eq!(error.kind(), StoreErrorKind::Unavailable, "{error:?}");
+    assert_eq!(error.kind(), StoreErrorKind::Throttled, "{error:?}");
     open.rollback().await.unwrap();
     store.put(&next, Expected::Revision(slot.revision())).await.unwrap();
 }

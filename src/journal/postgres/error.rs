@@ -15,15 +15,15 @@ pub(super) fn failed(error: sqlx::Error) -> JournalError {
 }
 
 fn meaning(cause: Cause) -> (JournalErrorKind, &'static str) {
-    use JournalErrorKind::{Corrupt, Denied, Misconfigured, Unavailable};
+    use JournalErrorKind::{Corrupt, Denied, Misconfigured, Throttled, Unavailable};
     match cause {
         // A standby, after a failover, or a database that may only be read: nothing was appended.
         Cause::ReadOnly => (Unavailable, "this PostgreSQL server takes no writes: the pool must lead to the primary"),
         Cause::NoPrivilege => (Denied, "the role lacks a privilege on the journal's schema or tables"),
         Cause::Login => (Denied, "PostgreSQL refuses the login"),
         Cause::Pool => (Misconfigured, "the PostgreSQL pool"),
-        Cause::Locked => (Unavailable, "another transaction holds the journal's head for long"),
-        Cause::GaveWay => (Unavailable, "other transactions stood in the way"),
+        Cause::Locked => (Throttled, "another transaction holds the journal's head for long"),
+        Cause::GaveWay => (Throttled, "other transactions stood in the way"),
         Cause::DiskFull => (Unavailable, "the disk of the PostgreSQL server is full: make room"),
         Cause::Pooler => (Unavailable, "a pooler gave a call to two servers: is it in transaction mode?"),
         Cause::Unreachable => (Unavailable, "the PostgreSQL database"),

@@ -54,6 +54,7 @@ pub use builder::PostgresJournalBuilder;
 /// | --- | --- |
 /// | `Conflict` | somebody else appended: read the head again |
 /// | `Unavailable` | the server can't be reached, or is a standby. After an append read what the journal says: the entry may be there |
+/// | `Throttled` | another append held the head for 1.5 seconds, or was in the way: nothing was appended |
 /// | `Corrupt` | entries are missing, or aren't what was appended: put back a copy that has every entry. The key store knows how many that are at least |
 /// | `Denied` | the role lacks a privilege: it needs to read both tables, to update `journal` and to insert into `journal_entries` |
 /// | `Misconfigured` | the tables are not there, or are of a later version: the error says which |
@@ -293,8 +294,8 @@ const APPEND: &str = "WITH moved AS (UPDATE \"fieldseal\".journal SET position =
 const HEAD: &str = "SELECT j.position, j.hash, e.hash FROM \"fieldseal\".journal j \
      LEFT JOIN \"fieldseal\".journal_entries e ON e.position = j.position - 1";
 
-/// How long an append waits for another one.
-const LOCK_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long an append waits for another one: less than an attempt of a guard.
+const LOCK_TIMEOUT: Duration = Duration::from_millis(1500);
 
 /// Entries that a verification reads at a time.
 const PAGE: usize = 1000;

@@ -15,7 +15,7 @@ pub(super) fn failed(error: sqlx::Error) -> RowsError {
 }
 
 fn meaning(cause: Cause) -> (RowsErrorKind, &'static str) {
-    use RowsErrorKind::{Corrupt, Denied, Misconfigured, Unavailable};
+    use RowsErrorKind::{Corrupt, Denied, Misconfigured, Throttled, Unavailable};
     match cause {
         Cause::ReadOnly => (Denied, "this role or database may only be read: go to the primary"),
         Cause::NoPrivilege => (Denied, "the role lacks a privilege on the table, its columns or its schema"),
@@ -29,8 +29,8 @@ fn meaning(cause: Cause) -> (RowsErrorKind, &'static str) {
         }
         Cause::State => (Misconfigured, "PostgreSQL can't do this to the table as it is"),
         Cause::Pool => (Misconfigured, "the PostgreSQL pool"),
-        Cause::Locked => (Unavailable, "a transaction of the application holds the table or a row for long"),
-        Cause::GaveWay => (Unavailable, "other transactions stood in the way"),
+        Cause::Locked => (Throttled, "a transaction of the application holds the table or a row for long"),
+        Cause::GaveWay => (Throttled, "other transactions stood in the way"),
         Cause::DiskFull => (Unavailable, "the disk is full: make room"),
         Cause::Pooler => (Unavailable, "a pooler gave a call to two servers: is it in transaction mode?"),
         Cause::Unreachable => (Unavailable, "the PostgreSQL database"),

@@ -58,8 +58,10 @@ impl PostgresRows {
         Ok(Self { pool, table: found.name, key, columns, names, lock_timeout: LOCK_TIMEOUT })
     }
 
-    /// How long a swap waits for rows that a transaction of the application holds, before it gives up with `Unavailable`:
-    /// 5 seconds unless said otherwise. The rows that it has got so far, it holds meanwhile.
+    /// How long a swap waits for rows that a transaction of the application holds, before it gives up with `Throttled`:
+    /// 3 seconds unless said otherwise. The rows that it has got so far, it holds meanwhile. Let it be less than the deadline
+    /// of the [`Guard`](crate::guard::Guard) that is around the table, which counts a swap that it drops as one that found no
+    /// answer.
     #[must_use]
     pub fn lock_timeout(mut self, timeout: Duration) -> Self {
         self.lock_timeout = timeout;
@@ -86,7 +88,7 @@ impl PostgresRows {
     /// whoever wants to read the table would have to wait behind it.
     ///
     /// # Errors
-    /// [`RowsError`] of kind `Unavailable` if a transaction holds the table: do it again; `Denied` if the role doesn't own
+    /// [`RowsError`] of kind `Throttled` if a transaction holds the table: do it again; `Denied` if the role doesn't own
     /// it; `Misconfigured` if it isn't there. None was added.
     ///
     /// # Cancel safety
@@ -329,7 +331,8 @@ async fn begin(pool: &PgPool, lock_timeout: Duration) -> Result<Transaction, sql
 const SETTINGS: &str = "SET LOCAL DateStyle TO ISO, YMD; SET LOCAL IntervalStyle TO postgres; \
      SET LOCAL TimeZone TO 'UTC'; SET LOCAL extra_float_digits TO 1; SET LOCAL bytea_output TO hex";
 
-const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
+/// Less than the deadline of a guard, for which a swap is waited for.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// `NAMEDATALEN` less one.
 const MAX_NAME: usize = 63;

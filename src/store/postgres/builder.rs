@@ -57,8 +57,9 @@ impl PostgresStoreBuilder {
         self
     }
 
-    /// How long a put waits for another one of the same slot, or for the floor, before it gives up with `Unavailable`: 5
-    /// seconds unless said otherwise.
+    /// How long a put waits for another one of the same slot, or for the floor, before it gives up with `Throttled`: 1.5
+    /// seconds unless said otherwise. Let it be less than an attempt of the [`Guard`](crate::guard::Guard) that is around the
+    /// store: a put that the guard drops while it waits counts as one that found no answer, and may land afterwards.
     pub fn lock_timeout(mut self, timeout: Duration) -> Self {
         self.lock_timeout = timeout;
         self
@@ -113,4 +114,5 @@ impl PostgresStoreBuilder {
     }
 }
 
-const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
+/// Less than an attempt of a guard.
+const LOCK_TIMEOUT: Duration = Duration::from_millis(1500);

@@ -15,14 +15,14 @@ pub(super) fn failed(error: sqlx::Error) -> StoreError {
 }
 
 fn meaning(cause: Cause) -> (StoreErrorKind, &'static str) {
-    use StoreErrorKind::{Corrupt, Denied, Misconfigured, Unavailable};
+    use StoreErrorKind::{Corrupt, Denied, Misconfigured, Throttled, Unavailable};
     match cause {
         Cause::ReadOnly => (Denied, "this role or database may only be read"),
         Cause::NoPrivilege => (Denied, "the role lacks a privilege on the key store's schema or tables"),
         Cause::Login => (Denied, "PostgreSQL refuses the login"),
         Cause::Pool => (Misconfigured, "the PostgreSQL pool, or the database that it names"),
-        Cause::Locked => (Unavailable, "another transaction holds the slot, or the floor, for long"),
-        Cause::GaveWay => (Unavailable, "other transactions stood in the way"),
+        Cause::Locked => (Throttled, "another transaction holds the slot, or the floor, for long"),
+        Cause::GaveWay => (Throttled, "other transactions stood in the way"),
         Cause::DiskFull => (Unavailable, "the disk of the PostgreSQL server is full: make room"),
         Cause::Pooler => (Unavailable, "a pooler gave a call to two servers: is it in transaction mode?"),
         Cause::Unreachable => (Unavailable, "the PostgreSQL database"),
