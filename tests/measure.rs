@@ -273,6 +273,8 @@ mod traced {
         store.load(&[]).await.unwrap();
         tap.set(|_| Act::Fail);
         store.scrub().await.unwrap_err();
+        tap.set(|_| Act::Throttle);
+        store.load(&[]).await.unwrap_err();
         let seen = collector.seen.lock().unwrap().clone();
         let call = |n, method, outcome, level| {
             let span = fields([("port", "store"), ("method", method), ("outcome", outcome)]);
@@ -282,7 +284,11 @@ mod traced {
                 Seen { level, name: "event".into(), within: Some(n), fields: event },
             ]
         };
-        let wanted = [call(1, "load", "ok", Level::DEBUG), call(2, "scrub", "unavailable", Level::WARN)];
+        let wanted = [
+            call(1, "load", "ok", Level::DEBUG),
+            call(2, "scrub", "unavailable", Level::WARN),
+            call(3, "load", "throttled", Level::WARN),
+        ];
         assert_eq!(seen, wanted.concat());
     }
 

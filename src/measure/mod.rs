@@ -31,7 +31,7 @@ use span::Span;
 ///
 /// With the feature `tracing` each call runs in a span `fieldseal.port` (level `debug`, target `fieldseal`) with the fields
 /// `port`, `method` and `outcome`, and ends with an event that has these and `micros`: level `debug`, or `warn` where the
-/// port was unavailable.
+/// port was unavailable or throttled.
 ///
 /// ```
 /// use fieldseal::measure::{Counters, Measured};
@@ -143,7 +143,7 @@ impl<P: Sync> Layer for Measured<P> {
         let answer = running.span.around(work(false)).await;
         let outcome = answer.as_ref().err().map(PortError::kind);
         running.outcome = outcome.map_or(OK, K::name);
-        running.is_unavailable = outcome == Some(K::UNAVAILABLE);
+        running.is_trouble = outcome == Some(K::UNAVAILABLE) || outcome == Some(K::THROTTLED);
         answer
     }
 }
@@ -157,7 +157,8 @@ struct Running<'a> {
     method: &'static str,
     begin: Duration,
     outcome: &'static str,
-    is_unavailable: bool,
+    /// The port is down, or has too much to do: what an operator is to see.
+    is_trouble: bool,
     span: Span,
 }
 
@@ -166,7 +167,7 @@ impl<'a> Running<'a> {
         let Call { port, method, .. } = *call;
         let begin = counters.0.clock.monotonic();
         let span = Span::new(port, method);
-        Self { counters, port, method, begin, outcome: DROPPED, is_unavailable: false, span }
+        Self { counters, port, method, begin, outcome: DROPPED, is_trouble: false, span }
     }
 }
 
@@ -174,7 +175,7 @@ impl Drop for Running<'_> {
     fn drop(&mut self) {
         let took = self.counters.0.clock.monotonic().saturating_sub(self.begin);
         self.counters.add((self.port, self.method, self.outcome), took);
-        self.span.end((self.port, self.method, self.outcome), took, self.is_unavailable);
+        self.span.end((self.port, self.method, self.outcome), took, self.is_trouble);
     }
 }
 

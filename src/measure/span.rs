@@ -21,10 +21,10 @@ impl Span {
     }
 
     /// The event names what the span names: a subscriber that takes warnings alone sees no span.
-    pub(super) fn end(&self, (port, method, outcome): Key, took: Duration, is_unavailable: bool) {
+    pub(super) fn end(&self, (port, method, outcome): Key, took: Duration, is_trouble: bool) {
         self.0.record("outcome", outcome);
         let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
-        self.0.in_scope(|| match is_unavailable {
+        self.0.in_scope(|| match is_trouble {
             true => warn!(target: "fieldseal", port = port.name(), method, outcome, micros),
             false => debug!(target: "fieldseal", port = port.name(), method, outcome, micros),
         });
