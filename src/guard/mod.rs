@@ -97,6 +97,7 @@ impl<P> Guarded<P> {
 /// | a `swap` of rows, which is attempted once | 5 s |
 /// | attempts | 3 |
 /// | pause before the second attempt | up to 50 ms, then twice that, up to 1 s |
+/// | pause after `Throttled` | up to 1 s |
 /// | unavailable in a row until the circuit opens | 5 attempts |
 /// | until one call is let through | 10 s |
 #[derive(Clone, Debug)]
@@ -163,7 +164,8 @@ impl Guard {
     }
 
     /// The pause before the second attempt, which doubles with each further one up to `longest`. How much of it is waited is
-    /// drawn anew each time, so that many who failed together don't come again together.
+    /// drawn anew each time, so that many who failed together don't come again together. After `Throttled` it is drawn from
+    /// `longest` at once: what a port has too much of is calls.
     pub fn backoff(mut self, first: Duration, longest: Duration) -> Self {
         self.backoff = first;
         self.longest_backoff = longest;
@@ -200,9 +202,12 @@ impl Guard {
     }
 
     /// The pause before this attempt, counted from 0: any part of what is the most.
-    fn pause_before(&self, attempt: u32) -> Duration {
+    fn pause_before(&self, attempt: u32, is_throttled: bool) -> Duration {
         let Some(doublings) = attempt.checked_sub(1) else { return Duration::ZERO };
-        let most = self.backoff.saturating_mul(2u32.saturating_pow(doublings)).min(self.longest_backoff);
+        let most = match is_throttled {
+            true => self.longest_backoff,
+            false => self.backoff.saturating_mul(2u32.saturating_pow(doublings)).min(self.longest_backoff),
+        };
         let mut drawn = [0; 4];
         if rng::fill(&mut drawn).is_err() {
             return most; // there is nothing to draw from, but what is asked for may do without
@@ -232,9 +237,10 @@ impl<P: Sync> Layer for Guarded<P> {
         let (within, each) = self.guard.limits(&call);
         let end = clock.monotonic().saturating_add(within);
         let mut may_be_done = false;
-        let mut last = None;
+        let mut last: Option<PortError<K>> = None;
         for attempt in 0..self.guard.attempts {
-            let pause = self.guard.pause_before(attempt);
+            let is_throttled = last.as_ref().is_some_and(|error| error.kind() == K::THROTTLED);
+            let pause = self.guard.pause_before(attempt, is_throttled);
             if !pause.is_zero() {
                 if clock.monotonic().saturating_add(pause) >= end {
                     break;
@@ -297,7 +303,7 @@ mod tests {
         let millis = Duration::from_millis;
         let guard = Guard::new().backoff(millis(100), millis(700));
         for (attempt, most) in [(0, 0), (1, 100), (2, 200), (3, 400), (4, 700), (5, 700), (u32::MAX, 700)] {
-            let pauses: Vec<_> = (0..200).map(|_| guard.pause_before(attempt)).collect();
+            let pauses: Vec<_> = (0..200).map(|_| guard.pause_before(attempt, false)).collect();
             assert!(pauses.iter().all(|pause| *pause <= millis(most)), "{attempt}");
             // That none of 200 is in the upper, or the lower, half is as likely as 2^-200.
             assert!(most == 0 || pauses.iter().any(|pause| *pause > millis(most / 2)), "{attempt}");
@@ -306,10 +312,22 @@ mod tests {
     }
 
     #[test]
+    fn who_was_throttled_stays_away_for_longer() {
+        let millis = Duration::from_millis;
+        let guard = Guard::new().backoff(millis(1), millis(700));
+        assert!(guard.pause_before(0, true).is_zero());
+        for attempt in [1, 2, u32::MAX] {
+            let pauses: Vec<_> = (0..200).map(|_| guard.pause_before(attempt, true)).collect();
+            assert!(pauses.iter().all(|pause| *pause <= millis(700)), "{attempt}");
+            assert!(pauses.iter().any(|pause| *pause > millis(350)), "{attempt}");
+        }
+    }
+
+    #[test]
     fn settings_without_measure_are_settings() {
         let guard = Guard::new().backoff(Duration::MAX, Duration::MAX);
         for attempt in [1, 2, u32::MAX] {
-            assert!((0..100).any(|_| guard.pause_before(attempt) > Duration::from_secs(1 << 40)));
+            assert!((0..100).any(|_| guard.pause_before(attempt, false) > Duration::from_secs(1 << 40)));
         }
     }
 
