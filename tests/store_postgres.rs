@@ -148,6 +148,7 @@ fn main() -> ExitCode {
         alone![
             replica::what_a_replica_holds_is_read_there
             replica::a_replica_that_is_behind_is_not_believed
+            replica::a_look_at_the_primary_for_one_leaves_the_replica_to_others
             replica::a_machine_that_was_suspended_asks_the_primary
             replica::a_replica_never_misses_what_was_put_here
             replica::a_replica_that_is_none_or_is_gone_is_passed_over

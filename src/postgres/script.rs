@@ -24,8 +24,8 @@ pub(crate) struct Server {
 }
 
 /// A place in the write-ahead log, in bytes from its beginning.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Lsn(i64);
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Lsn(pub(crate) i64);
 
 /// Runs a statement that reads, whose snapshot is its own: whatever was confirmed before it was sent is in it.
 pub(crate) async fn read(pool: &PgPool, statement: &str) -> Result<(Server, Vec<PgRow>), sqlx::Error> {

@@ -143,6 +143,26 @@ pub(super) async fn a_replica_that_is_behind_is_not_believed(which: Which) -> Co
     Completion::Completed
 }
 
+/// On a primary whose log is never at rest, a replica is always behind the last that was read.
+pub(super) async fn a_look_at_the_primary_for_one_leaves_the_replica_to_others(which: Which) -> Completion {
+    let world = world!(which);
+    let (first, second) = (slot(1, 0), slot(2, 0));
+    world.other.put(&first, Expected::Absent).await.unwrap();
+    world.load(first.id()).await;
+    world.catch_up().await;
+    execute(&world.replica, "SELECT pg_wal_replay_pause()").await;
+    world.other.put(&second, Expected::Absent).await.unwrap();
+    for _ in 0..3 {
+        assert_eq!(world.load(second.id()).await.as_ref(), Some(&second));
+        assert!(!world.is_from_replica(second.id()).await, "it doesn't know of this one");
+        assert!(world.is_from_replica(first.id()).await);
+    }
+    // What the store itself has read is about all of them.
+    world.store.load(&[SlotId::Vault]).await.unwrap();
+    assert!(!world.is_from_replica(first.id()).await);
+    Completion::Completed
+}
+
 /// Which stops one of the clocks on some systems.
 pub(super) async fn a_machine_that_was_suspended_asks_the_primary(which: Which) -> Completion {
     let world = world!(which);

@@ -25,7 +25,7 @@ use crate::clock::Timestamp;
 use crate::error::StoreError;
 use crate::id::TenantId;
 use crate::keys::{Epoch, SlotId, StoredSlot};
-use crate::postgres::{Cause, Schema, bytea, bytea_array, read, write};
+use crate::postgres::{Cause, Lsn, Schema, bytea, bytea_array, read, write};
 use error::{failed, standby};
 
 pub use builder::PostgresStoreBuilder;
@@ -96,18 +96,36 @@ impl Inner {
     /// A read that sees whatever was confirmed before it was sent.
     async fn read(&self, statement: &str) -> Result<Vec<PgRow>, StoreError> {
         let asked = self.seen.ask();
+        let (logged, rows) = self.read_primary(statement).await?;
+        self.seen.note(asked, logged);
+        Ok(rows)
+    }
+
+    /// With how far the log was when all that was read stood in it.
+    async fn read_primary(&self, statement: &str) -> Result<(Lsn, Vec<PgRow>), StoreError> {
         let (server, rows) = read(&self.pool, &self.schema.sql(statement)).await.map_err(failed)?;
         if server.is_standby {
             return Err(standby());
         }
-        self.seen.note(asked, server.logged);
-        Ok(rows)
+        Ok((server.logged, rows))
     }
 
     async fn load(&self, ids: &[SlotId]) -> Result<HashMap<SlotId, StoredSlot>, StoreError> {
         let mut found = HashMap::with_capacity(ids.len());
         for ids in ids.chunks(LOAD_CHUNK) {
             add(&mut found, &self.read(&select(ids)).await?)?;
+        }
+        Ok(found)
+    }
+
+    /// Subjects that a replica of this bound did not answer for.
+    async fn load_beside(&self, ids: &[SlotId], bound: Duration) -> Result<HashMap<SlotId, StoredSlot>, StoreError> {
+        let mut found = HashMap::with_capacity(ids.len());
+        for ids in ids.chunks(LOAD_CHUNK) {
+            let asked = self.seen.ask();
+            let (logged, rows) = self.read_primary(&select(ids)).await?;
+            self.seen.note_beside(asked, logged, ids, bound);
+            add(&mut found, &rows)?;
         }
         Ok(found)
     }

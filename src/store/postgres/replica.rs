@@ -20,10 +20,11 @@ use crate::store::{Expected, KeyStore, Residue, Scan, ScanPage};
 ///
 /// # What a load may miss
 /// What other processes put less than the bound ago. It never misses what was put through the store that the replica was
-/// made of, or through this, nor anything that either has read from the primary. So the keys of a person whom another
-/// process erased are still read up to the bound later: a vault counts their `max_age` from so much earlier
-/// ([`VaultBuilder::replica`](crate::vault::VaultBuilder::replica)). A subject that the replica doesn't have is looked for at
-/// the primary.
+/// made of, or through this; nor what that store has read; nor, of a subject, what this has read of it at the primary. (Of
+/// two subjects, one may be seen as it was before the other.) So the keys of a person whom another process erased are still
+/// read up to the bound later: a vault counts their `max_age` from so much earlier
+/// ([`VaultBuilder::replica`](crate::vault::VaultBuilder::replica)). A subject that the replica doesn't have is looked for
+/// at the primary.
 ///
 /// # Security
 /// Only for looking keys up, as [`VaultBuilder::replica`](crate::vault::VaultBuilder::replica) does. It breaks the promise
@@ -34,11 +35,13 @@ use crate::store::{Expected, KeyStore, Residue, Scan, ScanPage};
 /// # How it knows
 /// Loads that go to the primary learn how far its log is, and when. An answer of the replica counts if it has replayed the
 /// log up to there, and if that was learned no longer than the bound ago, by the greater of this machine's two clocks: a
-/// machine that was suspended doesn't take it for younger than it is. Both servers' clocks don't matter, and a replica that is
-/// cut off is found out. So one load a bound goes to the primary, and the first one after each put. A replica that is
-/// behind, that fails, or that was promoted leaves the load to the primary; one that fails is not asked for five seconds, nor
-/// is one that gave no answer within somebody's time limit. So give it one: in a [`Guarded`](crate::guard::Guarded) the next
-/// attempt goes to the primary. Let its pool give up soon (`acquire_timeout`).
+/// machine that was suspended doesn't take it for younger than it is. Both servers' clocks don't matter, and a replica that
+/// is cut off is found out. So one load a bound goes to the primary, and the first one after each put; and with it those
+/// that come before the replica has got there. They leave what it must reach as it is, but for their own subjects: of each
+/// bound, the primary has as much as the replica lags behind, and that again after each put through the store or this. A
+/// replica that is behind, that fails, or that was promoted leaves the load to the primary; one that fails is not asked for
+/// five seconds, nor is one that gave no answer within somebody's time limit. So give it one: in a
+/// [`Guarded`](crate::guard::Guarded) the next attempt goes to the primary. Let its pool give up soon (`acquire_timeout`).
 ///
 /// What is not found out is a replica that goes on following a primary which a failover has replaced, if it was ahead of the
 /// successor: point replicas to that one, or stop them, before it is promoted.
@@ -69,14 +72,12 @@ impl PostgresReplica {
     async fn ask(&self, ids: &[SlotId]) -> Vec<Option<StoredSlot>> {
         let Inner { schema, seen, .. } = &*self.primary.0;
         let nothing = || vec![None; ids.len()];
-        // A tenant's keys, and the vault's, say what has ended, too; and they are few.
-        let is_subject = |id: &SlotId| matches!(id, SlotId::Subject(..));
         let now = seen.clock.monotonic();
         let rests = self.replica.failed_at().is_some_and(|at| now.saturating_sub(at) < REST);
-        if rests || ids.is_empty() || ids.len() > super::LOAD_CHUNK || !ids.iter().all(is_subject) {
+        if rests || ids.is_empty() || ids.len() > super::LOAD_CHUNK || !are_subjects(ids) {
             return nothing();
         }
-        let Some(needed) = seen.within(self.replica.bound) else { return nothing() };
+        let Some(needed) = seen.needed(ids, self.replica.bound) else { return nothing() };
         let mut found = HashMap::with_capacity(ids.len());
         let asking = Asking { replica: &self.replica, clock: &*seen.clock, since: now, is_answered: false };
         let answer = read(&self.replica.pool, &schema.sql(&select(ids))).await;
@@ -128,7 +129,10 @@ impl KeyStore for PostgresReplica {
         let mut slots = self.ask(ids).await;
         let missing: Vec<_> =
             ids.iter().zip(&slots).filter(|(_, slot)| slot.is_none()).map(|(id, _)| id.clone()).collect();
-        let found = self.primary.0.load(&missing).await?;
+        let found = match are_subjects(&missing) {
+            true => self.primary.0.load_beside(&missing, self.replica.bound).await?,
+            false => self.primary.0.load(&missing).await?,
+        };
         for (id, slot) in ids.iter().zip(&mut slots).filter(|(_, slot)| slot.is_none()) {
             *slot = found.get(id).cloned();
         }
@@ -165,6 +169,11 @@ impl fmt::Debug for PostgresReplica {
     }
 }
 
+/// A tenant's keys, and the vault's, say what has ended, too; and they are few.
+fn are_subjects(ids: &[SlotId]) -> bool {
+    ids.iter().all(|id| matches!(id, SlotId::Subject(..)))
+}
+
 /// How far the primary's log was, when this store last asked it.
 pub(super) struct Seen {
     clock: Arc<dyn Clock>,
@@ -175,8 +184,12 @@ pub(super) struct Seen {
 struct State {
     /// How often a put began or ended.
     turn: u64,
-    /// And when that was asked.
-    last: Option<(Lsn, Stamp)>,
+    /// As of when an answer tells all, if it tells what the log had up to `least`. None if that isn't known.
+    asked: Option<Stamp>,
+    /// What was read so far stands there, but for what is in `shown`.
+    least: Lsn,
+    /// Subjects that were read at the primary meanwhile, and where that stands.
+    shown: HashMap<SlotId, Lsn>,
 }
 
 /// Before a read is sent: the turn, and when.
@@ -198,9 +211,26 @@ impl Seen {
     pub(super) fn note(&self, Asked(turn, at): Asked, lsn: Lsn) {
         let mut state = self.state();
         // The highest, so that nothing which was read before is missed; as of the latest moment, of which it says no less.
-        let last = state.last.unwrap_or((lsn, at));
+        let least = lsn.max(state.least);
+        state.least = least;
+        state.shown.retain(|_, shown| *shown > least);
         if state.turn == turn {
-            state.last = Some((lsn.max(last.0), if at.is_before(&last.1) { last.1 } else { at }));
+            state.asked = Some(state.asked.filter(|last| at.is_before(last)).unwrap_or(at));
+        }
+    }
+
+    /// Of a load of subjects that a replica did not answer. As long as is known what one of this bound must tell, that stays:
+    /// on a primary that writes all the time, a replica a few milliseconds behind would else never get there, since each of
+    /// the loads that wait for it would raise it. But what was shown of these subjects is not taken back.
+    pub(super) fn note_beside(&self, asked: Asked, lsn: Lsn, ids: &[SlotId], bound: Duration) {
+        let mut state = self.state();
+        if !state.is_known(&self.clock, bound) || state.shown.len() + ids.len() > MOST_SHOWN {
+            drop(state);
+            return self.note(asked, lsn);
+        }
+        for id in ids {
+            let shown = state.shown.entry(id.clone()).or_default();
+            *shown = lsn.max(*shown);
         }
     }
 
@@ -209,20 +239,27 @@ impl Seen {
         Writing(self)
     }
 
-    /// What a replica must have replayed; none if that isn't known as of so short a time ago.
-    fn within(&self, bound: Duration) -> Option<Lsn> {
-        let (lsn, at) = self.state().last?;
-        (!at.expired(&self.clock, bound)).then_some(lsn)
+    /// What a replica must have replayed to answer for these; none if that isn't known as of so short a time ago.
+    fn needed(&self, ids: &[SlotId], bound: Duration) -> Option<Lsn> {
+        let state = self.state();
+        let shown = ids.iter().filter_map(|id| state.shown.get(id));
+        state.is_known(&self.clock, bound).then(|| shown.fold(state.least, |needed, shown| needed.max(*shown)))
     }
 
     fn turn(&self) {
         let mut state = self.state();
         state.turn += 1;
-        state.last = None;
+        state.asked = None;
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn is_known(&self, clock: &dyn Clock, bound: Duration) -> bool {
+        self.asked.is_some_and(|asked| !asked.expired(clock, bound))
     }
 }
 
@@ -234,5 +271,76 @@ impl Drop for Writing<'_> {
 
 const REST: Duration = Duration::from_secs(5);
 
+/// So many subjects are remembered; then all of them raise what a replica must tell.
+const MOST_SHOWN: usize = 4096;
+
 /// Whoever doesn't wait so long for an answer has gone away, which says nothing of the replica.
 const SILENT: Duration = Duration::from_millis(100);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::TenantId;
+    use crate::keys::Tag;
+    use crate::testing::clock::ManualClock;
+
+    const BOUND: Duration = Duration::from_secs(10);
+
+    fn subjects(count: usize) -> Vec<SlotId> {
+        let tag = |n: usize| Tag::from_bytes((n as u128).to_be_bytes());
+        (0..count).map(|n| SlotId::Subject(TenantId::default_tenant(), tag(n))).collect()
+    }
+
+    #[test]
+    fn who_waits_for_a_replica_does_not_put_off_the_others() {
+        let clock = ManualClock::new();
+        let (seen, ids) = (Seen::new(Arc::new(clock.clone())), subjects(3));
+        let needed = |id: usize| seen.needed(&ids[id..=id], BOUND);
+        assert_eq!(needed(0), None);
+        seen.note_beside(seen.ask(), Lsn(10), &ids[..1], BOUND);
+        assert_eq!((needed(0), needed(1)), (Some(Lsn(10)), Some(Lsn(10))), "there was nothing to wait for");
+        for (id, lsn) in [(0, 20), (1, 40), (0, 30), (1, 35)] {
+            seen.note_beside(seen.ask(), Lsn(lsn), &ids[id..=id], BOUND);
+        }
+        assert_eq!((needed(0), needed(1), needed(2)), (Some(Lsn(30)), Some(Lsn(40)), Some(Lsn(10))));
+        assert_eq!(seen.needed(&ids, BOUND), Some(Lsn(40)), "what was shown of one of them");
+        // What was read otherwise is about all of them.
+        seen.note(seen.ask(), Lsn(32));
+        assert_eq!((needed(0), needed(1), needed(2)), (Some(Lsn(32)), Some(Lsn(40)), Some(Lsn(32))));
+        // Once it isn't known any more, the next load says it anew.
+        clock.advance(BOUND + Duration::from_millis(1));
+        assert_eq!(needed(0), None);
+        seen.note_beside(seen.ask(), Lsn(50), &ids[..1], BOUND);
+        assert_eq!((needed(0), needed(1), needed(2)), (Some(Lsn(50)), Some(Lsn(50)), Some(Lsn(50))));
+    }
+
+    #[test]
+    fn what_was_shown_before_a_put_is_not_taken_back_after_it() {
+        let (seen, ids) = (Seen::new(Arc::new(ManualClock::new())), subjects(2));
+        seen.note(seen.ask(), Lsn(10));
+        seen.note_beside(seen.ask(), Lsn(30), &ids[..1], BOUND);
+        let early = seen.ask();
+        drop(seen.write());
+        assert_eq!(seen.needed(&ids, BOUND), None);
+        seen.note_beside(seen.ask(), Lsn(20), &ids[1..], BOUND);
+        assert_eq!(seen.needed(&ids[..1], BOUND), Some(Lsn(30)));
+        assert_eq!(seen.needed(&ids[1..], BOUND), Some(Lsn(20)));
+        // Nor by a read that was sent before it: it says nothing of the put, and has shown what it has.
+        seen.note(early, Lsn(25));
+        assert_eq!(seen.needed(&ids[1..], BOUND), Some(Lsn(25)));
+        drop(seen.write());
+        seen.note(early, Lsn(40));
+        assert_eq!(seen.needed(&ids, BOUND), None);
+    }
+
+    #[test]
+    fn only_so_many_are_remembered() {
+        let (seen, ids) = (Seen::new(Arc::new(ManualClock::new())), subjects(MOST_SHOWN + 1));
+        seen.note(seen.ask(), Lsn(10));
+        seen.note_beside(seen.ask(), Lsn(20), &ids[..MOST_SHOWN], BOUND);
+        assert_eq!(seen.needed(&ids[MOST_SHOWN..], BOUND), Some(Lsn(10)));
+        seen.note_beside(seen.ask(), Lsn(30), &ids[MOST_SHOWN..], BOUND);
+        assert_eq!(seen.needed(&ids[..1], BOUND), Some(Lsn(30)));
+        assert!(seen.state().shown.is_empty());
+    }
+}
