@@ -1,11 +1,12 @@
 //! Seals 59 real customers, stores them, and opens them again: start here.
 //!
 //! `cargo run --example quickstart --all-features`
-//! `cargo run --example quickstart --all-features -- --provider awskms:alias/fieldseal --store postgres://user@host/db`
+//! `cargo run --example quickstart --all-features -- --folder shop --provider awskms:alias/fieldseal --store postgres://user@host/keys --journal postgres://user@host/journal`
 //!
 //! A keyring file guards the keys, one SQLite file holds them, another is the application's own database. A journal tells
 //! of erasures: `examples/erase.rs` goes on with that. The record is in `common/mod.rs`: read it first. Each of the three
-//! can be somewhere else: `--provider`, `--store` and `--journal` take a URL as `keytool.toml` does (docs/keytool.md).
+//! can be somewhere else: `--provider`, `--store` and `--journal` take a URL as `keytool.toml` does (docs/keytool.md), and
+//! `--folder` says where the rest is kept. With a folder it may be run again: nothing that is there is made anew.
 #![expect(clippy::print_stdout, reason = "an example prints")]
 
 mod common;
@@ -14,7 +15,8 @@ mod ports;
 
 use std::path::{Path, PathBuf};
 
-use clap::Parser as _;
+use clap::error::ErrorKind;
+use clap::{CommandFactory as _, Parser as _};
 use common::{Customer, insert, select, select_all};
 use fieldseal::{Error, Record, Sealed, Tenant, Vault};
 use ports::{JournalUrl, ProviderUrl, StoreUrl};
@@ -23,14 +25,15 @@ use ports::{JournalUrl, ProviderUrl, StoreUrl};
 /// key that the operator makes.
 #[derive(clap::Parser)]
 struct Ports {
-    #[arg(long, value_name = "URL", default_value = "keyring:master.keyring")]
+    #[arg(long, value_name = "URL", default_value = "keyring:master.keyring", requires = "folder")]
     provider: ProviderUrl,
-    #[arg(long, value_name = "URL", default_value = "sqlite:keys.db")]
+    #[arg(long, value_name = "URL", default_value = "sqlite:keys.db", requires = "folder")]
     store: StoreUrl,
     // Kept elsewhere than the key store and its backups: else a restored backup would bring erased keys back.
-    #[arg(long, value_name = "URL", default_value = "file:journal/erasures.journal")]
+    #[arg(long, value_name = "URL", default_value = "file:journal/erasures.journal", requires = "folder")]
     journal: JournalUrl,
-    /// Where app.db is made, and relative paths begin; if nothing is said, target/quickstart, which is emptied first.
+    /// Where app.db is made, and relative paths begin. Nothing that is there is lost. Without it, and without a URL, that is
+    /// target/quickstart, which is emptied first; so a URL wants a folder, which keeps what belongs to what it names.
     #[arg(long, value_name = "FOLDER")]
     folder: Option<PathBuf>,
 }
@@ -39,13 +42,13 @@ struct Ports {
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let ports = Ports::parse();
     let scratch = match &ports.folder {
-        Some(folder) => folder.clone(),
-        None => common::scratch("quickstart")?,
+        Some(folder) => kept(folder)?,
+        None => common::scratch(SCRATCH)?,
     };
+    ports.make(&scratch).await?;
     let database = common::open_database(&scratch.join("app.db")).await?;
 
     println!("1. A provider with a master key, a key store, a journal of erasures, a vault.");
-    ports.make(&scratch).await?;
     let customers = ports.open_vault(&scratch).await?;
 
     println!("2. Enroll and seal the customers of examples/data/chinook_customers.csv.");
@@ -53,7 +56,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let page = customers.enroll_all(&people).await?;
     for person in people {
         let keys = page.get(&person)?;
-        insert(&database, &Customer::seal(person, keys)?).await?;
+        insert(&database, &Customer::seal(person, keys)?).await?; // in the place of a run before
     }
     println!("   {} customers, each with keys of their own for 2 purposes", page.len());
 
@@ -118,17 +121,39 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
+/// A folder that no run without arguments empties.
+fn kept(folder: &Path) -> std::io::Result<PathBuf> {
+    std::fs::create_dir_all(folder)?;
+    let (real, emptied) = (folder.canonicalize()?, common::scratch_path(SCRATCH).canonicalize());
+    if emptied.is_ok_and(|emptied| real.starts_with(emptied)) {
+        let what = "--folder is in target/quickstart, which a run without arguments empties: name another one";
+        Ports::command().error(ErrorKind::ValueValidation, what).exit();
+    }
+    Ok(folder.to_owned())
+}
+
+const SCRATCH: &str = "quickstart";
+
 impl Ports {
-    /// What is done once, before an application starts for the first time.
+    /// What is done once, before an application starts for the first time. A key store that is there has its master keys and its
+    /// journal already: new ones would not fit.
     async fn make(&self, folder: &Path) -> Result<(), Box<dyn std::error::Error>> {
-        std::fs::create_dir_all(folder.join("journal"))?;
-        if !self.provider.is_there(folder).await? {
+        let (provider, journal) = (self.provider.is_there(folder).await?, self.journal.is_there(folder).await?);
+        let store = self.store.is_there(folder).await?;
+        if store && !(provider && journal) {
+            let what = if provider { "its journal" } else { "its master key" };
+            return Err(
+                format!("the key store is there, and {what} is not: name it, or the --folder that has it").into()
+            );
+        }
+        if !provider {
             self.provider.make(folder, None).await?; // LocalKeyring::generate("master.keyring")
         }
-        if !self.journal.is_there(folder).await? {
+        if !journal {
+            std::fs::create_dir_all(folder.join("journal"))?;
             self.journal.make(folder).await?;
         }
-        if !self.store.is_there(folder).await? {
+        if !store {
             self.store.make(folder).await?;
         }
         Ok(())

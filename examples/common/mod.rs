@@ -1,6 +1,6 @@
 //! What the examples share: a record, the people to make records of, and the application's own database.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use fieldseal::{Record, Sealed};
 use serde::Deserialize;
@@ -39,9 +39,9 @@ pub(crate) fn people() -> Result<Vec<CustomerPlain>, csv::Error> {
     csv::Reader::from_path(csv)?.deserialize().collect()
 }
 
-/// An empty folder under `target/`.
-pub(crate) fn scratch(name: &str) -> std::io::Result<std::path::PathBuf> {
-    let scratch = Path::new(env!("CARGO_MANIFEST_DIR")).join("target").join(name);
+/// A folder under `target/`, emptied.
+pub(crate) fn scratch(name: &str) -> std::io::Result<PathBuf> {
+    let scratch = scratch_path(name);
     if scratch.exists() {
         std::fs::remove_dir_all(&scratch)?;
     }
@@ -49,11 +49,16 @@ pub(crate) fn scratch(name: &str) -> std::io::Result<std::path::PathBuf> {
     Ok(scratch)
 }
 
+/// The folder that [`scratch`] empties.
+pub(crate) fn scratch_path(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("target").join(name)
+}
+
 pub(crate) async fn open_database(file: &Path) -> Result<SqlitePool, sqlx::Error> {
     let options = SqliteConnectOptions::new().filename(file).create_if_missing(true);
     let database = SqlitePool::connect_with(options).await?;
     sqlx::query(
-        "CREATE TABLE customer (
+        "CREATE TABLE IF NOT EXISTS customer (
             customer_id INTEGER PRIMARY KEY, firstname BLOB NOT NULL, lastname BLOB NOT NULL, email BLOB NOT NULL,
             phone BLOB, fax BLOB, address BLOB NOT NULL, city BLOB NOT NULL, postalcode BLOB, company BLOB,
             state TEXT, country TEXT NOT NULL, support_rep INTEGER NOT NULL
@@ -64,8 +69,9 @@ pub(crate) async fn open_database(file: &Path) -> Result<SqlitePool, sqlx::Error
     Ok(database)
 }
 
+/// In the place of a row that has its id already.
 pub(crate) async fn insert(database: &SqlitePool, row: &Customer) -> Result<(), sqlx::Error> {
-    sqlx::query("INSERT INTO customer VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
+    sqlx::query("INSERT OR REPLACE INTO customer VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
         .bind(row.customer_id)
         .bind(&row.firstname)
         .bind(&row.lastname)

@@ -24,6 +24,10 @@ pub(super) fn run() -> ExitCode {
             let Some(server) = Server::start().await else { return };
             journey(Ground::postgres(&server).await).await;
         }),
+        trial("the_quickstart_loses_nothing_of_a_store_that_it_is_told", postgres::skip(), || async {
+            let Some(server) = Server::start().await else { return };
+            quickstart_loses_nothing(&Ground::postgres(&server).await);
+        }),
         trial("on_dynamodb_and_kms_of_moto", moto(), || async {
             let moto = dynamodb::moto(); // one question at a time: its transactions aren't isolated
             journey(Ground::moto(&moto).await).await;
@@ -56,6 +60,32 @@ fn trial<F: Future<Output = ()>>(name: &str, skip: bool, test: impl FnOnce() -> 
         Ok(())
     })
     .with_ignored_flag(skip)
+}
+
+/// What belongs to a store that is named is kept where nothing empties it, and a store whose journal is elsewhere gets no new
+/// one.
+fn quickstart_loses_nothing(ground: &Ground) {
+    let emptied = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/quickstart");
+    fs::create_dir_all(&emptied).unwrap();
+    let kept = emptied.join("kept.journal");
+    fs::write(&kept, "erasures").unwrap();
+    let quickstart = |args: &[&str]| Ran::of(Command::new(example("quickstart")).args(args));
+    for url in [["--provider", &ground.provider], ["--store", &ground.store], ["--journal", &ground.journal]] {
+        quickstart(&url).fails(2, "--folder <FOLDER>");
+        let within = emptied.join("shop");
+        let ran = quickstart(&[&url[..], &["--folder", within.to_str().unwrap()]].concat());
+        ran.fails(2, "which a run without arguments empties");
+    }
+    assert_eq!(fs::read_to_string(&kept).unwrap(), "erasures");
+    fs::remove_file(&kept).unwrap();
+
+    let [here, elsewhere] = [(); 2].map(|()| tempfile::tempdir().unwrap());
+    let with_store = |folder: &Path| quickstart(&["--store", &ground.store, "--folder", folder.to_str().unwrap()]);
+    with_store(here.path()).done();
+    let ran = with_store(elsewhere.path()).exits(1);
+    assert!(ran.err.contains("the key store is there, and its master key is not"), "{ran:?}");
+    assert_eq!(fs::read_dir(&elsewhere).unwrap().count(), 0);
+    with_store(here.path()).done();
 }
 
 /// The tool in a place, on a ground.
@@ -104,11 +134,13 @@ impl Journey {
     /// The other example seals its customers with the same keys.
     fn is_lived_in(&self) {
         let Ground { provider, store, journal, env, .. } = &self.ground;
-        let mut quickstart = Command::new(example("quickstart"));
-        quickstart.arg("--folder").arg(self.place.folder.path());
-        quickstart.args(["--provider", provider, "--store", store, "--journal", journal]);
-        let ran = Ran::of(quickstart.envs(env.iter().map(|(name, value)| (name, value)))).done();
-        assert!(ran.out.contains("59 customers, each with keys of their own"), "{ran:?}");
+        for time in ["the first", "the second"] {
+            let mut quickstart = Command::new(example("quickstart"));
+            quickstart.arg("--folder").arg(self.place.folder.path());
+            quickstart.args(["--provider", provider, "--store", store, "--journal", journal]);
+            let ran = Ran::of(quickstart.envs(env.iter().map(|(name, value)| (name, value)))).done();
+            assert!(ran.out.contains("59 customers, each with keys of their own"), "{time} time: {ran:?}");
+        }
         let status = self.status();
         assert_eq!((&status["subjects"]["live"], &status["epochs"][0]["subjects"]), (&59.into(), &59.into()));
         self.run(&["rotate-subject", "4"]).done();
