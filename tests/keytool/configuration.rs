@@ -69,6 +69,9 @@ fn what_is_wrong_is_named_with_its_line_and_what_to_write() {
         ("sqlite:keys", "mysql://app:hunter2@keys", "store", "known are \"sqlite:FILE\""),
         ("file:er", "http://app:hunter2@er", "journal", "known are \"file:FILE\""),
         ("sqlite:app.db", "mysql://app:hunter2@host/db", "database", "\"postgres://user@host/db\""),
+        // sqlx would leave it out, and look at no certificate.
+        ("sqlite:app.db", "postgres://app@db/app?ssl_mode=verify-full", "database", "known are `sslmode`"),
+        ("sqlite:app.db", "postgres://app:5432?hunter2@host/db", "database", "known are `sslmode`"),
         ("purposes", "purpose", "purpose =", "unknown field `purpose`"),
         ("purposes", "max_age = \"5 minutes\"\npurposes", "max_age", "\"90s\", \"5m\""),
         ("purposes", "max_age = 5\npurposes", "max_age", "expected a string"),

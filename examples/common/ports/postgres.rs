@@ -43,7 +43,7 @@ impl PostgresUrl {
         let shown = format!("//{host}/{path}");
         let (schema, ours) = (query.take("schema")?, ours(&mut query)?);
         let known: Vec<&str> = ["schema"].iter().chain(known).chain(SQLX).copied().collect();
-        let theirs = query.end_but(&known, |name| SQLX.contains(&name) || is_option(name))?;
+        let theirs = query.end_but(&known, is_sqlx)?;
         let query: Vec<_> =
             theirs.iter().map(|(name, value)| format!("{}={}", encoded(name), encoded(value))).collect();
         let options: PgConnectOptions =
@@ -141,14 +141,19 @@ impl Certificates {
     }
 }
 
+/// What a URL of sqlx's says behind its `?`. A parameter that sqlx doesn't know is refused: it would only log it, and with an
+/// `sslmode` that is mistyped no certificate is looked at.
+pub(crate) fn parameters(url: &str) -> Result<Vec<(String, String)>, Trouble> {
+    Query::split(url)?.1.end_but(SQLX, is_sqlx)
+}
+
 /// Options that were parsed of a URL, with the files that it names.
 pub(crate) fn with_certificates(
     options: PgConnectOptions,
     url: &str,
     folder: &Path,
 ) -> Result<PgConnectOptions, Trouble> {
-    let query = Query::split(url)?.1.end_but(&[], |_| true)?;
-    Certificates::of(&query, &options)?.find(folder, options)
+    Certificates::of(&parameters(url)?, &options)?.find(folder, options)
 }
 
 /// A pool, once one connection came about: a pool itself tries for long where nobody answers.
@@ -237,9 +242,9 @@ fn names_certificates() -> bool {
     ["PGSSLROOTCERT", "PGSSLCERT", "PGSSLKEY"].into_iter().any(|name| env::var_os(name).is_some())
 }
 
-/// `options[search_path]`
-fn is_option(name: &str) -> bool {
-    name.strip_prefix("options[").is_some_and(|name| name.ends_with(']'))
+/// What sqlx knows, and `options[search_path]`.
+fn is_sqlx(name: &str) -> bool {
+    SQLX.contains(&name) || name.strip_prefix("options[").is_some_and(|name| name.ends_with(']'))
 }
 
 const AUTHORITY: &[&str] = &["sslrootcert", "ssl-root-cert", "ssl-ca"];

@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde::de::{self, Deserializer, MapAccess, Visitor};
 
-use crate::ports::Trouble;
+use crate::ports::{Trouble, postgres};
 
 /// A port's URL.
 pub(super) fn url<'de, D, U>(deserializer: D) -> Result<U, D::Error>
@@ -34,6 +34,7 @@ impl TryFrom<String> for DatabaseSpec {
 
     fn try_from(text: String) -> Result<Self, String> {
         if ["postgres://", "postgresql://"].iter().any(|scheme| text.starts_with(scheme)) {
+            postgres::parameters(&text).map_err(|e| e.to_string())?;
             return Ok(Self::Postgres(text));
         }
         // What was written is not repeated: it may be a URL with a password in it.
