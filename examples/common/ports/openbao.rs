@@ -49,7 +49,9 @@ impl OpenBaoUrl {
         // Each attempt's end is the guard's.
         let client = reqwest::Client::builder().tls_backend_preconfigured(tls::config(self.has_tls())?);
         // No redirect takes the token out of TLS.
-        let client = client.https_only(self.has_tls()).build();
+        let client = client.https_only(self.has_tls());
+        // A proxy tunnels what has TLS; of anything else it would have token and keys.
+        let client = if self.has_tls() { client } else { client.no_proxy() }.build();
         let client = client.map_err(|e| Trouble::unavailable("no HTTP client").because(e))?;
         let bao = OpenBao::new(client.clone(), &self.address, &self.key, self.token(folder)?)?.mount(&self.mount)?;
         let bao = match &self.namespace {

@@ -70,7 +70,9 @@ impl OpenBao {
     /// engine can't have a key of this name.
     ///
     /// # Security
-    /// The token needs what `docs/master-keys.md` says and no more. With `http://`, whoever is on the way has token and keys.
+    /// The token needs what `docs/master-keys.md` says and no more. With `http://`, whoever is on the way has token and keys:
+    /// a proxy, too, which reqwest takes from `HTTP_PROXY` for `http://127.0.0.1` as well, so build such a client with
+    /// `no_proxy()`.
     pub fn new(
         client: Client,
         address: &str,
