@@ -110,7 +110,7 @@ impl Ground {
         let output = init.env("SOFTHSM2_CONF", &config).output().unwrap();
         assert!(output.status.success(), "{output:?}");
         Self {
-            provider: format!("pkcs11:token=field%20seal;object=customers?module-path={MODULE}"),
+            provider: format!("pkcs11:token=field%20seal;object=customers?module-path={BESIDE}"),
             store: "sqlite:keys.db".to_owned(),
             journal: "file:erasures.journal".to_owned(),
             env: vec![("SOFTHSM2_CONF", config.display().to_string()), ("PKCS11_PIN", TOKEN.to_owned())],
@@ -179,6 +179,8 @@ async fn answers(bao: &Service) {
 }
 
 pub(crate) const MODULE: &str = "/usr/lib/softhsm/libsofthsm2.so";
+/// The same, in the configuration's folder.
+pub(crate) const BESIDE: &str = "hsm.so";
 /// A proxy that nobody runs: nothing without TLS may go by it.
 const PROXY: [(&str, &str); 3] = [("HTTP_PROXY", "http://127.0.0.1:1"), ("NO_PROXY", ""), ("no_proxy", "")];
 const ALIAS: &str = "alias/fieldseal";

@@ -1,6 +1,7 @@
 //! The life of a key store by the tool alone: made, used, rotated, moved to a new master key, erased from, retired, reported.
 
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::{Command, ExitCode};
 
@@ -9,7 +10,7 @@ use serde_json::Value;
 use tokio::runtime::Builder;
 
 use crate::dynamodb;
-use crate::grounds::{Ground, MODULE, SECRET, TOKEN, bao};
+use crate::grounds::{BESIDE, Ground, MODULE, SECRET, TOKEN, bao};
 use crate::place::{Place, Ran, example};
 use crate::postgres::{self, Server};
 use crate::service;
@@ -96,6 +97,9 @@ struct Journey {
 
 async fn journey(ground: Ground) {
     let mut on = Journey { place: Place { folder: tempfile::tempdir().unwrap() }, ground };
+    if on.ground.provider.starts_with("pkcs11:") {
+        symlink(MODULE, on.place.path(BESIDE)).unwrap();
+    }
     on.begins().await;
     on.is_lived_in();
     let receipt = on.erases("4");

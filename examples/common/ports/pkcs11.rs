@@ -54,12 +54,19 @@ impl Pkcs11Url {
 
     pub(super) async fn open(&self, folder: &Path) -> Result<Pkcs11, Trouble> {
         let pin_file = self.pin_file.as_ref().map(|path| file(folder, path));
-        let options = Pkcs11Options::new(&self.module, &self.token, &self.object, move || pin(pin_file.as_deref()));
+        let options =
+            Pkcs11Options::new(self.module(folder)?, &self.token, &self.object, move || pin(pin_file.as_deref()));
         let options = match &self.serial {
             Some(serial) => options.serial(serial),
             None => options,
         };
         in_time(options.open()).await
+    }
+
+    /// Absolute: the system looks for a bare name where its own libraries are.
+    fn module(&self, folder: &Path) -> Result<PathBuf, Trouble> {
+        let module = file(folder, &self.module);
+        std::path::absolute(&module).map_err(|e| Trouble::usage(format!("no path: {}", module.display())).because(e))
     }
 
     /// Whether the token has a key of this name.
