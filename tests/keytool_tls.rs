@@ -1,5 +1,5 @@
-//! `examples/keytool` and `examples/quickstart` by TLS: PostgreSQL and OpenBao that have certificates of an authority of the
-//! test's own, on loopback; and each way in which TLS doesn't come about.
+//! `examples/keytool` and `examples/quickstart` by TLS: PostgreSQL, OpenBao and what is to be AWS, with certificates of an
+//! authority of the test's own, on loopback; and each way in which TLS doesn't come about.
 //!
 //! Not libtest's harness, which knows only when it is compiled what to ignore. The built examples are run: see
 //! `tests/keytool`.

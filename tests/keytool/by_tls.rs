@@ -24,6 +24,7 @@ pub(super) fn run() -> ExitCode {
         trial("postgresql_that_is_not_is_told", postgres, postgresql_that_is_not_is_told),
         trial("openbao_that_is_trusted_is_used", openbao, openbao_that_is_trusted_is_used),
         trial("openbao_that_is_not_is_told", openbao, openbao_that_is_not_is_told),
+        trial("aws_that_is_not_is_told", service::skip("kms", &["openssl"]), aws_that_is_not_is_told),
     ];
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }
@@ -72,6 +73,9 @@ impl Tool {
 fn of(command: &mut Command, env: &[(&str, &Path)]) -> Ran {
     for name in ["SSL_CERT_FILE", "SSL_CERT_DIR", "PGSSLMODE", "PGSSLROOTCERT", "PGSSLCERT", "PGSSLKEY", "VAULT_TOKEN"]
     {
+        command.env_remove(name);
+    }
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("AWS_")) {
         command.env_remove(name);
     }
     let ran = Ran::of(command.env("BAO_TOKEN", TOKEN).envs(env.iter().copied()));
@@ -359,15 +363,9 @@ async fn openbao_that_is_not_is_told() {
     let authority = Authority::new();
     let (by_tls, bare) = (Bao::start(true), Bao::start(false));
     // What has another certificate need be no OpenBao.
-    let with = |certificate: Certificate| {
-        Service::start("openssl", |command, port, _| {
-            command.args(["s_server", "-quiet", "-accept", &format!("127.0.0.1:{port}")]);
-            command.arg("-cert").arg(&certificate.file).arg("-key").arg(&certificate.key);
-        })
-    };
-    let elsewhere = with(authority.certificate("elsewhere", "DNS:bao.example", 2));
-    let old = with(authority.certificate("old", "IP:127.0.0.1", -1));
-    let own = with(authority.as_a_server());
+    let elsewhere = with(&authority.certificate("elsewhere", "DNS:bao.example", 2));
+    let old = with(&authority.certificate("old", "IP:127.0.0.1", -1));
+    let own = with(&authority.as_a_server());
     let at = |service: &Service| format!("openbao:https://127.0.0.1:{}/transit/customers", service.port);
     let (trusted, gone) = (authority.file(), authority.folder().join("gone.pem"));
     for (provider, file, says) in [
@@ -385,6 +383,59 @@ async fn openbao_that_is_not_is_told() {
         tool.configure(&provider, "sqlite:keys.db", "file:erasures.journal", "");
         tool.run(&env, &["init"]).fails(2, says);
         assert_eq!(tool.0.files(), ["keytool.toml"], "{says}");
+    }
+}
+
+/// Something that has this certificate, and says nothing.
+fn with(certificate: &Certificate) -> Service {
+    Service::start("openssl", |command, port, _| {
+        command.args(["s_server", "-quiet", "-accept", &format!("127.0.0.1:{port}")]);
+        command.arg("-cert").arg(&certificate.file).arg("-key").arg(&certificate.key);
+    })
+}
+
+/// KMS and DynamoDB. What waiting mends nothing of is told as such, and an endpoint that nobody is at is not.
+async fn aws_that_is_not_is_told() {
+    let authority = Authority::new();
+    let good = with(&authority.certificate("good", "IP:127.0.0.1", 2));
+    let elsewhere = with(&authority.certificate("elsewhere", "DNS:kms.example", 2));
+    let old = with(&authority.certificate("old", "IP:127.0.0.1", -1));
+    let bare = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let nobody = bare.local_addr().unwrap().port();
+    drop(bare);
+    let (trusted, nowhere) = (authority.file(), PathBuf::from("/none"));
+    let at = |service: &Service| format!("region=eu-central-1&endpoint=https://127.0.0.1:{}", service.port);
+    let keys = [("AWS_ACCESS_KEY_ID", Path::new("AKIAEXAMPLE")), ("AWS_SECRET_ACCESS_KEY", Path::new(TOKEN))];
+    for (query, has_keys, trusts, code, says) in [
+        (at(&good), true, false, 2, "nobody who is trusted here has signed its certificate"),
+        (at(&elsewhere), true, true, 2, "another host's"),
+        (at(&old), true, true, 2, "past its time"),
+        (at(&good), false, true, 2, "no credentials for"),
+        (at(&good).replace("region=eu-central-1&", ""), true, true, 2, "no region for AWS"),
+        (format!("region=eu-central-1&endpoint=http://127.0.0.1:{nobody}"), true, true, 6, ""),
+    ] {
+        // Nothing of whoever runs the test.
+        let mut env = vec![("HOME", nowhere.as_path()), ("AWS_EC2_METADATA_DISABLED", Path::new("true"))];
+        env.extend(keys.iter().filter(|_| has_keys));
+        env.extend(trusts.then_some(("SSL_CERT_FILE", trusted.as_path())));
+        let (kms, table) = (format!("awskms:alias/fieldseal?{query}"), format!("dynamodb:keys?{query}"));
+        let (store, journal) = ("sqlite:keys.db", "file:erasures.journal");
+        for [provider, store, journal] in [[&kms, store, journal], [KEYRING, &table, journal], [KEYRING, store, &table]]
+        {
+            let tool = Tool::new();
+            tool.configure(provider, store, journal, "");
+            tool.run(&env, &["init"]).fails(code, says);
+            assert_eq!(tool.0.files(), ["keytool.toml"], "{query}");
+        }
+        if code != 2 {
+            continue;
+        }
+        // And by what only opens: keys and store are there.
+        let tool = Tool::new();
+        tool.configure(KEYRING, store, journal, "");
+        tool.run(&env, &["init"]).done();
+        tool.configure(&kms, store, journal, "");
+        tool.run(&env, &["erase", "4", "--yes", "--unknown"]).fails(code, says);
     }
 }
 

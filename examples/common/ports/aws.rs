@@ -1,16 +1,21 @@
-//! What is asked of AWS: the client's configuration, and [`KmsUrl`].
+//! What is asked of AWS: the client's configuration, what is told where AWS is not reached and never will be, and [`KmsUrl`].
 //!
 //! Credentials are looked for where the AWS tools look (environment, profile, role): no URL has them. An emulator wants
 //! some, too: set `AWS_ACCESS_KEY_ID` and `AWS_SECRET_ACCESS_KEY` to anything.
 
+use std::error::Error;
 use std::fmt;
+#[cfg(feature = "provider-aws-kms")]
+use std::time::Duration;
 
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_credential_types::provider::error::CredentialsError;
 use aws_smithy_http_client::tls::Provider as Tls;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 
+use super::tls::Flaw;
 use super::url::{Query, encoded, is_address};
 use super::{Kind, Trouble};
 
@@ -42,15 +47,21 @@ impl Place {
     }
 
     /// A configuration for each region, the first one first.
-    pub(super) async fn configs(&self) -> Vec<SdkConfig> {
+    pub(super) async fn configs(&self) -> Result<Vec<SdkConfig>, Trouble> {
         if self.regions.is_empty() {
-            return vec![self.config(None).await];
+            let config = self.config(None).await;
+            if config.region().is_none() {
+                return Err(Trouble::usage(
+                    "no region for AWS: name it in the URL, `region=eu-central-1`, or set AWS_REGION",
+                ));
+            }
+            return Ok(vec![config]);
         }
         let mut configs = Vec::with_capacity(self.regions.len());
         for region in &self.regions {
             configs.push(self.config(Some(region)).await);
         }
-        configs
+        Ok(configs)
     }
 
     async fn config(&self, region: Option<&str>) -> SdkConfig {
@@ -76,6 +87,49 @@ impl Place {
     pub(super) fn query(&self) -> Vec<String> {
         let regions = self.regions.iter().map(|region| format!("region={region}"));
         regions.chain(self.endpoint.iter().map(|endpoint| format!("endpoint={}", encoded_address(endpoint)))).collect()
+    }
+}
+
+/// What is wrong with a call that was not answered, where waiting mends nothing: there are no credentials, or TLS doesn't come
+/// about. The SDK's own error is not told: it may quote the request.
+pub(super) fn unmended(service: &str, e: &(dyn Error + 'static)) -> Option<Trouble> {
+    if let Some(flaw) = Flaw::of(e) {
+        return Some(Trouble::usage(format!("{service}: {}", because_of(flaw))));
+    }
+    let mut next = Some(e);
+    while let Some(e) = next {
+        match e.downcast_ref() {
+            Some(CredentialsError::CredentialsNotLoaded(_)) => {
+                return Some(Trouble::usage(format!(
+                    "no credentials for {service}: set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give \
+                     this machine a role"
+                )));
+            }
+            Some(CredentialsError::InvalidConfiguration(_)) => {
+                return Some(Trouble::usage(format!(
+                    "the credentials for {service} can't be used: look at the profile that AWS_PROFILE names, and at ~/.aws"
+                )));
+            }
+            _ => next = e.source(),
+        }
+    }
+    None
+}
+
+/// What is to be done about TLS that doesn't come about.
+fn because_of(flaw: Flaw) -> &'static str {
+    match flaw {
+        Flaw::Untrusted => {
+            "nobody who is trusted here has signed its certificate: is `endpoint` the right one? A file with an authority's (PEM) \
+             is named in SSL_CERT_FILE"
+        }
+        Flaw::OtherHost => "its certificate is another host's: name it in `endpoint` as the certificate does",
+        Flaw::Outdated => {
+            "its certificate is past its time, or not valid yet: set the clock here, or look at `endpoint`"
+        }
+        Flaw::NoCertificate => "its certificate is not one of a server: look at `endpoint`",
+        Flaw::NoTls => "what answers speaks no TLS: look at `endpoint`, and write http:// where it is an emulator",
+        Flaw::Refused => "it refuses TLS as this tool has it (1.2 and 1.3, without a certificate of its own)",
     }
 }
 
@@ -122,8 +176,10 @@ impl KmsUrl {
     pub(super) async fn open(&self) -> Result<fieldseal::provider::AwsKms, Trouble> {
         use aws_sdk_kms::Client;
 
-        let mut configs = self.place.configs().await.into_iter();
+        let mut configs = self.place.configs().await?.into_iter();
         let Some(first) = configs.next() else { return Err(Trouble::usage("no region")) };
+        // To the adapter it is a KMS that doesn't answer.
+        self.is_known(&first).await?;
         let mut kms = fieldseal::provider::AwsKms::new(Client::new(&first), self.key.as_str())?;
         for config in configs {
             kms = kms.region(Client::new(&config))?;
@@ -136,12 +192,21 @@ impl KmsUrl {
 
     /// That KMS has a key of this name: to the adapter it is one with a name that is wrong.
     pub(super) async fn is_named(&self) -> Result<(), Trouble> {
-        let configs = self.place.configs().await;
+        let configs = self.place.configs().await?;
         let Some(first) = configs.first() else { return Err(Trouble::usage("no region")) };
-        match aws_sdk_kms::Client::new(first).describe_key().key_id(&self.key).send().await {
-            Err(e) if e.as_service_error().is_some_and(|e| e.is_not_found_exception()) => Err(self.missing()),
-            // What else is wrong, the adapter tells.
-            _ => Ok(()),
+        if self.is_known(first).await? { Ok(()) } else { Err(self.missing()) }
+    }
+
+    /// Whether KMS has a key of this name, as far as it says so: what else is wrong, the adapter tells.
+    async fn is_known(&self, config: &SdkConfig) -> Result<bool, Trouble> {
+        // Boxed: the SDK's futures are deep, and a command's has this one within others.
+        let describe = Box::pin(aws_sdk_kms::Client::new(config).describe_key().key_id(&self.key).send());
+        match tokio::time::timeout(PATIENCE, describe).await {
+            Ok(Err(e)) => match e.as_service_error() {
+                Some(e) => Ok(!e.is_not_found_exception()),
+                None => unmended("KMS", &e).map_or(Ok(true), Err),
+            },
+            Ok(Ok(_)) | Err(_) => Ok(true),
         }
     }
 
@@ -164,6 +229,10 @@ impl fmt::Display for KmsUrl {
         write!(f, "{}{}", self.key, behind(&query))
     }
 }
+
+/// How long it is waited for before the adapter asks, which waits for longer.
+#[cfg(feature = "provider-aws-kms")]
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// How a new master key becomes the current one.
 #[cfg(feature = "provider-aws-kms")]

@@ -5,7 +5,7 @@ use std::fmt;
 use aws_sdk_dynamodb::Client;
 
 use super::Trouble;
-use super::aws::{Place, behind};
+use super::aws::{Place, behind, unmended};
 use super::url::Query;
 
 /// `table?region=..&endpoint=..`
@@ -35,7 +35,7 @@ impl DynamoDbUrl {
     }
 
     pub(super) async fn client(&self) -> Result<Client, Trouble> {
-        let configs = self.place.configs().await;
+        let configs = self.place.configs().await?;
         configs.first().map(Client::new).ok_or_else(|| Trouble::usage("no region"))
     }
 
@@ -50,10 +50,9 @@ impl DynamoDbUrl {
                      dynamodb:DescribeTable",
                     self.table
                 ))),
-                // The SDK's own error may quote the request.
-                None => Err(Trouble::unavailable(
-                    "DynamoDB can't be reached, or there are no credentials or no region for it",
-                )),
+                None => {
+                    Err(unmended("DynamoDB", &e).unwrap_or_else(|| Trouble::unavailable("DynamoDB can't be reached")))
+                }
             },
         }
     }
