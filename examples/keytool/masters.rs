@@ -15,6 +15,7 @@ use crate::ports::Provider;
 /// The master keys.
 pub(crate) struct Providers {
     current: Set,
+    /// One that can't be opened holds up what is only its own to open, and the end of any master key.
     previous: Vec<Set>,
     /// Tenants' own. One that can't be opened holds up its tenant alone.
     tenants: HashMap<TenantId, Arc<dyn MasterKeyProvider>>,
@@ -29,30 +30,42 @@ struct Set {
 impl Tool {
     pub(crate) async fn providers(&self) -> Result<Providers, Failure> {
         let config = &self.config.provider;
-        self.providers_of(&config.set, &config.previous).await
+        let current = self.set(&config.set).await?;
+        let previous = self.earlier(&config.previous).await;
+        Ok(Providers { current, previous, tenants: self.tenants().await })
     }
 
-    /// Some sets, of which the first wraps.
+    /// Some sets, of which the first wraps, and all can be opened.
     pub(crate) async fn providers_of(&self, first: &SetConfig, others: &[SetConfig]) -> Result<Providers, Failure> {
+        let mut previous = Vec::new();
+        for config in others {
+            previous.push(self.set(config).await?);
+        }
+        Ok(Providers { current: self.set(first).await?, previous, tenants: self.tenants().await })
+    }
+
+    async fn tenants(&self) -> HashMap<TenantId, Arc<dyn MasterKeyProvider>> {
         let mut tenants = HashMap::new();
         for (tenant, config) in &self.config.tenants {
             let own = self.own(config).await.unwrap_or_else(|e| shut(&e).port());
             tenants.insert(tenant.clone(), own);
         }
-        let mut previous = Vec::new();
-        for config in others {
-            previous.push(self.set(config).await?);
-        }
-        Ok(Providers { current: self.set(first).await?, previous, tenants })
+        tenants
     }
 
     async fn own(&self, config: &ProviderConfig) -> Result<Arc<dyn MasterKeyProvider>, Failure> {
         let set = self.set(&config.set).await?;
-        let mut previous = Vec::new();
-        for config in &config.previous {
-            previous.push(self.set(config).await?);
+        Ok(succession(&set, &self.earlier(&config.previous).await))
+    }
+
+    /// Those before: what one of them could open is missed only by what is still under its keys.
+    async fn earlier(&self, configs: &[SetConfig]) -> Vec<Set> {
+        let mut earlier = Vec::new();
+        for config in configs {
+            let set = self.set(config).await;
+            earlier.push(set.unwrap_or_else(|e| Set { first: shut(&e), others: Vec::new() }));
         }
-        Ok(succession(&set, &previous))
+        earlier
     }
 
     /// A set of which one at least can be opened: any opens, and what wraps says which one can't.
@@ -93,6 +106,12 @@ impl Providers {
             }
         }
         Ok(Used(members))
+    }
+
+    /// Why one of them can't be opened, if one can't.
+    pub(crate) fn why_shut(&self) -> Option<Failure> {
+        let mut all = std::iter::once(&self.current).chain(&self.previous).flat_map(Set::members);
+        all.find_map(Provider::why_shut).map(|why| why.clone().into())
     }
 
     /// Makes a previous provider ready to destroy a master key: none destroys its current one, so another takes its place,

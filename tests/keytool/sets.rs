@@ -108,6 +108,40 @@ async fn one_provider_becomes_a_set_and_one_again() -> Result {
 }
 
 #[tokio::test]
+async fn one_before_that_is_away_holds_up_nothing_but_the_end_of_a_master_key() -> Result {
+    let place = Place::with_subjects().await?;
+    let both = format!("previous = [\"keyring:master.keyring\"]\n{}", with("\"keyring:new.keyring\""));
+    place.configure(&both);
+    place.run(&["init"]).done();
+    place.run(&["advance-epoch"]).done();
+    // What only the one before opens can't do without it.
+    fs::rename(place.path("master.keyring"), place.path("safe"))?;
+    place.run(&["rotate-subject", BEN]).fails(2, "there is no keyring at master.keyring");
+    fs::rename(place.path("safe"), place.path("master.keyring"))?;
+    place.run(&["rewrap"]).done();
+
+    fs::rename(place.path("master.keyring"), place.path("safe"))?;
+    let before = place.everything().await?;
+    for more in [&["--yes"][..], &["--dry-run"]] {
+        let ran = place.run(&[&["retire-epoch", "1"][..], more].concat()).fails(2, "Nothing was destroyed");
+        assert!(ran.err.contains("there is no keyring at master.keyring"), "{ran:?}");
+    }
+    assert_eq!(place.everything().await?, before);
+    place.run(&["erase", ADA, "--yes", "--receipt", "ada.json"]).done();
+    place.run(&["rotate-subject", BEN]).done();
+    let status = place.run(&["status", "--json"]).done().json();
+    assert_eq!((&status["subjects"]["live"], &status["subjects"]["erased"]), (&1.into(), &1.into()));
+    assert!(status["advice"][0].as_str().unwrap().contains("there is no keyring at master.keyring"), "{status}");
+    let waits = place.run(&["receipt", "verify", "ada.json"]).exits(7);
+    assert!(waits.out.contains("the provider could not say"), "{waits:?}");
+
+    fs::rename(place.path("safe"), place.path("master.keyring"))?;
+    let retired = place.run(&["retire-epoch", "1", "--yes", "--json"]).done().json();
+    assert_eq!(retired["end"], "destroyed_here", "{retired}");
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_tenant_with_a_master_key_of_its_own_is_rotated_with_it_and_erased_without() -> Result {
     let place = Place::bare();
     let config = format!("{CONFIG}[tenant_providers]\nacme = \"keyring:acme.keyring\"\n");

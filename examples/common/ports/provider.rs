@@ -145,6 +145,14 @@ impl Provider {
         Self { port: Arc::new(Shut(why.clone())), maker: Maker::Nobody(why) }
     }
 
+    /// Why it could not be opened, if it is in the place of one that couldn't.
+    pub(crate) fn why_shut(&self) -> Option<&ProviderError> {
+        match &self.maker {
+            Maker::Nobody(why) => Some(why),
+            _ => None,
+        }
+    }
+
     pub(crate) fn port(&self) -> Arc<dyn MasterKeyProvider> {
         Arc::clone(&self.port)
     }

@@ -81,6 +81,14 @@ impl RetireEpoch {
                 "epoch {epoch} is the current one: `keytool advance-epoch` and `keytool rewrap` first"
             )));
         }
+        // No key ends before every provider has said whether it is its own.
+        if let Some(shut) = ports.provider.why_shut() {
+            let what = format!(
+                "every provider is asked before a master key ends, and one can't be opened: {shut}. Nothing was \
+                                destroyed"
+            );
+            return Err(Failure::new(shut.exit(), "provider_shut", what));
+        }
         let ended = matches!(info.end, KeyEnd::Destroyed | KeyEnd::DestroyedHere { .. } | KeyEnd::Scheduled { .. });
         if self.destructive.dry_run {
             return self.would(&info, ended, &*ports.store).await;

@@ -18,15 +18,20 @@ pub(crate) struct Status {}
 
 impl Status {
     pub(crate) async fn run(self, tool: &Tool) -> Result<Report, Failure> {
-        let survey = Survey::take(&tool.vault().await?, tool.output).await?;
+        let ports = tool.ports().await?;
+        let survey = Survey::take(&ports.vault(tool).await?, tool.output).await?;
         let exit = if survey.failed.is_empty() { Exit::Done } else { Exit::Partly };
-        Ok(Report::new(text(&survey), as_json(&survey)).exit(exit))
+        let advice = advice(&survey, ports.provider.why_shut());
+        Ok(Report::new(text(&survey, &advice), as_json(&survey, &advice)).exit(exit))
     }
 }
 
 /// What is to be done, each with the command that does it.
-fn advice(survey: &Survey) -> Vec<String> {
+fn advice(survey: &Survey, shut: Option<Failure>) -> Vec<String> {
     let mut advice = Vec::new();
+    if let Some(shut) = shut {
+        advice.push(format!("a provider can't be opened, so nobody knows what has become of a master key: {shut}"));
+    }
     for (id, e) in &survey.failed {
         advice.push(format!("{} can't be read: {e}. Restore the key store: docs/restore.md", slot(id)));
     }
@@ -80,7 +85,7 @@ fn is_out_of_sight(epoch: &EpochCounts) -> bool {
     epoch.info.status == EpochStatus::Retired && epoch.info.end == KeyEnd::Unconfirmed
 }
 
-fn text(survey: &Survey) -> String {
+fn text(survey: &Survey, advice: &[String]) -> String {
     let mut head = vec!["epoch", "state", "opened", "subjects", "data keys"];
     head.extend(AGE_LABELS);
     head.extend(["master key", ""]);
@@ -118,7 +123,6 @@ fn text(survey: &Survey) -> String {
             master.master, master.epoch, master.end
         ));
     }
-    let advice = advice(survey);
     let advice: String = match advice.is_empty() {
         true => "  nothing\n".to_owned(),
         false => advice.iter().map(|line| format!("  {line}\n")).collect(),
@@ -161,7 +165,7 @@ fn end(end: &KeyEnd) -> &'static str {
     }
 }
 
-fn as_json(survey: &Survey) -> serde_json::Value {
+fn as_json(survey: &Survey, advice: &[String]) -> serde_json::Value {
     let (subjects, erasures) = (&survey.subjects, &survey.erasures);
     json!({
         "at": survey.at.to_string(),
@@ -201,6 +205,6 @@ fn as_json(survey: &Survey) -> serde_json::Value {
             })).collect::<Vec<_>>(),
         },
         "failed": survey.failed.iter().map(|(id, e)| json!({ "slot": slot_json(id), "error": e.json() })).collect::<Vec<_>>(),
-        "advice": advice(survey),
+        "advice": advice,
     })
 }
