@@ -251,7 +251,7 @@ async fn a_missing_file_or_directory_is_told() {
     let dir = Dir::new();
     let error = LocalKeyring::open(dir.path()).await.unwrap_err();
     assert_eq!(error.kind(), ProviderErrorKind::Misconfigured);
-    assert!(error.to_string().contains("generate"));
+    assert!(error.to_string().contains("once: `LocalKeyring::generate`"));
     assert!(error.source().is_some());
     let error = LocalKeyring::generate(dir.0.path().join("no/such/keys")).await.unwrap_err();
     assert_eq!(error.kind(), ProviderErrorKind::Misconfigured);

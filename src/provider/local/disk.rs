@@ -32,7 +32,7 @@ pub(super) struct Contents {
 /// In the errors.
 pub(super) const KEYRING: Words = Words {
     name: "keyring file",
-    missing: "check the path, or generate a keyring there",
+    missing: "check the path, or make a keyring there, once: `LocalKeyring::generate`",
     taken: "open it, or generate the keyring elsewhere",
     exposed: "consider the keys in it known to whoever could read it",
 };
