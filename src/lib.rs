@@ -85,7 +85,19 @@
 //! unless a field is padded; key ids join the rows of one person. Whoever may call the master key provider and read the key
 //! store reads everything. Erasing leaves the rows, unreadable, and what your code did with opened values; copies of wrapped
 //! keys in backups open until their master key is destroyed. `SECURITY.md` has the whole list.
+//!
+//! # Going to production
+//!
+//! `docs/production.md` has a whole program on PostgreSQL and AWS KMS, with a guard around each, and what to read next.
 #![cfg_attr(docsrs, feature(doc_cfg))]
+
+// The programs in these pages compile as they stand.
+#[cfg(all(doctest, feature = "derive", feature = "sqlx", feature = "store-sqlite", feature = "uuid"))]
+#[doc = include_str!("../README.md")]
+mod readme {}
+#[cfg(all(doctest, feature = "provider-aws-kms", feature = "store-postgres"))]
+#[doc = include_str!("../docs/production.md")]
+mod production {}
 
 mod bytes;
 pub mod clock;
