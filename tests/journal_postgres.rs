@@ -15,6 +15,7 @@ mod tables;
 
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use fieldseal::journal::PostgresJournal;
 use fieldseal::testing::journal::{self as rules, RULES};
@@ -119,9 +120,12 @@ async fn execute(pool: &PgPool, sql: &str) {
 /// A new journal.
 async fn made(pool: &PgPool) -> PostgresJournal {
     PostgresJournal::builder(pool.clone()).migrate().await.unwrap();
-    PostgresJournal::new(pool.clone()).await.unwrap()
+    PostgresJournal::builder(pool.clone()).lock_timeout(PATIENCE).open().await.unwrap()
 }
 
 async fn open(database: &PgConnectOptions) -> PostgresJournal {
     made(&pool(database.clone()).await).await
 }
+
+/// How long writers wait for one another on a machine that is busy.
+const PATIENCE: Duration = Duration::from_secs(60);

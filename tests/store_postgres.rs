@@ -33,6 +33,7 @@ mod silence;
 
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use fieldseal::store::PostgresStore;
 use fieldseal::testing::store::{self as rules, RULES};
@@ -202,15 +203,18 @@ async fn execute(pool: &PgPool, sql: &str) {
 /// A new store.
 async fn made(pool: &PgPool) -> PostgresStore {
     PostgresStore::builder(pool.clone()).migrate().await.unwrap();
-    PostgresStore::new(pool.clone()).await.unwrap()
+    PostgresStore::builder(pool.clone()).lock_timeout(PATIENCE).open().await.unwrap()
 }
 
 async fn partitioned(pool: &PgPool) -> PostgresStore {
     PostgresStore::builder(pool.clone()).migrate().await.unwrap();
     execute(pool, include_str!("../src/store/postgres/migrations/partitioned.sql")).await;
-    PostgresStore::new(pool.clone()).await.unwrap()
+    PostgresStore::builder(pool.clone()).lock_timeout(PATIENCE).open().await.unwrap()
 }
 
 async fn open(database: &PgConnectOptions) -> PostgresStore {
     made(&pool(database.clone()).await).await
 }
+
+/// How long writers wait for one another on a machine that is busy.
+const PATIENCE: Duration = Duration::from_secs(60);

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use fieldseal::Vault;
 use fieldseal::journal::{ErasureJournal, FileJournal, PostgresJournal};
@@ -63,14 +64,16 @@ impl Place {
     pub(super) async fn store(&self) -> Result<Arc<dyn KeyStore>> {
         Ok(match self.databases()? {
             None => Arc::new(SqliteStore::open(self.0.join("keys.db")).await?),
-            Some([store, _]) => Arc::new(PostgresStore::new(pool(store)).await?),
+            Some([store, _]) => Arc::new(PostgresStore::builder(pool(store)).lock_timeout(PATIENCE).open().await?),
         })
     }
 
     pub(super) async fn journal(&self) -> Result<Arc<dyn ErasureJournal>> {
         Ok(match self.databases()? {
             None => Arc::new(FileJournal::open(self.0.join("journal")).await?),
-            Some([_, journal]) => Arc::new(PostgresJournal::new(pool(journal)).await?),
+            Some([_, journal]) => {
+                Arc::new(PostgresJournal::builder(pool(journal)).lock_timeout(PATIENCE).open().await?)
+            }
         })
     }
 
@@ -200,3 +203,6 @@ fn socket(database: &PgConnectOptions) -> Result<String> {
 fn pool(database: PgConnectOptions) -> PgPool {
     PgPoolOptions::new().max_connections(4).connect_lazy_with(database)
 }
+
+/// How long writers wait for one another on a machine that is busy.
+const PATIENCE: Duration = Duration::from_secs(60);

@@ -5,6 +5,7 @@
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use fieldseal::journal::PostgresJournal;
 use fieldseal::store::PostgresStore;
@@ -55,8 +56,10 @@ impl Cluster {
     }
 
     async fn open(cluster: &Arc<Self>, schema: &Arc<Schema>, pools: &Pools) -> Result<Ports> {
-        let store = PostgresStore::builder(pools.stores.clone()).schema(&schema.name).open().await?;
-        let journal = PostgresJournal::builder(pools.journals.clone()).schema(&schema.name).open().await?;
+        let store =
+            PostgresStore::builder(pools.stores.clone()).schema(&schema.name).lock_timeout(PATIENCE).open().await?;
+        let journal =
+            PostgresJournal::builder(pools.journals.clone()).schema(&schema.name).lock_timeout(PATIENCE).open().await?;
         let store = Kept { store: Arc::new(store), at: At::Postgres(cluster.clone(), schema.clone()) };
         Ok(Ports { store, journal: Arc::new(journal) })
     }
@@ -74,7 +77,7 @@ impl Cluster {
         assert!(restored.status.success(), "psql: {}", String::from_utf8_lossy(&restored.stderr));
         assert!(dump.wait().unwrap().success(), "pg_dump");
         let pool = PgPoolOptions::new().max_connections(2).connect_lazy_with(database.clone());
-        let store = PostgresStore::builder(pool).schema(&schema.name).open().await?;
+        let store = PostgresStore::builder(pool).schema(&schema.name).lock_timeout(PATIENCE).open().await?;
         let schema = Arc::new(Schema { database, name: schema.name.clone() });
         Ok(Kept { store: Arc::new(store), at: At::Postgres(cluster.clone(), schema) })
     }
@@ -89,3 +92,6 @@ impl Cluster {
 fn pool(database: &PgConnectOptions) -> PgPool {
     PgPoolOptions::new().max_connections(8).connect_lazy_with(database.clone())
 }
+
+/// How long writers wait for one another on a machine that is busy.
+const PATIENCE: Duration = Duration::from_secs(60);

@@ -1,5 +1,7 @@
 //! [`PostgresJournalBuilder`]: where a journal is.
 
+use std::time::Duration;
+
 use sqlx::postgres::PgPool;
 
 use super::error::{failed, usable};
@@ -14,17 +16,26 @@ use crate::postgres::Schema;
 pub struct PostgresJournalBuilder {
     pool: PgPool,
     schema: String,
+    lock_timeout: Duration,
 }
 
 impl PostgresJournalBuilder {
     pub(super) fn new(pool: PgPool) -> Self {
-        Self { pool, schema: Schema::DEFAULT.to_owned() }
+        Self { pool, schema: Schema::DEFAULT.to_owned(), lock_timeout: LOCK_TIMEOUT }
     }
 
     /// The PostgreSQL schema that the tables are in, `fieldseal` unless said otherwise: any name of 1 to 63 bytes, taken as it
     /// is written, but for those that begin with `pg_`. Several journals may be in one database, each in its schema.
     pub fn schema(mut self, name: impl Into<String>) -> Self {
         self.schema = name.into();
+        self
+    }
+
+    /// How long an append waits for another one before it gives up with `Throttled`: 1.5 seconds unless said otherwise. Let it
+    /// be less than an attempt of the [`Guard`](crate::guard::Guard) that is around the journal: an append that the guard drops
+    /// while it waits counts as one that found no answer, and may land afterwards.
+    pub fn lock_timeout(mut self, timeout: Duration) -> Self {
+        self.lock_timeout = timeout;
         self
     }
 
@@ -55,7 +66,7 @@ impl PostgresJournalBuilder {
     pub async fn open(self) -> Result<PostgresJournal, JournalError> {
         let schema = self.schema_name()?;
         usable(schema.check(&self.pool, &LAYOUT).await.map_err(failed)?)?;
-        let journal = PostgresJournal { pool: self.pool, schema };
+        let journal = PostgresJournal { pool: self.pool, schema, lock_timeout: self.lock_timeout };
         journal.head().await?;
         Ok(journal)
     }
@@ -66,3 +77,6 @@ impl PostgresJournalBuilder {
         })
     }
 }
+
+/// Less than an attempt of a guard.
+const LOCK_TIMEOUT: Duration = Duration::from_millis(1500);

@@ -69,6 +69,7 @@ pub use builder::PostgresJournalBuilder;
 pub struct PostgresJournal {
     pool: PgPool,
     schema: Schema,
+    lock_timeout: Duration,
 }
 
 impl PostgresJournal {
@@ -141,7 +142,7 @@ impl ErasureJournal for PostgresJournal {
         entry.check_bounds()?;
         let head = expected.after(entry);
         let Ok(position) = i64::try_from(expected.position()) else { return Err(JournalError::conflict()) };
-        let mut transaction = begin(&self.pool, LOCK_TIMEOUT, "").await.map_err(failed)?;
+        let mut transaction = begin(&self.pool, self.lock_timeout, "").await.map_err(failed)?;
         let appended = query(self.schema.sql(APPEND))
             .bind(position)
             .bind(expected.hash().as_slice())
@@ -293,9 +294,6 @@ const APPEND: &str = "WITH moved AS (UPDATE \"fieldseal\".journal SET position =
 /// With the hash of the last entry, which must be the head's.
 const HEAD: &str = "SELECT j.position, j.hash, e.hash FROM \"fieldseal\".journal j \
      LEFT JOIN \"fieldseal\".journal_entries e ON e.position = j.position - 1";
-
-/// How long an append waits for another one: less than an attempt of a guard.
-const LOCK_TIMEOUT: Duration = Duration::from_millis(1500);
 
 /// Entries that a verification reads at a time.
 const PAGE: usize = 1000;
