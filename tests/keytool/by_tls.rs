@@ -400,9 +400,7 @@ async fn aws_that_is_not_is_told() {
     let good = with(&authority.certificate("good", "IP:127.0.0.1", 2));
     let elsewhere = with(&authority.certificate("elsewhere", "DNS:kms.example", 2));
     let old = with(&authority.certificate("old", "IP:127.0.0.1", -1));
-    let bare = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    let nobody = bare.local_addr().unwrap().port();
-    drop(bare);
+    let nobody = free_port();
     let (trusted, nowhere) = (authority.file(), PathBuf::from("/none"));
     let at = |service: &Service| format!("region=eu-central-1&endpoint=https://127.0.0.1:{}", service.port);
     let keys = [("AWS_ACCESS_KEY_ID", Path::new("AKIAEXAMPLE")), ("AWS_SECRET_ACCESS_KEY", Path::new(TOKEN))];
