@@ -44,9 +44,10 @@ pub(super) async fn stores_in_two_schemas_are_two(database: PgConnectOptions) {
 /// has no place.
 pub(super) async fn a_tenant_may_have_partitions_of_its_own(database: PgConnectOptions) {
     let admin = pool(database.clone()).await;
-    execute(&admin, &format!("{ROLE}; CREATE SCHEMA fieldseal AUTHORIZATION tester")).await;
+    let role = role(&admin, &database).await;
+    execute(&admin, &format!("CREATE SCHEMA fieldseal AUTHORIZATION {role}")).await;
     let options = PgPoolOptions::new().max_connections(1);
-    let pool = options.connect_with(database.clone().username("tester")).await.unwrap();
+    let pool = options.connect_with(database.clone().username(&role)).await.unwrap();
     let store = partitioned(&pool).await;
     let slot = |tenant: &str| SampleSlot::new(SlotId::Tenant(TenantId::new(tenant).unwrap())).build();
     let slots = [slot("acme"), slot("globex"), SampleSlot::new(SlotId::Vault).build()];
@@ -75,14 +76,13 @@ pub(super) async fn a_tenant_may_have_partitions_of_its_own(database: PgConnectO
     // A partition that is another role's: nobody could be erased.
     execute(&admin, "ALTER TABLE fieldseal.key_slots_acme_0 OWNER TO postgres").await;
     assert_eq!(PostgresStore::new(pool.clone()).await.unwrap_err().kind(), StoreErrorKind::Denied);
-    execute(&admin, "ALTER TABLE fieldseal.key_slots_acme_0 OWNER TO tester").await;
+    execute(&admin, &format!("ALTER TABLE fieldseal.key_slots_acme_0 OWNER TO {role}")).await;
 
     execute(&pool, "DROP TABLE fieldseal.key_slots_default").await;
     let store = PostgresStore::new(pool).await.unwrap();
     let error = store.put(&slot("initech"), Expected::Absent).await.unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::Misconfigured);
     assert!(error.to_string().contains("DEFAULT"), "{error}");
-    execute(&admin, "DROP OWNED BY tester").await;
 }
 
 /// The statements of the example in `partitioned.sql`, with one partition.
