@@ -141,8 +141,9 @@ impl Site {
 
     async fn builder_at(&self, tap: &Tap, primary: PgConnectOptions) -> Result<VaultBuilder<Ready>> {
         let journal = self.other.as_ref().map_or_else(|| primary.clone(), Server::options).database(&self.journal);
-        let store = PostgresStore::new(pool(&primary.database(&self.store))).await?;
-        let journal = PostgresJournal::new(pool(&journal)).await?;
+        let (store, journal) = (hasty_pool(&primary.database(&self.store)), hasty_pool(&journal));
+        let store = persist(async || Ok(PostgresStore::new(store.clone()).await?)).await?;
+        let journal = persist(async || Ok(PostgresJournal::new(journal.clone()).await?)).await?;
         let builder = Vault::builder(self.provider.clone(), Tapped::new(store, tap)).clock(self.clock.clone());
         Ok(builder.journal(Tapped::new(journal, tap)))
     }
@@ -166,9 +167,18 @@ impl Site {
     }
 }
 
-/// One that doesn't wait for long for a server that is gone.
+/// One that waits for a busy machine.
 fn pool(database: &PgConnectOptions) -> PgPool {
-    let options = PgPoolOptions::new().max_connections(4).acquire_timeout(Duration::from_secs(10));
+    pool_within(database, Duration::from_secs(30))
+}
+
+/// A vault's. It isn't to wait for long for a server that is gone; one that is only slow it asks again.
+fn hasty_pool(database: &PgConnectOptions) -> PgPool {
+    pool_within(database, Duration::from_secs(2))
+}
+
+fn pool_within(database: &PgConnectOptions, patience: Duration) -> PgPool {
+    let options = PgPoolOptions::new().max_connections(4).acquire_timeout(patience);
     options.connect_lazy_with(database.clone())
 }
 
