@@ -46,6 +46,7 @@ fn main() -> ExitCode {
             synchronous::what_was_confirmed_is_there_and_vaults_go_on(JournalAt::AnotherCluster)
             synchronous::a_journal_in_the_same_cluster_fails_over_with_the_store(JournalAt::TheSameCluster)
             synchronous::an_erasure_that_was_cut_off_is_finished(JournalAt::AnotherCluster)
+            synchronous::a_standby_that_is_down_holds_writes_up_and_loses_none(JournalAt::AnotherCluster)
             asynchronous::what_the_standby_lacks_is_noticed_and_nothing_erased_comes_back(JournalAt::AnotherCluster)
             asynchronous::a_journal_in_the_same_cluster_notices_nothing(JournalAt::TheSameCluster)
         ];

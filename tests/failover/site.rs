@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::pin::pin;
 use std::time::Duration;
 
+use fieldseal::guard::{Guard, Guarded};
 use fieldseal::journal::PostgresJournal;
 use fieldseal::provider::LocalKeyring;
 use fieldseal::store::{Filter, KeyStore as _, PostgresStore, Scan, StoredSlot};
@@ -95,6 +96,21 @@ impl Site {
         panic!("no commit waits for the standby");
     }
 
+    /// No standby is waited for any more: what waits is confirmed.
+    pub(super) async fn confirm_alone(&self) {
+        let primary = pool(&self.primary.lock().await.options());
+        run(&primary, "ALTER SYSTEM SET synchronous_standby_names = ''").await;
+        run(&primary, "SELECT pg_reload_conf()").await;
+        until(&primary, "SELECT count(*) = 0 FROM pg_stat_activity WHERE wait_event = 'SyncRep'").await;
+    }
+
+    /// How many commits wait for the standby.
+    pub(super) async fn waiting(&self) -> i64 {
+        let primary = pool(&self.primary.lock().await.options());
+        let waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'";
+        sqlx::query_scalar(waiting).fetch_one(&primary).await.unwrap()
+    }
+
     /// The standby has what was confirmed until now, and gets nothing more.
     pub(super) async fn cut_the_standby_off(&self) {
         let (primary, standby) = (pool(&self.primary.lock().await.options()), pool(&self.standby.options()));
@@ -140,12 +156,23 @@ impl Site {
     }
 
     async fn builder_at(&self, tap: &Tap, primary: PgConnectOptions) -> Result<VaultBuilder<Ready>> {
-        let journal = self.other.as_ref().map_or_else(|| primary.clone(), Server::options).database(&self.journal);
+        let journal = self.journal_beside(primary.clone());
         let (store, journal) = (hasty_pool(&primary.database(&self.store)), hasty_pool(&journal));
         let store = persist(async || Ok(PostgresStore::new(store.clone()).await?)).await?;
         let journal = persist(async || Ok(PostgresJournal::new(journal.clone()).await?)).await?;
         let builder = Vault::builder(self.provider.clone(), Tapped::new(store, tap)).clock(self.clock.clone());
         Ok(builder.journal(Tapped::new(journal, tap)))
+    }
+
+    /// A process's that waits for no call for long.
+    pub(super) async fn guarded(&self) -> Result<Vault> {
+        let journal = self.journal_beside(self.primary_by_name());
+        let (store, journal) = (pool(&self.primary_by_name().database(&self.store)), pool(&journal));
+        let guard = Guard::new().attempts(2).attempt_deadline(HASTE).deadline(2 * HASTE).circuit(u32::MAX, HASTE);
+        let store = Guarded::new(PostgresStore::new(store).await?, &guard);
+        let journal = Guarded::new(PostgresJournal::new(journal).await?, &guard);
+        let builder = Vault::builder(self.provider.clone(), store).clock(self.clock.clone());
+        builder.journal(journal).build().await
     }
 
     pub(super) async fn vault(&self) -> Result<Vault> {
@@ -160,6 +187,10 @@ impl Site {
 
     pub(super) fn pass_max_age(&self) {
         self.clock.advance(Duration::from_secs(301));
+    }
+
+    fn journal_beside(&self, primary: PgConnectOptions) -> PgConnectOptions {
+        self.other.as_ref().map_or(primary, Server::options).database(&self.journal)
     }
 
     fn primary_by_name(&self) -> PgConnectOptions {
@@ -208,6 +239,9 @@ pub(super) async fn persist<T>(mut call: impl AsyncFnMut() -> Result<T>) -> Resu
     }
     panic!("it does not go on");
 }
+
+/// Until a call is given up that may never be answered; what is answered has as long.
+const HASTE: Duration = Duration::from_secs(3);
 
 const PAUSE: Duration = Duration::from_millis(50);
 

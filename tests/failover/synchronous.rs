@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use fieldseal::lifecycle::ErasureRequest;
-use fieldseal::store::{Epoch, SlotId, SlotState, StoredSlot};
+use fieldseal::store::{Epoch, SlotId, SlotState, StoreErrorKind, StoredSlot};
 use fieldseal::testing::faults::{Act, CallPoint, Gate, Moment, Tap};
 use fieldseal::{Error, Vault};
 use tokio::sync::Notify;
@@ -203,6 +203,43 @@ pub(super) async fn an_erasure_that_was_cut_off_is_finished(site: Site) -> Resul
     assert!(receipt.purposes().iter().all(|purpose| purpose.key_ids.len() == 1));
     assert!(is_erased(&customers.keys("ada").await));
     assert!(matches!(opens(&next.keys("ben").await?, &sealed[0]), Err(Error::KeyNotHeld | Error::Authentication)));
+    Ok(())
+}
+
+/// Each write waits for it. What waited is neither lost nor done twice.
+pub(super) async fn a_standby_that_is_down_holds_writes_up_and_loses_none(site: Site) -> Result {
+    site.confirm_on_both().await;
+    let other = site.vault().await?.default_tenant();
+    let mut sealed = Vec::new();
+    for name in ["ada", "ben", "cy"] {
+        sealed.push(seal(&other.enroll(name).await?)?);
+    }
+    let customers = site.guarded().await?.default_tenant();
+    customers.keys("ben").await?;
+    site.cut_the_standby_off().await;
+
+    let request = ErasureRequest::new();
+    let (enrolled, erased) = futures_util::join!(customers.enroll("dan"), customers.erase("ben", &request));
+    for answer in [enrolled.map(drop), erased.map(drop)] {
+        let failed = answer.expect_err("the standby has nothing of it");
+        // The second attempt meets the first one's lock.
+        let kind = if let Error::Store(e) = &failed { e.kind() } else { panic!("{failed:?}") };
+        assert!(matches!(kind, StoreErrorKind::Unavailable | StoreErrorKind::Throttled), "{failed:?}");
+    }
+    assert!(site.waiting().await > 0, "they wait in the server, and hold no connection of the pool");
+    assert!(opens(&customers.keys("cy").await?, &sealed[2])?, "what only reads goes on");
+    assert!(matches!(customers.keys("dan").await, Err(Error::SubjectUnknown)), "it is not confirmed");
+
+    site.confirm_alone().await;
+    let keys = persist(async || customers.enroll("dan").await).await?;
+    let envelope = seal(&keys)?;
+    let receipt = persist(async || customers.erase("ben", &request).await).await?;
+    assert!(receipt.purposes().iter().all(|purpose| purpose.key_ids.len() == 1));
+    site.pass_max_age();
+    for customers in [&customers, &other, &site.vault().await?.default_tenant()] {
+        assert!(opens(&customers.keys("ada").await?, &sealed[0])? && opens(&customers.keys("dan").await?, &envelope)?);
+        assert!(is_erased(&customers.keys("ben").await));
+    }
     Ok(())
 }
 
