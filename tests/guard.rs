@@ -525,6 +525,25 @@ async fn one_tenants_provider_that_is_down_opens_no_circuit_for_all() {
     provider.wrap_key(&key, &context(globex)).await.unwrap();
 }
 
+/// Such as one that waits for a lock for 1.5 s: the last attempt ends with the call, before it can say so.
+#[tokio::test]
+async fn what_is_throttled_late_is_throttled_when_the_time_is_up() {
+    let clock = ManualClock::new();
+    let (tap, slow) = (Tap::open(), clock.clone());
+    tap.set(move |_| {
+        if slow.monotonic() < 3 * SECOND {
+            slow.advance(1900 * SECOND / 1000);
+            return Act::Throttle;
+        }
+        Act::Park(Gate::new())
+    });
+    let store = Guarded::new(Tapped::new(MemoryStore::new(), &tap), &guard(&clock).circuit(1, PAUSE));
+    let failed = driven(&clock, store.load(&[SlotId::Vault])).await.unwrap_err();
+    assert_eq!(failed.kind(), StoreErrorKind::Throttled);
+    assert_eq!((tap.calls(), clock.monotonic()), (3, 5 * SECOND));
+    assert!(!store.circuit().is_open());
+}
+
 // --- Deadlines --------------------------------------------------------------------------------------------------------
 
 /// Never answers.

@@ -255,9 +255,11 @@ impl<P: Sync> Layer for Guarded<P> {
                 return Err(last.unwrap_or_else(|| refused.error()));
             }
             let limit = each.min(end.saturating_sub(now));
-            let answer = match select(work(may_be_done), timer.sleep(limit)).await {
-                Either::Left((answer, _)) => answer,
-                Either::Right(_) => Err(no_answer(limit)),
+            let answer = match (select(work(may_be_done), timer.sleep(limit)).await, &last) {
+                (Either::Left((answer, _)), _) => answer,
+                // The call's time is up before an attempt's: it says less than the answer that there was.
+                (Either::Right(_), Some(_)) if limit < each => break,
+                (Either::Right(_), _) => Err(no_answer(limit)),
             };
             match &answer {
                 Err(e) if e.is_of_one_tenant() => {} // says nothing of the port that all use

@@ -57,8 +57,8 @@ impl PostgresStoreBuilder {
         self
     }
 
-    /// How long a put waits for another one of the same slot, or for the floor, before it gives up with `Throttled`: 1.5
-    /// seconds unless said otherwise. Let it be less than an attempt of the [`Guard`](crate::guard::Guard) that is around the
+    /// How long a put waits for another one of the same slot, or for the floor, and a floor for the puts that are under way,
+    /// before it gives up with `Throttled`: 1.5 seconds for each lock unless said otherwise. Let it be less than an attempt of the [`Guard`](crate::guard::Guard) that is around the
     /// store: a put that the guard drops while it waits counts as one that found no answer, and may land afterwards.
     pub fn lock_timeout(mut self, timeout: Duration) -> Self {
         self.lock_timeout = timeout;
