@@ -123,7 +123,7 @@ impl MasterKeyProvider for AnyOf {
     }
 
     /// Destroys each member's, once it is clear that every member is known to one provider and to one alone, and that none is
-    /// current. Gives the slowest destruction.
+    /// current. Gives the slowest destruction. One that refuses keeps none of the others.
     async fn destroy_key(&self, id: &MasterKeyId) -> Result<Destruction, ProviderError> {
         let members = id.members().unwrap_or_else(|| vec![id.clone()]);
         let mut keepers = Vec::with_capacity(members.len());
@@ -136,11 +136,12 @@ impl MasterKeyProvider for AnyOf {
             }
             keepers.push((provider, member));
         }
-        let mut slowest = Destruction::Destroyed;
+        let mut slowest = Ok(Destruction::Destroyed);
         for (provider, member) in keepers {
-            slowest = slower(slowest, provider.destroy_key(member).await?);
+            let destruction = provider.destroy_key(member).await;
+            slowest = slowest.and_then(|slowest| Ok(slower(slowest, destruction?)));
         }
-        Ok(slowest)
+        slowest
     }
 
     async fn destruction(&self, id: &MasterKeyId) -> Result<Option<Destruction>, ProviderError> {

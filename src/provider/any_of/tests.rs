@@ -197,6 +197,28 @@ async fn what_one_wrapped_before_there_was_a_set_opens_and_is_destroyed() {
 }
 
 #[tokio::test]
+async fn one_that_refuses_to_destroy_keeps_none_of_the_others() {
+    for refuses in [0, 1] {
+        let (rings, taps) = (keyrings::<2>(), [Tap::open(), Tap::open()]);
+        let tapped = |n: usize| Tapped::new(rings[n].clone(), &taps[n]);
+        let set = AnyOf::new(tapped(0)).or(tapped(1));
+        let id = set.current().await.unwrap();
+        let mut members = Vec::new();
+        for ring in &rings {
+            members.push(ring.current().await.unwrap());
+            ring.add_key().await.unwrap();
+        }
+        taps[refuses].set(|call| if call.method == "destroy_key" { Act::Fail } else { Act::Go });
+        assert_eq!(kind(set.destroy_key(&id).await), Some(ProviderErrorKind::Unavailable));
+        let other = 1 - refuses;
+        assert_eq!(rings[other].destruction(&members[other]).await.unwrap(), Some(Destruction::Destroyed));
+        assert_eq!(set.destruction(&id).await.unwrap(), None, "one of them can still be used");
+        taps[refuses].set(|_| Act::Go);
+        assert_eq!(set.destroy_key(&id).await.unwrap(), Destruction::Destroyed);
+    }
+}
+
+#[tokio::test]
 async fn a_set_is_destroyed_whole_or_not_at_all() {
     let [a, b] = keyrings();
     let set = AnyOf::new(a.clone()).or(b.clone());
