@@ -188,6 +188,8 @@ struct State {
     asked: Option<Stamp>,
     /// What was read so far stands there, but for what is in `shown`.
     least: Lsn,
+    /// When that was last read, or raised.
+    noted: Option<Stamp>,
     /// Subjects that were read at the primary meanwhile, and where that stands.
     shown: HashMap<SlotId, Lsn>,
 }
@@ -210,9 +212,14 @@ impl Seen {
 
     pub(super) fn note(&self, Asked(turn, at): Asked, lsn: Lsn) {
         let mut state = self.state();
+        if lsn < state.least && state.noted.is_some_and(|noted| noted.is_before(&at)) {
+            // The pool leads to another server, whose log is shorter: what was read from the former one counts no more.
+            (state.least, state.asked) = (Lsn::default(), None);
+            state.shown.clear();
+        }
         // The highest, so that nothing which was read before is missed; as of the latest moment, of which it says no less.
         let least = lsn.max(state.least);
-        state.least = least;
+        (state.least, state.noted) = (least, Some(Stamp::now(&self.clock)));
         state.shown.retain(|_, shown| *shown > least);
         if state.turn == turn {
             state.asked = Some(state.asked.filter(|last| at.is_before(last)).unwrap_or(at));
@@ -331,6 +338,21 @@ mod tests {
         drop(seen.write());
         seen.note(early, Lsn(40));
         assert_eq!(seen.needed(&ids, BOUND), None);
+    }
+
+    #[test]
+    fn a_primary_whose_log_is_shorter_is_another_one() {
+        let clock = ManualClock::new();
+        let (seen, ids) = (Seen::new(Arc::new(clock.clone())), subjects(2));
+        let late = seen.ask();
+        clock.advance(Duration::from_millis(1));
+        seen.note(seen.ask(), Lsn(30));
+        seen.note_beside(seen.ask(), Lsn(40), &ids[..1], BOUND);
+        seen.note(late, Lsn(20));
+        assert_eq!(seen.needed(&ids, BOUND), Some(Lsn(40)), "it was asked before the others were answered");
+        clock.advance(Duration::from_millis(1));
+        seen.note(seen.ask(), Lsn(20));
+        assert_eq!(seen.needed(&ids, BOUND), Some(Lsn(20)));
     }
 
     #[test]
