@@ -6,6 +6,7 @@ use std::sync::Arc;
 use fieldseal::TenantId;
 use fieldseal::error::{ProviderError, ProviderErrorKind};
 use fieldseal::provider::{AnyOf, ByTenant, MasterKeyId, MasterKeyProvider, Succession};
+use futures_util::future::join_all;
 
 use crate::config::{MemberConfig, ProviderConfig, SetConfig};
 use crate::exit::{Exit, Failure};
@@ -45,12 +46,11 @@ impl Tool {
     }
 
     async fn tenants(&self) -> HashMap<TenantId, Arc<dyn MasterKeyProvider>> {
-        let mut tenants = HashMap::new();
-        for (tenant, config) in &self.config.tenants {
-            let own = self.own(config).await.unwrap_or_else(|e| shut(&e).port());
-            tenants.insert(tenant.clone(), own);
-        }
-        tenants
+        // At the same time: each may be waited for.
+        let tenants = self.config.tenants.iter().map(|(tenant, config)| async move {
+            (tenant.clone(), self.own(config).await.unwrap_or_else(|e| shut(&e).port()))
+        });
+        join_all(tenants).await.into_iter().collect()
     }
 
     async fn own(&self, config: &ProviderConfig) -> Result<Arc<dyn MasterKeyProvider>, Failure> {
@@ -60,12 +60,8 @@ impl Tool {
 
     /// Those before: what one of them could open is missed only by what is still under its keys.
     async fn earlier(&self, configs: &[SetConfig]) -> Vec<Set> {
-        let mut earlier = Vec::new();
-        for config in configs {
-            let set = self.set(config).await;
-            earlier.push(set.unwrap_or_else(|e| Set { first: shut(&e), others: Vec::new() }));
-        }
-        earlier
+        let sets = join_all(configs.iter().map(|config| self.set(config))).await;
+        sets.into_iter().map(|set| set.unwrap_or_else(|e| Set { first: shut(&e), others: Vec::new() })).collect()
     }
 
     /// A set of which one at least can be opened: any opens, and what wraps says which one can't.
