@@ -1,8 +1,9 @@
 //! [`Scrubs`]: scrubs of the key store that are asked for at the same time are one.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use futures_util::lock::Mutex;
+use futures_util::FutureExt as _;
+use futures_util::future::{BoxFuture, Shared, WeakShared};
 
 use super::VaultInner;
 use crate::error::Result;
@@ -10,30 +11,56 @@ use crate::store::Residue;
 
 /// One scrub at a time. It serves everybody who asked before it began: what they overwrote had landed by then.
 #[derive(Default)]
-pub(super) struct Scrubs {
-    /// How many were begun.
-    begun: AtomicU64,
-    /// The last one that was done, by its number, and what it left.
-    done: Mutex<Option<(u64, Residue)>>,
+pub(super) struct Scrubs(Mutex<Queue>);
+
+#[derive(Default)]
+struct Queue {
+    running: Option<WeakScrub>,
+    /// It begins when that one is over; whoever asks until then joins it.
+    next: Option<WeakScrub>,
 }
+
+/// Driven by any of those who wait for it, so that none who is not polled holds the others up.
+type Scrub = Shared<BoxFuture<'static, Result<Residue>>>;
+type WeakScrub = WeakShared<BoxFuture<'static, Result<Residue>>>;
 
 impl VaultInner {
     /// Has the store drop what was overwritten up to now.
     ///
     /// # Errors
-    /// Those of the store, of this caller's scrub alone: whoever waited behind it makes one of his own.
-    pub(crate) async fn scrub(&self) -> Result<Residue> {
-        let Scrubs { begun, done } = &self.scrubs;
-        let before = begun.load(Ordering::SeqCst);
-        let mut done = done.lock().await;
-        if let Some((number, residue)) = &*done
-            && *number > before
-        {
-            return Ok(residue.clone());
+    /// Those of the store.
+    pub(crate) async fn scrub(self: &Arc<Self>) -> Result<Residue> {
+        self.next_scrub().await
+    }
+
+    fn next_scrub(self: &Arc<Self>) -> Scrub {
+        let mut queue = self.scrubs.lock();
+        if let Some(next) = queue.next.as_ref().and_then(WeakShared::upgrade) {
+            return next;
         }
-        let number = begun.fetch_add(1, Ordering::SeqCst).saturating_add(1);
-        let residue = self.store.scrub().await?;
-        *done = Some((number, residue.clone()));
-        Ok(residue)
+        let before = queue.running.as_ref().and_then(WeakShared::upgrade);
+        let vault = self.clone();
+        let next = async move {
+            if let Some(before) = before {
+                let _ = before.await; // whoever asked for it is told
+            }
+            vault.scrubs.begin();
+            Ok(vault.store.scrub().await?)
+        };
+        let next = next.boxed().shared();
+        queue.next = next.downgrade();
+        next
+    }
+}
+
+impl Scrubs {
+    /// Nobody joins the next one any more: it is the one that runs.
+    fn begin(&self) {
+        let mut queue = self.lock();
+        queue.running = queue.next.take();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
