@@ -7,7 +7,7 @@ use crate::journal::JournalEvent;
 use crate::journal::history::History;
 use crate::keys::Tag;
 use crate::keys::slot::SubjectSlot;
-use crate::vault::slots::{Edit, ReadSlot, Wrapper};
+use crate::vault::slots::{Edit, Wrapper};
 use crate::vault::{ATTEMPTS, Tenant, put_flags};
 
 impl Tenant {
@@ -30,8 +30,7 @@ impl Tenant {
         .await
     }
 
-    /// Releases the hold on a subject. Repeatable. Also where the provider refuses the keys that its slot is written with: the
-    /// journal's word counts, and the subject can be erased.
+    /// Releases the hold on a subject. Repeatable.
     ///
     /// # Errors
     /// [`Error::InvalidInput`] without a journal; those of the ports.
@@ -40,10 +39,7 @@ impl Tenant {
     /// A call that is dropped may have released it.
     pub async fn release(&self, subject: &(impl HasSubject + Sync + ?Sized)) -> Result<()> {
         let tag = self.known_tag(&subject.subject()?).await?;
-        match self.decide_and_copy(&tag, |history| Ok(history.held.then_some(JournalEvent::Released))).await {
-            Err(Error::Provider(_)) => self.read_slot(&tag).await.map(drop), // unless it is the provider of them all
-            released => released,
-        }
+        self.decide_and_copy(&tag, |history| Ok(history.held.then_some(JournalEvent::Released))).await
     }
 
     /// Makes a subject unreadable now, and has [`Vault::sweep`](crate::Vault::sweep) destroy its keys at `at`. Until then
@@ -83,12 +79,8 @@ impl Tenant {
     pub async fn cancel_erasure(&self, subject: &(impl HasSubject + Sync + ?Sized)) -> Result<()> {
         let tag = self.known_tag(&subject.subject()?).await?;
         for attempt in 0..ATTEMPTS {
-            let ReadSlot { state, slot, .. } = self.read_slot(&tag).await?;
-            let Some(slot) = slot else { return self.cancel_of_nobody(&tag).await };
+            let Some(slot) = self.read_slot(&tag).await?.slot else { return self.cancel_of_nobody(&tag).await };
             let gone = slot.erased_at();
-            if gone.is_none() {
-                state.can_write(slot.epoch)?; // before the journal says that it is open again
-            }
             // Also where only the slot has it: a sweep that closed the subject sees from the entry that it is open again.
             let decide = |history: &History| {
                 if attempt > 0 && history.scheduled.is_some() {
@@ -133,14 +125,13 @@ impl Tenant {
         self.decide(tag, cancel).await
     }
 
-    /// A slot that can be written: before the journal says anything of it.
+    /// A slot that is no tombstone.
     async fn living_slot(&self, tag: &Tag) -> Result<SubjectSlot> {
-        let ReadSlot { state, slot, .. } = self.read_slot(tag).await?;
-        let slot = slot.ok_or(Error::SubjectUnknown)?;
-        if let Some(at) = slot.erased_at() {
-            return Err(Error::SubjectErased { at });
+        let slot = self.read_slot(tag).await?.slot.ok_or(Error::SubjectUnknown)?;
+        match slot.erased_at() {
+            Some(at) => Err(Error::SubjectErased { at }),
+            None => Ok(slot),
         }
-        state.can_write(slot.epoch).map(|()| slot)
     }
 
     async fn decide_and_copy(

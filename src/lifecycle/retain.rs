@@ -45,9 +45,9 @@ impl Vault {
     pub async fn sweep(&self) -> Result<Swept> {
         self.0.journal()?;
         self.0.check().await?;
-        self.0.clone().check_now(Why::Build).await?;
+        let passed = self.0.clone().check_now(Why::Build).await?;
         let now = self.0.clock.wall();
-        let mut swept = Swept::default();
+        let mut swept = Swept { failed: passed, ..Swept::default() };
         // A moment that is now has come.
         let mut scan = Scan::new(Filter::DueBefore(now.plus(Duration::from_millis(1))));
         loop {
@@ -121,10 +121,12 @@ impl Tenant {
             return self.leave_held(tag).await;
         }
         let retained = slot.retain_until.filter(|until| *until <= now);
-        // In an epoch whose master key is destroyed nothing can be written, so nothing can be prolonged either.
-        let writable = slot.epoch.is_none_or(|epoch| !matches!(read.state.key_of(epoch), Err(Error::Provider(_))));
-        if retained.is_some() && writable && !self.close(tag, now).await? {
-            return Ok(Due::Not);
+        if retained.is_some() {
+            match self.close(tag, now).await {
+                Ok(false) => return Ok(Due::Not),
+                Err(Error::Provider(_)) => {} // in an epoch that ended nothing is written, so nothing is prolonged either
+                closed => drop(closed?),
+            }
         }
         // Whoever opens it again, so that its period can be prolonged, enters something in the journal first.
         let is_closed = |now: &History| retained.is_some() && now.entries == history.entries;

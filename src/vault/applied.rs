@@ -10,14 +10,15 @@ use std::sync::atomic::Ordering;
 
 use super::{ATTEMPTS, Tenant, Vault, VaultInner, root};
 use crate::clock::Timestamp;
-use crate::error::{Error, Result, StoreErrorKind};
+use crate::error::{Error, Result, Retry, StoreErrorKind};
 use crate::id::TenantId;
 use crate::journal::history::{History, TenantHistory};
 use crate::journal::{ErasedLine, ErasureJournal, Head, JournalEntry, JournalEvent};
 use crate::keys::slot::{PurposeSlot, SubjectSlot, TenantSlot};
 use crate::keys::{SlotId, Tag};
 use crate::store::{Expected, Filter, Scan, finds_any};
-use crate::vault::slots::{Edit, Wrapper};
+use crate::vault::slots::{Edit, ReadSlot, Wrapper};
+use crate::vault::state::TenantState;
 
 /// Why it is checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,12 +46,12 @@ pub struct Replayed {
 }
 
 /// Checks what the journal tells after `applied`, mends what a crash left, and moves `applied`.
-pub(super) async fn verify(vault: &Arc<VaultInner>, why: Why) -> Result<Replayed> {
-    let Some(journal) = vault.journal.as_deref() else { return Ok(Replayed::default()) };
+pub(super) async fn verify(vault: &Arc<VaultInner>, why: Why) -> Result<(Replayed, Passed)> {
+    let Some(journal) = vault.journal.as_deref() else { return Ok(Default::default()) };
     let mut replayed = Replayed::default();
     // As far as the journal reaches now: whoever appends meanwhile is at it himself.
     let mut head = journal.head().await?;
-    let mut passed = BTreeSet::new();
+    let mut passed = BTreeMap::new();
     for _ in 0..ATTEMPTS {
         let (stored, mut slot) = root::reload(vault).await?;
         let applied = Head::from_parts(slot.applied.0, slot.applied.1);
@@ -72,7 +73,7 @@ pub(super) async fn verify(vault: &Arc<VaultInner>, why: Why) -> Result<Replayed
         if !found.is_mended() {
             match mend(vault, &found, why, &mut replayed, &mut passed).await? {
                 Mended::Whole => continue,
-                Mended::Unscrubbed => return Ok(replayed),
+                Mended::Partly => return Ok((replayed, of_slots(passed))),
             }
         }
         let mut reached = applied.position();
@@ -88,9 +89,16 @@ pub(super) async fn verify(vault: &Arc<VaultInner>, why: Why) -> Result<Replayed
             }
         }
         vault.applied_seen.fetch_max(reached, Ordering::SeqCst);
-        return Ok(replayed);
+        return Ok((replayed, of_slots(passed)));
     }
     Err(Error::Conflict)
+}
+
+/// Slots that could not be written, and why: `applied` waits for them.
+pub(crate) type Passed = Vec<(SlotId, Error)>;
+
+fn of_slots(passed: BTreeMap<(TenantId, Tag), Error>) -> Passed {
+    passed.into_iter().map(|((tenant, tag), e)| (SlotId::Subject(tenant, tag), e)).collect()
 }
 
 /// What the journal tells and the store lacks.
@@ -109,9 +117,9 @@ impl Found {
         self.subjects.is_empty() && self.tenants.is_empty()
     }
 
-    /// Leaves these for later: the provider refuses what is needed to write their slots.
-    fn pass_over(&mut self, passed: &BTreeSet<(TenantId, Tag)>) {
-        for subject in passed {
+    /// Leaves these for later.
+    fn pass_over(&mut self, passed: &BTreeMap<(TenantId, Tag), Error>) {
+        for subject in passed.keys() {
             self.pending |= self.subjects.remove(subject);
         }
     }
@@ -219,21 +227,20 @@ async fn examine(
         let stored = vault.load(&tags.iter().map(|tag| tenant.slot_id(tag)).collect::<Vec<_>>()).await?;
         for (tag, stored) in tags.into_iter().zip(stored) {
             let slot = match stored.map(|stored| SubjectSlot::open(&stored, &state.root)).transpose() {
-                // Damaged, or in an epoch that ended: nothing in it opens, and nothing in it can be put right.
+                // Damaged: nothing in it opens, and nothing in it can be put right.
                 Err(Error::Store(e)) if e.kind() == StoreErrorKind::Corrupt => {
                     found.pending = true;
                     continue;
                 }
                 slot => slot?,
             };
-            if slot.as_ref().and_then(|slot| slot.epoch).is_some_and(|epoch| state.is_dead(epoch)) {
-                found.pending = true;
-                continue;
-            }
             let history = History::of(&journal.read_of(Some(id), Some(&tag), &now).await?);
-            let lost = !has_destroyed(slot.as_ref(), &history.done());
+            let is_back = !has_destroyed(slot.as_ref(), &history.done());
+            // In an epoch that ended nothing opens, and it may be below the floor.
+            let lost = is_back && !is_dead(slot.as_ref(), &state);
             found.lost += u64::from(lost);
-            let mut to_do = lost;
+            found.pending |= is_back && !lost;
+            let mut to_do = lost || (is_back && why == Why::Replay);
             if is_open(&history) {
                 let young = history.intended_at.is_some_and(|at| is_young(vault, at));
                 match why {
@@ -242,13 +249,7 @@ async fn examine(
                     _ => to_do = true,
                 }
             }
-            if let Some(slot) = slot.as_ref().filter(|slot| flags_differ(slot, &history)) {
-                match state.can_write(slot.epoch) {
-                    Err(Error::Provider(_)) => found.pending = true,
-                    _ => to_do = true,
-                }
-            }
-            if to_do {
+            if to_do || slot.as_ref().is_some_and(|slot| flags_differ(slot, &history)) {
                 found.subjects.insert((id.clone(), tag));
             }
         }
@@ -283,48 +284,32 @@ async fn find_root(vault: &VaultInner, id: &TenantId, told: &TenantHistory) -> R
 enum Mended {
     Whole,
     /// What was to be destroyed is; but the store was not scrubbed, so it stays intended until it is: by the next `erase` of
-    /// the same, sweep or build.
-    Unscrubbed,
+    /// the same, sweep or build. Or the store takes no writes, which it may do later.
+    Partly,
 }
 
 /// Holds and schedules go back first, then what was destroyed is destroyed again; never a line above the one named.
 ///
-/// One tenant's provider that refuses is not to stop the others: what can't be written for it is passed over, and nothing of
-/// it opens meanwhile. But what was destroyed, and is back, holds everybody up until it is gone.
+/// One subject that can't be written is not to stop the others: it is passed over. But what was destroyed, and is back, holds
+/// everybody up until it is gone. And whoever waits for a look is not to wait for a store that takes no writes.
 async fn mend(
     vault: &Arc<VaultInner>,
     found: &Found,
     why: Why,
     replayed: &mut Replayed,
-    passed: &mut BTreeSet<(TenantId, Tag)>,
+    passed: &mut BTreeMap<(TenantId, Tag), Error>,
 ) -> Result<Mended> {
     let mut destroyed: Vec<(Tenant, Tag, Vec<ErasedLine>, bool)> = Vec::new();
     for subject @ (id, tag) in &found.subjects {
         let tenant = tenant(vault, id);
-        let history = tenant.history(tag).await?;
-        match put_flags(&tenant, tag).await {
-            Err(Error::Provider(_)) => drop(passed.insert(subject.clone())),
-            Err(Error::TenantErased { .. }) => continue, // since it was surveyed: the next survey finds that
-            put => replayed.flags += u64::from(put?),
-        }
-        let slot = tenant.read_slot(tag).await?.slot;
-        if !has_destroyed(slot.as_ref(), &history.done()) {
-            if why != Why::Replay {
-                return Err(Error::StoreBehindJournal { missing: 1 });
+        match mend_subject(&tenant, tag, why, replayed).await {
+            Ok((lines, left)) => {
+                destroyed.extend(lines.into_iter().map(|(lines, again)| (tenant.clone(), *tag, lines, again)));
+                passed.extend(left.map(|e| (subject.clone(), e)));
             }
-            tenant.destroy_lines(tag, &history.done(), false).await?;
-            destroyed.push((tenant.clone(), *tag, history.done(), true));
-        }
-        let finished = match tenant.finish(tag, &history).await {
-            Err(Error::TenantErased { .. }) => continue,
-            Err(Error::Provider(_)) => {
-                passed.insert(subject.clone());
-                continue;
-            }
-            finished => finished?,
-        };
-        if !finished.is_empty() {
-            destroyed.push((tenant, *tag, finished, false));
+            Err(Error::TenantErased { .. }) => {} // since it was surveyed: the next survey finds that
+            Err(e) if why == Why::Look && is_not_now(&e) => return Ok(Mended::Partly),
+            Err(e) => return Err(e),
         }
     }
     let mut erased_tenants = Vec::new();
@@ -340,7 +325,10 @@ async fn mend(
             replayed.roots_lost += 1;
         }
         if told.erased().is_some() {
-            tenant.destroy_tenant_keys().await?;
+            match tenant.destroy_tenant_keys().await {
+                Err(e) if why == Why::Look && is_not_now(&e) => return Ok(Mended::Partly),
+                gone => gone?,
+            }
             if why != Why::Look {
                 tenant.bury_subjects().await?;
             }
@@ -352,8 +340,8 @@ async fn mend(
     }
     // A scrub may take long, or fail: neither is to keep everybody else from their keys, who wait for a look.
     match why {
-        Why::Look => return Ok(Mended::Unscrubbed),
-        Why::Build if vault.scrub().await.is_err() => return Ok(Mended::Unscrubbed),
+        Why::Look => return Ok(Mended::Partly),
+        Why::Build if vault.scrub().await.is_err() => return Ok(Mended::Partly),
         Why::Build => {}
         Why::Replay => drop(vault.scrub().await?),
     }
@@ -366,6 +354,42 @@ async fn mend(
         replayed.tenants += 1;
     }
     Ok(Mended::Whole)
+}
+
+/// Lines that are destroyed now, and whether they had been before.
+type Lines = Vec<(Vec<ErasedLine>, bool)>;
+
+/// What is destroyed now; and why something is left, if the provider refuses what it takes.
+async fn mend_subject(tenant: &Tenant, tag: &Tag, why: Why, replayed: &mut Replayed) -> Result<(Lines, Option<Error>)> {
+    let history = tenant.history(tag).await?;
+    let (mut destroyed, mut left) = (Vec::new(), None);
+    match put_flags(tenant, tag).await {
+        Err(e @ Error::Provider(_)) => left = Some(e),
+        put => replayed.flags += u64::from(put?),
+    }
+    let ReadSlot { state, slot, .. } = tenant.read_slot(tag).await?;
+    if !has_destroyed(slot.as_ref(), &history.done()) {
+        let is_dead = is_dead(slot.as_ref(), &state);
+        match why {
+            Why::Replay => match tenant.destroy_lines(tag, &history.done(), false).await {
+                Err(e @ Error::Provider(_)) if is_dead => left = Some(e),
+                gone => drop(gone.map(|_| destroyed.push((history.done(), true)))?),
+            },
+            _ if is_dead => {}
+            _ => return Err(Error::StoreBehindJournal { missing: 1 }),
+        }
+    }
+    match tenant.finish(tag, &history).await {
+        Err(e @ Error::Provider(_)) => left = Some(e),
+        finished => destroyed.push((finished?, false)),
+    }
+    destroyed.retain(|(lines, _)| !lines.is_empty());
+    Ok((destroyed, left))
+}
+
+/// Whether the store may take the same write later.
+fn is_not_now(e: &Error) -> bool {
+    matches!(e, Error::Store(e) if e.retry() == Retry::Later)
 }
 
 /// Makes a slot's copies of what the journal says of holds and schedules what they are to be. True if it had others.
@@ -438,6 +462,11 @@ fn is_open(history: &History) -> bool {
 fn is_destroyed(slot: Option<&SubjectSlot>, history: &History) -> bool {
     let is_alive = |slot: &SubjectSlot| slot.purposes.iter().any(PurposeSlot::is_live);
     has_destroyed(slot, &history.open()) && !(history.whole_is_open && slot.is_none_or(is_alive))
+}
+
+/// Whether a slot's keys can't be unwrapped any more.
+fn is_dead(slot: Option<&SubjectSlot>, state: &TenantState) -> bool {
+    slot.and_then(|slot| slot.epoch).is_some_and(|epoch| state.is_dead(epoch))
 }
 
 fn has_destroyed(slot: Option<&SubjectSlot>, lines: &[ErasedLine]) -> bool {

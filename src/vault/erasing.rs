@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 
-use super::slots::{Edit, ReadSlot};
-use super::state::{TenantChange, TenantState};
+use super::slots::Edit;
+use super::state::TenantChange;
 use super::tenant::WRITES_AT_ONCE;
 use super::{ATTEMPTS, Tenant};
 use crate::clock::Timestamp;
@@ -46,11 +46,8 @@ impl Tenant {
         gate: impl Fn(&History) -> bool + Send + Sync,
     ) -> Result<Option<Destroyed>> {
         for _ in 0..ATTEMPTS {
-            let ReadSlot { state, slot, .. } = self.read_slot(tag).await?;
+            let slot = self.read_slot(tag).await?.slot;
             let whole = matches!(extent, Extent::Whole);
-            if let (Extent::Purpose(purpose), Some(slot)) = (extent, &slot) {
-                check_rest_can_move(slot, purpose, &state)?;
-            }
             let decide = |history: &History| {
                 let lines = self.lines_of(slot.as_ref(), history, extent)?;
                 let covered =
@@ -215,13 +212,4 @@ impl Drop for EndsUnlessKnown<'_> {
             tenant.end(tag, None);
         }
     }
-}
-
-/// What is left of a slot moves to the current epoch when one purpose goes, or the slot can't be written: that must be
-/// possible before the intent binds.
-fn check_rest_can_move(slot: &SubjectSlot, gone: &Purpose, state: &TenantState) -> Result<()> {
-    if !slot.purposes.iter().any(|p| p.is_live() && p.name != *gone) {
-        return Ok(());
-    }
-    state.can_write(slot.epoch)
 }

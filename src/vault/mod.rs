@@ -31,6 +31,8 @@ pub use page::KeyPage;
 pub use tenant::Tenant;
 pub(crate) use tenant::WRITES_AT_ONCE;
 
+use futures_util::FutureExt as _;
+use futures_util::TryFutureExt as _;
 use futures_util::future::BoxFuture;
 
 use crate::clock::{Clock, SharedStamp, Stamp, Timestamp};
@@ -161,7 +163,7 @@ impl Vault {
     pub async fn replay_journal(&self) -> Result<Replayed> {
         self.0.journal()?;
         self.0.end_all();
-        applied::verify(&self.0, applied::Why::Replay).await
+        Ok(applied::verify(&self.0, applied::Why::Replay).await?.0)
     }
 
     /// Drops at once what a store's [`Notice`] says has ended, cached keys and those that are out: they answer
@@ -207,17 +209,17 @@ impl VaultInner {
             return Ok(());
         }
         let vault = self.clone();
-        self.check.join(|| vault.check_now(applied::Why::Look)).await
+        self.check.join(|| vault.check_now(applied::Why::Look).map_ok(drop).boxed()).await
     }
 
     /// Nothing that was read before counts any more if the store turns out to be another than it was.
-    pub(crate) fn check_now(self: Arc<Self>, why: applied::Why) -> BoxFuture<'static, Result<()>> {
+    pub(crate) fn check_now(self: Arc<Self>, why: applied::Why) -> BoxFuture<'static, Result<applied::Passed>> {
         Box::pin(async move {
             let now = self.now();
             match applied::verify(&self, why).await {
-                Ok(_) => {
+                Ok((_, passed)) => {
                     self.looked.set(&now);
-                    Ok(())
+                    Ok(passed)
                 }
                 Err(e @ (Error::StoreBehindJournal { .. } | Error::JournalTruncated | Error::WrongJournal)) => {
                     self.end_all();

@@ -168,9 +168,11 @@ pub(crate) async fn rewrap(
     check_master(&moved, &epoch.master).map(|()| moved)
 }
 
-/// Whether the master key was destroyed, or will be and can't be used any more.
+/// Whether the master key was destroyed, or will be and can't be used any more; or nobody knows it, which a provider may say
+/// of one that was.
 pub(super) fn is_ended(e: &ProviderError) -> bool {
-    matches!(e.kind(), ProviderErrorKind::KeyDestroyed | ProviderErrorKind::PendingDeletion)
+    use ProviderErrorKind::{KeyDestroyed, PendingDeletion, UnknownKey};
+    matches!(e.kind(), KeyDestroyed | PendingDeletion | UnknownKey)
 }
 
 /// An epoch has one master key: destroying it must end every copy of what was wrapped in it.

@@ -39,7 +39,8 @@ impl Tenant {
 
     /// Changes a subject's slot, as often as others change it meanwhile. `edit` sees it as it was read, but for versions
     /// that nobody dated: they have landed, so they get their date, even if `edit` keeps the slot. A slot that is written
-    /// moves to the current epoch with every key.
+    /// moves to the current epoch with every key; where the provider refuses a wrapping key that this takes, it stays in its
+    /// own, which needs none: a tenant that revoked its master key can still be held, closed, and erased by purpose.
     pub(crate) async fn edit_slot<T: Send>(
         &self,
         tag: &Tag,
@@ -63,19 +64,27 @@ impl Tenant {
                 }
                 (Err(e), _) => return Err(e),
             };
-            if new.epoch.is_some() && state.current_key().is_none() {
-                self.part.state_to_write(&self.vault.0).await?;
-                continue;
-            }
-            match wrapper.move_to_current(&mut new) {
+            let moved = match state.current_key() {
+                None if new.epoch.is_some_and(|own| own != state.epoch) => {
+                    match self.part.state_to_write(&self.vault.0).await {
+                        Ok(_) => continue,
+                        Err(e) => Err(e),
+                    }
+                }
+                _ => wrapper.move_to_current(&mut new),
+            };
+            let stays = match moved {
                 Err(Error::Conflict) => {
                     self.part.forget();
                     continue;
                 }
-                moved => moved?,
+                Err(Error::Provider(e)) => Some(e),
+                moved => moved.map(|_| None)?,
             };
-            if self.put_slot(&new.seal(self.id(), *tag, &state.root)?, stored.as_ref()).await? {
-                return Ok(answer);
+            match (self.try_put(&new.seal(self.id(), *tag, &state.root)?, stored.as_ref()).await?, stays) {
+                (Put::Landed, _) => return Ok(answer),
+                (Put::BelowFloor, Some(refused)) => return Err(refused.into()), // it must move, and can't
+                _ => {}
             }
         }
         Err(Error::Conflict)
@@ -83,18 +92,22 @@ impl Tenant {
 
     /// Puts a slot over what was read. False if somebody else was faster: read again.
     pub(crate) async fn put_slot(&self, new: &StoredSlot, old: Option<&StoredSlot>) -> Result<bool> {
+        Ok(matches!(self.try_put(new, old).await?, Put::Landed))
+    }
+
+    async fn try_put(&self, new: &StoredSlot, old: Option<&StoredSlot>) -> Result<Put> {
         let vault = &self.vault.0;
         let expected = old.map_or(Expected::Absent, |old| Expected::Revision(old.revision()));
         match vault.store.put(new, expected).await {
-            Ok(()) => Ok(true),
-            Err(e) if e.kind() == StoreErrorKind::Conflict => Ok(false),
+            Ok(()) => Ok(Put::Landed),
+            Err(e) if e.kind() == StoreErrorKind::Conflict => Ok(Put::Lost),
             Err(e) if e.kind() == StoreErrorKind::BelowFloor => {
                 self.part.forget(); // the epoch is retired: read which one is current
-                Ok(false)
+                Ok(Put::BelowFloor)
             }
             // Whether it landed is not known: look.
             Err(e) if e.retry() == Retry::Later => match vault.load(std::slice::from_ref(new.id())).await.as_deref() {
-                Ok([Some(found)]) if found.revision() == new.revision() => Ok(true),
+                Ok([Some(found)]) if found.revision() == new.revision() => Ok(Put::Landed),
                 _ => Err(e.into()),
             },
             Err(e) => Err(e.into()),
@@ -110,6 +123,15 @@ impl Tenant {
         let (suite, now) = (vault.suite, vault.clock.wall());
         Wrapper { tenant: self.id(), tag, state, suite, now, dated: now.plus(vault.longest_age()) }
     }
+}
+
+/// What became of a slot that was put.
+enum Put {
+    Landed,
+    /// Somebody else was faster.
+    Lost,
+    /// Its epoch has ended.
+    BelowFloor,
 }
 
 /// Whether an error is about the one slot that was worked on, so that others can be worked on all the same.

@@ -357,20 +357,6 @@ impl TenantState {
         self.epoch_keys.iter().any(|(e, key)| *e == epoch && is_dead(key))
     }
 
-    /// Whether a slot of this epoch can be written: it moves to the current one. A key that isn't known yet is found, or
-    /// made, when it is.
-    ///
-    /// # Errors
-    /// [`Error::Provider`] if the provider refused a key that it takes, or was down.
-    pub(crate) fn can_write(&self, epoch: Option<Epoch>) -> Result<()> {
-        for epoch in epoch.into_iter().flat_map(|epoch| [epoch, self.epoch]) {
-            if let Err(e @ Error::Provider(_)) = self.key_of(epoch) {
-                return Err(e);
-            }
-        }
-        Ok(())
-    }
-
     /// The wrapping key of an epoch.
     ///
     /// # Errors

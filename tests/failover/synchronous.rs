@@ -210,10 +210,8 @@ pub(super) async fn an_erasure_that_was_cut_off_is_finished(site: Site) -> Resul
 pub(super) async fn a_standby_that_is_down_holds_writes_up_and_loses_none(site: Site) -> Result {
     site.confirm_on_both().await;
     let other = site.vault().await?.default_tenant();
-    let mut sealed = Vec::new();
-    for name in ["ada", "ben", "cy"] {
-        sealed.push(seal(&other.enroll(name).await?)?);
-    }
+    other.enroll("ben").await?;
+    let (ada, cy) = (seal(&other.enroll("ada").await?)?, seal(&other.enroll("cy").await?)?);
     let customers = site.guarded().await?.default_tenant();
     customers.keys("ben").await?;
     site.cut_the_standby_off().await;
@@ -227,8 +225,11 @@ pub(super) async fn a_standby_that_is_down_holds_writes_up_and_loses_none(site: 
         assert!(matches!(kind, StoreErrorKind::Unavailable | StoreErrorKind::Throttled), "{failed:?}");
     }
     assert!(site.waiting().await > 0, "they wait in the server, and hold no connection of the pool");
-    assert!(opens(&customers.keys("cy").await?, &sealed[2])?, "what only reads goes on");
-    assert!(matches!(customers.keys("dan").await, Err(Error::SubjectUnknown)), "it is not confirmed");
+    for _ in 0..2 {
+        assert!(opens(&customers.keys("cy").await?, &cy)?, "what only reads goes on");
+        assert!(matches!(customers.keys("dan").await, Err(Error::SubjectUnknown)), "it is not confirmed");
+        site.pass_max_age(); // and so it does when the next look finds what was intended
+    }
 
     site.confirm_alone().await;
     let keys = persist(async || customers.enroll("dan").await).await?;
@@ -237,7 +238,7 @@ pub(super) async fn a_standby_that_is_down_holds_writes_up_and_loses_none(site: 
     assert!(receipt.purposes().iter().all(|purpose| purpose.key_ids.len() == 1));
     site.pass_max_age();
     for customers in [&customers, &other, &site.vault().await?.default_tenant()] {
-        assert!(opens(&customers.keys("ada").await?, &sealed[0])? && opens(&customers.keys("dan").await?, &envelope)?);
+        assert!(opens(&customers.keys("ada").await?, &ada)? && opens(&customers.keys("dan").await?, &envelope)?);
         assert!(is_erased(&customers.keys("ben").await));
     }
     Ok(())

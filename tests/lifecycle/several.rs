@@ -18,7 +18,10 @@ tests![
     a_revoked_tenant_is_unreadable_and_can_be_erased_and_no_other_is_concerned
     an_epoch_goes_on_past_a_tenant_that_refuses_and_tells_of_it
     a_tenant_that_lets_nobody_in_stands_still_alone
-    what_can_not_be_written_for_a_tenant_is_left_and_stops_no_other
+    a_tenant_that_refuses_is_held_closed_and_erased_all_the_same
+    a_tenant_whose_newer_key_is_gone_is_closed_and_erased_all_the_same
+    a_restore_is_replayed_past_a_tenant_that_revoked
+    what_is_below_the_floor_and_can_not_move_stops_no_other
     a_notice_ends_keys_at_once_in_a_process_that_would_have_used_them_on
 ];
 
@@ -257,22 +260,22 @@ async fn stands_still_alone(
     world_is_free_of(&vault, epoch(1)).await
 }
 
-/// The journal says of its subjects what can't be brought into their slots.
-async fn what_can_not_be_written_for_a_tenant_is_left_and_stops_no_other(on: &Ground) -> Result {
+/// Which of its subjects are held, closed or erased takes no wrapping key to write.
+async fn a_tenant_that_refuses_is_held_closed_and_erased_all_the_same(on: &Ground) -> Result {
     use ProviderErrorKind::{Denied, Misconfigured, Unavailable};
     for kind in [Denied, Misconfigured, Unavailable] {
         let Tenants { world, own, vault, sealed } = Tenants::on(on).await?;
         let theirs = vault.tenant(&acme());
-        for subject in ["ben", "cy", "dan", "eve"] {
+        for subject in ["ben", "cy", "dan", "eve", "fay"] {
             theirs.enroll(subject).await?;
         }
         theirs.hold("ben").await?;
-        theirs.hold("cy").await?;
-        theirs.schedule_erasure("dan", later(&world.clock, 100 * MAX_AGE)).await?;
-        // A crash behind the intent to erase one purpose: the other one stays, and would move.
-        let lines = vec![ErasedLine::new(Purpose::new("billing")?, 1)];
-        let intended = JournalEvent::ErasureIntended { whole: false, lines: lines.clone() };
-        let entry = JournalEntry::of_subject(world.clock.wall(), acme(), theirs.tag("eve").await?, intended);
+        let in_a_while = later(&world.clock, 100 * MAX_AGE);
+        theirs.schedule_erasure("dan", in_a_while).await?;
+        // A crash behind the intent to erase one purpose: the other one stays.
+        let intended = |lines: &[ErasedLine]| JournalEvent::ErasureIntended { whole: false, lines: lines.to_vec() };
+        let lines = [ErasedLine::new(Purpose::new("billing")?, 1)];
+        let entry = JournalEntry::of_subject(world.clock.wall(), acme(), theirs.tag("eve").await?, intended(&lines));
         world.journal.append(&entry, &world.journal.head().await?).await?;
 
         let refuses = || {
@@ -280,39 +283,36 @@ async fn what_can_not_be_written_for_a_tenant_is_left_and_stops_no_other(on: &Gr
             world.vault_with(ByTenant::new(world.provider.clone(), directory))
         };
         let vault = refuses().await?;
+        assert!(is_done(&world, &lines).await?, "{kind:?}");
         let (acme, globex) = (vault.tenant(&acme()), vault.tenant(&globex()));
         acme.release("ben").await?;
-        acme.release("cy").await?;
-        let entries = world.entries().await?.len();
-        assert!(is_of_kind(&acme.cancel_erasure("dan").await, kind), "{kind:?}");
-        assert!(is_of_kind(&acme.hold("ben").await, kind), "{kind:?}");
-        assert_eq!(world.entries().await?.len(), entries, "what can't be done is not said");
+        acme.hold("cy").await?;
+        acme.cancel_erasure("dan").await?;
+        acme.schedule_erasure("fay", in_a_while).await?;
+        assert!(is_erased(&acme.keys("fay").await), "{kind:?}");
+        for subject in ["ben", "dan"] {
+            acme.erase(subject, &only("billing")).await?;
+        }
         for subject in ["gil", "hal"] {
             world.pass_max_age();
             assert!(open(&globex.keys("ada").await?, &sealed[1])?, "{kind:?}");
             globex.enroll(subject).await?;
             assert!(is_of_kind(&acme.keys("cy").await, kind), "{kind:?}");
         }
-        let started = refuses().await?;
-        assert!(open(&started.tenant(globex.id()).keys("ada").await?, &sealed[1])?, "{kind:?}");
-        assert!(started.sweep().await?.failed.is_empty(), "{kind:?}");
-        world.builder().replay().await?;
-        acme.erase("ben", &whole()).await?;
-        globex.erase("gil", &whole()).await?;
-        assert!(!is_done(&world, &lines).await?);
+        assert!(refuses().await?.sweep().await?.failed.is_empty(), "{kind:?}");
+        assert!(matches!(vault.erase_tenant(acme.id(), &whole()).await, Err(Error::SubjectHeld)), "{kind:?}");
+        acme.release("cy").await?;
 
-        // It lets somebody in again: what was left is done.
+        // It lets somebody in again.
         let vault = Tenants::vault_of(&world, &own).await?;
         let acme = vault.tenant(acme.id());
-        assert!(is_done(&world, &lines).await?, "{kind:?}");
-        acme.cancel_erasure("dan").await?;
-        for subject in ["ada", "cy", "dan", "eve"] {
+        for subject in ["ada", "ben", "cy", "dan", "eve"] {
             seal(&acme.keys(subject).await?)?;
         }
-        assert!(is_erased(&acme.keys("ben").await));
-        acme.hold("eve").await?;
-        assert!(matches!(vault.erase_tenant(acme.id(), &whole()).await, Err(Error::SubjectHeld)));
-        acme.release("eve").await?;
+        for subject in ["ben", "dan", "eve"] {
+            let refused = acme.keys(subject).await?.seal_bytes(b"1", &context("billing"));
+            assert!(matches!(refused, Err(Error::PurposeErased { .. })), "{subject}: {refused:?}");
+        }
         vault.erase_tenant(acme.id(), &whole()).await?;
     }
     Ok(())
@@ -321,6 +321,104 @@ async fn what_can_not_be_written_for_a_tenant_is_left_and_stops_no_other(on: &Gr
 async fn is_done(world: &World, these: &[ErasedLine]) -> Result<bool> {
     let events = world.events().await?;
     Ok(events.iter().any(|event| matches!(event, JournalEvent::ErasureDone { lines, .. } if lines == these)))
+}
+
+/// What it has in the epoch before still opens, until it is erased.
+async fn a_tenant_whose_newer_key_is_gone_is_closed_and_erased_all_the_same(on: &Ground) -> Result {
+    let Tenants { world, own, vault, sealed } = Tenants::on(on).await?;
+    let theirs = vault.tenant(&acme());
+    for subject in ["ben", "cy"] {
+        theirs.enroll(subject).await?;
+    }
+    let newer = own.add_key().await?;
+    world.provider.add_key().await?;
+    vault.advance_epoch().await?;
+    own.add_key().await?;
+    own.destroy_key(&newer).await?;
+    let vault = Tenants::vault_of(&world, &own).await?;
+    let theirs = vault.tenant(&acme());
+    assert!(open(&theirs.keys("ada").await?, &sealed[0])?);
+    theirs.schedule_erasure("ben", later(&world.clock, MAX_AGE)).await?;
+    assert!(is_erased(&theirs.keys("ben").await));
+    theirs.erase("cy", &only("billing")).await?;
+    let refused = theirs.keys("cy").await?.seal_bytes(b"1", &context("billing"));
+    assert!(matches!(refused, Err(Error::PurposeErased { .. })), "{refused:?}");
+    world.pass_max_age();
+    let swept = vault.sweep().await?;
+    assert_eq!((swept.receipts.len(), swept.failed.len()), (1, 0));
+    assert!(open(&theirs.keys("ada").await?, &sealed[0])?);
+    Ok(())
+}
+
+/// What was erased is erased again, for others to go on.
+async fn a_restore_is_replayed_past_a_tenant_that_revoked(on: &Ground) -> Result {
+    use ProviderErrorKind::{Denied, KeyDestroyed};
+    for kind in [Denied, KeyDestroyed] {
+        let Tenants { world, own, vault, sealed } = Tenants::on(on).await?;
+        let theirs = vault.tenant(&acme());
+        theirs.enroll("ben").await?;
+        let backup = world.store.backup().await?;
+        theirs.erase("ada", &only("billing")).await?;
+        theirs.erase("ben", &whole()).await?;
+        theirs.hold("ada").await?;
+        drop(vault);
+        world.store.restore(backup);
+        let directory = HashMap::from([(acme(), Arc::new(Refuses(kind)) as Arc<dyn MasterKeyProvider>)]);
+        let provider = ByTenant::new(world.provider.clone(), directory);
+        let builder = Vault::builder(provider, world.store.clone()).clock(world.clock.clone());
+        let (vault, replayed) = builder.journal(world.journal.clone()).purposes(["billing"]).replay().await?;
+        assert_eq!((replayed.erasures, replayed.flags), (2, 1), "{kind:?}");
+        for _ in 0..2 {
+            world.pass_max_age();
+            assert!(open(&vault.tenant(&globex()).keys("ada").await?, &sealed[1])?, "{kind:?}");
+        }
+        let there = Tenants::vault_of(&world, &own).await?.tenant(&acme());
+        assert!(open(&there.keys("ada").await?, &sealed[0])? && is_erased(&there.keys("ben").await));
+        let refused = there.keys("ada").await?.seal_bytes(b"1", &context("billing"));
+        assert!(matches!(refused, Err(Error::PurposeErased { .. })), "{refused:?}");
+    }
+    Ok(())
+}
+
+/// An epoch whose retirement found slots in it that their tenant lets nobody move: they can't be written before it does.
+async fn what_is_below_the_floor_and_can_not_move_stops_no_other(on: &Ground) -> Result {
+    let Tenants { world, own, vault, sealed } = Tenants::on(on).await?;
+    for subject in ["ben", "cy"] {
+        vault.tenant(&acme()).enroll(subject).await?;
+    }
+    world.provider.add_key().await?;
+    let kind = ProviderErrorKind::Denied;
+    let refuses = || {
+        let directory = HashMap::from([(acme(), Arc::new(Refuses(kind)) as Arc<dyn MasterKeyProvider>)]);
+        world.vault_with(ByTenant::new(world.provider.clone(), directory))
+    };
+    let vault = refuses().await?;
+    assert!(is_of_kind(&vault.advance_epoch().await, kind));
+    vault.rewrap_page(None, 100).await?;
+    assert!(matches!(vault.retire_epoch(epoch(1)).await, Err(Error::EpochInUse { .. })));
+    let (acme, globex) = (vault.tenant(&acme()), vault.tenant(&globex()));
+    assert!(is_of_kind(&acme.hold("ben").await, kind));
+    assert!(is_of_kind(&acme.erase("cy", &only("billing")).await, kind));
+    for vault in [&vault, &refuses().await?] {
+        world.pass_max_age();
+        assert!(open(&vault.tenant(globex.id()).keys("ada").await?, &sealed[1])?);
+    }
+    let swept = vault.sweep().await?;
+    let left: Vec<_> = swept
+        .failed
+        .iter()
+        .map(|(id, e)| (id.tenant() == Some(acme.id()), is_of_kind(&Err::<(), _>(e.clone()), kind)))
+        .collect();
+    assert_eq!(left, [(true, true); 2], "{:?}", swept.failed);
+    acme.release("ben").await?;
+    acme.erase("ben", &whole()).await?;
+
+    let vault = Tenants::vault_of(&world, &own).await?;
+    let theirs = vault.tenant(acme.id());
+    assert!(matches!(theirs.keys("cy").await?.seal_bytes(b"1", &context("billing")), Err(Error::PurposeErased { .. })));
+    seal(&theirs.keys("cy").await?)?;
+    assert!(vault.sweep().await?.failed.is_empty());
+    world_is_free_of(&vault, epoch(1)).await
 }
 
 async fn world_is_free_of(vault: &Vault, epoch: Epoch) -> Result {
