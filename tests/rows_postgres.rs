@@ -65,6 +65,7 @@ fn main() -> ExitCode {
         tables::calls_go_by_the_index_of_the_key
         locks::nothing_is_left_in_the_session
         locks::a_swap_is_durable_whatever_the_session_says
+        locks::a_process_that_is_gone_holds_no_row_for_hours
         locks::workers_that_deadlock_go_on
         locks::a_row_that_is_held_for_long_throttles_a_swap
         locks::a_swap_waits_for_a_row_and_sees_what_was_written

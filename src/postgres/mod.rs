@@ -135,8 +135,12 @@ pub(crate) fn gave_way(error: &sqlx::Error) -> bool {
 
 fn settings(lock_timeout: Duration) -> String {
     let millis = i32::try_from(lock_timeout.as_millis()).unwrap_or(i32::MAX).max(1); // 0 would be: for ever
-    format!("SET LOCAL lock_timeout TO {millis}; {DURABLE}")
+    format!("SET LOCAL lock_timeout TO {millis}; SET LOCAL idle_in_transaction_session_timeout TO {GONE}; {DURABLE}")
 }
+
+/// When the server ends a transaction whose process doesn't go on, in milliseconds: where that process's machine is gone
+/// without a word, TCP would keep what the transaction has locked for hours.
+const GONE: u32 = 30_000;
 
 /// What is confirmed stays, also when the primary is lost and its synchronous standby takes over: keys are used, and
 /// destroyed, on the strength of it. Who asks for more than `on`, or for a little less of the standby, keeps that.

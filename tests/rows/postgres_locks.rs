@@ -175,6 +175,25 @@ pub(super) async fn a_swap_is_durable_whatever_the_session_says(database: PgConn
     }
 }
 
+/// The server ends a transaction that nobody goes on with.
+pub(super) async fn a_process_that_is_gone_holds_no_row_for_hours(database: PgConnectOptions) {
+    for session in ["0", "5s"] {
+        let pool = pool(database.clone().options([("idle_in_transaction_session_timeout", session)])).await;
+        execute(&pool, "DROP TABLE IF EXISTS customer").await;
+        let rows = customers(&pool).await;
+        execute(
+            &pool,
+            "CREATE OR REPLACE FUNCTION tell() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+                 NEW.phone := convert_to(current_setting('idle_in_transaction_session_timeout'), 'UTF8'); RETURN NEW;
+             END $$;
+             CREATE TRIGGER tell BEFORE UPDATE ON customer FOR EACH ROW EXECUTE FUNCTION tell()",
+        )
+        .await;
+        assert_eq!(rows.swap(&[rename(1, "ada", "eve")]).await.unwrap(), [true]);
+        assert!(load(&rows, key(1)).await[1] == Cell::bytes("30s"));
+    }
+}
+
 /// Until one of the sessions waits for another's lock.
 async fn waits_for_a_lock(pool: &PgPool) {
     let waiting =
