@@ -257,8 +257,8 @@ impl<P: Sync> Layer for Guarded<P> {
             let limit = each.min(end.saturating_sub(now));
             let answer = match (select(work(may_be_done), timer.sleep(limit)).await, &last) {
                 (Either::Left((answer, _)), _) => answer,
-                // The call's time is up before an attempt's: it says less than the answer that there was.
-                (Either::Right(_), Some(_)) if limit < each => break,
+                // The call's time is up before an attempt's: it says less of the port than the answer that there was.
+                (Either::Right(_), Some(last)) if limit < each && last.kind() == K::THROTTLED => break,
                 (Either::Right(_), _) => Err(no_answer(limit)),
             };
             match &answer {

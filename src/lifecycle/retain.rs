@@ -52,8 +52,9 @@ impl Vault {
         let mut scan = Scan::new(Filter::DueBefore(now.plus(Duration::from_millis(1))));
         loop {
             let page = self.0.store.scan(&scan).await?;
+            let failed = swept.failed.len();
             self.sweep_page(page.slots, now, &mut swept).await?;
-            let goes_on = swept.failed.iter().all(|(_, e)| is_of_one_slot(e));
+            let goes_on = swept.failed.iter().skip(failed).all(|(_, e)| is_of_one_slot(e));
             match page.next.filter(|_| goes_on) {
                 Some(next) => scan = scan.after(next),
                 None => return Ok(swept),
@@ -124,7 +125,8 @@ impl Tenant {
         if retained.is_some() {
             match self.close(tag, now).await {
                 Ok(false) => return Ok(Due::Not),
-                Err(Error::Provider(_)) => {} // in an epoch that ended nothing is written, so nothing is prolonged either
+                // In an epoch that ended nothing is written, so nothing is prolonged either.
+                Err(Error::Provider(_)) if slot.epoch.is_some_and(|epoch| read.state.is_dead(epoch)) => {}
                 closed => drop(closed?),
             }
         }

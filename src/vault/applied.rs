@@ -43,6 +43,9 @@ pub struct Replayed {
     pub tenants: u64,
     /// Tenants of which the backup had nothing: their keys are lost, and a new root will be made.
     pub roots_lost: u64,
+    /// Subjects of which something can't be written as long as their provider refuses what that takes. They are looked at
+    /// again; what of them was to be destroyed doesn't open meanwhile.
+    pub left: u64,
 }
 
 /// Checks what the journal tells after `applied`, mends what a crash left, and moves `applied`.
@@ -73,7 +76,7 @@ pub(super) async fn verify(vault: &Arc<VaultInner>, why: Why) -> Result<(Replaye
         if !found.is_mended() {
             match mend(vault, &found, why, &mut replayed, &mut passed).await? {
                 Mended::Whole => continue,
-                Mended::Partly => return Ok((replayed, of_slots(passed))),
+                Mended::Partly => return Ok((Replayed { left: passed.len() as u64, ..replayed }, of_slots(passed))),
             }
         }
         let mut reached = applied.position();
@@ -89,7 +92,7 @@ pub(super) async fn verify(vault: &Arc<VaultInner>, why: Why) -> Result<(Replaye
             }
         }
         vault.applied_seen.fetch_max(reached, Ordering::SeqCst);
-        return Ok((replayed, of_slots(passed)));
+        return Ok((Replayed { left: passed.len() as u64, ..replayed }, of_slots(passed)));
     }
     Err(Error::Conflict)
 }

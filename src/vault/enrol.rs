@@ -138,8 +138,10 @@ impl Tenant {
             if !history.open().is_empty() || history.whole_is_open {
                 // An erasure that somebody is at, or that crashed: it comes first.
                 let lines = self.finish(&tag, &history).await?;
-                vault.scrub().await?;
-                self.conclude(&tag, &lines, false).await?;
+                if !lines.is_empty() {
+                    vault.scrub().await?;
+                    self.conclude(&tag, &lines, false).await?;
+                }
                 continue;
             }
             let wrapper = self.wrapper(&tag, &state);

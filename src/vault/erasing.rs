@@ -80,8 +80,11 @@ impl Tenant {
     /// Finishes what is intended and not done. Nothing if there is no such thing.
     pub(crate) async fn finish(&self, tag: &Tag, history: &History) -> Result<Vec<ErasedLine>> {
         if history.whole_is_open {
-            let destroyed = self.destroy(tag, Extent::Whole, |_| true).await?;
-            return Ok(destroyed.map(|destroyed| destroyed.lines).unwrap_or_default());
+            // Only the intent that stands: where somebody else has finished it, the subject may live on a new line, and be held.
+            return match self.destroy(tag, Extent::Whole, |_| false).await {
+                Err(Error::SubjectHeld) => Ok(Vec::new()),
+                destroyed => Ok(destroyed?.map(|destroyed| destroyed.lines).unwrap_or_default()),
+            };
         }
         let lines = history.open();
         if !lines.is_empty() {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::{ATTEMPTS, VaultInner, append};
 use crate::clock::Clock;
 use crate::envelope::KeyId;
-use crate::error::{Error, JournalErrorKind, ProviderError, ProviderErrorKind, Result, StoreError, StoreErrorKind};
+use crate::error::{Error, JournalErrorKind, ProviderError, Result, StoreError, StoreErrorKind};
 use crate::id::TenantId;
 use crate::journal::{ErasureJournal, Head, JournalEntry, JournalEvent};
 use crate::keys::slot::{EpochRecord, EpochState, VaultSlot, WrappedRoot};
@@ -166,13 +166,6 @@ pub(crate) async fn rewrap(
     let wrapped = wrap_proven(provider, &key, &context.in_epoch(epoch.epoch)).await?;
     let moved = WrappedRoot { epoch: epoch.epoch, key_id: old.key_id, wrapped };
     check_master(&moved, &epoch.master).map(|()| moved)
-}
-
-/// Whether the master key was destroyed, or will be and can't be used any more; or nobody knows it, which a provider may say
-/// of one that was.
-pub(super) fn is_ended(e: &ProviderError) -> bool {
-    use ProviderErrorKind::{KeyDestroyed, PendingDeletion, UnknownKey};
-    matches!(e.kind(), KeyDestroyed | PendingDeletion | UnknownKey)
 }
 
 /// An epoch has one master key: destroying it must end every copy of what was wrapped in it.

@@ -59,6 +59,9 @@ impl Tenant {
                 (Ok(Edit::Keep(answer)), Some(dated)) if undated => (dated, answer),
                 (Ok(Edit::Keep(answer)), _) => return Ok(answer),
                 (Err(Error::Conflict), _) => {
+                    if !state.reaches(state.epoch) {
+                        self.part.state_to_write(&self.vault.0).await?;
+                    }
                     self.part.forget();
                     continue;
                 }
@@ -197,7 +200,7 @@ impl Wrapper<'_> {
     }
 
     fn current_key(&self) -> Result<&UsableKey> {
-        self.state.current_key().ok_or(Error::Bug("no wrapping key for the current epoch"))
+        self.state.key_of(self.state.epoch)
     }
 
     fn place<'b>(&'b self, purpose: &'b Purpose, line: u32, version: u32) -> DataKeyPlace<'b> {

@@ -6,7 +6,7 @@ use super::cache::Flight;
 use super::{ATTEMPTS, VaultInner, root};
 use crate::clock::{Stamp, Timestamp};
 use crate::envelope::KeyId;
-use crate::error::{Error, ProviderError, Result, Retry, StoreError, StoreErrorKind};
+use crate::error::{Error, ProviderError, ProviderErrorKind, Result, Retry, StoreError, StoreErrorKind};
 use crate::id::TenantId;
 use crate::journal::history::TenantHistory;
 use crate::journal::{JournalEntry, JournalEvent};
@@ -351,20 +351,25 @@ impl TenantState {
         })
     }
 
-    /// Whether the master key of an epoch was destroyed.
-    pub(super) fn is_dead(&self, epoch: Epoch) -> bool {
-        let is_dead = |key: &EpochKey| matches!(key, EpochKey::Refused(e) if root::is_ended(e));
-        self.epoch_keys.iter().any(|(e, key)| *e == epoch && is_dead(key))
+    /// Whether what is wrapped in an epoch is gone for good: nothing of it opens again, whoever asks. Not where the provider
+    /// knows no such key, which may be the wrong one, or one that is to be destroyed, and may be called back.
+    pub(crate) fn is_dead(&self, epoch: Epoch) -> bool {
+        matches!(self.key_of(epoch), Err(Error::Provider(e)) if e.kind() == ProviderErrorKind::KeyDestroyed)
     }
 
     /// The wrapping key of an epoch.
     ///
     /// # Errors
-    /// [`Error::Provider`] if the provider refused it or was down, [`Error::Conflict`] if it is not known (yet).
+    /// [`Error::Provider`] if the provider refused it or was down, or it went when its epoch was retired;
+    /// [`Error::Conflict`] if it is not known yet.
     pub(crate) fn key_of(&self, epoch: Epoch) -> Result<&UsableKey> {
         match self.epoch_keys.iter().find(|(e, _)| *e == epoch) {
             Some((_, EpochKey::Usable(key))) => Ok(key),
             Some((_, EpochKey::Refused(e))) => Err(e.clone().into()),
+            None if self.erased_at.is_none() && epoch < self.epoch => {
+                let gone = ProviderError::new(ProviderErrorKind::KeyDestroyed).with_hint("its epoch was retired");
+                Err(gone.into())
+            }
             None => Err(Error::Conflict),
         }
     }

@@ -306,10 +306,10 @@ impl Tenant {
         reason: Reason,
     ) -> Result<Option<SubjectKeys>> {
         let vault: &VaultInner = &self.vault.0;
-        let kek = match slot.epoch.map(|epoch| state.key_of(epoch)).transpose() {
-            Err(Error::Conflict) => return Ok(None),
-            kek => kek?,
-        };
+        if slot.epoch.is_some_and(|epoch| !state.reaches(epoch)) {
+            return Ok(None);
+        }
+        let kek = slot.epoch.map(|epoch| state.key_of(epoch)).transpose()?;
         let ring = KeyRing::unwrap(slot, self.id(), tag, &vault.purposes, kek)?;
         let Some(mark) = vault.live.admit(tag, ticket) else { return Ok(None) };
         vault.cache.count_load(1, slot.purposes.iter().map(|p| p.versions.len()).sum());

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use fieldseal::store::Notice;
 use fieldseal::testing::faults::{Act, CallPoint, Gate, Port};
 use fieldseal::vault::Enrolment;
 use futures_util::FutureExt as _;
@@ -24,6 +25,7 @@ tests![
     asking_after_nobody_makes_no_tenant
     an_epoch_above_64_is_refused_before_anything_changes
     ; in memory: a_vault_is_built_beside_a_bulk_erasure erasures_that_wait_for_a_scrub_share_the_next_one
+        who_is_prolonged_while_the_provider_goes_down_is_spared
 ];
 
 /// Where a call of this kind stands before its work, until the gate is opened.
@@ -257,6 +259,39 @@ async fn who_is_prolonged_while_a_sweep_decides_is_spared(on: &Ground) -> Result
     assert!(open(&world.customers().await?.keys("ada").await?, &envelope)?);
     world.clock.advance(Duration::from_secs(10_000));
     assert_eq!(world.vault().await?.sweep().await?.receipts.len(), 1, "her new period ends, too");
+    Ok(())
+}
+
+/// At each call of a sweep that finds her due: from then on it can't ask the provider, and has to.
+async fn who_is_prolonged_while_the_provider_goes_down_is_spared(on: &Ground) -> Result {
+    let (mut spared, mut erased) = (0, 0);
+    for n in 0.. {
+        let (world, tap) = (World::on(on).await?, Tap::open());
+        let (sweeps, customers) = (world.tapped(&tap).build().await?, world.customers().await?);
+        let envelope = enroll_due(&world, &customers).await?;
+        let later = Enrolment::new().due_at(later(&world.clock, 100 * MAX_AGE));
+        let (prolonged, told) = (Arc::new(Mutex::new(None)), customers.clone());
+        let (answer, forgets) = (prolonged.clone(), sweeps.clone());
+        tap.set(move |call| {
+            let mut answer = answer.lock().unwrap();
+            if call.number == n && !call.is_over() {
+                *answer = told.enroll_with("ada", &later).now_or_never();
+                forgets.heed(&Notice::Missed);
+            }
+            if answer.is_some() && call.port == Port::Provider { Act::Fail } else { Act::Go }
+        });
+        let _ = sweeps.sweep().await;
+        tap.set(|_| Act::Go);
+        match prolonged.lock().unwrap().take() {
+            None => break,
+            Some(Ok(_)) => {
+                spared += 1;
+                assert!(open(&world.customers().await?.keys("ada").await?, &envelope)?, "call {n}");
+            }
+            Some(Err(_)) => erased += 1,
+        }
+    }
+    assert!(spared > 3 && erased > 3, "{spared} and {erased}");
     Ok(())
 }
 

@@ -2,7 +2,9 @@
 
 use fieldseal::journal::ErasureJournal;
 use fieldseal::lifecycle::ErasureStatus;
+use fieldseal::testing::faults::Gate;
 use fieldseal::vault::Enrolment;
+use futures_util::FutureExt as _;
 
 use super::*;
 
@@ -28,6 +30,7 @@ tests![
     a_tenant_that_the_backup_does_not_have_gets_a_new_root_after_a_replay_alone
     an_erasure_under_way_in_another_process_is_left_to_it_for_max_age
     a_look_destroys_what_lives_once_and_buries_nobody
+    ; in memory: whoever_finishes_an_erasure_spares_who_was_enrolled_again
     applied_moves_as_far_as_was_checked_and_builds_read_on_from_there
 ];
 
@@ -500,6 +503,31 @@ async fn a_look_destroys_what_lives_once_and_buries_nobody(on: &Ground) -> Resul
         matches!(event, JournalEvent::ErasureDone { .. } | JournalEvent::TenantErasureDone { .. })
     };
     assert_eq!(events.iter().filter(|event| is_done(event)).count(), 2, "{events:?}");
+    Ok(())
+}
+
+/// A sweep that finds an intent stands still at each of its calls, while whoever intended it finishes it himself.
+async fn whoever_finishes_an_erasure_spares_who_was_enrolled_again(on: &Ground) -> Result {
+    for n in 0.. {
+        let (world, tap, gate) = (World::on(on).await?, Tap::open(), Gate::new());
+        let (sweeps, customers) = (world.tapped(&tap).build().await?, world.customers().await?);
+        customers.enroll("ada").await?;
+        intend(&world, "ada").await?;
+        let parked = gate.clone();
+        tap.set(move |call| if call.number == n && !call.is_over() { Act::Park(parked.clone()) } else { Act::Go });
+        let mut sweep = std::pin::pin!(sweeps.sweep());
+        if let Some(swept) = (&mut sweep).now_or_never() {
+            assert!(n > 10 && swept?.failed.is_empty());
+            break;
+        }
+        customers.erase("ada", &whole()).await?;
+        let envelope = seal(&customers.enroll_with("ada", &Enrolment::new().again()).await?)?;
+        gate.open();
+        assert!(sweep.await?.failed.is_empty());
+        for customers in [&customers, &world.customers().await?] {
+            assert!(open(&customers.keys("ada").await?, &envelope)?, "call {n}");
+        }
+    }
     Ok(())
 }
 

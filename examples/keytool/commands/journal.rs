@@ -145,16 +145,22 @@ impl Replay {
             format!("{text} Is every other process that has it open stopped, and is everything to be done again?");
         self.destructive.confirm(&question)?;
         // Of a store that is not behind it is the same as `Vault::replay_journal`.
-        let (_, Replayed { erasures, flags, tenants, roots_lost, .. }) = ports.builder(tool).replay().await?;
-        let text = format!(
+        let (_, Replayed { erasures, flags, tenants, roots_lost, left, .. }) = ports.builder(tool).replay().await?;
+        let mut text = format!(
             "Replayed: {} erased again, {} put back, {} erased again, {}.",
             count(erasures, "subject"),
             plural(flags, "hold or schedule", "holds or schedules"),
             count(tenants, "tenant"),
             plural(roots_lost, "tenant's root lost", "tenants' roots lost"),
         );
+        if left > 0 {
+            let left = count(left, "subject");
+            text.push_str(&format!(
+                "\nLeft: {left}, as long as a provider refuses what it takes. `keytool sweep` names them."
+            ));
+        }
         let json = serde_json::json!({
-            "missing": missing, "erasures": erasures, "flags": flags, "tenants": tenants, "roots_lost": roots_lost,
+            "missing": missing, "erasures": erasures, "flags": flags, "tenants": tenants, "roots_lost": roots_lost, "left": left,
         });
         Ok(Report::new(text, json))
     }
