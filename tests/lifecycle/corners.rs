@@ -283,7 +283,8 @@ async fn who_is_prolonged_while_the_provider_fails_is_spared(on: &Ground) -> Res
         });
         let _ = sweeps.sweep().await;
         tap.set(|_| Act::Go);
-        match prolonged.lock().unwrap().take() {
+        let prolonged = prolonged.lock().unwrap().take();
+        match prolonged {
             None => break,
             Some(Ok(_)) => {
                 spared += 1;
