@@ -3,7 +3,7 @@
 //! A thread a call, as for files, would need a session a call, or threads that wait for a session. Imports `error`.
 
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -30,15 +30,18 @@ type Job = Box<dyn FnOnce(&mut Desk) + Send>;
 struct Desk {
     token: Arc<Token>,
     session: Option<Live>,
+    /// Whoever makes or destroys a key is alone with the token: not every module bears that another thread looks for one
+    /// meanwhile. SoftHSM then fails to make it, now and then.
+    turn: Arc<RwLock<()>>,
 }
 
 impl Workers {
     pub(super) fn start(token: Token, count: usize) -> Result<Self, ProviderError> {
         let ((queue, jobs), (alive, ended)) = (mpsc::channel(), mpsc::channel());
-        let (token, jobs) = (Arc::new(token), Arc::new(Mutex::new(jobs)));
+        let (token, turn, jobs) = (Arc::new(token), Arc::default(), Arc::new(Mutex::new(jobs)));
         let mut workers = Self { queue: Some(queue), threads: Vec::with_capacity(count), ended: Mutex::new(ended) };
         for _ in 0..count {
-            let mut desk = Desk { token: Arc::clone(&token), session: None };
+            let mut desk = Desk { token: Arc::clone(&token), session: None, turn: Arc::clone(&turn) };
             let (jobs, alive) = (Arc::clone(&jobs), alive.clone());
             let work = move || {
                 while let Some(job) = next(&jobs) {
@@ -93,6 +96,12 @@ fn next(jobs: &Mutex<Receiver<Job>>) -> Option<Job> {
 
 impl Desk {
     fn run<T>(&mut self, access: Access, job: impl Fn(&Session) -> Result<T, Failure>) -> Result<T, ProviderError> {
+        let turn = Arc::clone(&self.turn);
+        let (_alone, _beside);
+        match access {
+            Access::Write => _alone = turn.write().unwrap_or_else(PoisonError::into_inner),
+            Access::Read => _beside = turn.read().unwrap_or_else(PoisonError::into_inner),
+        }
         match self.attempt(access, &job) {
             Err(Failure::Token(e)) if failure::is_about_session(&e) => self.attempt(access, &job),
             answer => answer,
