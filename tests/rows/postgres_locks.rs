@@ -159,39 +159,32 @@ pub(super) async fn rows_that_refer_to_the_changed_are_not_held_up(database: PgC
 /// An answer to a swap is one that a crash of the server does not take back, whatever the application settles for.
 pub(super) async fn a_swap_is_durable_whatever_the_session_says(database: PgConnectOptions) {
     for (session, swap) in [("off", "on"), ("on", "on"), ("remote_apply", "remote_apply")] {
-        let pool = pool(database.clone().options([("synchronous_commit", session)])).await;
-        execute(&pool, "DROP TABLE IF EXISTS customer").await;
-        let rows = customers(&pool).await;
-        execute(
-            &pool,
-            "CREATE OR REPLACE FUNCTION tell() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
-                 NEW.phone := convert_to(current_setting('synchronous_commit'), 'UTF8'); RETURN NEW;
-             END $$;
-             CREATE TRIGGER tell BEFORE UPDATE ON customer FOR EACH ROW EXECUTE FUNCTION tell()",
-        )
-        .await;
-        assert_eq!(rows.swap(&[rename(1, "ada", "eve")]).await.unwrap(), [true]);
-        assert!(load(&rows, key(1)).await[1] == Cell::bytes(swap), "{session}");
+        assert!(within_a_swap(&database, "synchronous_commit", session).await == Cell::bytes(swap), "{session}");
     }
 }
 
 /// The server ends a transaction that nobody goes on with.
 pub(super) async fn a_process_that_is_gone_holds_no_row_for_hours(database: PgConnectOptions) {
     for session in ["0", "5s"] {
-        let pool = pool(database.clone().options([("idle_in_transaction_session_timeout", session)])).await;
-        execute(&pool, "DROP TABLE IF EXISTS customer").await;
-        let rows = customers(&pool).await;
-        execute(
-            &pool,
-            "CREATE OR REPLACE FUNCTION tell() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
-                 NEW.phone := convert_to(current_setting('idle_in_transaction_session_timeout'), 'UTF8'); RETURN NEW;
-             END $$;
-             CREATE TRIGGER tell BEFORE UPDATE ON customer FOR EACH ROW EXECUTE FUNCTION tell()",
-        )
-        .await;
-        assert_eq!(rows.swap(&[rename(1, "ada", "eve")]).await.unwrap(), [true]);
-        assert!(load(&rows, key(1)).await[1] == Cell::bytes("30s"));
+        let swap = within_a_swap(&database, "idle_in_transaction_session_timeout", session).await;
+        assert!(swap == Cell::bytes("30s"), "{session}");
     }
+}
+
+/// What a setting is within a swap, in a session that has it so.
+async fn within_a_swap(database: &PgConnectOptions, setting: &str, session: &str) -> Cell {
+    let pool = pool(database.clone().options([(setting, session)])).await;
+    execute(&pool, "DROP TABLE IF EXISTS customer").await;
+    let rows = customers(&pool).await;
+    let tell = format!(
+        "CREATE OR REPLACE FUNCTION tell() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+             NEW.phone := convert_to(current_setting('{setting}'), 'UTF8'); RETURN NEW;
+         END $$;
+         CREATE TRIGGER tell BEFORE UPDATE ON customer FOR EACH ROW EXECUTE FUNCTION tell()"
+    );
+    execute(&pool, &tell).await;
+    assert_eq!(rows.swap(&[rename(1, "ada", "eve")]).await.unwrap(), [true]);
+    load(&rows, key(1)).await.remove(1)
 }
 
 /// Until one of the sessions waits for another's lock.
