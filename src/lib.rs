@@ -91,20 +91,10 @@
 //! `docs/production.md` has a whole program on PostgreSQL and AWS KMS, with a guard around each, and what to read next.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
-// The programs in these pages compile as they stand.
-#[cfg(all(doctest, feature = "derive", feature = "sqlx", feature = "store-sqlite", feature = "uuid"))]
-#[doc = include_str!("../README.md")]
-mod readme {}
-#[cfg(all(doctest, feature = "provider-aws-kms", feature = "store-postgres"))]
-#[doc = include_str!("../docs/production.md")]
-mod production {}
-
 mod bytes;
 pub mod clock;
 mod crypto;
 mod disk;
-#[cfg(feature = "store-dynamodb")]
-mod dynamodb;
 pub mod envelope;
 pub mod error;
 #[cfg(fuzzing)]
@@ -116,21 +106,16 @@ mod integrations;
 pub mod jobs;
 pub mod journal;
 mod keys;
-mod layer;
+pub mod layer;
 pub mod lifecycle;
 pub mod measure;
 mod part;
-#[cfg(any(feature = "rows-postgres", feature = "store-postgres"))]
-mod postgres;
 pub mod provider;
 pub mod record;
 pub mod rows;
 pub mod store;
 mod subject;
-#[cfg(any(test, feature = "test-util"))]
-#[cfg_attr(docsrs, doc(cfg(feature = "test-util")))]
-pub mod testing;
-mod thread;
+pub mod thread;
 pub mod timer;
 pub mod value;
 pub mod vault;

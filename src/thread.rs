@@ -1,4 +1,5 @@
-//! Blocking work on a thread of its own: file locks, fsync, Argon2. Imports nothing of the crate.
+//! Blocking work on a thread of its own, for the adapters of this crate and for others: file locks, fsync, Argon2, a driver that
+//! blocks. Imports nothing of the crate.
 //!
 //! The library chooses no runtime, so it can't borrow one's blocking pool; and what waits for a disk or computes for a
 //! second must not stop an executor's thread. Such work is rare, so a thread a call is cheap enough (tens of
@@ -17,7 +18,7 @@ use futures_channel::oneshot;
 /// # Cancel safety
 /// Nothing happens before the first poll. From then on `work` runs to its end, also if the future is dropped; what it
 /// gives is then dropped on its thread.
-pub(crate) async fn run<T, F>(work: F) -> io::Result<T>
+pub async fn run<T, F>(work: F) -> io::Result<T>
 where
     T: Send + 'static,
     F: FnOnce() -> T + Send + 'static,

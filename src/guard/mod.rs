@@ -15,7 +15,7 @@ pub use circuit::Circuit;
 use crate::clock::{Clock, SystemClock};
 use crate::crypto::rng;
 use crate::error::{PortError, PortErrorKind, Retry};
-use crate::layer::{Call, Layer, Port, layered};
+use crate::layer::{Call, Layer};
 use crate::store::Replica;
 use crate::timer::{ThreadTimer, Timer};
 use circuit::Refused;
@@ -277,7 +277,7 @@ impl<P: Sync> Layer for Guarded<P> {
     }
 }
 
-layered! { Guarded: provider store journal rows }
+crate::layered! { Guarded: provider store journal rows }
 
 fn no_answer<K: PortErrorKind>(limit: Duration) -> PortError<K> {
     let hint = format!("no answer within {limit:?}; what was to be changed may have been");

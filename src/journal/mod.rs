@@ -3,14 +3,10 @@
 //! Imports `error`, `id`, `clock`, `bytes`, `crypto`, `envelope`, `keys`, and for the adapters `thread`, `disk`,
 //! `dynamodb` and `postgres`; knows no other port.
 
-#[cfg(feature = "store-dynamodb")]
-mod dynamodb;
 mod entry;
 pub(crate) mod file;
 pub(crate) mod history;
 mod memory;
-#[cfg(feature = "store-postgres")]
-mod postgres;
 
 use std::fmt::{self, Debug};
 use std::sync::Arc;
@@ -18,13 +14,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 pub use crate::error::{JournalError, JournalErrorKind};
-#[cfg(feature = "store-dynamodb")]
-pub use dynamodb::DynamoDbJournal;
 pub use entry::{ErasedLine, JournalEntry, JournalEvent};
 pub use file::FileJournal;
 pub use memory::MemoryJournal;
-#[cfg(feature = "store-postgres")]
-pub use postgres::{PostgresJournal, PostgresJournalBuilder};
 
 use crate::crypto::{mac, rng};
 use crate::envelope::context;

@@ -84,7 +84,7 @@ impl KeyRing {
     }
 
     /// A ring of given keys, one line a purpose, for tests: `None` is an erased purpose.
-    #[cfg(any(test, feature = "test-util"))]
+    #[cfg(test)]
     pub(crate) fn of(purposes: Vec<(Purpose, Option<Vec<crate::keys::KeyMaterial>>)>) -> Self {
         let epoch = Timestamp::from_millis(1);
         let purpose = |(name, keys): (Purpose, Option<Vec<crate::keys::KeyMaterial>>)| PurposeKeys {

@@ -19,7 +19,7 @@ pub use histogram::Series;
 
 use crate::clock::{Clock, SystemClock};
 use crate::error::{PortError, PortErrorKind};
-use crate::layer::{Call, Layer, layered};
+use crate::layer::{Call, Layer};
 use crate::store::Replica;
 use histogram::Histogram;
 use span::Span;
@@ -148,7 +148,7 @@ impl<P: Sync> Layer for Measured<P> {
     }
 }
 
-layered! { Measured: provider store journal rows }
+crate::layered! { Measured: provider store journal rows }
 
 /// A call that is counted when it is dropped: when it is over, or when nobody waits for it any more.
 struct Running<'a> {

@@ -3,17 +3,9 @@
 //! Imports `error`, `id`, `clock`, `thread`, `disk`, `crypto`, `envelope` and `keys`; knows no other port.
 
 mod any_of;
-#[cfg(feature = "provider-aws-kms")]
-mod aws_kms;
 mod by_tenant;
 pub(crate) mod local;
-#[cfg(feature = "provider-openbao")]
-#[cfg_attr(docsrs, doc(cfg(feature = "provider-openbao")))]
-mod openbao;
 mod parts;
-#[cfg(feature = "provider-pkcs11")]
-#[cfg_attr(docsrs, doc(cfg(feature = "provider-pkcs11")))]
-mod pkcs11;
 mod several;
 mod succession;
 
@@ -24,17 +16,8 @@ use async_trait::async_trait;
 pub use crate::error::{ProviderError, ProviderErrorKind};
 pub use crate::keys::{KeyMaterial, MasterKeyId, WrapContext, WrapRole, WrappedKey};
 pub use any_of::AnyOf;
-#[cfg(feature = "provider-aws-kms")]
-#[cfg_attr(docsrs, doc(cfg(feature = "provider-aws-kms")))]
-pub use aws_kms::AwsKms;
 pub use by_tenant::{ByTenant, TenantProviders};
 pub use local::{KeyringOptions, LocalKeyring, MasterKeyInfo, MasterKeyState, Passphrase};
-#[cfg(feature = "provider-openbao")]
-#[cfg_attr(docsrs, doc(cfg(feature = "provider-openbao")))]
-pub use openbao::{OpenBao, Token, TokenSource};
-#[cfg(feature = "provider-pkcs11")]
-#[cfg_attr(docsrs, doc(cfg(feature = "provider-pkcs11")))]
-pub use pkcs11::{Pin, Pkcs11, Pkcs11Options};
 pub use succession::Succession;
 
 use crate::clock::Timestamp;

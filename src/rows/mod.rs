@@ -4,12 +4,6 @@
 
 mod cell;
 mod memory;
-#[cfg(feature = "rows-postgres")]
-mod postgres;
-#[cfg(any(feature = "rows-sqlite", feature = "rows-postgres"))]
-mod sql;
-#[cfg(feature = "rows-sqlite")]
-mod sqlite;
 
 use std::fmt::{self, Debug};
 use std::sync::Arc;
@@ -19,12 +13,6 @@ use async_trait::async_trait;
 pub use crate::error::{RowsError, RowsErrorKind};
 pub use cell::{Cell, RowKey};
 pub use memory::MemoryRows;
-#[cfg(feature = "rows-postgres")]
-#[cfg_attr(docsrs, doc(cfg(feature = "rows-postgres")))]
-pub use postgres::PostgresRows;
-#[cfg(feature = "rows-sqlite")]
-#[cfg_attr(docsrs, doc(cfg(feature = "rows-sqlite")))]
-pub use sqlite::SqliteRows;
 
 /// One table of an application, or whatever else keeps its records: read page by page in the order of a key, changed by
 /// compare-and-swap.
@@ -106,8 +94,7 @@ impl Table {
     }
 
     /// Those of its columns that aren't there, each once.
-    #[cfg(any(feature = "rows-sqlite", feature = "rows-postgres"))]
-    fn missing(&self, is_there: impl Fn(&str) -> bool) -> Vec<String> {
+    pub fn missing(&self, is_there: impl Fn(&str) -> bool) -> Vec<String> {
         let mut missing: Vec<String> = Vec::new();
         for name in self.key.iter().chain(&self.columns) {
             if !is_there(name) && !missing.contains(name) {
@@ -122,9 +109,9 @@ impl Table {
 #[derive(Clone, Debug, PartialEq)]
 #[must_use]
 pub struct Page {
-    pub(crate) after: Option<RowKey>,
-    pub(crate) limit: usize,
-    pub(crate) only: Option<(String, Cell)>,
+    after: Option<RowKey>,
+    limit: usize,
+    only: Option<(String, Cell)>,
 }
 
 impl Page {
@@ -147,6 +134,21 @@ impl Page {
         self.only = Some((column.into(), cell));
         self
     }
+
+    /// The most rows that are asked for.
+    pub fn limit(&self) -> usize {
+        self.limit
+    }
+
+    /// The key behind which the page begins; `None` for the first page.
+    pub fn cursor(&self) -> Option<&RowKey> {
+        self.after.as_ref()
+    }
+
+    /// The column, and what it holds in every row that is asked for; `None` where all rows are.
+    pub fn only_where(&self) -> Option<(&str, &Cell)> {
+        self.only.as_ref().map(|(column, cell)| (column.as_str(), cell))
+    }
 }
 
 /// A row as it was read.
@@ -167,7 +169,7 @@ pub struct Swap {
     pub(crate) cells: Vec<CellSwap>,
 }
 
-/// What one cell must hold, and what it is to hold.
+/// What one cell must hold, and what it becomes.
 #[derive(Clone, PartialEq)]
 pub(crate) struct CellSwap {
     /// Where its column stands among [`RowSource::columns`].
@@ -205,8 +207,12 @@ impl Swap {
         self.cells.iter().map(|cell| (cell.column, &cell.expected, cell.new.as_ref()))
     }
 
-    /// Refuses one that changes nothing, or is about another column than these many.
-    fn check(&self, columns: usize) -> Result<(), RowsError> {
+    /// Refuses one that changes nothing, or names a column past the `columns` that the source has: for sources, which call
+    /// it on every swap before they change anything.
+    ///
+    /// # Errors
+    /// [`RowsErrorKind::Misconfigured`]
+    pub fn check(&self, columns: usize) -> Result<(), RowsError> {
         if self.cells.iter().all(|cell| cell.new.is_none()) {
             return Err(RowsError::misconfigured("a swap that changes nothing"));
         }

@@ -3,13 +3,7 @@
 //! Imports `error`, `id`, `clock`, `keys` and `thread`, and for adapters `bytes`, `crypto`, `dynamodb` and `postgres`; knows no
 //! other port.
 
-#[cfg(feature = "store-dynamodb")]
-mod dynamodb;
 mod memory;
-#[cfg(feature = "store-postgres")]
-mod postgres;
-#[cfg(feature = "store-sqlite")]
-mod sqlite;
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -18,13 +12,7 @@ use async_trait::async_trait;
 
 pub use crate::error::{StoreError, StoreErrorKind};
 pub use crate::keys::{Epoch, Revision, SlotId, SlotState, StoredSlot, Tag};
-#[cfg(feature = "store-dynamodb")]
-pub use dynamodb::{DynamoDbLayout, DynamoDbStore};
 pub use memory::MemoryStore;
-#[cfg(feature = "store-postgres")]
-pub use postgres::{Notices, PostgresReplica, PostgresStore, PostgresStoreBuilder};
-#[cfg(feature = "store-sqlite")]
-pub use sqlite::SqliteStore;
 
 use std::time::Duration;
 
@@ -113,9 +101,9 @@ pub struct Scan {
     limit: usize,
 }
 
-/// What a scan looks for.
+/// What a scan looks for. A store answers each of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
+#[expect(clippy::exhaustive_enums, reason = "every store must match on all of them")]
 pub enum Filter {
     /// Every slot.
     All,

@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use super::internal;
-use crate::error::{ProviderError, ProviderErrorKind};
-use crate::keys::MasterKeyId;
+use fieldseal::error::{ProviderError, ProviderErrorKind};
+use fieldseal::provider::MasterKeyId;
 
 /// The name of a key in the engine: letters, digits, `_`, `.` and `-`, neither of the last two at its ends.
 #[derive(Clone, PartialEq, Eq)]

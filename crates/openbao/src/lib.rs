@@ -20,9 +20,9 @@ use self::keys::{BaoKey, BaoKeyId, KeyName};
 use self::server::Server;
 use self::wire::{Ciphertext, Opened, Sealed};
 use super::{Destruction, MasterKeyProvider, internal};
-use crate::envelope::context;
-use crate::error::{ProviderError, ProviderErrorKind};
-use crate::keys::{KeyMaterial, MasterKeyId, WrapContext, WrappedKey};
+use fieldseal::envelope::context;
+use fieldseal::error::{ProviderError, ProviderErrorKind};
+use fieldseal::provider::{KeyMaterial, MasterKeyId, WrapContext, WrappedKey};
 
 /// Master keys in the transit engine of an OpenBao server. Tested against OpenBao.
 ///
@@ -105,7 +105,7 @@ impl OpenBao {
     /// is wrapped under the others still unwraps.
     ///
     /// Other processes have their own configuration. A key store's epoch has one master key: until the store's epoch advances to
-    /// the new one, it refuses to make new tenants. So call [`Vault::advance_epoch`](crate::Vault::advance_epoch) next.
+    /// the new one, it refuses to make new tenants. So call [`Vault::advance_epoch`](fieldseal::Vault::advance_epoch) next.
     ///
     /// # Errors
     /// [`ProviderError`] of kind `UnknownKey` if it isn't there, `Misconfigured` if it isn't fit; and where the server refuses or

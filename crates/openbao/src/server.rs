@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 use super::keys::{self, BaoKey, KeyName};
 use super::token::TokenSource;
 use super::wire::{self, Body, Mount, Refusal};
-use crate::error::{ProviderError, ProviderErrorKind};
+use fieldseal::error::{ProviderError, ProviderErrorKind};
 
 /// A server, and where on it the engine is.
 #[derive(Clone)]

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use reqwest::header::HeaderValue;
 use zeroize::Zeroizing;
 
-use crate::error::ProviderError;
+use fieldseal::error::ProviderError;
 
 /// A token of the server. Wiped when the last clone goes; not printable.
 #[derive(Clone)]

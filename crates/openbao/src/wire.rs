@@ -8,8 +8,8 @@ use zeroize::Zeroizing;
 
 use super::internal;
 use super::keys::BaoKey;
-use crate::error::{Error, ProviderError, ProviderErrorKind};
-use crate::keys::{KeyMaterial, WrappedKey};
+use fieldseal::error::{Error, ProviderError, ProviderErrorKind};
+use fieldseal::provider::{KeyMaterial, WrappedKey};
 
 /// A body that is wiped when it was sent.
 pub(super) type Body = Zeroizing<Vec<u8>>;

@@ -5,7 +5,7 @@
 use cryptoki::context::Function;
 use cryptoki::error::{Error, RvError};
 
-use crate::error::{ProviderError, ProviderErrorKind};
+use fieldseal::error::{ProviderError, ProviderErrorKind};
 
 /// A refusal.
 #[derive(Debug)]

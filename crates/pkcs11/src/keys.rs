@@ -11,9 +11,9 @@ use zeroize::Zeroizing;
 
 use super::failure::{self, Failure};
 use crate::crypto::rng;
-use crate::error::{ProviderError, ProviderErrorKind};
-use crate::keys::{KeyMaterial, MasterKeyId};
-use crate::provider::internal;
+use fieldseal::error::{ProviderError, ProviderErrorKind};
+use fieldseal::provider::{KeyMaterial, MasterKeyId};
+use fieldseal::provider::internal;
 
 /// The name that keys have in common: their labels are `NAME-1`, `NAME-2` and so on.
 #[derive(Clone)]

@@ -21,9 +21,9 @@ use self::keys::{HsmKeyId, KeyLabel, Sealed};
 use self::token::Access;
 use self::workers::Workers;
 use super::{Destruction, MasterKeyProvider, internal, no_thread};
-use crate::error::{ProviderError, ProviderErrorKind};
-use crate::keys::{KeyMaterial, MasterKeyId, WrapContext, WrappedKey};
-use crate::thread;
+use fieldseal::error::{ProviderError, ProviderErrorKind};
+use fieldseal::provider::{KeyMaterial, MasterKeyId, WrapContext, WrappedKey};
+use fieldseal::thread;
 
 /// Master keys in a token that a PKCS#11 module reaches: an HSM. Tested against SoftHSM. Opened by [`Pkcs11Options`].
 ///
@@ -66,7 +66,7 @@ impl Pkcs11 {
     /// Makes a new master key in the token and the current one, and gives its id. What is wrapped under the others still unwraps.
     ///
     /// A key store's epoch has one master key: until the store's epoch advances to the new one, it refuses to make new tenants.
-    /// So call [`Vault::advance_epoch`](crate::Vault::advance_epoch) next. Back the token up first.
+    /// So call [`Vault::advance_epoch`](fieldseal::Vault::advance_epoch) next. Back the token up first.
     ///
     /// # Errors
     /// [`ProviderError`] of kind `Denied` if the user may not make keys, `Misconfigured` if the token doesn't make such keys,

@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 
 use super::Pkcs11;
 use super::token::Token;
-use crate::error::ProviderError;
+use fieldseal::error::ProviderError;
 
 /// A user's PIN. Wiped on drop; neither `Clone` nor printable.
 pub struct Pin(Zeroizing<String>);

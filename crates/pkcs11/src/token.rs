@@ -14,7 +14,7 @@ use cryptoki::types::AuthPin;
 
 use super::failure::{self, Failure};
 use super::options::AskPin;
-use crate::error::{ProviderError, ProviderErrorKind};
+use fieldseal::error::{ProviderError, ProviderErrorKind};
 
 /// Modules by their path: a process initialises one once. Never finalised, since others in the process may use it.
 static MODULES: Mutex<Option<HashMap<PathBuf, Module>>> = Mutex::new(None);

@@ -12,8 +12,8 @@ use futures_channel::oneshot;
 
 use super::failure::{self, Failure};
 use super::token::{Access, Live, Token};
-use crate::error::{ProviderError, ProviderErrorKind};
-use crate::provider::no_thread;
+use fieldseal::error::{ProviderError, ProviderErrorKind};
+use fieldseal::provider::no_thread;
 
 /// They end when this is dropped, which waits for calls that are under way: a module that is still at work when the process
 /// exits may crash it.

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
-use crate::clock::{Clock, Timestamp};
-use crate::timer::Timer;
+use fieldseal::clock::{Clock, Timestamp};
+use fieldseal::timer::Timer;
 
 /// A clock that stands still until it is told, and a timer whose sleepers wake when it is. Clones show the same time.
 ///
@@ -16,7 +16,7 @@ use crate::timer::Timer;
 /// ```
 /// use std::time::Duration;
 /// use fieldseal::clock::{Clock, Timestamp};
-/// use fieldseal::testing::clock::ManualClock;
+/// use fieldseal_testkit::clock::ManualClock;
 ///
 /// let clock = ManualClock::new();
 /// let before = clock.wall();

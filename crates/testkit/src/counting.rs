@@ -5,14 +5,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures_util::future::BoxFuture;
 
-use crate::error::{PortError, PortErrorKind};
-use crate::layer::{Call, Layer, Port, layered};
+use fieldseal::error::{PortError, PortErrorKind};
+use fieldseal::layer::{Call, Layer, Port};
 
 /// A key store, a master key provider or a journal that counts the calls it passes on.
 ///
 /// ```
 /// use fieldseal::store::MemoryStore;
-/// use fieldseal::testing::counting::Counting;
+/// use fieldseal_testkit::counting::Counting;
 ///
 /// let store = Counting::new(MemoryStore::new());
 /// let counts = store.counts();
@@ -65,35 +65,35 @@ macro_rules! counts {
     };
 }
 counts! {
-    /// Calls of [`KeyStore::load`](crate::store::KeyStore::load).
+    /// Calls of [`KeyStore::load`](fieldseal::store::KeyStore::load).
     loads;
-    /// Ids that [`KeyStore::load`](crate::store::KeyStore::load) was asked for, repeats included.
+    /// Ids that [`KeyStore::load`](fieldseal::store::KeyStore::load) was asked for, repeats included.
     slots_loaded;
-    /// Calls of [`KeyStore::put`](crate::store::KeyStore::put).
+    /// Calls of [`KeyStore::put`](fieldseal::store::KeyStore::put).
     puts;
-    /// Calls of [`KeyStore::scan`](crate::store::KeyStore::scan).
+    /// Calls of [`KeyStore::scan`](fieldseal::store::KeyStore::scan).
     scans;
-    /// Calls of [`KeyStore::raise_floor`](crate::store::KeyStore::raise_floor).
+    /// Calls of [`KeyStore::raise_floor`](fieldseal::store::KeyStore::raise_floor).
     floors;
-    /// Calls of [`KeyStore::scrub`](crate::store::KeyStore::scrub).
+    /// Calls of [`KeyStore::scrub`](fieldseal::store::KeyStore::scrub).
     scrubs;
-    /// Calls of [`MasterKeyProvider::current`](crate::provider::MasterKeyProvider::current).
+    /// Calls of [`MasterKeyProvider::current`](fieldseal::provider::MasterKeyProvider::current).
     currents;
-    /// Calls of [`MasterKeyProvider::wrap_key`](crate::provider::MasterKeyProvider::wrap_key).
+    /// Calls of [`MasterKeyProvider::wrap_key`](fieldseal::provider::MasterKeyProvider::wrap_key).
     wraps;
-    /// Calls of [`MasterKeyProvider::unwrap_key`](crate::provider::MasterKeyProvider::unwrap_key).
+    /// Calls of [`MasterKeyProvider::unwrap_key`](fieldseal::provider::MasterKeyProvider::unwrap_key).
     unwraps;
-    /// Calls of [`MasterKeyProvider::destroy_key`](crate::provider::MasterKeyProvider::destroy_key).
+    /// Calls of [`MasterKeyProvider::destroy_key`](fieldseal::provider::MasterKeyProvider::destroy_key).
     destroys;
-    /// Calls of [`MasterKeyProvider::destruction`](crate::provider::MasterKeyProvider::destruction).
+    /// Calls of [`MasterKeyProvider::destruction`](fieldseal::provider::MasterKeyProvider::destruction).
     destructions;
-    /// Calls of [`ErasureJournal::id`](crate::journal::ErasureJournal::id).
+    /// Calls of [`ErasureJournal::id`](fieldseal::journal::ErasureJournal::id).
     ids;
-    /// Calls of [`ErasureJournal::head`](crate::journal::ErasureJournal::head).
+    /// Calls of [`ErasureJournal::head`](fieldseal::journal::ErasureJournal::head).
     heads;
-    /// Calls of [`ErasureJournal::append`](crate::journal::ErasureJournal::append).
+    /// Calls of [`ErasureJournal::append`](fieldseal::journal::ErasureJournal::append).
     appends;
-    /// Calls of [`ErasureJournal::read`](crate::journal::ErasureJournal::read) and [`ErasureJournal::read_of`](crate::journal::ErasureJournal::read_of).
+    /// Calls of [`ErasureJournal::read`](fieldseal::journal::ErasureJournal::read) and [`ErasureJournal::read_of`](fieldseal::journal::ErasureJournal::read_of).
     reads;
 }
 
@@ -112,7 +112,7 @@ impl<P: Sync> Layer for Counting<P> {
     }
 }
 
-layered! { Counting: provider store journal }
+fieldseal::layered! { Counting: provider store journal }
 
 impl Counts {
     fn count(&self, call: &Call<'_>) {

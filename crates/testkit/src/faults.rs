@@ -11,18 +11,18 @@ use std::task::{Poll, Waker};
 use futures_util::future::BoxFuture;
 
 use super::slot::{GOLDEN, mix};
-use crate::error::{PortError, PortErrorKind};
-use crate::keys::SlotId;
-use crate::layer::{Call, Layer, layered};
+use fieldseal::error::{PortError, PortErrorKind};
+use fieldseal::layer::{Call, Layer};
+use fieldseal::store::SlotId;
 
-pub use crate::layer::Port;
+pub use fieldseal::layer::Port;
 
 /// A key store, a master key provider, a journal or a source of rows whose every call passes a [`Tap`] twice: before it
 /// does its work, and after.
 ///
 /// ```
 /// use fieldseal::store::{KeyStore as _, MemoryStore};
-/// use fieldseal::testing::faults::{Act, Tap, Tapped};
+/// use fieldseal_testkit::faults::{Act, Tap, Tapped};
 ///
 /// # async fn example() {
 /// // The first call does its work, and then says that it may not have: nobody knows whether it landed.
@@ -290,4 +290,4 @@ impl<P: Sync> Layer for Tapped<P> {
     }
 }
 
-layered! { Tapped: provider store journal rows }
+fieldseal::layered! { Tapped: provider store journal rows }

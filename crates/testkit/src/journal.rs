@@ -9,12 +9,13 @@ use std::pin::Pin;
 
 use futures_util::future::join_all;
 
-use crate::clock::Timestamp;
-use crate::envelope::KeyId;
-use crate::error::{JournalError, JournalErrorKind};
-use crate::id::{Id, Purpose, TenantId};
-use crate::journal::{ErasedLine, ErasureJournal, Head, JournalEntry, JournalEvent};
-use crate::keys::{Epoch, MasterKeyId, Tag};
+use fieldseal::clock::Timestamp;
+use fieldseal::envelope::KeyId;
+use fieldseal::error::{JournalError, JournalErrorKind};
+use fieldseal::id::{Id, Purpose, TenantId};
+use fieldseal::journal::{ErasedLine, ErasureJournal, Head, JournalEntry, JournalEvent};
+use fieldseal::provider::MasterKeyId;
+use fieldseal::store::{Epoch, Tag};
 
 /// One test for each rule of a journal.
 ///

@@ -1,20 +1,21 @@
-//! Subject keys without a vault: for tests of code that takes `&SubjectKeys`.
+//! Subject keys for tests of code that takes `&SubjectKeys`: a vault in memory makes them, and is gone when they are there.
 #![expect(clippy::missing_panics_doc, clippy::unwrap_used, reason = "a test fails by a panic")]
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::clock::{Clock, Stamp, SystemClock};
-use crate::crypto::Suite;
-use crate::id::{HasSubject, Purpose, TenantId};
-use crate::keys::KeyMaterial;
-use crate::keys::ring::KeyRing;
-use crate::subject::{Policy, SubjectKeys};
+use fieldseal::id::{HasSubject, Purpose};
+use fieldseal::journal::MemoryJournal;
+use fieldseal::lifecycle::ErasureRequest;
+use fieldseal::provider::LocalKeyring;
+use fieldseal::store::MemoryStore;
+use fieldseal::{Result, SubjectId, SubjectKeys, Tenant, Vault};
+use futures_executor::block_on;
 
 /// Fresh random keys of a subject of the default tenant, for the purpose `default`.
 ///
 /// ```
-/// let keys = fieldseal::testing::keys("ada");
+/// let keys = fieldseal_testkit::keys("ada");
 /// ```
 pub fn keys(subject: &(impl HasSubject + ?Sized)) -> SubjectKeys {
     keys_for(subject, &[Purpose::DEFAULT], &[])
@@ -22,16 +23,21 @@ pub fn keys(subject: &(impl HasSubject + ?Sized)) -> SubjectKeys {
 
 /// Fresh random keys of a subject for these purposes; those in `erased` read as erased.
 pub fn keys_for(subject: &(impl HasSubject + ?Sized), purposes: &[&str], erased: &[&str]) -> SubjectKeys {
-    let live = purposes.iter().map(|name| (*name, Some(vec![generate()])));
-    let gone = erased.iter().map(|name| (*name, None));
-    of(subject, live.chain(gone))
+    let subject = subject.subject().unwrap();
+    block_on(async {
+        let customers = Ports::new()?.process(purposes, erased).await?;
+        customers.enroll(&subject).await?;
+        erase(&customers, &subject, erased).await
+    })
+    .unwrap()
 }
 
 /// Keys of a subject before and after a rotation of these purposes: the later ones open what the earlier ones sealed, and
 /// seal under a newer key. Those in `erased` were erased in between.
 ///
 /// ```
-/// # use fieldseal::{FieldContext, testing::rotated_keys};
+/// # use fieldseal::FieldContext;
+/// # use fieldseal_testkit::rotated_keys;
 /// let [before, after] = rotated_keys("ada", &["default"], &[]);
 /// let context = FieldContext::new("customer", "email", &17)?;
 /// let sealed = before.seal_value(&"ada@example.com".into(), &context)?;
@@ -41,30 +47,50 @@ pub fn keys_for(subject: &(impl HasSubject + ?Sized), purposes: &[&str], erased:
 /// # Ok::<(), fieldseal::Error>(())
 /// ```
 pub fn rotated_keys(subject: &(impl HasSubject + ?Sized), purposes: &[&str], erased: &[&str]) -> [SubjectKeys; 2] {
-    let versions: Vec<_> = purposes.iter().chain(erased).map(|name| (*name, generate(), generate())).collect();
-    let copy = |key: &KeyMaterial| KeyMaterial::from_slice(key.expose()).unwrap();
-    let before = of(subject, versions.iter().map(|(name, old, _)| (*name, Some(vec![copy(old)]))));
-    let later = |(name, old, new)| (name, (!erased.contains(&name)).then(|| vec![old, new]));
-    [before, of(subject, versions.into_iter().map(later))]
+    let subject = subject.subject().unwrap();
+    block_on(async {
+        let ports = Ports::new()?;
+        let before = ports.process(purposes, erased).await?.enroll(&subject).await?;
+        // Another process rotates and erases: keys of the same one would know at once.
+        let later = ports.process(purposes, erased).await?;
+        later.rotate_now(&subject).await?;
+        let after = erase(&later, &subject, erased).await?;
+        Result::<_>::Ok([before, after])
+    })
+    .unwrap()
 }
 
-fn generate() -> KeyMaterial {
-    KeyMaterial::generate().unwrap()
+/// What the processes of one test share.
+struct Ports {
+    provider: LocalKeyring,
+    store: Arc<MemoryStore>,
+    journal: Arc<MemoryJournal>,
 }
 
-fn of<'a>(
-    subject: &(impl HasSubject + ?Sized),
-    purposes: impl Iterator<Item = (&'a str, Option<Vec<KeyMaterial>>)>,
-) -> SubjectKeys {
-    let ring = purposes.map(|(name, keys)| (Purpose::new(name).unwrap(), keys)).collect();
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-    let loaded = Stamp::now(&clock);
-    let policy = Policy {
-        tenant: TenantId::default_tenant(),
-        suite: Suite::default(),
-        max_age: Duration::from_secs(3600),
-        clock,
-        looked: None,
-    };
-    SubjectKeys::new(Arc::new(policy), subject.subject().unwrap(), KeyRing::of(ring), loaded, false, Arc::default())
+impl Ports {
+    fn new() -> Result<Self> {
+        let (store, journal) = (Arc::new(MemoryStore::new()), Arc::new(MemoryJournal::new()?));
+        Ok(Self { provider: LocalKeyring::ephemeral()?, store, journal })
+    }
+
+    async fn process(&self, purposes: &[&str], erased: &[&str]) -> Result<Tenant> {
+        let named = purposes.iter().chain(erased).filter(|name| **name != Purpose::DEFAULT);
+        let vault = Vault::builder(self.provider.clone(), self.store.clone())
+            .journal(self.journal.clone())
+            .purposes(named.copied())
+            .max_age(MAX_AGE)
+            .build()
+            .await?;
+        Ok(vault.default_tenant())
+    }
 }
+
+async fn erase(customers: &Tenant, subject: &SubjectId, purposes: &[&str]) -> Result<SubjectKeys> {
+    for purpose in purposes {
+        customers.erase(subject, &ErasureRequest::new().purpose(Purpose::new(*purpose)?)).await?;
+    }
+    customers.keys(subject).await
+}
+
+/// Longer than a test takes.
+const MAX_AGE: Duration = Duration::from_secs(3600);

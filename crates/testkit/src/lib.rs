@@ -21,7 +21,5 @@ pub mod provider;
 pub mod rows;
 pub mod slot;
 pub mod store;
-mod vectors;
 
 pub use keys::{keys, keys_for, rotated_keys};
-pub use vectors::{keys_from, unwrap_vector};

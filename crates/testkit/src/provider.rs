@@ -8,10 +8,11 @@ use std::pin::Pin;
 use async_trait::async_trait;
 use futures_util::future::join_all;
 
-use crate::error::{ProviderErrorKind, Retry};
-use crate::id::TenantId;
-use crate::keys::{Epoch, KeyMaterial, MasterKeyId, WrapContext, WrappedKey};
-use crate::provider::{Destruction, LocalKeyring, MasterKeyProvider};
+use fieldseal::error::{ProviderErrorKind, Retry};
+use fieldseal::id::TenantId;
+use fieldseal::provider::{Destruction, LocalKeyring, MasterKeyProvider};
+use fieldseal::provider::{KeyMaterial, MasterKeyId, WrapContext, WrappedKey};
+use fieldseal::store::Epoch;
 
 /// A provider under test, and what the port leaves to the operator: making another master key the current one.
 #[async_trait]
@@ -37,10 +38,10 @@ impl ProviderFixture for LocalKeyring {
     }
 }
 
-/// One test a rule of [`testing::provider`](crate::testing::provider), in a module of the name given.
+/// One test a rule of [`testing::provider`](fieldseal::provider), in a module of the name given.
 ///
 /// The test attribute is the caller's, so the runtime is too. The last argument is an async function, or a closure that
-/// captures nothing, which gives a fresh [`crate::testing::provider::ProviderFixture`].
+/// captures nothing, which gives a fresh [`fieldseal::provider::ProviderFixture`].
 ///
 /// ```
 /// use fieldseal::provider::LocalKeyring;
@@ -100,7 +101,7 @@ macro_rules! __provider_tests {
         $($attributes)+
         async fn $rule() {
             let fixture = ($make)().await;
-            $crate::testing::provider::$rule(&fixture).await;
+            $crate::provider::$rule(&fixture).await;
         }
     };
     ($attributes:tt $make:expr; $($rule:ident)*) => {

@@ -1,13 +1,13 @@
 //! [`SampleSlot`]: well-formed slots without keys, for the tests of key stores.
 
-use crate::clock::Timestamp;
-use crate::keys::{Epoch, Revision, SlotId, SlotState, StoredSlot};
+use fieldseal::clock::Timestamp;
+use fieldseal::store::{Epoch, Revision, SlotId, SlotState, StoredSlot};
 
 /// Makes a slot that a store can't tell from a real one. No vault opens it: its bytes are made up, its MAC too.
 ///
 /// ```
 /// use fieldseal::store::{Epoch, SlotId};
-/// use fieldseal::testing::slot::SampleSlot;
+/// use fieldseal_testkit::slot::SampleSlot;
 ///
 /// let first = SampleSlot::new(SlotId::Vault).epoch(Epoch::FIRST).build();
 /// let second = SampleSlot::new(SlotId::Vault).epoch(Epoch::FIRST).content(2).build();
@@ -99,7 +99,7 @@ const HEAD_LEN: usize = 15;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::id::TenantId;
+    use fieldseal::id::TenantId;
 
     #[test]
     fn samples_say_what_they_were_told() {

@@ -10,12 +10,12 @@ use std::pin::Pin;
 
 use futures_util::future::join_all;
 
-use crate::clock::Timestamp;
-use crate::error::{StoreError, StoreErrorKind};
-use crate::id::{Id, TenantId};
-use crate::keys::{Epoch, SlotId, SlotState, StoredSlot, Tag};
-use crate::store::{Expected, Filter, KeyStore, Scan};
-use crate::testing::slot::SampleSlot;
+use crate::slot::SampleSlot;
+use fieldseal::clock::Timestamp;
+use fieldseal::error::{StoreError, StoreErrorKind};
+use fieldseal::id::{Id, TenantId};
+use fieldseal::store::{Epoch, SlotId, SlotState, StoredSlot, Tag};
+use fieldseal::store::{Expected, Filter, KeyStore, Scan};
 
 /// One test for each rule of a key store.
 ///
@@ -128,7 +128,7 @@ macro_rules! __suite_test {
         $($attribute)*
         async fn $rule() {
             let made = $make;
-            $crate::testing::$suite::$rule(&made $(, $open)?).await;
+            $crate::$suite::$rule(&made $(, $open)?).await;
         }
     };
 }

@@ -9,7 +9,7 @@ use std::fmt;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::operation::RequestId as _;
 
-use crate::error::{JournalErrorKind, PortError, StoreErrorKind};
+use fieldseal::error::{JournalErrorKind, PortError, StoreErrorKind};
 
 /// A call that did not succeed.
 #[derive(Debug)]

@@ -27,7 +27,7 @@ use aws_sdk_dynamodb::types::{
 };
 
 use crate::crypto::rng;
-use crate::thread;
+use fieldseal::thread;
 
 pub(crate) use failure::{Failure, Kind};
 pub(crate) use item::{Condition, Item, PK, SK, binary, bytes_of, key, number, number_of, text, text_of};

@@ -2,8 +2,8 @@
 //!
 //! Imports `error` and `keys`.
 
-use crate::error::ProviderError;
-use crate::keys::MasterKeyId;
+use fieldseal::error::ProviderError;
+use fieldseal::provider::MasterKeyId;
 
 /// `arn:PARTITION:kms:REGION:ACCOUNT:key/KEY`
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use base64ct::{Base64UrlUnpadded, Encoding as _};
 
-use crate::keys::WrapContext;
+use fieldseal::provider::WrapContext;
 
 /// Every part of the context under a name of its own, so that two contexts never make one map. At most 1.2 KB, of the 8 KB
 /// that KMS takes; a tenant is up to 1024 bytes of any text.
@@ -28,8 +28,9 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::id::TenantId;
-    use crate::keys::{Epoch, KeyMaterial};
+    use fieldseal::id::TenantId;
+    use fieldseal::provider::KeyMaterial;
+use fieldseal::store::Epoch;
 
     #[test]
     fn contexts_that_differ_make_maps_that_differ_and_small_ones() {

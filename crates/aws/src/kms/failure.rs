@@ -9,7 +9,7 @@ use std::fmt;
 use aws_sdk_kms::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_kms::operation::RequestId as _;
 
-use crate::error::{ProviderError, ProviderErrorKind};
+use fieldseal::error::{ProviderError, ProviderErrorKind};
 
 /// A call that did not succeed.
 #[derive(Debug)]

@@ -8,8 +8,8 @@ use aws_sdk_kms::primitives::DateTime;
 use aws_sdk_kms::types::{KeyMetadata, KeyState};
 
 use super::super::Destruction;
-use crate::clock::Timestamp;
-use crate::error::ProviderError;
+use fieldseal::clock::Timestamp;
+use fieldseal::error::ProviderError;
 
 /// What has become of a key in one region.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,7 +83,7 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::ProviderErrorKind;
+    use fieldseal::error::ProviderErrorKind;
 
     #[test]
     fn a_key_is_destroyed_once_it_is_in_all_regions() {

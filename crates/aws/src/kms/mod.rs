@@ -20,13 +20,13 @@ use self::arn::{KeyArn, Name};
 use self::fate::Fate;
 use self::region::Region;
 use super::{Destruction, MasterKeyProvider};
-use crate::error::{ProviderError, ProviderErrorKind, Retry};
-use crate::keys::{KeyMaterial, MasterKeyId, WrapContext, WrappedKey};
+use fieldseal::error::{ProviderError, ProviderErrorKind, Retry};
+use fieldseal::provider::{KeyMaterial, MasterKeyId, WrapContext, WrappedKey};
 
 /// Master keys at AWS KMS: symmetric keys that KMS made, and that never leave it.
 ///
 /// The key is named by its id, its ARN, an alias or an alias's ARN. **Name an alias**: pointing it at a new key is how a new
-/// master key becomes the current one, for [`Vault::advance_epoch`](crate::Vault::advance_epoch). What is wrapped under the
+/// master key becomes the current one, for [`Vault::advance_epoch`](fieldseal::Vault::advance_epoch). What is wrapped under the
 /// keys before still unwraps, by the ARN that stands with it.
 ///
 /// ```no_run
@@ -51,7 +51,7 @@ use crate::keys::{KeyMaterial, MasterKeyId, WrapContext, WrappedKey};
 /// another one. A call that the first region does not answer (`Unavailable`, `Throttled`) is made to the next, wrapping too;
 /// whatever else the first one answers stands. A region that takes calls and says nothing must end by itself for the next to
 /// be asked, so each client needs an operation timeout: all of them together shorter than what waits for the call (a
-/// [`Guard::attempt_deadline`](crate::guard::Guard::attempt_deadline) is 2 s), such as 800 ms for each of two. An alias is
+/// [`Guard::attempt_deadline`](fieldseal::guard::Guard::attempt_deadline) is 2 s), such as 800 ms for each of two. An alias is
 /// each region's own: point it at the same key in all of them. A key store whose epoch has another master key refuses what
 /// a lagging alias makes, and nothing is lost.
 ///

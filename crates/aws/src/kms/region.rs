@@ -12,8 +12,8 @@ use zeroize::Zeroizing;
 use super::arn::KeyArn;
 use super::failure::Failure;
 use super::fate::Fate;
-use crate::error::{ProviderError, ProviderErrorKind};
-use crate::keys::KeyMaterial;
+use fieldseal::error::{ProviderError, ProviderErrorKind};
+use fieldseal::provider::KeyMaterial;
 
 /// KMS in one region.
 #[derive(Clone)]

@@ -5,9 +5,9 @@
 //! Imports nothing of the crate.
 
 mod error;
-#[cfg(feature = "store-postgres")]
+#[cfg(feature = "postgres")]
 mod schema;
-#[cfg(feature = "store-postgres")]
+#[cfg(feature = "postgres")]
 mod script;
 
 use std::convert::identity;
@@ -21,9 +21,9 @@ use sqlx::query::Query;
 use sqlx::{AssertSqlSafe, PgConnection, Postgres};
 
 pub(crate) use error::{Cause, Failure};
-#[cfg(feature = "store-postgres")]
+#[cfg(feature = "postgres")]
 pub(crate) use schema::{Found, Layout, Schema, TableLayout};
-#[cfg(feature = "store-postgres")]
+#[cfg(feature = "postgres")]
 pub(crate) use script::{Lsn, bytea, bytea_array, read, run, write};
 
 pub(crate) type PgQuery<'q> = Query<'q, Postgres, PgArguments>;
@@ -50,7 +50,7 @@ impl Borrowed {
     }
 
     /// Gives it back, with what was answered; the server's refusal is an answer too.
-    #[cfg(feature = "store-postgres")]
+    #[cfg(feature = "postgres")]
     pub(crate) fn answered<T>(mut self, answer: Result<T, sqlx::Error>) -> Result<T, sqlx::Error> {
         self.is_answered = matches!(answer, Ok(_) | Err(sqlx::Error::Database(_)));
         answer
@@ -128,7 +128,7 @@ impl DerefMut for Transaction {
 }
 
 /// Whether nothing was done, for the sake of another transaction, and the same may succeed at once.
-#[cfg(feature = "rows-postgres")]
+#[cfg(feature = "postgres")]
 pub(crate) fn gave_way(error: &sqlx::Error) -> bool {
     Cause::of(error) == Cause::GaveWay
 }

@@ -1,7 +1,7 @@
 use std::sync::{Arc, Mutex};
 
 use super::*;
-use crate::provider::{AnyOf, ByTenant, KeyringOptions, Passphrase, ProviderError, Succession, TenantProviders};
+use fieldseal::provider::{AnyOf, ByTenant, KeyringOptions, Passphrase, ProviderError, Succession, TenantProviders};
 
 /// A keyring and the directory that it lives in.
 struct OnDisk(LocalKeyring, #[expect(dead_code, reason = "removed when dropped")] tempfile::TempDir);

@@ -15,7 +15,7 @@ use async_trait::async_trait;
 pub use read::*;
 pub use swap::*;
 
-use crate::rows::{Cell, Page, Row, RowKey, RowSource, Swap};
+use fieldseal::rows::{Cell, Page, Row, RowKey, RowSource, Swap};
 
 /// Makes the tables that the rules are tried on.
 #[async_trait]
@@ -68,7 +68,7 @@ pub type Rule = for<'a> fn(&'a dyn RowsFixture) -> Pin<Box<dyn Future<Output = (
 /// ```
 /// use async_trait::async_trait;
 /// use fieldseal::rows::{MemoryRows, Row, RowKey, RowSource};
-/// use fieldseal::testing::rows::{CellType, FixtureTable, RowsFixture};
+/// use fieldseal_testkit::rows::{CellType, FixtureTable, RowsFixture};
 ///
 /// #[derive(Debug)]
 /// struct Memory;
@@ -196,9 +196,9 @@ async fn read_all(rows: &dyn RowSource, page: &Page) -> Vec<Row> {
     let mut next = page.clone();
     loop {
         let read = rows.page(&next).await.expect("a page");
-        assert!(read.len() <= page.limit, "a page is longer than asked for");
+        assert!(read.len() <= page.limit(), "a page is longer than asked for");
         assert!(read.iter().all(|row| keys.insert(row.key.clone())), "a row is read twice");
-        let is_last = read.len() < page.limit;
+        let is_last = read.len() < page.limit();
         found.extend(read);
         match found.last() {
             Some(last) if !is_last => next = page.clone().after(last.key.clone()),

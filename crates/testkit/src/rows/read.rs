@@ -3,8 +3,8 @@
 use super::{
     BLOB, CellType, FixtureTable, PHONE, RowsFixture, key, load, person, persons, put_all, read_all, same, swap_one,
 };
-use crate::error::RowsErrorKind;
-use crate::rows::{Cell, Page, Row, RowKey, Swap};
+use fieldseal::error::RowsErrorKind;
+use fieldseal::rows::{Cell, Page, Row, RowKey, Swap};
 
 /// Cells stand in the order of the names.
 pub async fn columns_are_named_in_the_order_asked_for(fixture: &dyn RowsFixture) {

@@ -3,8 +3,8 @@
 use futures_util::future::{join, join_all};
 
 use super::{BLOB, CellType, EMAIL, PHONE, RowsFixture, key, load, person, persons, put_all, read_all, same, swap_one};
-use crate::error::RowsErrorKind;
-use crate::rows::{Cell, Page, Row, RowSource, Swap};
+use fieldseal::error::RowsErrorKind;
+use fieldseal::rows::{Cell, Page, Row, RowSource, Swap};
 
 /// No other cell of the row, and no other row.
 pub async fn a_swap_changes_the_cells_it_names(fixture: &dyn RowsFixture) {

@@ -14,9 +14,9 @@ use std::fmt::Write as _;
 
 use crate::bytes::Damaged;
 use crate::dynamodb::{Item, PK, SK, binary, bytes_of, key, number, number_of, text};
-use crate::id::TenantId;
-use crate::journal::{Head, JournalEntry, JournalError, JournalId};
-use crate::keys::Tag;
+use fieldseal::id::TenantId;
+use fieldseal::journal::{Head, JournalEntry, JournalError, JournalId};
+use fieldseal::store::Tag;
 
 /// The key of the head.
 pub(super) fn head() -> Item {

@@ -12,8 +12,8 @@ use aws_sdk_dynamodb::Client;
 
 use super::{ErasureJournal, Head, JournalEntry, JournalError, JournalErrorKind, JournalId};
 use crate::dynamodb::{ATTEMPTS, Answer, Condition, Query, Refused, Table, bytes_of, number_of, pause, text_of};
-use crate::id::TenantId;
-use crate::keys::Tag;
+use fieldseal::id::TenantId;
+use fieldseal::store::Tag;
 use layout::End;
 
 /// The erasure journal in a DynamoDB table of its own, in one region: for the processes of several hosts.
@@ -78,7 +78,7 @@ impl DynamoDbJournal {
     /// as it is.
     ///
     /// A journal that is lost is thereby not replaced unnoticed: a new one has another id, and the key store refuses it
-    /// ([`Error::WrongJournal`](crate::Error::WrongJournal)).
+    /// ([`Error::WrongJournal`](fieldseal::Error::WrongJournal)).
     ///
     /// # Errors
     /// [`JournalError`] of kind `Misconfigured` if a table of this name has other keys, or replicas, or a later version of

@@ -8,11 +8,11 @@
 //! | `floor-7` | 0 | the floor, once more: a put holds against one of them, by the hash of its slot's id |
 
 use crate::bytes::Damaged;
-use crate::clock::Timestamp;
+use fieldseal::clock::Timestamp;
 use crate::crypto::mac;
 use crate::dynamodb::{Item, PK, SK, binary, bytes_of, key, number, number_of};
-use crate::error::{StoreError, StoreErrorKind};
-use crate::keys::{SlotId, StoredSlot};
+use fieldseal::error::{StoreError, StoreErrorKind};
+use fieldseal::store::{SlotId, StoredSlot};
 
 /// Over how many partitions a table's slots are spread, and how often its floor is kept. Fixed when the table is made.
 ///

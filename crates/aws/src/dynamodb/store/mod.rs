@@ -17,8 +17,8 @@ use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 
 use super::{Expected, KeyStore, Residue, Scan, ScanPage};
 use crate::dynamodb::{Answer, Condition, Refused, Table, bytes_of, number_of};
-use crate::error::StoreError;
-use crate::keys::{Epoch, SlotId, StoredSlot};
+use fieldseal::error::StoreError;
+use fieldseal::store::{Epoch, SlotId, StoredSlot};
 
 pub use layout::DynamoDbLayout;
 

@@ -3,8 +3,8 @@
 use aws_sdk_dynamodb::types::{PointInTimeRecoveryStatus, StreamViewType};
 
 use crate::dynamodb::{Kind, Table};
-use crate::error::StoreError;
-use crate::store::Residue;
+use fieldseal::error::StoreError;
+use fieldseal::store::Residue;
 
 /// Asks DynamoDB, and says where it may not.
 pub(super) async fn of(table: &Table) -> Result<Residue, StoreError> {

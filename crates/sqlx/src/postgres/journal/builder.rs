@@ -7,7 +7,7 @@ use sqlx::postgres::PgPool;
 use super::error::{failed, usable};
 use super::layout::LAYOUT;
 use super::{ErasureJournal as _, PostgresJournal};
-use crate::error::JournalError;
+use fieldseal::error::JournalError;
 use crate::postgres::Schema;
 
 /// Makes a [`PostgresJournal`], and the tables for it.
@@ -32,7 +32,7 @@ impl PostgresJournalBuilder {
     }
 
     /// How long an append waits for another one before it gives up with `Throttled`: 1.5 seconds unless said otherwise. Let it
-    /// be less than an attempt of the [`Guard`](crate::guard::Guard) that is around the journal: an append that the guard drops
+    /// be less than an attempt of the [`Guard`](fieldseal::guard::Guard) that is around the journal: an append that the guard drops
     /// while it waits counts as one that found no answer, and may land afterwards.
     pub fn lock_timeout(mut self, timeout: Duration) -> Self {
         self.lock_timeout = timeout;

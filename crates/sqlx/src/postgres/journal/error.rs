@@ -1,6 +1,6 @@
 //! What a failure of PostgreSQL means for a journal.
 
-use crate::error::{JournalError, JournalErrorKind};
+use fieldseal::error::{JournalError, JournalErrorKind};
 use crate::postgres::{Cause, Failure, Found};
 
 /// Whose fault it is.

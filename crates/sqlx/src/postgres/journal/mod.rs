@@ -14,8 +14,8 @@ use sqlx::Row as _;
 use sqlx::postgres::{PgPool, PgRow};
 
 use super::{ErasureJournal, Head, JournalEntry, JournalError, JournalId};
-use crate::id::TenantId;
-use crate::keys::Tag;
+use fieldseal::id::TenantId;
+use fieldseal::store::Tag;
 use crate::postgres::{Schema, begin, bytea, query, read};
 use error::{failed, standby};
 

@@ -4,9 +4,9 @@ use sqlx::{PgConnection, Row as _};
 
 use super::column::Column;
 use super::error::failed;
-use crate::error::{RowsError, RowsErrorKind};
+use fieldseal::error::{RowsError, RowsErrorKind};
 use crate::postgres::query;
-use crate::rows::sql::quoted_table;
+use fieldseal::rows::sql::quoted_table;
 
 /// A table that is there.
 pub(super) struct Found {

@@ -1,6 +1,6 @@
 //! What a failure of PostgreSQL means for a source of rows.
 
-use crate::error::{RowsError, RowsErrorKind};
+use fieldseal::error::{RowsError, RowsErrorKind};
 use crate::postgres::{Cause, Failure};
 
 /// Whose fault it is.

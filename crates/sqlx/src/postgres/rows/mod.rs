@@ -60,7 +60,7 @@ impl PostgresRows {
 
     /// How long a swap waits for rows that a transaction of the application holds, before it gives up with `Throttled`:
     /// 3 seconds unless said otherwise. The rows that it has got so far, it holds meanwhile. Let it be less than the deadline
-    /// of the [`Guard`](crate::guard::Guard) that is around the table, which counts a swap that it drops as one that found no
+    /// of the [`Guard`](fieldseal::guard::Guard) that is around the table, which counts a swap that it drops as one that found no
     /// answer.
     #[must_use]
     pub fn lock_timeout(mut self, timeout: Duration) -> Self {

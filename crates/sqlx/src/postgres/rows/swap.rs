@@ -9,8 +9,8 @@ use super::column::Column;
 use super::error::failed;
 use super::{Handed, PostgresRows, ordinal};
 use crate::postgres::{gave_way, query};
-use crate::rows::sql::{not_unique, quoted};
-use crate::rows::{Cell, RowKey, RowsError, Swap};
+use fieldseal::rows::sql::{not_unique, quoted};
+use fieldseal::rows::{Cell, RowKey, RowsError, Swap};
 
 /// How often a call gives way to other transactions before it says so.
 const ATTEMPTS: usize = 5;

@@ -9,8 +9,8 @@ use super::error::{failed, usable};
 use super::layout::LAYOUT;
 use super::replica::Seen;
 use super::{Inner, PostgresStore};
-use crate::clock::{Clock, SystemClock};
-use crate::error::StoreError;
+use fieldseal::clock::{Clock, SystemClock};
+use fieldseal::error::StoreError;
 use crate::postgres::Schema;
 
 /// Makes a [`PostgresStore`], and the tables for it.
@@ -58,7 +58,7 @@ impl PostgresStoreBuilder {
     }
 
     /// How long a put waits for another one of the same slot, or for the floor, and a floor for the puts that are under way,
-    /// before it gives up with `Throttled`: 1.5 seconds for each lock unless said otherwise. Let it be less than an attempt of the [`Guard`](crate::guard::Guard) that is around the
+    /// before it gives up with `Throttled`: 1.5 seconds for each lock unless said otherwise. Let it be less than an attempt of the [`Guard`](fieldseal::guard::Guard) that is around the
     /// store: a put that the guard drops while it waits counts as one that found no answer, and may land afterwards.
     pub fn lock_timeout(mut self, timeout: Duration) -> Self {
         self.lock_timeout = timeout;

@@ -1,6 +1,6 @@
 //! What a failure of PostgreSQL means for a key store.
 
-use crate::error::{StoreError, StoreErrorKind};
+use fieldseal::error::{StoreError, StoreErrorKind};
 use crate::postgres::{Cause, Failure, Found};
 
 /// Whose fault it is.

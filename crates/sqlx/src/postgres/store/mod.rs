@@ -21,10 +21,10 @@ use sqlx::Row as _;
 use sqlx::postgres::{PgPool, PgRow};
 
 use super::{Expected, Filter, KeyStore, Residue, Scan, ScanPage};
-use crate::clock::Timestamp;
-use crate::error::StoreError;
-use crate::id::TenantId;
-use crate::keys::{Epoch, SlotId, StoredSlot};
+use fieldseal::clock::Timestamp;
+use fieldseal::error::StoreError;
+use fieldseal::id::TenantId;
+use fieldseal::store::{Epoch, SlotId, StoredSlot};
 use crate::postgres::{Cause, Lsn, Schema, bytea, bytea_array, read, write};
 use error::{failed, standby};
 

@@ -10,9 +10,9 @@ use sqlx::postgres::{PgListener, PgPool};
 
 use super::PostgresStore;
 use super::error::failed;
-use crate::error::StoreError;
-use crate::keys::SlotId;
-use crate::store::Notice;
+use fieldseal::error::StoreError;
+use fieldseal::store::SlotId;
+use fieldseal::store::Notice;
 
 impl PostgresStore {
     /// What is told of this key store from now on: the ids of slots whose keys ended, by the puts of every process that has

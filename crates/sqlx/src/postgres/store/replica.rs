@@ -9,11 +9,11 @@ use async_trait::async_trait;
 use sqlx::postgres::PgPool;
 
 use super::{Inner, PostgresStore, add, select};
-use crate::clock::{Clock, Stamp};
-use crate::error::StoreError;
-use crate::keys::{Epoch, SlotId, StoredSlot};
+use fieldseal::clock::{Clock, Stamp};
+use fieldseal::error::StoreError;
+use fieldseal::store::{Epoch, SlotId, StoredSlot};
 use crate::postgres::{Lsn, read};
-use crate::store::{Expected, KeyStore, Residue, Scan, ScanPage};
+use fieldseal::store::{Expected, KeyStore, Residue, Scan, ScanPage};
 
 /// A [`PostgresStore`] whose loads of subjects may be answered by a read replica, at most so far behind as was said. All
 /// else is the primary's.
@@ -23,11 +23,11 @@ use crate::store::{Expected, KeyStore, Residue, Scan, ScanPage};
 /// made of, or through this; nor what that store has read; nor, of a subject, what this has read of it at the primary. (Of
 /// two subjects, one may be seen as it was before the other.) So the keys of a person whom another process erased are still
 /// read up to the bound later: a vault counts their `max_age` from so much earlier
-/// ([`VaultBuilder::replica`](crate::vault::VaultBuilder::replica)). A subject that the replica doesn't have is looked for
+/// ([`VaultBuilder::replica`](fieldseal::vault::VaultBuilder::replica)). A subject that the replica doesn't have is looked for
 /// at the primary.
 ///
 /// # Security
-/// Only for looking keys up, as [`VaultBuilder::replica`](crate::vault::VaultBuilder::replica) does. It breaks the promise
+/// Only for looking keys up, as [`VaultBuilder::replica`](fieldseal::vault::VaultBuilder::replica) does. It breaks the promise
 /// of [`KeyStore`], that a load sees what was put before it, which all that decides by what it reads relies on: erasures
 /// and their status, holds, the comparison with the journal, retirement. Whoever gives it to a vault as *the* store would
 /// have an erasure that is not in the replica yet taken for one that a restore undid.
@@ -41,7 +41,7 @@ use crate::store::{Expected, KeyStore, Residue, Scan, ScanPage};
 /// bound, the primary has as much as the replica lags behind, and that again after each put through the store or this. A
 /// replica that is behind, that fails, or that was promoted leaves the load to the primary; one that fails is not asked for
 /// five seconds, nor is one that gave no answer within somebody's time limit. So give it one: in a
-/// [`Guarded`](crate::guard::Guarded) the next attempt goes to the primary. Let its pool give up soon (`acquire_timeout`).
+/// [`Guarded`](fieldseal::guard::Guarded) the next attempt goes to the primary. Let its pool give up soon (`acquire_timeout`).
 ///
 /// What is not found out is a replica that goes on following a primary which a failover has replaced, if it was ahead of the
 /// successor: point replicas to that one, or stop them, before it is promoted.
@@ -60,7 +60,7 @@ struct Replica {
 
 impl PostgresStore {
     /// This key store, with loads of subjects answered by a replica that is no further behind than `bound`: for
-    /// [`VaultBuilder::replica`](crate::vault::VaultBuilder::replica). It is no store for everything that a vault does.
+    /// [`VaultBuilder::replica`](fieldseal::vault::VaultBuilder::replica). It is no store for everything that a vault does.
     pub fn replica(&self, pool: PgPool, bound: Duration) -> PostgresReplica {
         let replica = Replica { pool, bound, failed_at: Mutex::new(None) };
         PostgresReplica { primary: self.clone(), replica: Arc::new(replica) }
@@ -287,8 +287,8 @@ const SILENT: Duration = Duration::from_millis(100);
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::id::TenantId;
-    use crate::keys::Tag;
+    use fieldseal::id::TenantId;
+    use fieldseal::store::Tag;
     use crate::testing::clock::ManualClock;
 
     const BOUND: Duration = Duration::from_secs(10);

@@ -9,9 +9,9 @@ use sqlx::postgres::PgRow;
 
 use super::Inner;
 use super::error::failed;
-use crate::error::{StoreError, StoreErrorKind};
+use fieldseal::error::{StoreError, StoreErrorKind};
 use crate::postgres::{read, run};
-use crate::store::Residue;
+use fieldseal::store::Residue;
 
 impl Inner {
     /// # Errors

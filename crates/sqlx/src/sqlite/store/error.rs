@@ -1,6 +1,6 @@
 //! What SQLite's result codes mean for a key store.
 
-use crate::error::StoreError;
+use fieldseal::error::StoreError;
 
 /// SQLite's primary result code, where the error is SQLite's.
 pub(super) fn result_code(error: &sqlx::Error) -> Option<u32> {

@@ -10,8 +10,8 @@ use sqlx::{ConnectOptions as _, Connection as _, SqliteConnection};
 
 use super::error::{code, failed, result_code};
 use super::schema;
-use crate::error::StoreError;
-use crate::thread;
+use fieldseal::error::StoreError;
+use fieldseal::thread;
 
 /// Opens the file, or makes it, and brings it into WAL mode. A file that is not a key store is refused before anything
 /// is written to it.

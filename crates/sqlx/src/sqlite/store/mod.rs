@@ -17,10 +17,10 @@ use sqlx::pool::PoolConnection;
 use sqlx::{AssertSqlSafe, Connection as _, QueryBuilder, Sqlite, SqliteConnection, SqlitePool};
 
 use super::{Expected, Filter, KeyStore, Residue, Scan, ScanPage};
-use crate::clock::Timestamp;
-use crate::error::StoreError;
-use crate::id::TenantId;
-use crate::keys::{Epoch, Revision, SlotId, StoredSlot};
+use fieldseal::clock::Timestamp;
+use fieldseal::error::StoreError;
+use fieldseal::id::TenantId;
+use fieldseal::store::{Epoch, Revision, SlotId, StoredSlot};
 use error::failed;
 
 /// Slots in SQLite: in a file of their own, or in the application's database.

@@ -16,7 +16,7 @@
 use sqlx::{Connection as _, SqliteConnection};
 
 use super::error::failed;
-use crate::error::{StoreError, StoreErrorKind};
+use fieldseal::error::{StoreError, StoreErrorKind};
 
 /// Whether the database holds anything that is not fieldseal's or SQLite's own.
 pub(super) async fn is_foreign(connection: &mut SqliteConnection) -> Result<bool, sqlx::Error> {

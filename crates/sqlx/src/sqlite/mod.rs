@@ -1,0 +1,7 @@
+//! SQLite: a key store in a file or in the application's database, and bulk work on tables. Imports `sql`.
+
+mod rows;
+mod store;
+
+pub use rows::SqliteRows;
+pub use store::SqliteStore;
