@@ -149,15 +149,17 @@ fn civil_from_days(days: u64) -> (u64, u64, u64) {
     (yoe + era * 400 + u64::from(month <= 2), month, day)
 }
 
-/// When a snapshot of keys was asked for: before the read was sent, on both clocks.
+/// A moment on both clocks, by which the age of what was read then is bounded: of a snapshot of keys, the moment before the read
+/// was sent.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Stamp {
+pub struct Stamp {
     monotonic: Duration,
     wall: Timestamp,
 }
 
 impl Stamp {
-    pub(crate) fn now(clock: &dyn Clock) -> Self {
+    /// This moment.
+    pub fn now(clock: &dyn Clock) -> Self {
         Self { monotonic: clock.monotonic(), wall: clock.wall() }
     }
 
@@ -168,21 +170,21 @@ impl Stamp {
         Self { monotonic: self.monotonic.saturating_sub(by), wall }
     }
 
-    /// Whether the snapshot is older than `max_age`, by the greater of both clocks (a suspended machine stops the
-    /// monotonic one on some systems), or the wall clock went back by more than [`WALL_SLACK`] since.
-    pub(crate) fn expired(&self, clock: &dyn Clock, max_age: Duration) -> bool {
+    /// Whether it is longer ago than `max_age`, by the greater of both clocks (a suspended machine stops the monotonic one on
+    /// some systems), or the wall clock went back by more than 2 seconds since: such a clock measures no age.
+    pub fn expired(&self, clock: &dyn Clock, max_age: Duration) -> bool {
         self.expired_at(&Self::now(clock), max_age)
     }
 
     /// [`Self::expired`] at a moment that was read already.
-    pub(crate) fn expired_at(&self, now: &Self, max_age: Duration) -> bool {
+    pub fn expired_at(&self, now: &Self, max_age: Duration) -> bool {
         now.monotonic.saturating_sub(self.monotonic) > max_age
             || now.wall.since(self.wall) > max_age
             || self.wall.since(now.wall) > WALL_SLACK
     }
 
     /// Whether it was taken before `other`, by the monotonic clock.
-    pub(crate) fn is_before(&self, other: &Self) -> bool {
+    pub fn is_before(&self, other: &Self) -> bool {
         self.monotonic < other.monotonic
     }
 

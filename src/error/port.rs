@@ -430,8 +430,8 @@ impl RowsError {
         Self::new(RowsErrorKind::Corrupt).with_hint(what)
     }
 
-    /// The source was asked for a column that it has not.
-    pub(crate) fn no_column(name: &str) -> Self {
+    /// The source has no column of this name.
+    pub fn no_column(name: &str) -> Self {
         Self::misconfigured(format!("there is no column {name:?}"))
     }
 }

@@ -215,8 +215,12 @@ impl JournalEntry {
         Self::read(bytes).map_err(|_| JournalError::corrupt("the bytes of an entry"))
     }
 
-    /// Refuses what would not be read again: a list of lines that is empty, out of order or too long.
-    pub(super) fn check_bounds(&self) -> Result<(), JournalError> {
+    /// Refuses what would not be read again: a list of lines that is empty, out of order or too long. A journal calls it
+    /// before it appends an entry.
+    ///
+    /// # Errors
+    /// [`JournalErrorKind::Misconfigured`](super::JournalErrorKind::Misconfigured)
+    pub fn check_bounds(&self) -> Result<(), JournalError> {
         let reads = Self::from_bytes(&self.to_bytes()).is_ok();
         let refused = || JournalError::misconfigured("an entry names 1 to 32 purposes, by name, with lines from 1");
         reads.then_some(()).ok_or_else(refused)

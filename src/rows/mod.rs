@@ -92,17 +92,6 @@ impl Table {
             columns: all(&mut columns.into_iter().map(Into::into)),
         }
     }
-
-    /// Those of its columns that aren't there, each once.
-    pub fn missing(&self, is_there: impl Fn(&str) -> bool) -> Vec<String> {
-        let mut missing: Vec<String> = Vec::new();
-        for name in self.key.iter().chain(&self.columns) {
-            if !is_there(name) && !missing.contains(name) {
-                missing.push(name.clone());
-            }
-        }
-        missing
-    }
 }
 
 /// Which rows are read.
@@ -135,8 +124,8 @@ impl Page {
         self
     }
 
-    /// The most rows that are asked for.
-    pub fn limit(&self) -> usize {
+    /// The most rows of it.
+    pub fn page_size(&self) -> usize {
         self.limit
     }
 

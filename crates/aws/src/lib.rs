@@ -11,6 +11,8 @@
 
 #[cfg(feature = "dynamodb")]
 mod dynamodb;
+#[cfg(any(feature = "dynamodb", feature = "kms"))]
+mod failure;
 #[cfg(feature = "kms")]
 mod kms;
 

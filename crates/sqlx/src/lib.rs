@@ -19,7 +19,8 @@ mod sqlite;
 #[cfg(feature = "postgres")]
 #[cfg_attr(docsrs, doc(cfg(feature = "postgres")))]
 pub use postgres::{
-    Notices, PostgresJournal, PostgresJournalBuilder, PostgresReplica, PostgresRows, PostgresStore, PostgresStoreBuilder,
+    Notices, PostgresJournal, PostgresJournalBuilder, PostgresReplica, PostgresRows, PostgresStore,
+    PostgresStoreBuilder,
 };
 #[cfg(feature = "sqlite")]
 #[cfg_attr(docsrs, doc(cfg(feature = "sqlite")))]

@@ -1,24 +1,24 @@
 //! What the SQL adapters have in common: names in quotes, and what a table must be to be gone through.
 
-use super::{RowKey, RowsError, Table};
+use fieldseal::rows::{Cell, RowKey, RowsError, Table};
 
 /// A column's name in quotes, so that any name is only a name.
-pub(super) fn quoted(name: &str) -> String {
+pub(crate) fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
 /// A column of the table that the statement calls `t`.
-pub(super) fn of_table(column: &str) -> String {
+pub(crate) fn of_table(column: &str) -> String {
     format!("t.{}", quoted(column))
 }
 
 /// A table's name in quotes: `sales.customer` is the table `customer` of the schema `sales`.
-pub(super) fn quoted_table(name: &str) -> String {
+pub(crate) fn quoted_table(name: &str) -> String {
     name.split('.').map(quoted).collect::<Vec<_>>().join(".")
 }
 
 /// Refuses what no statement can be made of.
-pub(super) fn check(table: &Table) -> Result<(), RowsError> {
+pub(crate) fn check(table: &Table) -> Result<(), RowsError> {
     check_names(&table.name, table.key.iter().chain(&table.columns))?;
     if table.key.is_empty() {
         return Err(RowsError::misconfigured("a table is gone through in the order of its key: name its columns"));
@@ -32,7 +32,7 @@ pub(super) fn check(table: &Table) -> Result<(), RowsError> {
 }
 
 /// Refuses names that no database has.
-pub(super) fn check_names<'a>(table: &'a str, columns: impl Iterator<Item = &'a String>) -> Result<(), RowsError> {
+pub(crate) fn check_names<'a>(table: &'a str, columns: impl Iterator<Item = &'a String>) -> Result<(), RowsError> {
     let mut names = table.split('.').chain(columns.map(String::as_str));
     if names.any(|name| name.is_empty() || name.contains('\0')) {
         return Err(RowsError::misconfigured("a name of a table or column is empty, or holds a zero byte"));
@@ -41,11 +41,11 @@ pub(super) fn check_names<'a>(table: &'a str, columns: impl Iterator<Item = &'a 
 }
 
 /// A key that has as many cells as the table's key has columns, none of them NULL.
-pub(super) fn check_key(key: &RowKey, columns: usize) -> Result<(), RowsError> {
+pub(crate) fn check_key(key: &RowKey, columns: usize) -> Result<(), RowsError> {
     if key.cells().len() != columns {
         return Err(RowsError::misconfigured("a row's key has another number of columns: is it of another table?"));
     }
-    if key.cells().iter().any(super::Cell::is_null) {
+    if key.cells().iter().any(Cell::is_null) {
         return Err(RowsError::misconfigured(
             "a key column holds NULL, so it names no row: take the primary key, or a unique key without NULL",
         ));
@@ -54,8 +54,19 @@ pub(super) fn check_key(key: &RowKey, columns: usize) -> Result<(), RowsError> {
 }
 
 /// What is wrong if more than one row has a key.
-pub(super) fn not_unique() -> RowsError {
+pub(crate) fn not_unique() -> RowsError {
     RowsError::misconfigured("several rows have the same key, so it names none: take the primary key, or a unique key")
+}
+
+/// The columns of a table that aren't there, those of its key included, each once.
+pub(crate) fn missing(table: &Table, is_there: impl Fn(&str) -> bool) -> Vec<String> {
+    let mut missing: Vec<String> = Vec::new();
+    for name in table.key.iter().chain(&table.columns) {
+        if !is_there(name) && !missing.contains(name) {
+            missing.push(name.clone());
+        }
+    }
+    missing
 }
 
 #[cfg(test)]

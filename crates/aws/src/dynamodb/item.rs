@@ -6,7 +6,9 @@ use std::str::FromStr;
 use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::AttributeValue;
 
-use crate::bytes::Damaged;
+/// An attribute that is of another type, or can't be read.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Damaged;
 
 /// An item, or its key.
 pub(crate) type Item = HashMap<String, AttributeValue>;

@@ -1,6 +1,6 @@
 //! What the key store and the journal in DynamoDB have in common: a table of one shape, and the calls that are made to it.
 //!
-//! Imports `error`, `bytes`, `crypto` for what pauses are drawn from, and `thread`. `failure` sorts what goes wrong.
+//! `failure` sorts what goes wrong.
 //!
 //! Everything that is read is read consistently, and everything that is written is written by a transaction: also a single
 //! item, because a transaction has a token by which DynamoDB knows it again. So the SDK's own second attempt, after a first
@@ -11,6 +11,8 @@
 
 mod failure;
 mod item;
+mod journal;
+mod store;
 
 use std::time::Duration;
 
@@ -26,10 +28,14 @@ use aws_sdk_dynamodb::types::{
     Update,
 };
 
-use crate::crypto::rng;
 use fieldseal::thread;
+use rand::TryRng as _;
+use rand::rngs::SysRng;
 
-pub(crate) use failure::{Failure, Kind};
+pub use journal::DynamoDbJournal;
+pub use store::{DynamoDbLayout, DynamoDbStore};
+
+pub(crate) use crate::failure::{Failure, Kind};
 pub(crate) use item::{Condition, Item, PK, SK, binary, bytes_of, key, number, number_of, text, text_of};
 
 /// A table, and the client that the application made.
@@ -110,7 +116,7 @@ impl Table {
         match made {
             Ok(_) => {}
             Err(e) if matches!(e.as_service_error(), Some(CreateTableError::ResourceInUseException(_))) => {}
-            Err(e) => return Err(Failure::of("CreateTable", &e)),
+            Err(e) => return Err(failure::of("CreateTable", &e)),
         }
         for _ in 0..ACTIVE_POLLS {
             match self.try_describe().await {
@@ -118,7 +124,7 @@ impl Table {
                 Ok(_) => return self.check().await,
                 // A table is not seen everywhere at once.
                 Err(e) if matches!(e.as_service_error(), Some(DescribeTableError::ResourceNotFoundException(_))) => {}
-                Err(e) => return Err(Failure::of("DescribeTable", &e)),
+                Err(e) => return Err(failure::of("DescribeTable", &e)),
             }
             sleep(ACTIVE_PAUSE).await;
         }
@@ -154,7 +160,7 @@ impl Table {
 
     /// What DynamoDB says of the table.
     pub(crate) async fn describe(&self) -> Result<TableDescription, Failure> {
-        let table = self.try_describe().await.map_err(|e| Failure::of("DescribeTable", &e))?;
+        let table = self.try_describe().await.map_err(|e| failure::of("DescribeTable", &e))?;
         table.ok_or_else(|| Failure::said("DescribeTable", Kind::Unavailable, NO_SENSE))
     }
 
@@ -165,13 +171,13 @@ impl Table {
     /// What DynamoDB says of the table's backups.
     pub(crate) async fn backups(&self) -> Result<Option<ContinuousBackupsDescription>, Failure> {
         let answer = self.client.describe_continuous_backups().table_name(&self.name).send().await;
-        Ok(answer.map_err(|e| Failure::of("DescribeContinuousBackups", &e))?.continuous_backups_description)
+        Ok(answer.map_err(|e| failure::of("DescribeContinuousBackups", &e))?.continuous_backups_description)
     }
 
     /// Reads an item.
     pub(crate) async fn get(&self, key: Item) -> Result<Option<Item>, Failure> {
         let call = self.client.get_item().table_name(&self.name).set_key(Some(key)).consistent_read(true);
-        Ok(call.send().await.map_err(|e| Failure::of("GetItem", &e))?.item)
+        Ok(call.send().await.map_err(|e| failure::of("GetItem", &e))?.item)
     }
 
     /// Reads at most [`Table::BATCH`] items of different keys, in no order. Those that aren't there are left out.
@@ -181,7 +187,7 @@ impl Table {
             let asked = left.len();
             let keys = KeysAndAttributes::builder().set_keys(Some(left)).consistent_read(true).build().expect(COMPLETE);
             let call = self.client.batch_get_item().request_items(&self.name, keys);
-            let answer = call.send().await.map_err(|e| Failure::of("BatchGetItem", &e))?;
+            let answer = call.send().await.map_err(|e| failure::of("BatchGetItem", &e))?;
             found.extend(answer.responses.into_iter().flatten().flat_map(|(_, items)| items));
             // An answer is cut off at 16 MB, and where the table is throttled.
             left = answer.unprocessed_keys.into_iter().flatten().flat_map(|(_, keys)| keys.keys).collect();
@@ -213,14 +219,14 @@ impl Table {
                 Err(error) => error,
             };
             let Some(TransactGetItemsError::TransactionCanceledException(canceled)) = error.as_service_error() else {
-                return Err(Failure::of("TransactGetItems", &error));
+                return Err(failure::of("TransactGetItems", &error));
             };
             let codes: Vec<_> = canceled.cancellation_reasons().iter().map(|r| r.code().unwrap_or(NO_REASON)).collect();
             if let Some(code) = codes.iter().find(|code| ![NO_REASON, CONFLICT].contains(code)) {
-                return Err(Failure::coded("TransactGetItems", code));
+                return Err(failure::coded("TransactGetItems", code));
             }
             if attempt == ATTEMPTS || !codes.contains(&CONFLICT) {
-                return Err(Failure::of("TransactGetItems", &error));
+                return Err(failure::of("TransactGetItems", &error));
             }
             pause(attempt).await;
             attempt += 1;
@@ -254,7 +260,7 @@ impl Table {
                 call = call.expression_attribute_values(name, value);
             }
         }
-        let answer = call.send().await.map_err(|e| Failure::of("Query", &e))?;
+        let answer = call.send().await.map_err(|e| failure::of("Query", &e))?;
         let odd = || Failure::said("Query", Kind::Unavailable, NO_SENSE);
         let last = answer.last_evaluated_key.map(|mut key| binary(&mut key, SK).ok().flatten().ok_or_else(odd));
         Ok(Part { items: answer.items.unwrap_or_default(), last: last.transpose()? })
@@ -280,7 +286,7 @@ impl Table {
         loop {
             let call = self.client.transact_write_items().set_transact_items(Some(items.clone()));
             let Err(error) = call.send().await else { return Ok(()) };
-            let failed = |error| Refused::Failed(Failure::of("TransactWriteItems", error));
+            let failed = |error| Refused::Failed(failure::of("TransactWriteItems", error));
             let Some(TransactWriteItemsError::TransactionCanceledException(canceled)) = error.as_service_error() else {
                 return Err(failed(&error));
             };
@@ -294,7 +300,7 @@ impl Table {
                 return Err(Refused::Conditions(codes.into_iter().map(answer).collect()));
             }
             if let Some(code) = codes.iter().find(|code| ![NO_REASON, CONDITION, CONFLICT].contains(code)) {
-                return Err(Refused::Failed(Failure::coded("TransactWriteItems", code)));
+                return Err(Refused::Failed(failure::coded("TransactWriteItems", code)));
             }
             if attempt == ATTEMPTS || !codes.contains(&CONFLICT) {
                 return Err(failed(&error));
@@ -341,7 +347,7 @@ pub(crate) async fn pause(attempt: u32) {
     let longest = 5_u64 << attempt.saturating_sub(1).min(7);
     let mut random = [0];
     // Without random bytes the pause is the shortest.
-    let _ = rng::fill(&mut random);
+    let _ = SysRng.try_fill_bytes(&mut random);
     sleep(Duration::from_millis(longest / 2 + longest * u64::from(random[0]) / 512)).await;
 }
 

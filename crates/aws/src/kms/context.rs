@@ -30,7 +30,7 @@ mod tests {
     use super::*;
     use fieldseal::id::TenantId;
     use fieldseal::provider::KeyMaterial;
-use fieldseal::store::Epoch;
+    use fieldseal::store::Epoch;
 
     #[test]
     fn contexts_that_differ_make_maps_that_differ_and_small_ones() {

@@ -7,9 +7,9 @@ use std::time::Duration;
 use aws_sdk_kms::primitives::DateTime;
 use aws_sdk_kms::types::{KeyMetadata, KeyState};
 
-use super::super::Destruction;
 use fieldseal::clock::Timestamp;
 use fieldseal::error::ProviderError;
+use fieldseal::provider::Destruction;
 
 /// What has become of a key in one region.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

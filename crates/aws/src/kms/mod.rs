@@ -19,8 +19,8 @@ use aws_sdk_kms::types::{EncryptionAlgorithmSpec, KeyManagerType, KeyMetadata, O
 use self::arn::{KeyArn, Name};
 use self::fate::Fate;
 use self::region::Region;
-use super::{Destruction, MasterKeyProvider};
 use fieldseal::error::{ProviderError, ProviderErrorKind, Retry};
+use fieldseal::provider::{Destruction, MasterKeyProvider};
 use fieldseal::provider::{KeyMaterial, MasterKeyId, WrapContext, WrappedKey};
 
 /// Master keys at AWS KMS: symmetric keys that KMS made, and that never leave it.

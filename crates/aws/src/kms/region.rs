@@ -10,8 +10,9 @@ use aws_sdk_kms::types::{KeyMetadata, KeyState};
 use zeroize::Zeroizing;
 
 use super::arn::KeyArn;
-use super::failure::Failure;
+use super::failure;
 use super::fate::Fate;
+use crate::failure::{Failure, Kind};
 use fieldseal::error::{ProviderError, ProviderErrorKind};
 use fieldseal::provider::KeyMaterial;
 
@@ -41,7 +42,7 @@ impl Region {
     /// What KMS says of a key, by any of its names.
     pub(super) async fn describe(&self, key: &str) -> Result<(KeyArn, KeyMetadata), ProviderError> {
         let answer = self.client.describe_key().key_id(key).send().await;
-        let metadata = answer.map_err(|e| Failure::of("DescribeKey", &e))?.key_metadata;
+        let metadata = answer.map_err(|e| failure::of("DescribeKey", &e))?.key_metadata;
         let metadata = metadata.ok_or_else(|| ProviderError::corrupt("KMS describes the key by nothing"))?;
         Ok((self.read(metadata.arn())?, metadata))
     }
@@ -56,7 +57,7 @@ impl Region {
         let call = self.client.encrypt().key_id(name).set_encryption_context(Some(context.clone()));
         let answer = match call.plaintext(Blob::new(key.expose().to_vec())).send().await {
             Ok(answer) => answer,
-            Err(e) => return Err(self.explained(Failure::of("Encrypt", &e), name).await),
+            Err(e) => return Err(self.explained(failure::of("Encrypt", &e), name).await),
         };
         let wrapped = answer.ciphertext_blob.ok_or_else(|| ProviderError::corrupt("KMS encrypted to nothing"))?;
         Ok((self.read(answer.key_id.as_deref())?, wrapped.into_inner()))
@@ -73,7 +74,7 @@ impl Region {
         let call = self.client.decrypt().key_id(&arn).set_encryption_context(Some(context.clone()));
         let mut answer = match call.ciphertext_blob(Blob::new(wrapped)).send().await {
             Ok(answer) => answer,
-            Err(e) => return Err(self.explained(Failure::of("Decrypt", &e), &arn).await),
+            Err(e) => return Err(self.explained(failure::of("Decrypt", &e), &arn).await),
         };
         let plain = Zeroizing::new(answer.plaintext.take().map(Blob::into_inner).unwrap_or_default());
         if answer.key_id() != Some(arn.as_str()) {
@@ -93,13 +94,13 @@ impl Region {
                 Fate::in_state(said.key_state(), said.deletion_date(), window)
             }
             Err(e) => {
-                let failure = Failure::of("ScheduleKeyDeletion", &e);
-                if !failure.is_state() {
+                let failure = failure::of("ScheduleKeyDeletion", &e);
+                if !failure::is_state(&failure) {
                     return Err(failure.into());
                 }
                 // Somebody else was faster; or it is being made, or moved between regions.
                 match Fate::of(&self.describe(&arn).await?.1)? {
-                    Fate::There => Err(failure.sorted(ProviderErrorKind::Unavailable, IN_BETWEEN)),
+                    Fate::There => Err(failure.known_as(Kind::Unavailable, IN_BETWEEN).into()),
                     fate => Ok(fate),
                 }
             }
@@ -108,25 +109,26 @@ impl Region {
 
     /// A failure, and if it is because of the key's state: which that is.
     async fn explained(&self, failure: Failure, key: &str) -> ProviderError {
-        if !failure.is_state() {
+        if !failure::is_state(&failure) {
             return failure.into();
         }
         let described = match self.describe(key).await {
             Ok((_, metadata)) => metadata,
             Err(e) if e.kind() == ProviderErrorKind::Denied => {
                 return failure
-                    .sorted(ProviderErrorKind::Disabled, "which state it is in, DescribeKey is not allowed to say");
+                    .known_as(Kind::Disabled, "which state it is in, DescribeKey is not allowed to say")
+                    .into();
             }
             Err(e) => return e,
         };
         match described.key_state() {
             Some(KeyState::PendingDeletion | KeyState::PendingReplicaDeletion) => {
-                failure.sorted(ProviderErrorKind::PendingDeletion, "CancelKeyDeletion calls it back")
+                failure.known_as(Kind::PendingDeletion, "CancelKeyDeletion calls it back").into()
             }
-            Some(KeyState::PendingImport) => failure.sorted(ProviderErrorKind::Disabled, "its key material is missing"),
+            Some(KeyState::PendingImport) => failure.known_as(Kind::Disabled, "its key material is missing").into(),
             Some(KeyState::Disabled) => failure.into(),
             // Creating, Updating, Unavailable; or Enabled again since.
-            _ => failure.sorted(ProviderErrorKind::Unavailable, IN_BETWEEN),
+            _ => failure.known_as(Kind::Unavailable, IN_BETWEEN).into(),
         }
     }
 

@@ -5,10 +5,11 @@
 //! Imports nothing of the crate.
 
 mod error;
-#[cfg(feature = "postgres")]
+mod journal;
+mod rows;
 mod schema;
-#[cfg(feature = "postgres")]
 mod script;
+mod store;
 
 use std::convert::identity;
 use std::fmt::Write as _;
@@ -20,10 +21,12 @@ use sqlx::postgres::{PgArguments, PgPool};
 use sqlx::query::Query;
 use sqlx::{AssertSqlSafe, PgConnection, Postgres};
 
+pub use journal::{PostgresJournal, PostgresJournalBuilder};
+pub use rows::PostgresRows;
+pub use store::{Notices, PostgresReplica, PostgresStore, PostgresStoreBuilder};
+
 pub(crate) use error::{Cause, Failure};
-#[cfg(feature = "postgres")]
 pub(crate) use schema::{Found, Layout, Schema, TableLayout};
-#[cfg(feature = "postgres")]
 pub(crate) use script::{Lsn, bytea, bytea_array, read, run, write};
 
 pub(crate) type PgQuery<'q> = Query<'q, Postgres, PgArguments>;

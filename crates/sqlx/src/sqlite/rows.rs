@@ -6,8 +6,8 @@ use sqlx::sqlite::{SqliteArguments, SqlitePool, SqliteRow};
 use sqlx::{AssertSqlSafe, Row as _, Sqlite, SqliteConnection, TypeInfo as _, ValueRef as _};
 use zeroize::Zeroizing;
 
-use super::sql::{check, check_key, check_names, not_unique, of_table, quoted, quoted_table};
-use super::{Cell, Page, Row, RowKey, RowSource, RowsError, RowsErrorKind, Swap, Table};
+use crate::sql::{check, check_key, check_names, not_unique, of_table, quoted, quoted_table};
+use fieldseal::rows::{Cell, Page, Row, RowKey, RowSource, RowsError, RowsErrorKind, Swap, Table};
 
 /// A table of an SQLite database.
 ///
@@ -51,7 +51,7 @@ impl SqliteRows {
     pub async fn missing_columns(pool: &SqlitePool, table: &Table) -> Result<Vec<String>, RowsError> {
         check(table)?;
         let there = there(pool, &table.name).await?;
-        Ok(table.missing(|name| there.iter().any(|column| column.eq_ignore_ascii_case(name))))
+        Ok(crate::sql::missing(table, |name| there.iter().any(|column| column.eq_ignore_ascii_case(name))))
     }
 
     /// Adds columns that are not there yet, to hold sealed values: `BLOB`, or `TEXT` for the text form. The table is only
@@ -134,13 +134,13 @@ impl RowSource for SqliteRows {
     async fn page(&self, page: &Page) -> Result<Vec<Row>, RowsError> {
         let mut conditions = Vec::new();
         let keys = self.table.key.iter().map(|c| of_table(c)).collect::<Vec<_>>().join(", ");
-        if let Some(after) = &page.after {
+        if let Some(after) = page.cursor() {
             check_key(after, self.table.key.len())?;
             let marks = vec!["?"; self.table.key.len()].join(", ");
             conditions.push(format!("({keys}) > ({marks})"));
         }
-        if let Some((column, _)) = &page.only {
-            if !self.table.columns.contains(column) {
+        if let Some((column, _)) = page.only_where() {
+            if !self.table.columns.iter().any(|own| own == column) {
                 return Err(RowsError::no_column(column));
             }
             conditions.push(format!("{} IS ?", of_table(column)));
@@ -148,10 +148,11 @@ impl RowSource for SqliteRows {
         let only = if conditions.is_empty() { String::new() } else { format!(" WHERE {}", conditions.join(" AND ")) };
         let sql = format!("SELECT {} FROM {}{only} ORDER BY {keys} LIMIT ?", self.select, self.name);
         let mut query = sqlx::query(AssertSqlSafe(sql));
-        for cell in page.after.iter().flat_map(|after| after.cells()).chain(page.only.iter().map(|(_, cell)| cell)) {
+        for cell in page.cursor().iter().flat_map(|after| after.cells()).chain(page.only_where().map(|(_, cell)| cell))
+        {
             query = bind(query, cell);
         }
-        let limit = i64::try_from(page.limit).unwrap_or(i64::MAX);
+        let limit = i64::try_from(page.page_size()).unwrap_or(i64::MAX);
         let rows = query.bind(limit).fetch_all(&self.pool).await.map_err(failed)?;
         rows.iter().map(|row| self.row(row)).collect()
     }

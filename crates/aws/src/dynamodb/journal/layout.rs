@@ -12,7 +12,7 @@
 
 use std::fmt::Write as _;
 
-use crate::bytes::Damaged;
+use crate::dynamodb::item::Damaged;
 use crate::dynamodb::{Item, PK, SK, binary, bytes_of, key, number, number_of, text};
 use fieldseal::id::TenantId;
 use fieldseal::journal::{Head, JournalEntry, JournalError, JournalId};

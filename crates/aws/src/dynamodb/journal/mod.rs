@@ -10,9 +10,9 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use async_trait::async_trait;
 use aws_sdk_dynamodb::Client;
 
-use super::{ErasureJournal, Head, JournalEntry, JournalError, JournalErrorKind, JournalId};
 use crate::dynamodb::{ATTEMPTS, Answer, Condition, Query, Refused, Table, bytes_of, number_of, pause, text_of};
 use fieldseal::id::TenantId;
+use fieldseal::journal::{ErasureJournal, Head, JournalEntry, JournalError, JournalErrorKind, JournalId};
 use fieldseal::store::Tag;
 use layout::End;
 

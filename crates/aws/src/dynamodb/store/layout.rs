@@ -7,12 +7,12 @@
 //! | `slots-long` | SHA-256 of the id | a slot whose id is longer than a sort key may be |
 //! | `floor-7` | 0 | the floor, once more: a put holds against one of them, by the hash of its slot's id |
 
-use crate::bytes::Damaged;
-use fieldseal::clock::Timestamp;
-use crate::crypto::mac;
+use crate::dynamodb::item::Damaged;
 use crate::dynamodb::{Item, PK, SK, binary, bytes_of, key, number, number_of};
+use fieldseal::clock::Timestamp;
 use fieldseal::error::{StoreError, StoreErrorKind};
 use fieldseal::store::{SlotId, StoredSlot};
+use sha2::{Digest as _, Sha256};
 
 /// Over how many partitions a table's slots are spread, and how often its floor is kept. Fixed when the table is made.
 ///
@@ -75,14 +75,14 @@ impl DynamoDbLayout {
 
     /// The key of the floor that a slot's puts hold against.
     pub(super) fn floor_of(self, id: &SlotId) -> Item {
-        let [.., a, b] = mac::sha256(&[&id.to_bytes()]);
+        let [.., a, b] = <[u8; 32]>::from(Sha256::digest(id.to_bytes()));
         floor(u16::from_be_bytes([a, b]) % self.floors)
     }
 
     /// The key of a slot.
     pub(super) fn key(self, id: &SlotId) -> Item {
         let id = id.to_bytes();
-        let hash = mac::sha256(&[&id]);
+        let hash = <[u8; 32]>::from(Sha256::digest(&id));
         if id.len() > MAX_SORT_KEY {
             return key(LONG, &hash);
         }

@@ -15,10 +15,10 @@ use async_trait::async_trait;
 use aws_sdk_dynamodb::Client;
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 
-use super::{Expected, KeyStore, Residue, Scan, ScanPage};
 use crate::dynamodb::{Answer, Condition, Refused, Table, bytes_of, number_of};
 use fieldseal::error::StoreError;
 use fieldseal::store::{Epoch, SlotId, StoredSlot};
+use fieldseal::store::{Expected, KeyStore, Residue, Scan, ScanPage};
 
 pub use layout::DynamoDbLayout;
 

@@ -7,8 +7,8 @@ use futures_util::future::try_join_all;
 use super::layout::{DUE, DynamoDbLayout, EPOCH, LONG, MAX_SORT_KEY};
 use crate::dynamodb::{Condition, Query, Table, number_of};
 use fieldseal::error::StoreError;
-use fieldseal::store::{SlotId, StoredSlot, Tag};
 use fieldseal::store::{Filter, Scan, ScanPage};
+use fieldseal::store::{SlotId, StoredSlot, Tag};
 
 /// A page. It is full unless it is the last, or the partitions were asked so often that the rest is left to the next.
 pub(super) async fn page(

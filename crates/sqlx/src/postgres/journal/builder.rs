@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use sqlx::postgres::PgPool;
 
+use super::PostgresJournal;
 use super::error::{failed, usable};
 use super::layout::LAYOUT;
-use super::{ErasureJournal as _, PostgresJournal};
-use fieldseal::error::JournalError;
 use crate::postgres::Schema;
+use fieldseal::error::JournalError;
+use fieldseal::journal::ErasureJournal as _;
 
 /// Makes a [`PostgresJournal`], and the tables for it.
 #[derive(Clone, Debug)]

@@ -1,7 +1,7 @@
 //! What a failure of PostgreSQL means for a journal.
 
-use fieldseal::error::{JournalError, JournalErrorKind};
 use crate::postgres::{Cause, Failure, Found};
+use fieldseal::error::{JournalError, JournalErrorKind};
 
 /// Whose fault it is.
 pub(super) fn failed(error: sqlx::Error) -> JournalError {

@@ -13,11 +13,11 @@ use async_trait::async_trait;
 use sqlx::Row as _;
 use sqlx::postgres::{PgPool, PgRow};
 
-use super::{ErasureJournal, Head, JournalEntry, JournalError, JournalId};
-use fieldseal::id::TenantId;
-use fieldseal::store::Tag;
 use crate::postgres::{Schema, begin, bytea, query, read};
 use error::{failed, standby};
+use fieldseal::id::TenantId;
+use fieldseal::journal::{ErasureJournal, Head, JournalEntry, JournalError, JournalId};
+use fieldseal::store::Tag;
 
 pub use builder::PostgresJournalBuilder;
 

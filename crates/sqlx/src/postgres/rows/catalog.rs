@@ -4,9 +4,9 @@ use sqlx::{PgConnection, Row as _};
 
 use super::column::Column;
 use super::error::failed;
-use fieldseal::error::{RowsError, RowsErrorKind};
 use crate::postgres::query;
-use fieldseal::rows::sql::quoted_table;
+use crate::sql::quoted_table;
+use fieldseal::error::{RowsError, RowsErrorKind};
 
 /// A table that is there.
 pub(super) struct Found {

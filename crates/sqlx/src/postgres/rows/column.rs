@@ -5,8 +5,8 @@ use sqlx::postgres::PgRow;
 use zeroize::Zeroizing;
 
 use crate::postgres::PgQuery;
+use crate::sql::of_table;
 use fieldseal::rows::Cell;
-use fieldseal::rows::sql::of_table;
 
 /// A column. The table is `t` in every statement.
 #[derive(Clone, Debug)]

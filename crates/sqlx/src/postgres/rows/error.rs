@@ -1,7 +1,7 @@
 //! What a failure of PostgreSQL means for a source of rows.
 
-use fieldseal::error::{RowsError, RowsErrorKind};
 use crate::postgres::{Cause, Failure};
+use fieldseal::error::{RowsError, RowsErrorKind};
 
 /// Whose fault it is.
 pub(super) fn failed(error: sqlx::Error) -> RowsError {

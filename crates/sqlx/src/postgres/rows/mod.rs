@@ -15,9 +15,9 @@ use sqlx::{PgConnection, Row as _};
 use self::catalog::{Found, find};
 use self::column::Column;
 use self::error::failed;
-use super::sql::{check, check_key, check_names, not_unique, quoted};
-use super::{Cell, Page, Row, RowKey, RowSource, RowsError, Swap, Table};
 use crate::postgres::{self, PgQuery, Transaction, query};
+use crate::sql::{check, check_key, check_names, not_unique, quoted};
+use fieldseal::rows::{Cell, Page, Row, RowKey, RowSource, RowsError, Swap, Table};
 
 /// A table of a PostgreSQL database: one that is partitioned too, or a view that can be updated.
 ///
@@ -78,7 +78,7 @@ impl PostgresRows {
     pub async fn missing_columns(pool: &PgPool, table: &Table) -> Result<Vec<String>, RowsError> {
         check(table)?;
         let found = look(pool, &table.name).await?;
-        Ok(table.missing(|name| found.has(name)))
+        Ok(crate::sql::missing(table, |name| found.has(name)))
     }
 
     /// Adds columns that are not there yet, to hold sealed values: `BYTEA`, or `TEXT` for the text form. The table is only
@@ -159,14 +159,14 @@ impl RowSource for PostgresRows {
         let keys = self.key.iter().map(Column::raw).collect::<Vec<_>>().join(", ");
         let mut conditions = Vec::new();
         let mut bound: Vec<(&Column, &Cell)> = Vec::new();
-        if let Some(after) = &page.after {
+        if let Some(after) = page.cursor() {
             self.check_key(after)?;
             bound.extend(self.key.iter().zip(after.cells()));
             let marks: Vec<_> = self.key.iter().zip(1..).map(|(column, n)| column.own(&handed(column, n))).collect();
             conditions.push(format!("({keys}) > ({})", marks.join(", ")));
         }
-        if let Some((name, cell)) = &page.only {
-            let column = self.columns.iter().find(|column| column.name == *name);
+        if let Some((name, cell)) = page.only_where() {
+            let column = self.columns.iter().find(|column| column.name == name);
             let column = column.ok_or_else(|| RowsError::no_column(name))?;
             if !column.takes(cell) {
                 return Ok(Vec::new());
@@ -182,7 +182,7 @@ impl RowSource for PostgresRows {
             }
         }
         let only = if conditions.is_empty() { String::new() } else { format!(" WHERE {}", conditions.join(" AND ")) };
-        let (select, table, limit) = (self.select(), &self.table, page.limit);
+        let (select, table, limit) = (self.select(), &self.table, page.page_size());
         let mut statement = query(format!("SELECT {select} FROM {table} AS t{only} ORDER BY {keys} LIMIT {limit}"));
         for (_, cell) in bound {
             statement = bind(statement, cell);

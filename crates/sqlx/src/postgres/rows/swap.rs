@@ -9,7 +9,7 @@ use super::column::Column;
 use super::error::failed;
 use super::{Handed, PostgresRows, ordinal};
 use crate::postgres::{gave_way, query};
-use fieldseal::rows::sql::{not_unique, quoted};
+use crate::sql::{not_unique, quoted};
 use fieldseal::rows::{Cell, RowKey, RowsError, Swap};
 
 /// How often a call gives way to other transactions before it says so.

@@ -9,9 +9,9 @@ use super::error::{failed, usable};
 use super::layout::LAYOUT;
 use super::replica::Seen;
 use super::{Inner, PostgresStore};
+use crate::postgres::Schema;
 use fieldseal::clock::{Clock, SystemClock};
 use fieldseal::error::StoreError;
-use crate::postgres::Schema;
 
 /// Makes a [`PostgresStore`], and the tables for it.
 #[derive(Clone, Debug)]

@@ -1,7 +1,7 @@
 //! What a failure of PostgreSQL means for a key store.
 
-use fieldseal::error::{StoreError, StoreErrorKind};
 use crate::postgres::{Cause, Failure, Found};
+use fieldseal::error::{StoreError, StoreErrorKind};
 
 /// Whose fault it is.
 pub(super) fn failed(error: sqlx::Error) -> StoreError {

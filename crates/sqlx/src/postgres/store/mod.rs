@@ -20,13 +20,13 @@ use async_trait::async_trait;
 use sqlx::Row as _;
 use sqlx::postgres::{PgPool, PgRow};
 
-use super::{Expected, Filter, KeyStore, Residue, Scan, ScanPage};
+use crate::postgres::{Cause, Lsn, Schema, bytea, bytea_array, read, write};
+use error::{failed, standby};
 use fieldseal::clock::Timestamp;
 use fieldseal::error::StoreError;
 use fieldseal::id::TenantId;
 use fieldseal::store::{Epoch, SlotId, StoredSlot};
-use crate::postgres::{Cause, Lsn, Schema, bytea, bytea_array, read, write};
-use error::{failed, standby};
+use fieldseal::store::{Expected, Filter, KeyStore, Residue, Scan, ScanPage};
 
 pub use builder::PostgresStoreBuilder;
 pub use notices::Notices;

@@ -11,8 +11,8 @@ use sqlx::postgres::{PgListener, PgPool};
 use super::PostgresStore;
 use super::error::failed;
 use fieldseal::error::StoreError;
-use fieldseal::store::SlotId;
 use fieldseal::store::Notice;
+use fieldseal::store::SlotId;
 
 impl PostgresStore {
     /// What is told of this key store from now on: the ids of slots whose keys ended, by the puts of every process that has

@@ -11,10 +11,10 @@ use sqlx::Row as _;
 
 use super::error::failed;
 use super::{Inner, due_column, no_floor, tenant_column};
-use fieldseal::error::StoreError;
-use fieldseal::store::{Epoch, Revision, SlotState, StoredSlot};
 use crate::postgres::{begin, query};
+use fieldseal::error::StoreError;
 use fieldseal::store::Expected;
+use fieldseal::store::{Epoch, Revision, SlotState, StoredSlot};
 
 impl Inner {
     pub(super) async fn put(&self, slot: &StoredSlot, expected: Expected) -> Result<(), StoreError> {

@@ -9,10 +9,10 @@ use async_trait::async_trait;
 use sqlx::postgres::PgPool;
 
 use super::{Inner, PostgresStore, add, select};
+use crate::postgres::{Lsn, read};
 use fieldseal::clock::{Clock, Stamp};
 use fieldseal::error::StoreError;
 use fieldseal::store::{Epoch, SlotId, StoredSlot};
-use crate::postgres::{Lsn, read};
 use fieldseal::store::{Expected, KeyStore, Residue, Scan, ScanPage};
 
 /// A [`PostgresStore`] whose loads of subjects may be answered by a read replica, at most so far behind as was said. All
@@ -156,7 +156,7 @@ impl KeyStore for PostgresReplica {
     }
 }
 
-impl super::super::Replica for PostgresReplica {
+impl fieldseal::store::Replica for PostgresReplica {
     fn bound(&self) -> Duration {
         self.replica.bound
     }
@@ -289,7 +289,7 @@ mod tests {
     use super::*;
     use fieldseal::id::TenantId;
     use fieldseal::store::Tag;
-    use crate::testing::clock::ManualClock;
+    use fieldseal_testkit::clock::ManualClock;
 
     const BOUND: Duration = Duration::from_secs(10);
 

@@ -9,8 +9,8 @@ use sqlx::postgres::PgRow;
 
 use super::Inner;
 use super::error::failed;
-use fieldseal::error::{StoreError, StoreErrorKind};
 use crate::postgres::{read, run};
+use fieldseal::error::{StoreError, StoreErrorKind};
 use fieldseal::store::Residue;
 
 impl Inner {

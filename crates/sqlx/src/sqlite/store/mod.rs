@@ -16,12 +16,12 @@ use futures_util::lock::{Mutex, MutexGuard};
 use sqlx::pool::PoolConnection;
 use sqlx::{AssertSqlSafe, Connection as _, QueryBuilder, Sqlite, SqliteConnection, SqlitePool};
 
-use super::{Expected, Filter, KeyStore, Residue, Scan, ScanPage};
+use error::failed;
 use fieldseal::clock::Timestamp;
 use fieldseal::error::StoreError;
 use fieldseal::id::TenantId;
 use fieldseal::store::{Epoch, Revision, SlotId, StoredSlot};
-use error::failed;
+use fieldseal::store::{Expected, Filter, KeyStore, Residue, Scan, ScanPage};
 
 /// Slots in SQLite: in a file of their own, or in the application's database.
 ///
