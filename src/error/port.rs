@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
-use super::Retry;
+use super::{Error, Retry};
 
 /// What the kinds of a port's errors have in common.
 pub trait PortErrorKind: fmt::Debug + Copy + Eq + Send + Sync + 'static {
@@ -184,6 +184,20 @@ impl PortErrorKind for ProviderErrorKind {
 }
 
 impl ProviderError {
+    /// What an adapter takes from this library, or gives it, was refused: the system gave no random bytes (`Unavailable`), or
+    /// the adapter has a bug (`Corrupt`).
+    pub fn internal(error: Error) -> Self {
+        match error {
+            Error::Entropy => Self::unavailable(error),
+            error => Self::corrupt("a bug in fieldseal, please report it").with_source(error),
+        }
+    }
+
+    /// The system gave no thread for work that blocks.
+    pub fn no_thread(error: std::io::Error) -> Self {
+        Self::unavailable(error).with_hint("can't run work on a thread")
+    }
+
     /// The provider could not be reached: try later.
     pub fn unavailable(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         Self::new(ProviderErrorKind::Unavailable).with_source(source)

@@ -234,6 +234,12 @@ impl WrapContext {
         parts.push(self.key_id.as_bytes());
         context::encode(self.role.label(), &parts)
     }
+
+    /// `ENC(label, master key id, ENC(role, ..))`: the same for a provider whose own ciphertexts don't say which of its master
+    /// keys made them. `label` is the provider's, in one word.
+    pub fn encode_under(&self, label: &str, master: &MasterKeyId) -> Vec<u8> {
+        context::encode(label, &[master.as_str().as_bytes(), &self.encode()])
+    }
 }
 
 /// A wrapped data key: an envelope around 32 bytes.

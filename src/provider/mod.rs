@@ -21,7 +21,6 @@ pub use local::{KeyringOptions, LocalKeyring, MasterKeyInfo, MasterKeyState, Pas
 pub use succession::Succession;
 
 use crate::clock::Timestamp;
-use crate::error::Error;
 
 /// Guards master keys and wraps keys with them: a local keyring, a cloud KMS, an HSM.
 ///
@@ -145,16 +144,4 @@ pub(crate) async fn wrap_proven(
         Err(e) if e.kind() != ProviderErrorKind::Authentication => Err(e),
         _ => Err(ProviderError::corrupt("the provider wrapped a key so that it does not open: nothing was stored")),
     }
-}
-
-/// The crate's own error, where no caller's input can cause it.
-fn internal(e: Error) -> ProviderError {
-    match e {
-        Error::Entropy => ProviderError::unavailable(e),
-        e => ProviderError::corrupt("a bug in fieldseal, please report it").with_source(e),
-    }
-}
-
-fn no_thread(e: std::io::Error) -> ProviderError {
-    ProviderError::unavailable(e).with_hint("can't run work on a thread")
 }

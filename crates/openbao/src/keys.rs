@@ -6,7 +6,6 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::internal;
 use fieldseal::error::{ProviderError, ProviderErrorKind};
 use fieldseal::provider::MasterKeyId;
 
@@ -66,7 +65,7 @@ impl BaoKeyId {
     }
 
     pub(super) fn to_master(&self) -> Result<MasterKeyId, ProviderError> {
-        MasterKeyId::new(self.text()).map_err(internal)
+        MasterKeyId::new(self.text()).map_err(ProviderError::internal)
     }
 
     fn text(&self) -> String {

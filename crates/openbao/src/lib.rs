@@ -19,9 +19,8 @@ pub use token::{Token, TokenSource};
 use self::keys::{BaoKey, BaoKeyId, KeyName};
 use self::server::Server;
 use self::wire::{Ciphertext, Opened, Sealed};
-use super::{Destruction, MasterKeyProvider, internal};
-use fieldseal::envelope::context;
 use fieldseal::error::{ProviderError, ProviderErrorKind};
+use fieldseal::provider::{Destruction, MasterKeyProvider};
 use fieldseal::provider::{KeyMaterial, MasterKeyId, WrapContext, WrappedKey};
 
 /// Master keys in the transit engine of an OpenBao server. Tested against OpenBao.
@@ -180,7 +179,7 @@ impl MasterKeyProvider for OpenBao {
         let id = self.usable(&self.current_name()).await?;
         let master = id.to_master()?;
         let wrapped = self.encrypt(&id, key, &bound(&master, context)).await?;
-        WrappedKey::new(master, wrapped.to_bytes()).map_err(internal)
+        WrappedKey::new(master, wrapped.to_bytes()).map_err(ProviderError::internal)
     }
 
     async fn unwrap_key(&self, wrapped: &WrappedKey, context: &WrapContext) -> Result<KeyMaterial, ProviderError> {
@@ -237,7 +236,7 @@ impl fmt::Debug for OpenBao {
 
 /// The master key's id too: else a wrapped key could be said to be another key's of the same name.
 fn bound(master: &MasterKeyId, context: &WrapContext) -> Vec<u8> {
-    context::encode("openbao", &[master.as_str().as_bytes(), &context.encode()])
+    context.encode_under("openbao", master)
 }
 
 /// Refused for a reason that a deleted key can have, too.

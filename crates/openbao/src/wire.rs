@@ -6,7 +6,6 @@ use base64ct::{Base64, Encoding as _};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use super::internal;
 use super::keys::BaoKey;
 use fieldseal::error::{Error, ProviderError, ProviderErrorKind};
 use fieldseal::provider::{KeyMaterial, WrappedKey};
@@ -155,7 +154,7 @@ impl Ciphertext {
 }
 
 fn bug(what: &'static str) -> ProviderError {
-    internal(Error::Bug(what))
+    ProviderError::internal(Error::Bug(what))
 }
 
 /// A key in base64.

@@ -10,10 +10,10 @@ use cryptoki::types::Ulong;
 use zeroize::Zeroizing;
 
 use super::failure::{self, Failure};
-use crate::crypto::rng;
 use fieldseal::error::{ProviderError, ProviderErrorKind};
 use fieldseal::provider::{KeyMaterial, MasterKeyId};
-use fieldseal::provider::internal;
+use rand::TryRng as _;
+use rand::rngs::SysRng;
 
 /// The name that keys have in common: their labels are `NAME-1`, `NAME-2` and so on.
 #[derive(Clone)]
@@ -47,7 +47,7 @@ pub(super) struct HsmKeyId([u8; 16]);
 impl HsmKeyId {
     pub(super) fn random() -> Result<Self, ProviderError> {
         let mut id = [0; 16];
-        rng::fill(&mut id).map_err(internal)?;
+        SysRng.try_fill_bytes(&mut id).map_err(ProviderError::unavailable)?;
         Ok(Self(id))
     }
 
@@ -63,7 +63,7 @@ impl HsmKeyId {
     }
 
     pub(super) fn to_master(self) -> Result<MasterKeyId, ProviderError> {
-        MasterKeyId::new(format!("{PREFIX}{}", self.hex())).map_err(internal)
+        MasterKeyId::new(format!("{PREFIX}{}", self.hex())).map_err(ProviderError::internal)
     }
 
     fn hex(&self) -> String {
@@ -229,7 +229,7 @@ pub(super) fn seal(
     context: &[u8],
 ) -> Result<Sealed, Failure> {
     let mut nonce = [0; NONCE_LEN];
-    rng::fill(&mut nonce).map_err(|e| Failure::Said(internal(e)))?;
+    SysRng.try_fill_bytes(&mut nonce).map_err(|e| Failure::Said(ProviderError::unavailable(e)))?;
     let params = GcmParams::new(&mut nonce, context, TAG_BITS)?;
     let sealed = session.encrypt(&Mechanism::AesGcm(params), key, plain)?;
     // After the call: some tokens put a nonce of their own in its place.

@@ -20,8 +20,8 @@ use self::failure::Failure;
 use self::keys::{HsmKeyId, KeyLabel, Sealed};
 use self::token::Access;
 use self::workers::Workers;
-use super::{Destruction, MasterKeyProvider, internal, no_thread};
 use fieldseal::error::{ProviderError, ProviderErrorKind};
+use fieldseal::provider::{Destruction, MasterKeyProvider};
 use fieldseal::provider::{KeyMaterial, MasterKeyId, WrapContext, WrappedKey};
 use fieldseal::thread;
 
@@ -57,7 +57,7 @@ impl Pkcs11 {
     async fn open_with(options: Pkcs11Options) -> Result<Self, ProviderError> {
         let name = KeyLabel::new(&options.key)?;
         let sessions = options.sessions;
-        let token = thread::run(move || options.into_token()).await.map_err(no_thread)??;
+        let token = thread::run(move || options.into_token()).await.map_err(ProviderError::no_thread)??;
         let workers = Workers::start(token, sessions)?;
         workers.run(Access::Read, |_| Ok(())).await?;
         Ok(Self { workers: Arc::new(workers), name })
@@ -89,14 +89,14 @@ impl MasterKeyProvider for Pkcs11 {
     }
 
     async fn wrap_key(&self, key: &KeyMaterial, context: &WrapContext) -> Result<WrappedKey, ProviderError> {
-        let key = KeyMaterial::from_slice(key.expose()).map_err(internal)?;
+        let key = KeyMaterial::from_slice(key.expose()).map_err(ProviderError::internal)?;
         let (name, context) = (self.name.clone(), context.encode());
         let wrap = move |session: &_| {
             let current = keys::current(session, &name)?;
             Ok((keys::seal(session, current.handle, key.expose(), &context)?, current.id))
         };
         let (sealed, id) = self.workers.run(Access::Read, wrap).await?;
-        WrappedKey::new(id.to_master()?, sealed).map_err(internal)
+        WrappedKey::new(id.to_master()?, sealed).map_err(ProviderError::internal)
     }
 
     async fn unwrap_key(&self, wrapped: &WrappedKey, context: &WrapContext) -> Result<KeyMaterial, ProviderError> {

@@ -13,7 +13,6 @@ use futures_channel::oneshot;
 use super::failure::{self, Failure};
 use super::token::{Access, Live, Token};
 use fieldseal::error::{ProviderError, ProviderErrorKind};
-use fieldseal::provider::no_thread;
 
 /// They end when this is dropped, which waits for calls that are under way: a module that is still at work when the process
 /// exits may crash it.
@@ -50,7 +49,8 @@ impl Workers {
                 drop(desk);
                 drop(alive);
             };
-            let thread = thread::Builder::new().name("fieldseal-hsm".into()).spawn(work).map_err(no_thread)?;
+            let thread =
+                thread::Builder::new().name("fieldseal-hsm".into()).spawn(work).map_err(ProviderError::no_thread)?;
             workers.threads.push(thread);
         }
         Ok(workers)

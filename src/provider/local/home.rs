@@ -7,7 +7,7 @@ use super::disk::{self, Contents, Stamp};
 use super::format::{KeyLine, KeyringFile, LineState, Parsed, Protection, StoredKey, Unreadable};
 use super::held::Held;
 use super::passphrase::{Passphrase, PassphraseKey};
-use super::{internal, random_id};
+use super::random_id;
 use crate::clock::Clock;
 use crate::crypto::mac;
 use crate::crypto::password::Cost;
@@ -96,7 +96,7 @@ impl Home {
 
     /// Appends a new key, the current one.
     pub(super) fn put_new(&self, file: &mut KeyringFile, clock: &dyn Clock) -> Result<MasterKeyId, ProviderError> {
-        let (id, key) = (random_id()?, KeyMaterial::generate().map_err(internal)?);
+        let (id, key) = (random_id()?, KeyMaterial::generate().map_err(ProviderError::internal)?);
         let stored = match &self.passphrase {
             Some(passphrase) => StoredKey::Wrapped(passphrase.wrap(&id, &key)?),
             None => StoredKey::Clear(key),

@@ -24,7 +24,7 @@ use self::disk::{KEYRING, Stamp};
 use self::format::{ID_PREFIX, KeyringFile, LineState, MAX_KEYS};
 use self::held::Held;
 use self::home::Home;
-use super::{Destruction, MasterKeyProvider, internal, no_thread};
+use super::{Destruction, MasterKeyProvider};
 use crate::clock::Clock;
 use crate::crypto::{Suite, rng};
 use crate::disk::Place;
@@ -97,7 +97,7 @@ impl LocalKeyring {
     /// What is wrapped under it is lost when the process ends.
     pub fn ephemeral() -> Result<Self, ProviderError> {
         let clock = KeyringOptions::new().clock;
-        let held = Held::first(random_id()?, clock.wall(), &KeyMaterial::generate().map_err(internal)?);
+        let held = Held::first(random_id()?, clock.wall(), &KeyMaterial::generate().map_err(ProviderError::internal)?);
         Ok(Self(Arc::new(Keyring { clock, home: None, held: Mutex::new(Arc::new(held)) })))
     }
 
@@ -130,11 +130,11 @@ impl LocalKeyring {
     }
 
     async fn generate_with(options: KeyringOptions, path: PathBuf) -> Result<Self, ProviderError> {
-        thread::run(move || Keyring::generate(options, &path)).await.map_err(no_thread)?.map(Self)
+        thread::run(move || Keyring::generate(options, &path)).await.map_err(ProviderError::no_thread)?.map(Self)
     }
 
     async fn open_with(options: KeyringOptions, path: PathBuf) -> Result<Self, ProviderError> {
-        thread::run(move || Keyring::open(options, &path)).await.map_err(no_thread)?.map(Self)
+        thread::run(move || Keyring::open(options, &path)).await.map_err(ProviderError::no_thread)?.map(Self)
     }
 
     async fn look(&self, look: Look) -> Result<(), ProviderError> {
@@ -149,7 +149,7 @@ impl LocalKeyring {
         work: impl FnOnce(&Keyring) -> Result<T, ProviderError> + Send + 'static,
     ) -> Result<T, ProviderError> {
         let keyring = Arc::clone(&self.0);
-        thread::run(move || work(&keyring)).await.map_err(no_thread)?
+        thread::run(move || work(&keyring)).await.map_err(ProviderError::no_thread)?
     }
 }
 
@@ -164,8 +164,9 @@ impl MasterKeyProvider for LocalKeyring {
         self.look(Look::IfReplaced).await?;
         let held = self.0.held();
         let (id, master) = held.current()?;
-        let wrapped = wrap_in_envelope(master, Suite::default(), &context.encode(), key).map_err(internal)?;
-        WrappedKey::new(id.clone(), wrapped).map_err(internal)
+        let wrapped =
+            wrap_in_envelope(master, Suite::default(), &context.encode(), key).map_err(ProviderError::internal)?;
+        WrappedKey::new(id.clone(), wrapped).map_err(ProviderError::internal)
     }
 
     async fn unwrap_key(&self, wrapped: &WrappedKey, context: &WrapContext) -> Result<KeyMaterial, ProviderError> {
@@ -246,7 +247,7 @@ impl Keyring {
                 home.put_new(file, &*self.clock).map(Changed::Yes)
             }),
             None => {
-                let (id, key) = (random_id()?, KeyMaterial::generate().map_err(internal)?);
+                let (id, key) = (random_id()?, KeyMaterial::generate().map_err(ProviderError::internal)?);
                 let mut held = self.held_mut();
                 if held.len() >= MAX_KEYS {
                     return Err(full());
@@ -361,8 +362,8 @@ impl fmt::Debug for LocalKeyring {
 /// `local-` and 64 random bits in hexadecimal: a name, of which nothing leads to the key.
 fn random_id() -> Result<MasterKeyId, ProviderError> {
     let mut bytes = [0; 8];
-    rng::fill(&mut bytes).map_err(internal)?;
-    MasterKeyId::new(format!("{ID_PREFIX}{:016x}", u64::from_be_bytes(bytes))).map_err(internal)
+    rng::fill(&mut bytes).map_err(ProviderError::internal)?;
+    MasterKeyId::new(format!("{ID_PREFIX}{:016x}", u64::from_be_bytes(bytes))).map_err(ProviderError::internal)
 }
 
 fn full() -> ProviderError {

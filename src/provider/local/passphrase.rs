@@ -5,7 +5,6 @@ use std::fmt;
 use zeroize::Zeroizing;
 
 use super::format::{self, PassphraseParams, SALT_LEN};
-use super::internal;
 use crate::crypto::kdf::Prk;
 use crate::crypto::password::{self, Cost};
 use crate::crypto::{self, Suite, mac, rng};
@@ -60,7 +59,7 @@ impl PassphraseKey {
     /// For a new file: a salt of its own.
     pub(super) fn create(passphrase: &Passphrase, cost: Cost) -> Result<Self, ProviderError> {
         let mut salt = [0; SALT_LEN];
-        rng::fill(&mut salt).map_err(internal)?;
+        rng::fill(&mut salt).map_err(ProviderError::internal)?;
         Self::derive(passphrase, cost, salt)
     }
 
@@ -83,7 +82,7 @@ impl PassphraseKey {
             ProviderError::new(ProviderErrorKind::Unavailable)
                 .with_hint(format!("no memory for Argon2, which needs {} MiB here", cost.memory_kib / 1024))
         })?;
-        let key = KeyMaterial::from_slice(derived.as_slice()).map_err(internal)?;
+        let key = KeyMaterial::from_slice(derived.as_slice()).map_err(ProviderError::internal)?;
         let mac_key = Self::mac_key(&key);
         crypto::wipe_stack();
         let key = UsableKey::derive(&key);
@@ -102,7 +101,7 @@ impl PassphraseKey {
     }
 
     pub(super) fn wrap(&self, id: &MasterKeyId, key: &KeyMaterial) -> Result<Box<[u8; WRAPPED_LEN]>, ProviderError> {
-        wrap_in_envelope(&self.key, Suite::default(), &place(id), key).map(Box::new).map_err(internal)
+        wrap_in_envelope(&self.key, Suite::default(), &place(id), key).map(Box::new).map_err(ProviderError::internal)
     }
 
     pub(super) fn unwrap(&self, id: &MasterKeyId, wrapped: &[u8; WRAPPED_LEN]) -> Option<KeyMaterial> {

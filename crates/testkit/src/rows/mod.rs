@@ -196,9 +196,9 @@ async fn read_all(rows: &dyn RowSource, page: &Page) -> Vec<Row> {
     let mut next = page.clone();
     loop {
         let read = rows.page(&next).await.expect("a page");
-        assert!(read.len() <= page.limit(), "a page is longer than asked for");
+        assert!(read.len() <= page.page_size(), "a page is longer than asked for");
         assert!(read.iter().all(|row| keys.insert(row.key.clone())), "a row is read twice");
-        let is_last = read.len() < page.limit();
+        let is_last = read.len() < page.page_size();
         found.extend(read);
         match found.last() {
             Some(last) if !is_last => next = page.clone().after(last.key.clone()),
