@@ -1,1 +1,0 @@
-//! Servers that a test starts for itself.
