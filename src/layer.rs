@@ -184,8 +184,8 @@ pub async fn append_again(
 /// The most entries that are looked through for the chain.
 const APPENDED_SINCE: usize = 1000;
 
-/// Implements the ports that are named (`provider`, `store`, `journal`, `rows`) for a [`Layer`](crate::layer::Layer) with a type
-/// parameter and a field `inner`: each method passes [`Layer::around`](crate::layer::Layer::around).
+/// Implements the ports that are named (`provider`, `store`, `journal`, `rows`) for a [`Layer`] with a type parameter and a
+/// field `inner`: each method passes [`Layer::around`].
 #[macro_export]
 macro_rules! layered {
     ($type:ident: $($port:ident)+) => {

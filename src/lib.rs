@@ -63,21 +63,20 @@
 //! | know which keys are in use, and end those that aren't | [`jobs::census()`], [`Vault::retire_versions_page`] |
 //! | answer an access request | `jobs::reveal_subject` (feature `serde`) |
 //! | go on after a restore of the key store | [`VaultBuilder::replay`](vault::VaultBuilder::replay), [`Vault::replay_journal`] |
-//! | keep master keys | [`provider::LocalKeyring`]; `provider::OpenBao`, `provider::Pkcs11` (features `provider-openbao`, `provider-pkcs11`); [`provider::MasterKeyProvider`] for another |
-//! | keep wrapped keys | `store::SqliteStore` (feature `store-sqlite`), [`store::MemoryStore`]; [`store::KeyStore`] for another |
+//! | keep master keys | [`provider::LocalKeyring`]; `AwsKms` (crate `fieldseal-aws`), `OpenBao` (`fieldseal-openbao`), `Pkcs11` (`fieldseal-pkcs11`); [`provider::MasterKeyProvider`] for another |
+//! | keep wrapped keys | `SqliteStore` and `PostgresStore` (crate `fieldseal-sqlx`), `DynamoDbStore` (`fieldseal-aws`), [`store::MemoryStore`]; [`store::KeyStore`] for another |
 //! | keep what must outlive a restore of the store | [`journal::FileJournal`], [`journal::MemoryJournal`]; [`journal::ErasureJournal`] for another |
 //! | keep a remote port from hanging or being overrun | [`guard::Guarded`] |
 //! | count and time what is asked of ports, trace it | [`measure::Measured`] |
 //! | isolate customers of mine from one another | [`Vault::tenant`] |
 //! | know what to do about an error | [`Error`], [`Error::retry`] |
-//! | test code that takes keys | `testing::keys` (feature `test-util`) |
+//! | test code that takes keys | `keys` (crate `fieldseal-testkit`) |
 //!
 //! # Features
 //!
-//! `derive` is the default. Key stores: `store-sqlite`, `store-postgres`, `store-dynamodb` (the latter two with a journal). Master keys: `provider-aws-kms`, `provider-openbao`, `provider-pkcs11`. Bulk work on tables:
-//! `rows-sqlite`, `rows-postgres`. `sqlx` (`Sealed<T>` as a column of any driver), `sqlx-postgres` (arrays); `serde`, `uuid`, `chrono`, `time`, `rust_decimal`, `secrecy`; `tracing` (a span a call of a measured
-//! port); `test-util`. A feature only adds API. No runtime and no TLS stack is
-//! chosen for you.
+//! `derive` is the default. `sqlx` (`Sealed<T>` as a column of any driver), `sqlx-postgres` (arrays); `serde`, `uuid`, `chrono`,
+//! `time`, `rust_decimal`, `secrecy`; `tracing` (a span a call of a measured port). A feature only adds API. Adapters for
+//! databases, clouds and HSMs are crates of their own. No runtime and no TLS stack is chosen for you.
 //!
 //! # What it does not do
 //!

@@ -25,7 +25,7 @@ use crate::clock::Timestamp;
 /// Guards master keys and wraps keys with them: a local keyring, a cloud KMS, an HSM.
 ///
 /// A master key never leaves its provider. Every method may be called concurrently. An implementation passes
-/// `fieldseal::provider_suite!` (feature `test-util`).
+/// `fieldseal_testkit::provider_suite!`.
 #[async_trait]
 pub trait MasterKeyProvider: Debug + Send + Sync + 'static {
     /// The master key that [`wrap_key`](Self::wrap_key) uses now.

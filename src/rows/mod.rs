@@ -18,8 +18,7 @@ pub use memory::MemoryRows;
 /// compare-and-swap.
 ///
 /// The application reads and writes the same rows meanwhile. What it writes is never overwritten: a [`Swap`] that expects
-/// something else than what stands there changes nothing. An implementation passes `fieldseal::rows_suite!` (feature
-/// `test-util`).
+/// something else than what stands there changes nothing. An implementation passes `fieldseal_testkit::rows_suite!`.
 #[async_trait]
 pub trait RowSource: Debug + Send + Sync + 'static {
     /// The names of the columns of a row, in the order of [`Row::cells`].

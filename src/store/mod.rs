@@ -30,7 +30,7 @@ pub trait Replica: KeyStore {
 /// Keeps slots: small records (300 bytes to 256 KiB) that change by compare-and-swap only.
 ///
 /// Strongly consistent: a `load` or `scan` that begins after a `put` returned sees it, from any process. Every method may
-/// be called concurrently. An implementation passes `fieldseal::store_suite!` (feature `test-util`).
+/// be called concurrently. An implementation passes `fieldseal_testkit::store_suite!`.
 #[async_trait]
 pub trait KeyStore: Debug + Send + Sync + 'static {
     /// Reads slots: one answer an id, in the order asked. Ids may repeat.

@@ -1,6 +1,4 @@
 //! The engine's keys, and how a master key's id names one.
-//!
-//! Imports `error` and `keys`.
 
 use std::collections::BTreeMap;
 

@@ -1,6 +1,6 @@
 //! [`OpenBao`]: master keys in a transit engine.
 //!
-//! Imports what `provider` does. `token` is what a caller shows, `server` is one request and what its answer means, `keys`
+//! `token` is what a caller shows, `server` is one request and what its answer means, `keys`
 //! are the engine's keys and the names of ours, `wire` the bodies of requests and answers.
 
 mod keys;

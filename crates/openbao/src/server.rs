@@ -1,6 +1,4 @@
 //! One request to the server, and what its answer means.
-//!
-//! Imports `error`.
 
 use std::fmt;
 use std::sync::Arc;

@@ -1,6 +1,4 @@
 //! [`Token`] and [`TokenSource`]: what a request shows the server.
-//!
-//! Imports `error`.
 
 use std::fmt;
 

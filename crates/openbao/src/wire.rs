@@ -1,6 +1,4 @@
 //! The bodies of requests and answers, in buffers that are wiped where they hold a key.
-//!
-//! Imports `error` and `keys`.
 
 use base64ct::{Base64, Encoding as _};
 use serde::{Deserialize, Serialize};

@@ -1,6 +1,4 @@
 //! Why the token did not do something, and what that means to the caller.
-//!
-//! Imports `error`.
 
 use cryptoki::context::Function;
 use cryptoki::error::{Error, RvError};

@@ -1,6 +1,4 @@
 //! What is done in a session: keys are found and made, keys are wrapped by them, and they are destroyed.
-//!
-//! Imports `error`, `crypto` and `keys`.
 
 use cryptoki::mechanism::Mechanism;
 use cryptoki::mechanism::aead::GcmParams;

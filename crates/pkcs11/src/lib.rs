@@ -1,6 +1,6 @@
 //! [`Pkcs11`]: master keys in an HSM, or in whatever token a PKCS#11 module reaches.
 //!
-//! Imports what `provider` does. `options` is what it takes to open one, `token` finds the token and logs in, `workers` are
+//! `options` is what it takes to open one, `token` finds the token and logs in, `workers` are
 //! the threads that wait for it, `keys` is what is done in a session, `failure` what a refusal means.
 
 mod failure;

@@ -1,6 +1,4 @@
 //! What it takes to open a token.
-//!
-//! Imports `error`.
 
 use std::fmt;
 use std::path::PathBuf;

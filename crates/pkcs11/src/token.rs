@@ -1,6 +1,4 @@
 //! The module, the token that it reaches, and the login.
-//!
-//! Imports `error`.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};

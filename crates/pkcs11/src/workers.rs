@@ -1,6 +1,6 @@
 //! Threads that wait for the token, each with a session of its own.
 //!
-//! A thread a call, as for files, would need a session a call, or threads that wait for a session. Imports `error`.
+//! A thread a call, as for files, would need a session a call, or threads that wait for a session.
 
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};

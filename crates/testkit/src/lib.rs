@@ -1,7 +1,16 @@
-//! For tests: keys without a vault, conformance suites for ports, decorators that count, delay and fail calls, a clock set
-//! by hand.
+//! For the tests of applications that use [`fieldseal`], and of adapters for it.
 //!
-//! Imports everything; nothing imports it. Nothing here picks a runtime: a suite's test attribute is passed in.
+//! | | |
+//! | --- | --- |
+//! | test code that takes keys | [`keys()`], [`keys_for`], [`rotated_keys`] |
+//! | set the time by hand | [`clock::ManualClock`] |
+//! | hold a port of your own to its rules | [`store_suite!`], [`persistent_store_suite!`], [`journal_suite!`], [`persistent_journal_suite!`], [`provider_suite!`], [`rows_suite!`] |
+//! | count what a vault asks of its ports | [`counting::Counting`] |
+//! | let calls overlap, fail, or stand still | [`faults::Tapped`] |
+//! | make slots that a store can't tell from real ones | [`slot::SampleSlot`] |
+//!
+//! Nothing here picks a runtime: a suite's test attribute is passed in. Uses the public API of `fieldseal` and nothing else
+//! of it.
 
 /// The rules of a suite as data: for a test program that makes its tests when it runs, as those that need a server do.
 macro_rules! list {

@@ -1,6 +1,4 @@
 //! [`KeyArn`]: the name of a key at KMS, taken apart; and the master key id that stands for it in a key store.
-//!
-//! Imports `error` and `keys`.
 
 use fieldseal::error::ProviderError;
 use fieldseal::provider::MasterKeyId;

@@ -1,7 +1,5 @@
 //! A [`WrapContext`] as KMS's encryption context: a map of strings that KMS authenticates, writes to CloudTrail in the clear,
 //! and lets policies ask for. `docs/master-keys.md` lists it.
-//!
-//! Imports `keys`.
 
 use std::collections::HashMap;
 

@@ -1,6 +1,4 @@
 //! [`Fate`]: what has become of a key in one region; and what follows for a key that several regions have.
-//!
-//! Imports `clock`, `error` and the port.
 
 use std::time::Duration;
 

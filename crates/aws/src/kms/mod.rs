@@ -1,6 +1,6 @@
 //! [`AwsKms`]: master keys at AWS KMS. `docs/master-keys.md` has the setup, the policy and the runbook.
 //!
-//! Imports what `provider` does, and the AWS SDK. `arn` is names, `context` is what KMS authenticates, `region` is the calls,
+//! `arn` is names, `context` is what KMS authenticates, `region` is the calls,
 //! `failure` sorts what went wrong, `fate` is what has become of a key.
 
 mod arn;
@@ -31,7 +31,7 @@ use fieldseal::provider::{KeyMaterial, MasterKeyId, WrapContext, WrappedKey};
 ///
 /// ```no_run
 /// # async fn example(config: aws_sdk_kms::Config) -> Result<(), fieldseal::provider::ProviderError> {
-/// use fieldseal::provider::AwsKms;
+/// use fieldseal_aws::AwsKms;
 ///
 /// let client = aws_sdk_kms::Client::from_conf(config); // credentials, region, timeouts, retries: yours
 /// let provider = AwsKms::new(client, "alias/fieldseal")?;

@@ -1,6 +1,4 @@
 //! [`Region`]: KMS in one region, and the four calls that are made to it.
-//!
-//! Imports `error` and `keys`.
 
 use std::collections::HashMap;
 

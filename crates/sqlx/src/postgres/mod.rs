@@ -1,8 +1,6 @@
 //! What the PostgreSQL adapters have in common: short transactions that leave nothing in the session, so that a pooler in
 //! transaction mode may stand in between; errors sorted by their code (`error`); and for those that keep tables of their
 //! own, whole transactions as one string (`script`) and the schema that the tables are in (`schema`).
-//!
-//! Imports nothing of the crate.
 
 mod error;
 mod journal;

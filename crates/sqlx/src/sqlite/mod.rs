@@ -1,4 +1,4 @@
-//! SQLite: a key store in a file or in the application's database, and bulk work on tables. Imports `sql`.
+//! SQLite: a key store in a file or in the application's database, and bulk work on tables.
 
 mod rows;
 mod store;

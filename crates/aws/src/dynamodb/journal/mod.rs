@@ -1,6 +1,6 @@
 //! [`DynamoDbJournal`]: the journal in a DynamoDB table, through the AWS SDK.
 //!
-//! Imports what `journal` does, and `dynamodb`. `layout` says where things stand in the table.
+//! `layout` says where things stand in the table.
 
 mod layout;
 
@@ -19,7 +19,7 @@ use layout::End;
 /// The erasure journal in a DynamoDB table of its own, in one region: for the processes of several hosts.
 ///
 /// ```no_run
-/// use fieldseal::journal::DynamoDbJournal;
+/// use fieldseal_aws::DynamoDbJournal;
 ///
 /// # async fn doc(client: aws_sdk_dynamodb::Client) -> Result<(), fieldseal::error::JournalError> {
 /// let journal = DynamoDbJournal::new(client, "fieldseal-journal");

@@ -1,6 +1,6 @@
 //! [`DynamoDbStore`]: slots in a DynamoDB table, through the AWS SDK.
 //!
-//! Imports the port, `dynamodb`, `error`, `id`, `clock` and `keys`. `layout` says where things stand in the table, `scan`
+//! `layout` says where things stand in the table, `scan`
 //! reads it in the order of ids, `residue` says what DynamoDB keeps.
 
 mod layout;
@@ -25,7 +25,7 @@ pub use layout::DynamoDbLayout;
 /// Slots in a DynamoDB table of their own, in one region.
 ///
 /// ```no_run
-/// use fieldseal::store::DynamoDbStore;
+/// use fieldseal_aws::DynamoDbStore;
 ///
 /// # async fn doc(client: aws_sdk_dynamodb::Client) -> Result<(), fieldseal::error::StoreError> {
 /// let store = DynamoDbStore::new(client, "fieldseal-keys");

@@ -1,6 +1,6 @@
 //! [`PostgresJournal`]: the journal in PostgreSQL, through sqlx.
 //!
-//! Imports what `journal` does, and `postgres`. `layout` says what the tables are.
+//! `layout` says what the tables are.
 
 mod builder;
 mod error;
@@ -24,7 +24,7 @@ pub use builder::PostgresJournalBuilder;
 /// The erasure journal in PostgreSQL, 15 or later, for the processes of many hosts.
 ///
 /// ```no_run
-/// use fieldseal::journal::PostgresJournal;
+/// use fieldseal_sqlx::PostgresJournal;
 /// use sqlx::PgPool;
 ///
 /// # async fn doc(pool: PgPool) -> Result<(), fieldseal::error::JournalError> {

@@ -1,6 +1,6 @@
 //! [`PostgresStore`]: slots in PostgreSQL, through sqlx.
 //!
-//! Imports the port, `error`, `id`, `clock`, `keys` and `postgres`. `layout` says what the tables are, `put` is the one
+//! `layout` says what the tables are, `put` is the one
 //! statement that writes a slot, `scrub` what the engine may keep, `notices` and `replica` are what a store may have beside.
 
 mod builder;
@@ -35,7 +35,7 @@ pub use replica::PostgresReplica;
 /// Slots in PostgreSQL, 14 or later: in a schema of their own, beside the application's tables or in another database.
 ///
 /// ```no_run
-/// use fieldseal::store::PostgresStore;
+/// use fieldseal_sqlx::PostgresStore;
 /// use sqlx::PgPool;
 ///
 /// # async fn doc(pool: PgPool) -> Result<(), fieldseal::error::StoreError> {

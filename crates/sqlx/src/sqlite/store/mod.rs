@@ -1,6 +1,6 @@
 //! [`SqliteStore`]: slots in SQLite, through sqlx.
 //!
-//! Imports the port, `error`, `id`, `clock`, `keys` and `thread`. `schema` says how the tables are built so that an overwritten
+//! `schema` says how the tables are built so that an overwritten
 //! slot is gone; `file` opens a file of the store's own.
 
 mod error;
