@@ -1,7 +1,6 @@
 //! Time, passed in: [`Clock`], [`SystemClock`] and [`Timestamp`]. Imports nothing of the crate.
 
 use std::fmt;
-use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
@@ -95,38 +94,23 @@ impl fmt::Display for Timestamp {
     }
 }
 
-/// Reads what [`Timestamp`] displays as, and no other form: `2026-11-24T20:33:02.000Z`, years 1970 to 9999.
-impl FromStr for Timestamp {
-    type Err = NotATimestamp;
-
-    fn from_str(text: &str) -> Result<Self, NotATimestamp> {
+impl Timestamp {
+    /// Reads what it displays as, and no other form.
+    pub(crate) fn read(text: &str) -> Option<Self> {
         let digits = |range: std::ops::Range<usize>| -> Option<u64> {
             let part = text.get(range)?;
             if part.bytes().all(|c| c.is_ascii_digit()) { part.parse().ok() } else { None }
         };
-        let read = || {
+        let moment = || {
             let year = digits(0..4).filter(|year| *year >= 1970)?;
             let (month, day) = (digits(5..7)?, digits(8..10)?);
             let of_day = (digits(11..13)? * 3600 + digits(14..16)? * 60 + digits(17..19)?) * 1000 + digits(20..23)?;
             Some(Self(days_from_civil(year, month, day) * 86_400_000 + of_day))
         };
         // Whatever is not a date, or is written otherwise, doesn't display as itself.
-        read().filter(|moment| moment.to_string() == text).ok_or(NotATimestamp)
+        moment().filter(|moment| moment.to_string() == text)
     }
 }
-
-/// The text is no moment as [`Timestamp`] displays it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct NotATimestamp;
-
-impl fmt::Display for NotATimestamp {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a moment is written as 2026-11-24T20:33:02.000Z")
-    }
-}
-
-impl std::error::Error for NotATimestamp {}
 
 /// The number of days from 1970-01-01 to a date not before it, for a month of 1 to 12; else some other date's.
 fn days_from_civil(year: u64, month: u64, day: u64) -> u64 {

@@ -15,7 +15,7 @@ use crate::error::{JournalError, JournalErrorKind, ProviderError, ProviderErrorK
 
 /// Where a file is, and what lies beside it.
 #[derive(Debug)]
-pub(crate) struct Place {
+pub(crate) struct FilePaths {
     dir: PathBuf,
     file: PathBuf,
     temp: PathBuf,
@@ -58,7 +58,7 @@ pub(crate) struct Lock {
     _file: File,
 }
 
-impl Place {
+impl FilePaths {
     /// Of a file that is there. Symbolic links are followed now, once: the lock lies beside the file itself, and a change
     /// replaces the file, not a link to it.
     pub(crate) fn of_existing(path: &Path, words: &'static Words) -> Result<Self, DiskError> {
@@ -324,50 +324,50 @@ mod tests {
 
     const WORDS: Words = Words { name: "file", missing: "make one", taken: "open it", exposed: "worry" };
 
-    fn place() -> (tempfile::TempDir, Place) {
+    fn paths() -> (tempfile::TempDir, FilePaths) {
         let dir = tempfile::tempdir().unwrap();
-        let place = Place::of_new(&dir.path().join("keys"), &WORDS).unwrap();
-        (dir, place)
+        let paths = FilePaths::of_new(&dir.path().join("keys"), &WORDS).unwrap();
+        (dir, paths)
     }
 
     #[test]
     fn a_file_is_private_from_the_first_moment() {
-        let (_dir, place) = place();
-        place.write_temp(b"secret").unwrap();
-        assert_eq!(fs::metadata(&place.temp).unwrap().permissions().mode() & 0o777, 0o600);
-        let lock = place.lock().unwrap();
-        place.create(b"secret", &lock).unwrap();
-        for path in [&place.file, &place.lock] {
+        let (_dir, paths) = paths();
+        paths.write_temp(b"secret").unwrap();
+        assert_eq!(fs::metadata(&paths.temp).unwrap().permissions().mode() & 0o777, 0o600);
+        let lock = paths.lock().unwrap();
+        paths.create(b"secret", &lock).unwrap();
+        for path in [&paths.file, &paths.lock] {
             assert_eq!(fs::metadata(path).unwrap().permissions().mode() & 0o777, 0o600);
         }
     }
 
     #[test]
     fn creating_never_replaces() {
-        let (_dir, place) = place();
-        let lock = place.lock().unwrap();
-        fs::write(&place.file, b"mine").unwrap();
-        assert_eq!(place.create(b"yours", &lock).unwrap_err().blame, Blame::Misconfigured);
-        assert_eq!(fs::read(&place.file).unwrap(), b"mine");
-        assert!(!place.temp.exists());
+        let (_dir, paths) = paths();
+        let lock = paths.lock().unwrap();
+        fs::write(&paths.file, b"mine").unwrap();
+        assert_eq!(paths.create(b"yours", &lock).unwrap_err().blame, Blame::Misconfigured);
+        assert_eq!(fs::read(&paths.file).unwrap(), b"mine");
+        assert!(!paths.temp.exists());
     }
 
     #[test]
     fn what_a_crash_left_behind_is_replaced() {
-        let (_dir, place) = place();
-        let lock = place.lock().unwrap();
-        place.create(b"one", &lock).unwrap();
-        fs::write(&place.temp, b"half of somethi").unwrap();
-        place.replace(b"two", &lock).unwrap();
-        assert_eq!(fs::read(&place.file).unwrap(), b"two");
-        assert!(!place.temp.exists());
+        let (_dir, paths) = paths();
+        let lock = paths.lock().unwrap();
+        paths.create(b"one", &lock).unwrap();
+        fs::write(&paths.temp, b"half of somethi").unwrap();
+        paths.replace(b"two", &lock).unwrap();
+        assert_eq!(fs::read(&paths.file).unwrap(), b"two");
+        assert!(!paths.temp.exists());
     }
 
     #[test]
     fn a_second_holder_of_the_lock_waits() {
-        let (_dir, place) = place();
-        let lock = place.lock().unwrap();
-        let second = File::open(&place.lock).unwrap();
+        let (_dir, paths) = paths();
+        let lock = paths.lock().unwrap();
+        let second = File::open(&paths.lock).unwrap();
         assert!(matches!(second.try_lock(), Err(TryLockError::WouldBlock)));
         drop(lock);
         second.try_lock().unwrap();

@@ -1,9 +1,64 @@
 //! Entries for the fuzz targets in `fuzz/` to what isn't public. Compiled under `--cfg fuzzing` alone.
 //!
-//! Imports `envelope`, `keys`, `provider` and `journal`.
+//! Imports `envelope`, `keys`, `subject`, `provider` and `journal`.
 
-use crate::envelope::frame;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::clock::{Clock, Stamp, Timestamp};
+use crate::crypto::Suite;
 use crate::envelope::header::Envelope;
+use crate::envelope::{KeyId, frame};
+use crate::error::Result;
+use crate::id::{HasSubject as _, Purpose, TenantId};
+use crate::keys::ring::KeyRing;
+use crate::keys::{DataKeyPlace, KeyMaterial, Tag, UsableKey, unwrap_data_key, unwrap_in_envelope};
+use crate::subject::{Policy, SubjectKeys};
+
+/// Time that stands still: a refresh speaks for a second.
+#[derive(Debug)]
+struct Still;
+
+impl Clock for Still {
+    fn monotonic(&self) -> Duration {
+        Duration::ZERO
+    }
+
+    fn wall(&self) -> Timestamp {
+        Timestamp::from_millis(1_800_000_000_000)
+    }
+}
+
+/// Keys of a subject: this one data key, for the purpose `default`. They count as refreshed, so an envelope that names
+/// another key is refused for good, as `docs/format.md` says of a reader with one key.
+#[must_use]
+pub fn keys(data_key: &[u8; 32]) -> SubjectKeys {
+    let key = KeyMaterial::from_slice(data_key).expect("32 bytes");
+    let clock: Arc<dyn Clock> = Arc::new(Still);
+    let loaded = Stamp::now(&clock);
+    let (suite, max_age) = (Suite::default(), Duration::from_secs(3600));
+    let policy = Policy { tenant: TenantId::default_tenant(), suite, max_age, clock, looked: None };
+    let ring = KeyRing::of(vec![(purpose(), Some(vec![key]))]);
+    let subject = "user-1".subject().expect("a short name");
+    SubjectKeys::new(Arc::new(policy), subject, ring, loaded, true, Arc::default()).refreshed_since(&loaded)
+}
+
+/// The data key in a wrapped one (section 9), of one subject of the default tenant.
+///
+/// # Errors
+/// [`Error::Authentication`](crate::Error), `Malformed`, `UnknownFormat`.
+pub fn unwrap(kek: &KeyMaterial, key_id: &KeyId, wrapped: &[u8]) -> Result<KeyMaterial> {
+    let (tenant, tag, purpose) = (TenantId::default_tenant(), Tag::from_bytes([1; 16]), purpose());
+    let place = DataKeyPlace { tenant: &tenant, tag: &tag, purpose: &purpose, line: 1, version: 1 };
+    let kek = UsableKey::derive(kek);
+    unwrap_data_key(&kek, &place, key_id, wrapped)?;
+    // Again, because the library keeps what is derived from a data key and not its bytes.
+    unwrap_in_envelope(&kek, &place.context(key_id), wrapped)
+}
+
+fn purpose() -> Purpose {
+    Purpose::new(Purpose::DEFAULT).expect("a name that is allowed")
+}
 
 /// An envelope's header, if these bytes have one, is read whole: its parts are the bytes again.
 pub fn envelope(bytes: &[u8]) {

@@ -1,6 +1,6 @@
 //! Names of things: tenant, subject, purpose, record ids. Text, checked once at the door.
 //!
-//! Imports `error` only. Ids are compared byte for byte: no case folding, no normalisation.
+//! Imports `error` only. Ids are compared byte for byte: no case folding, no normalization.
 
 use std::borrow::Cow;
 use std::fmt::{self, Write as _};

@@ -172,12 +172,12 @@ pub async fn append_again(
     let Some((first, others)) = since.split_first().filter(|(first, _)| *first == entry) else {
         return Err(lost);
     };
-    let after = expected.after(first);
+    let after = expected.advanced_by(first);
     let behind = usize::try_from(head.position().saturating_sub(after.position())).unwrap_or(usize::MAX);
     let Some(others) = others.get(..behind) else {
         return Err(JournalError::unavailable("others append faster than it can be told whether this entry landed"));
     };
-    let end = others.iter().fold(after, |head, entry| head.after(entry));
+    let end = others.iter().fold(after, |head, entry| head.advanced_by(entry));
     if end == head { Ok(after) } else { Err(lost) }
 }
 

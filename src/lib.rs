@@ -3,7 +3,7 @@
 //!
 //! ```
 //! use fieldseal::journal::MemoryJournal;
-//! use fieldseal::lifecycle::ErasureRequest;
+//! use fieldseal::vault::ErasureRequest;
 //! use fieldseal::provider::LocalKeyring;
 //! use fieldseal::store::MemoryStore;
 //! use fieldseal::{Record, Sealed, Vault};
@@ -43,19 +43,19 @@
 //! # }
 //! ```
 //!
-//! # I want to ..
+//! # Common tasks
 //!
 //! | | |
 //! | --- | --- |
 //! | say which fields are personal | [`#[derive(Record)]`](macro@Record), [`Sealed<T>`] |
 //! | hold a personal value in memory | [`Plain<T>`]; [`Plaintext`] for a type of my own |
 //! | get a person's keys | [`Tenant::enroll`], [`Tenant::keys`]; [`Tenant::keys_of`] for a page of rows |
-//! | seal or open a row, a field, a column alone | [`Record::seal`](trait@Record), [`SubjectKeys::open`], [`SubjectKeys::place`] |
-//! | move old values to the current key | [`Record::reseal`](trait@Record), [`Place::reseal`], [`SubjectKeys::reseal_bytes`]; [`Sealed::needs_reseal`] |
+//! | seal or open a row, a field, a column alone | [`Record::seal`](trait@Record), [`SubjectKeys::open`], [`SubjectKeys::record_ref`] |
+//! | move old values to the current key | [`Record::reseal`](trait@Record), [`RecordRef::reseal`], [`SubjectKeys::reseal_bytes`]; [`Sealed::needs_reseal`] |
 //! | seal a value that is in no row | [`SubjectKeys::seal_value`], [`FieldContext`] |
-//! | erase a person, or a purpose of theirs | [`Tenant::erase`], [`Tenant::erase_all`]; [`Tenant::schedule_erasure`], [`Vault::sweep`] for later |
+//! | erase a person, or a purpose of theirs | [`Tenant::erase`], [`Tenant::erase_all`]; [`Tenant::schedule_erasure`], [`Vault::erase_due`] for later |
 //! | keep a person from being erased | [`Tenant::hold`] |
-//! | know what has become of an erasure | [`Tenant::erasure_status`], [`lifecycle::ErasureReceipt`] |
+//! | know what has become of an erasure | [`Tenant::erasure_status`], [`vault::ErasureReceipt`] |
 //! | give a person a new key | [`Tenant::rotate`], [`Tenant::rotate_now`] |
 //! | change the master key | [`Vault::advance_epoch`], [`Vault::rewrap_page`], [`Vault::retire_epoch`] |
 //! | know which keys there are, how old, and what is not final | [`Vault::inventory_page`], [`Vault::epochs`], [`Vault::erasures`]; [`Tenant::inventory`] |
@@ -106,9 +106,7 @@ pub mod jobs;
 pub mod journal;
 mod keys;
 pub mod layer;
-pub mod lifecycle;
 pub mod measure;
-mod part;
 pub mod provider;
 pub mod record;
 pub mod rows;
@@ -118,6 +116,8 @@ pub mod thread;
 pub mod timer;
 pub mod value;
 pub mod vault;
+#[cfg(all(test, feature = "serde"))]
+mod vectors;
 
 pub use crypto::Suite;
 pub use envelope::FieldContext;
@@ -126,7 +126,7 @@ pub use error::{Error, Result, Retry};
 #[cfg_attr(docsrs, doc(cfg(feature = "derive")))]
 pub use fieldseal_derive::Record;
 pub use id::{HasSubject, SubjectId, TenantId};
-pub use record::{Column, Field, Place, Record};
+pub use record::{Column, Field, Record, RecordRef};
 pub use subject::SubjectKeys;
 #[cfg(feature = "serde")]
 pub use value::reveal;

@@ -1,4 +1,4 @@
-//! Waiting for time to pass, passed in: [`Timer`], and [`ThreadTimer`], which needs no runtime. Imports `clock`.
+//! Waiting for time to pass, passed in: [`Timer`], and one with a thread, which needs no runtime. Imports `clock`.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use crate::clock::{Clock as _, SystemClock};
 
-/// Waits. The library chooses no runtime, and so no runtime's timer; [`ThreadTimer`] is there where none is passed in.
+/// Waits. The library chooses no runtime, and so no runtime's timer; where none is passed in, a thread of its own waits.
 ///
 /// With tokio's:
 ///
@@ -49,7 +49,7 @@ forward!(Arc Box);
 ///
 /// Where the system gives no thread, nothing can be waited for: a sleep is over at once.
 #[derive(Clone)]
-pub struct ThreadTimer {
+pub(crate) struct ThreadTimer {
     sleepers: Arc<Sleepers>,
     /// Dropped with the last clone.
     _handle: Arc<Handle>,
@@ -78,7 +78,7 @@ const IDLE: Duration = Duration::from_secs(10);
 
 impl ThreadTimer {
     /// No thread yet.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::ending_after(IDLE)
     }
 
@@ -86,12 +86,6 @@ impl ThreadTimer {
         let sleepers =
             Arc::new(Sleepers { clock: SystemClock::new(), idle, state: Mutex::default(), changed: Condvar::new() });
         Self { _handle: Arc::new(Handle(sleepers.clone())), sleepers }
-    }
-}
-
-impl Default for ThreadTimer {
-    fn default() -> Self {
-        Self::new()
     }
 }
 

@@ -65,7 +65,7 @@ impl<'a> FieldContext<'a> {
     ///
     /// # Errors
     /// [`Error::InvalidInput`] if the id is a placeholder (empty, 0, nil).
-    pub fn and(mut self, record_id: &'a (impl ToId + ?Sized)) -> Result<Self> {
+    pub fn and_id(mut self, record_id: &'a (impl ToId + ?Sized)) -> Result<Self> {
         self.ids.push(record_id.to_id()?);
         Ok(self)
     }

@@ -1,4 +1,4 @@
-//! [`Error`]: what went wrong, told as what the caller does next; and the errors that ports give.
+//! [`Error`]: what went wrong, sorted by what the caller does next; and the errors that ports give.
 //!
 //! Imports nothing of the crate. No variant or message carries a value, a key, an id or a ciphertext: schema and field
 //! names are the most that a message names.
@@ -7,6 +7,7 @@ mod port;
 
 use std::borrow::Cow;
 use std::fmt;
+use std::str::FromStr;
 use std::time::Duration;
 
 pub use port::{
@@ -117,6 +118,15 @@ impl Error {
     }
 }
 
+/// Reads what [`Timestamp`] displays as, and no other form: `2026-11-24T20:33:02.000Z`, years 1970 to 9999.
+impl FromStr for Timestamp {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        Self::read(text).ok_or(Error::InvalidInput(Cow::Borrowed("a moment is written as 2026-11-24T20:33:02.000Z")))
+    }
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -139,7 +149,7 @@ impl fmt::Display for Error {
                 let s = if *missing == 1 { "" } else { "s" };
                 write!(
                     f,
-                    "the key store lacks {missing} journalled change{s} (it was restored from a backup): replay the journal"
+                    "the key store lacks {missing} journaled change{s} (it was restored from a backup): replay the journal"
                 )
             }
             Self::JournalTruncated => {

@@ -148,7 +148,7 @@ impl Guard {
     /// How long a [`scrub`](crate::store::KeyStore::scrub), a [`scan`](crate::store::KeyStore::scan) or a
     /// [`raise_floor`](crate::store::KeyStore::raise_floor) is waited for. A scrub rewrites what a store keeps, which takes as
     /// long as there is much of it; a floor may be kept many times. A scan for one slot, whichever, is waited for like any
-    /// other call: a tenant's first enrolment asks whether there is one.
+    /// other call: a tenant's first enrollment asks whether there is one.
     ///
     /// As long is waited for a [`count`](crate::rows::RowSource::count) of rows, and for a page of those alone that hold
     /// something in a column ([`Page::only`](crate::rows::Page::only)): either may read the whole table.

@@ -4,7 +4,8 @@ use rust_decimal::Decimal;
 
 use super::overwrite;
 use crate::error::{Error, Result};
-use crate::value::{Decoder, Encoder, Plaintext, display_len};
+use crate::value::plaintext::display_len;
+use crate::value::{Decoder, Encoder, Plaintext};
 
 /// Text, `-?[0-9]+(\.[0-9]+)?`; trailing zeros are kept. Its length shows in that of the envelope: pad the field where
 /// that says too much.

@@ -4,7 +4,7 @@
 use super::bound::{Bound, BoundField, cell};
 use super::map::TableMap;
 use super::options::JobOptions;
-use super::page::{Holder, RowJob, Verdict, is_nobodys, must_be_held};
+use super::page::{RowJob, RowOwner, RowVerdict, is_nobodys, must_be_held};
 use super::run::{Observer, run};
 use super::tally::{Tally, TroubleKind};
 use crate::envelope::frame;
@@ -34,7 +34,7 @@ pub enum Adoption {
 /// left alone: it was sealed for another place, or the map is wrong.
 ///
 /// # Errors
-/// Those of [`reseal`](super::reseal()). Cells that can't be adopted don't end the job: they stand in
+/// Those of [`reseal`](super::reseal()). Cells that can't be adopted don't end the job: they are in
 /// [`PageDone::troubles`](super::PageDone::troubles), and are counted as failed.
 ///
 /// # Cancel safety
@@ -72,9 +72,9 @@ impl RowJob for Adopt {
         self.0 == Adoption::Backfill
     }
 
-    fn judge(&self, row: &Row, bound: &Bound<'_>, holder: Holder<'_>, verdict: &mut Verdict<()>) {
-        let opener = |keys| Ok((keys, Opener::new(keys, bound.map.schema(), &holder.place.ids)?));
-        let mut opener = holder.keys.and_then(opener);
+    fn judge(&self, row: &Row, bound: &Bound<'_>, owner: RowOwner<'_>, verdict: &mut RowVerdict<()>) {
+        let opener = |keys| Ok((keys, Opener::new(keys, bound.map.schema(), &owner.place.ids)?));
+        let mut opener = owner.keys.and_then(opener);
         let mut sealer = None;
         for field in &bound.fields {
             let Some(from) = field.from else { continue };
@@ -103,7 +103,7 @@ impl RowJob for Adopt {
                         let frame = field.spec.ty.frame(plain, field.spec.pad)?;
                         let sealer = match &mut sealer {
                             Some(sealer) => sealer,
-                            none => none.insert(Sealer::new(keys, bound.map.schema(), &holder.place.ids)?),
+                            none => none.insert(Sealer::new(keys, bound.map.schema(), &owner.place.ids)?),
                         };
                         sealer.seal(&field.spec.purpose, &field.spec.field, frame)
                     };
@@ -133,7 +133,7 @@ impl RowJob for Adopt {
 }
 
 /// A plaintext that can't be sealed.
-fn stays_in_clear(field: &BoundField<'_>, e: &Error, verdict: &mut Verdict<()>) {
+fn stays_in_clear(field: &BoundField<'_>, e: &Error, verdict: &mut RowVerdict<()>) {
     match e {
         Error::SubjectErased { .. } | Error::PurposeErased { .. } | Error::TenantErased { .. } => {
             verdict.fail(field, TroubleKind::ErasedInClear);
@@ -171,11 +171,11 @@ fn standing(
     let (Ok(envelope), Ok(parsed)) = (&envelope, parsed) else {
         return if spec.is_in_place() { Ok(Standing::InClear) } else { Ok(Standing::Differs) };
     };
-    let held = keys.standing(&spec.purpose, &parsed)?;
-    if spec.is_in_place() && is_nobodys(&held) {
+    let standing = keys.standing(&spec.purpose, &parsed)?;
+    if spec.is_in_place() && is_nobodys(standing) {
         return Ok(Standing::InClear);
     }
-    match must_be_held(held).and_then(|_| opener.open(&spec.purpose, &spec.field, envelope)) {
+    match must_be_held(standing).and_then(|_| opener.open(&spec.purpose, &spec.field, envelope)) {
         Ok(_) if spec.is_in_place() => Ok(Standing::Sealed),
         Ok(opened) => {
             let expected = spec.ty.frame(plain, spec.pad)?.finish()?;

@@ -22,7 +22,7 @@ pub(super) struct Bound<'m> {
 #[derive(Debug)]
 pub(super) struct BoundField<'m> {
     pub(super) spec: &'m FieldMap,
-    /// Where its column stands among the source's.
+    /// Where its column is among the source's.
     pub(super) column: usize,
     pub(super) from: Option<usize>,
 }

@@ -7,8 +7,8 @@ use base64ct::{Base64UrlUnpadded, Encoding as _};
 
 use super::tally::Tally;
 use crate::error::{Error, Result};
-use crate::part::Part;
 use crate::rows::RowKey;
+use crate::vault::Shard;
 
 /// As far as a job has come: every row up to its cursor was gone through. Displays as a few lines of text, which
 /// [`FromStr`] reads; keep them where the job can find them after a crash, replaced as a whole.
@@ -20,7 +20,7 @@ pub struct Checkpoint {
     pub(super) job: String,
     /// Of the map that the job works by.
     pub(super) map: String,
-    pub(super) part: Part,
+    pub(super) shard: Shard,
     pub(super) cursor: Cursor,
     pub(super) tally: Tally,
 }
@@ -33,8 +33,8 @@ pub(super) enum Cursor {
 }
 
 impl Checkpoint {
-    pub(super) fn start(job: &str, map: String, part: Part) -> Self {
-        Self { job: job.to_owned(), map, part, cursor: Cursor::Start, tally: Tally::default() }
+    pub(super) fn start(job: &str, map: String, shard: Shard) -> Self {
+        Self { job: job.to_owned(), map, shard, cursor: Cursor::Start, tally: Tally::default() }
     }
 
     /// What the job came to so far. Rows that a crash had it go through twice are counted once; cells that it changed before the
@@ -49,13 +49,13 @@ impl Checkpoint {
     }
 
     /// Refuses a checkpoint of other work.
-    pub(super) fn check_is_of(&self, job: &str, map: &str, part: Part) -> Result<()> {
+    pub(super) fn check_is_of(&self, job: &str, map: &str, shard: Shard) -> Result<()> {
         let differs = if self.job != job {
             "is of another job"
         } else if self.map != map {
             "is of another table, or of this one mapped otherwise"
-        } else if self.part != part {
-            "is of another part of the table"
+        } else if self.shard != shard {
+            "is of another shard of the table"
         } else {
             return Ok(());
         };
@@ -68,7 +68,7 @@ impl fmt::Display for Checkpoint {
         writeln!(f, "{HEADER}")?;
         writeln!(f, "job {}", self.job)?;
         writeln!(f, "map {}", self.map)?;
-        writeln!(f, "part {}/{}", self.part.index, self.part.of)?;
+        writeln!(f, "part {}/{}", self.shard.index(), self.shard.count())?;
         for (name, number) in self.tally.numbers() {
             writeln!(f, "{name} {number}")?;
         }
@@ -90,7 +90,7 @@ impl FromStr for Checkpoint {
             let job = lines.next()?.strip_prefix("job ")?.to_owned();
             let map = lines.next()?.strip_prefix("map ")?.to_owned();
             let (index, of) = lines.next()?.strip_prefix("part ")?.split_once('/')?;
-            let part = Part::new(index.parse().ok()?, of.parse().ok()?).ok()?;
+            let shard = Shard::new(index.parse().ok()?, of.parse().ok()?).ok()?;
             let mut tally = Tally::default();
             for _ in tally.numbers() {
                 let (name, number) = lines.next()?.split_once(' ')?;
@@ -106,7 +106,7 @@ impl FromStr for Checkpoint {
                     Cursor::After(RowKey::from_bytes(&bytes)?)
                 }
             };
-            Some(Self { job, map, part, cursor, tally })
+            Some(Self { job, map, shard, cursor, tally })
         };
         // Whatever is written otherwise doesn't display as itself: half a file, an edited one.
         read().filter(|checkpoint| checkpoint.to_string() == text).ok_or_else(|| {
@@ -130,7 +130,7 @@ mod tests {
     use crate::rows::Cell;
 
     fn checkpoint() -> Checkpoint {
-        let mut checkpoint = Checkpoint::start("reseal", "0123456789abcdef".into(), Part::new(1, 4).unwrap());
+        let mut checkpoint = Checkpoint::start("reseal", "0123456789abcdef".into(), Shard::new(1, 4).unwrap());
         checkpoint.cursor = Cursor::After(RowKey::new(vec![Cell::Integer(17), Cell::text("ada")]));
         checkpoint.tally.rows = 500;
         checkpoint
@@ -161,10 +161,10 @@ mod tests {
     #[test]
     fn a_checkpoint_of_other_work_is_refused() {
         let checkpoint = checkpoint();
-        let part = checkpoint.part;
-        assert!(checkpoint.check_is_of("reseal", "0123456789abcdef", part).is_ok());
-        assert!(checkpoint.check_is_of("census", "0123456789abcdef", part).is_err());
-        assert!(checkpoint.check_is_of("reseal", "0123456789abcdee", part).is_err());
-        assert!(checkpoint.check_is_of("reseal", "0123456789abcdef", Part::ALL).is_err());
+        let shard = checkpoint.shard;
+        assert!(checkpoint.check_is_of("reseal", "0123456789abcdef", shard).is_ok());
+        assert!(checkpoint.check_is_of("census", "0123456789abcdef", shard).is_err());
+        assert!(checkpoint.check_is_of("reseal", "0123456789abcdee", shard).is_err());
+        assert!(checkpoint.check_is_of("reseal", "0123456789abcdef", Shard::ALL).is_err());
     }
 }

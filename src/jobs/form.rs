@@ -1,4 +1,4 @@
-//! How a sealed value stands in a cell, and what a value is in the clear: [`Form`] and [`ValueType`].
+//! How a cell holds a sealed value, and what a value is in the clear: [`Form`] and [`ValueType`].
 
 use std::borrow::Cow;
 
@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::rows::Cell;
 use crate::value::plaintext::frame_of;
 
-/// How envelopes stand in a column.
+/// How a column holds envelopes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Form {

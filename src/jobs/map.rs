@@ -213,7 +213,7 @@ impl IdColumn {
         &self.name
     }
 
-    /// The cells that an id may stand as in this column.
+    /// The cells that this column may hold for an id.
     #[cfg(feature = "serde")]
     pub(super) fn cells_of(&self, id: &crate::id::SubjectId) -> Result<Vec<Cell>> {
         let text = || Cell::text(id.as_str());
@@ -277,7 +277,7 @@ impl FieldMap {
         self
     }
 
-    /// How envelopes stand in the column.
+    /// How the column holds envelopes.
     pub fn form(mut self, form: Form) -> Self {
         self.form = form;
         self
@@ -301,7 +301,7 @@ impl FieldMap {
         self
     }
 
-    /// Whether the plaintext stands in the column of the sealed value.
+    /// Whether the plaintext is in the column of the sealed value.
     pub(super) fn is_in_place(&self) -> bool {
         self.from.as_ref() == Some(&self.column)
     }

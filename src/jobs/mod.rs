@@ -1,15 +1,15 @@
 //! Bulk work on an application's own tables, while the application reads and writes them: resealing, adopting plaintext,
-//! taking a census of the keys in use, revealing what is held of a person. One job a file; `docs/jobs.md` tells the whole.
+//! taking a census of the keys in use, revealing what is held of a person. One job a file; `docs/jobs.md` describes the whole.
 //!
-//! Imports `record`, `rows`, `vault` and `lifecycle`, and what those import.
+//! Imports `record`, `rows` and `vault`, and what those import.
 //!
 //! A job goes through a table page by page and changes cells by compare-and-swap: what the application writes meanwhile is
 //! seen and dealt with, never overwritten. It tells an [`Observer`] of each page; the [`Checkpoint`] that comes with it is
 //! where the job goes on after a crash. Several pages are worked on at once ([`JobOptions::workers`]), and several processes
-//! can share a table ([`Part`]).
+//! can share a table ([`Shard`](crate::vault::Shard)).
 //!
 //! ```
-//! use fieldseal::jobs::{self, FieldMap, IdColumn, JobOptions, Silent, TableMap};
+//! use fieldseal::jobs::{self, FieldMap, IdColumn, JobOptions, TableMap};
 //! use fieldseal::rows::{Cell, MemoryRows, RowKey};
 //! # use fieldseal::provider::LocalKeyring;
 //! # use fieldseal::store::MemoryStore;
@@ -27,7 +27,7 @@
 //! # rows.put(RowKey::new(vec![Cell::Integer(17)]), vec![Cell::Integer(17), Cell::bytes(email)])?;
 //!
 //! customers.rotate_now(&17).await?; // a new key: what was sealed before is under an older one
-//! let tally = jobs::reseal(&vault, &map, &rows, &JobOptions::new(), &mut Silent).await?;
+//! let tally = jobs::reseal(&vault, &map, &rows, &JobOptions::new(), &mut ()).await?;
 //! assert_eq!((tally.rows, tally.changed), (1, 1));
 //! # Ok(())
 //! # }
@@ -48,7 +48,6 @@ mod run;
 mod tally;
 mod uuid;
 
-pub use crate::part::Part;
 pub use adopt::{Adoption, adopt};
 #[cfg(fuzzing)]
 pub(crate) use census::read_body as census_of;
@@ -61,5 +60,5 @@ pub use reseal::reseal;
 #[cfg(feature = "serde")]
 #[cfg_attr(docsrs, doc(cfg(feature = "serde")))]
 pub use reveal::{Revealed, reveal_subject, reveal_table};
-pub use run::{Observer, PageDone, Silent};
+pub use run::{Observer, PageDone};
 pub use tally::{Tally, Trouble, TroubleKind};

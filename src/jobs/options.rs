@@ -1,8 +1,8 @@
 //! [`JobOptions`]: how a job goes through a table.
 
 use super::Checkpoint;
-use crate::part::Part;
 use crate::rows::Page;
+use crate::vault::Shard;
 
 /// How a job goes through a table.
 #[derive(Clone, Debug)]
@@ -10,14 +10,14 @@ use crate::rows::Page;
 pub struct JobOptions {
     pub(super) batch: usize,
     pub(super) workers: usize,
-    pub(super) part: Part,
+    pub(super) shard: Shard,
     pub(super) from: Option<Checkpoint>,
 }
 
 impl JobOptions {
     /// Pages of 500 rows, two of them worked on at once, from the start, all rows.
     pub fn new() -> Self {
-        Self { batch: 500, workers: 2, part: Part::ALL, from: None }
+        Self { batch: 500, workers: 2, shard: Shard::ALL, from: None }
     }
 
     /// So many rows a page: 1 to 10 000. What a page changes is written in one transaction, so this is also how long the
@@ -34,8 +34,8 @@ impl JobOptions {
     }
 
     /// This process's share of the rows.
-    pub fn part(mut self, part: Part) -> Self {
-        self.part = part;
+    pub fn shard(mut self, shard: Shard) -> Self {
+        self.shard = shard;
         self
     }
 

@@ -2,7 +2,7 @@
 //! that somebody else changed meanwhile are read and judged again.
 //!
 //! The keys are read after the rows, and past the cache: whatever a row named was in the key store by then, so a key that
-//! isn't there is nobody's, and one that is there stands as it stands for everybody.
+//! isn't there is nobody's, and one that is there is the same for everybody.
 
 use std::collections::HashMap;
 
@@ -10,11 +10,10 @@ use super::bound::{Bound, BoundField, RowPlace, cell};
 use super::tally::{Tally, Trouble, TroubleKind};
 use crate::error::{Error, Result, RowsError};
 use crate::id::{SubjectId, TenantId};
-use crate::keys::ring::{HeldKey, NotHeld};
+use crate::keys::ring::{HeldKey, KeyStanding, NotHeld};
 use crate::rows::{Cell, CellSwap, Row, RowKey, RowSource, Swap};
 use crate::subject::SubjectKeys;
-use crate::vault::slots::is_of_one_slot;
-use crate::vault::{ATTEMPTS, KeyPage, Vault};
+use crate::vault::{ATTEMPTS, KeyPage, Vault, is_of_one_slot};
 
 /// What a job does with a row.
 pub(super) trait RowJob: Sync {
@@ -31,18 +30,18 @@ pub(super) trait RowJob: Sync {
     }
 
     /// Judges a row: what becomes of each cell.
-    fn judge(&self, row: &Row, bound: &Bound<'_>, holder: Holder<'_>, verdict: &mut Verdict<Self::Item>);
+    fn judge(&self, row: &Row, bound: &Bound<'_>, owner: RowOwner<'_>, verdict: &mut RowVerdict<Self::Item>);
 }
 
 /// Whose row it is, and their keys, or why there are none.
-pub(super) struct Holder<'a> {
+pub(super) struct RowOwner<'a> {
     pub(super) place: &'a RowPlace<'a>,
     pub(super) keys: Result<&'a SubjectKeys>,
 }
 
 /// What is to become of a row.
-pub(super) struct Verdict<I> {
-    /// What the row's trouble is told by.
+pub(super) struct RowVerdict<I> {
+    /// By which the row's trouble is reported.
     key: RowKey,
     /// None while nothing is to be changed, or looked at again.
     swap: Option<Swap>,
@@ -53,7 +52,7 @@ pub(super) struct Verdict<I> {
     fatal: Option<Error>,
 }
 
-impl<I> Verdict<I> {
+impl<I> RowVerdict<I> {
     fn new(row: &Row) -> Self {
         Self {
             key: row.key.clone(),
@@ -115,22 +114,23 @@ impl<I> Verdict<I> {
 
 /// Why a key is not held, told so that a key which nobody has is never taken for a damaged value: what opens nowhere is
 /// `Authentication` to an application, whichever it is.
-pub(super) fn must_be_held(held: Result<HeldKey, NotHeld>) -> Result<HeldKey> {
-    held.map_err(|why| match why {
-        NotHeld::Unknown | NotHeld::NoPurpose | NotHeld::Retired => Error::KeyNotHeld,
-        NotHeld::Destroyed { at } => Error::PurposeErased { at },
-        NotHeld::OtherPurpose => Error::Authentication,
-    })
+pub(super) fn must_be_held(standing: KeyStanding) -> Result<HeldKey> {
+    match standing {
+        KeyStanding::Held(held) => Ok(held),
+        KeyStanding::NotHeld(NotHeld::Unknown | NotHeld::NoPurpose | NotHeld::Retired) => Err(Error::KeyNotHeld),
+        KeyStanding::NotHeld(NotHeld::Destroyed { at }) => Err(Error::PurposeErased { at }),
+        KeyStanding::NotHeld(NotHeld::OtherPurpose) => Err(Error::Authentication),
+    }
 }
 
 /// Whether the key that an envelope seems to name never was one of its subject's: in a column that holds plaintext until it is
 /// sealed, that is text which only looks like an envelope.
-pub(super) fn is_nobodys(held: &Result<HeldKey, NotHeld>) -> bool {
-    matches!(held, Err(NotHeld::Unknown | NotHeld::NoPurpose))
+pub(super) fn is_nobodys(standing: KeyStanding) -> bool {
+    matches!(standing, KeyStanding::NotHeld(NotHeld::Unknown | NotHeld::NoPurpose))
 }
 
 /// Where a page is worked on.
-pub(super) struct Desk<'a, J> {
+pub(super) struct PageWorker<'a, J> {
     pub(super) vault: &'a Vault,
     pub(super) bound: &'a Bound<'a>,
     pub(super) rows: &'a dyn RowSource,
@@ -145,7 +145,7 @@ pub(super) struct Worked<O> {
     pub(super) out: O,
 }
 
-impl<J: RowJob> Desk<'_, J> {
+impl<J: RowJob> PageWorker<'_, J> {
     pub(super) async fn page(&self, mut rows: Vec<Row>) -> Result<Worked<J::Out>> {
         let mut worked = Worked::default();
         for _ in 0..ATTEMPTS {
@@ -166,7 +166,7 @@ impl<J: RowJob> Desk<'_, J> {
     }
 
     /// Writes what is to be changed. Gives the rows that somebody else changed since they were read, as they are now.
-    async fn settle(&self, mut verdicts: Vec<Verdict<J::Item>>, worked: &mut Worked<J::Out>) -> Result<Vec<Row>> {
+    async fn settle(&self, mut verdicts: Vec<RowVerdict<J::Item>>, worked: &mut Worked<J::Out>) -> Result<Vec<Row>> {
         let swaps: Vec<Swap> = verdicts.iter_mut().filter_map(|verdict| verdict.swap.take()).collect();
         let swapped = if swaps.is_empty() { Vec::new() } else { self.rows.swap(&swaps).await? };
         let mut swapped = swaps.into_iter().zip(swapped);
@@ -194,7 +194,7 @@ impl<J: RowJob> Desk<'_, J> {
         Ok(self.rows.load(&again).await?.into_iter().flatten().collect())
     }
 
-    async fn judge(&self, rows: &[Row]) -> Result<Vec<Verdict<J::Item>>> {
+    async fn judge(&self, rows: &[Row]) -> Result<Vec<RowVerdict<J::Item>>> {
         let places: Vec<_> = rows.iter().map(|row| self.bound.place(row)).collect();
         let keys = Keys::read(self.vault, places.iter().flatten(), self.job.enrolls()).await?;
         let judge = |(row, place)| self.judge_row(row, place, &keys);
@@ -205,13 +205,13 @@ impl<J: RowJob> Desk<'_, J> {
         }
     }
 
-    fn judge_row(&self, row: &Row, place: &Result<RowPlace<'_>>, keys: &Keys) -> Verdict<J::Item> {
-        let mut verdict = Verdict::new(row);
+    fn judge_row(&self, row: &Row, place: &Result<RowPlace<'_>>, keys: &Keys) -> RowVerdict<J::Item> {
+        let mut verdict = RowVerdict::new(row);
         match place {
             Ok(place) => {
-                self.job.judge(row, self.bound, Holder { place, keys: keys.of(place) }, &mut verdict);
+                self.job.judge(row, self.bound, RowOwner { place, keys: keys.of(place) }, &mut verdict);
             }
-            // Nobody's row is none's trouble as long as nothing of anybody stands in it.
+            // A row of nobody is no trouble as long as it holds nothing sealed.
             Err(e) if self.holds_something(row) => {
                 verdict.tally.failed += 1;
                 let kind = TroubleKind::Failed(e.clone());

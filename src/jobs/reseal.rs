@@ -3,7 +3,7 @@
 use super::bound::{Bound, cell};
 use super::map::TableMap;
 use super::options::JobOptions;
-use super::page::{Holder, RowJob, Verdict, must_be_held};
+use super::page::{RowJob, RowOwner, RowVerdict, must_be_held};
 use super::run::{Observer, run};
 use super::tally::{Tally, TroubleKind};
 use crate::envelope::header::Envelope;
@@ -16,11 +16,11 @@ use crate::vault::Vault;
 /// the same value in the same place with the same padding. What is under the current key already costs a look at its key id;
 /// running the job again changes nothing.
 ///
-/// What the application writes meanwhile stays: a cell is replaced only where the old envelope still stands.
+/// What the application writes meanwhile stays: a cell is replaced only where the old envelope still is.
 ///
 /// # Errors
 /// [`Error::InvalidInput`] if the map contradicts itself or the source; [`Error::Rows`], and those of the vault's ports:
-/// what was resealed before stays so. Cells that can't be resealed don't end the job: they stand in
+/// what was resealed before stays so. Cells that can't be resealed don't end the job: they are in
 /// [`PageDone::troubles`](super::PageDone::troubles). What the observer gives.
 ///
 /// # Cancel safety
@@ -48,9 +48,9 @@ impl RowJob for Reseal {
         "reseal"
     }
 
-    fn judge(&self, row: &Row, bound: &Bound<'_>, holder: Holder<'_>, verdict: &mut Verdict<()>) {
-        let resealer = |keys| Resealer::new(keys, bound.map.schema(), &holder.place.ids);
-        let mut resealer = holder.keys.and_then(resealer);
+    fn judge(&self, row: &Row, bound: &Bound<'_>, owner: RowOwner<'_>, verdict: &mut RowVerdict<()>) {
+        let resealer = |keys| Resealer::new(keys, bound.map.schema(), &owner.place.ids);
+        let mut resealer = owner.keys.and_then(resealer);
         for field in &bound.fields {
             let old = match cell(row, field.column) {
                 Ok(old) if old.is_null() => {

@@ -11,7 +11,7 @@ use super::bound::{Bound, BoundField, cell};
 use super::form::ValueType;
 use super::map::TableMap;
 use super::options::JobOptions;
-use super::page::{Desk, Holder, RowJob, Verdict, is_nobodys, must_be_held};
+use super::page::{PageWorker, RowJob, RowOwner, RowVerdict, is_nobodys, must_be_held};
 use super::run::{Observer, run};
 use super::tally::{Tally, TroubleKind};
 use super::uuid::uuid_text;
@@ -50,7 +50,7 @@ impl fmt::Debug for Revealed {
 /// # Errors
 /// [`Error::InvalidInput`] if a map contradicts itself or its source, or if the ids of all tables are of another type than the
 /// subject's; those of the ports. A subject that was erased or never
-/// seen is no error: its rows stand there without what can't be opened.
+/// seen is no error: its rows are there without what can't be opened.
 ///
 /// # Cancel safety
 /// Reads only.
@@ -74,7 +74,7 @@ pub async fn reveal_subject(
         }
         let bound = Bound::new(map, rows.columns())?;
         let job = Reveal { only: Some(tenant) };
-        let desk = Desk { vault, bound: &bound, rows: *rows, job: &job };
+        let worker = PageWorker { vault, bound: &bound, rows: *rows, job: &job };
         let column = map.subject_column();
         let cells = match column.cells_of(&subject) {
             Ok(cells) => cells,
@@ -85,13 +85,13 @@ pub async fn reveal_subject(
         };
         of_some = true;
         for held in cells {
-            let mut page = Page::of(PAGE).only(column.name(), held);
+            let mut page = Page::first(PAGE).only(column.name(), held);
             loop {
                 let found = rows.page(&page).await?;
                 let last = found.last().filter(|_| found.len() >= PAGE).map(|row| row.key.clone());
-                lines.append(&mut desk.page(found).await?.out);
+                lines.append(&mut worker.page(found).await?.out);
                 match last {
-                    Some(last) => page = page.after(last),
+                    Some(last) => page = page.starting_after(last),
                     None => break,
                 }
             }
@@ -103,7 +103,7 @@ pub async fn reveal_subject(
     let head = json!({
         "tenant": tenant.as_str(),
         "subject": subject.as_str(),
-        "made_at": vault.0.now().wall().to_string(),
+        "made_at": vault.now().to_string(),
     });
     let head = Zeroizing::new(head.to_string());
     let head = head.strip_suffix('}').unwrap_or_default();
@@ -152,13 +152,13 @@ impl RowJob for Reveal<'_> {
         "reveal"
     }
 
-    fn judge(&self, row: &Row, bound: &Bound<'_>, holder: Holder<'_>, verdict: &mut Verdict<Revealed>) {
-        let place = holder.place;
+    fn judge(&self, row: &Row, bound: &Bound<'_>, owner: RowOwner<'_>, verdict: &mut RowVerdict<Revealed>) {
+        let place = owner.place;
         if self.only.is_some_and(|only| *only != place.tenant) {
             return;
         }
         let opener = |keys| Ok((keys, Opener::new(keys, bound.map.schema(), &place.ids)?));
-        let mut opener = holder.keys.and_then(opener);
+        let mut opener = owner.keys.and_then(opener);
         let (mut fields, mut unreadable) = (Map::new(), Map::new());
         for field in &bound.fields {
             let mut open = || -> Result<Option<Value>> {
@@ -171,11 +171,11 @@ impl RowJob for Reveal<'_> {
                 }
                 let (keys, opener) = opener.as_mut().map_err(|e| e.clone())?;
                 let envelope = field.spec.form.read(sealed)?;
-                let held = keys.standing(&field.spec.purpose, &Envelope::parse(&envelope)?)?;
-                if field.spec.is_in_place() && is_nobodys(&held) {
+                let standing = keys.standing(&field.spec.purpose, &Envelope::parse(&envelope)?)?;
+                if field.spec.is_in_place() && is_nobodys(standing) {
                     return Ok(Some(clear_value(sealed)));
                 }
-                must_be_held(held)?;
+                must_be_held(standing)?;
                 let opened = opener.open(&field.spec.purpose, &field.spec.field, &envelope)?.as_slice();
                 let value = frame::value_len(opened)?.map(|len| opened.get(..len).unwrap_or_default());
                 value.map_or(Ok(Value::Null), |bytes| value_of(field.spec.ty, bytes)).map(Some)

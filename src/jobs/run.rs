@@ -1,4 +1,4 @@
-//! Going through a table: pages are read one after the other, worked on several at once, and told of in their order.
+//! Going through a table: pages are read one after the other, worked on several at once, and reported in their order.
 
 use async_trait::async_trait;
 use futures_util::stream::{self, TryStreamExt as _};
@@ -7,7 +7,7 @@ use super::bound::Bound;
 use super::checkpoint::{Checkpoint, Cursor};
 use super::map::TableMap;
 use super::options::JobOptions;
-use super::page::{Desk, RowJob};
+use super::page::{PageWorker, RowJob};
 use super::tally::{Tally, Trouble};
 use crate::error::Result;
 use crate::rows::{Page, Row, RowSource};
@@ -15,7 +15,7 @@ use crate::vault::Vault;
 
 /// Hears of each page that a job is done with, in the order of the table; `O` is what the job finds out beside it.
 ///
-/// Here a checkpoint is kept, progress shown, a pause made.
+/// Here a checkpoint is kept, progress shown, a pause made. `()` does nothing.
 #[async_trait]
 pub trait Observer<O: Sync = ()>: Send {
     /// Every row up to the page's checkpoint was gone through. Nothing goes on meanwhile, but what was begun of later pages.
@@ -37,19 +37,15 @@ pub struct PageDone {
     pub checkpoint: Checkpoint,
 }
 
-/// Hears nothing.
-#[derive(Clone, Copy, Debug, Default)]
-#[expect(clippy::exhaustive_structs, reason = "it has nothing to hold")]
-pub struct Silent;
-
+/// Hears nothing: for a job of which nobody keeps a checkpoint.
 #[async_trait]
-impl<O: Sync> Observer<O> for Silent {
+impl<O: Sync> Observer<O> for () {
     async fn page(&mut self, _: &PageDone, _: &O) -> Result<()> {
         Ok(())
     }
 }
 
-/// Goes through the rows of a table that are in the options' part, from their checkpoint on.
+/// Goes through the rows of a table that are in the options' shard, from their checkpoint on.
 pub(super) async fn run<J: RowJob>(
     vault: &Vault,
     map: &TableMap,
@@ -62,16 +58,16 @@ pub(super) async fn run<J: RowJob>(
     let fingerprint = map.fingerprint();
     let mut checkpoint = match &options.from {
         Some(from) => {
-            from.check_is_of(job.name(), &fingerprint, options.part)?;
+            from.check_is_of(job.name(), &fingerprint, options.shard)?;
             from.clone()
         }
-        None => Checkpoint::start(job.name(), fingerprint, options.part),
+        None => Checkpoint::start(job.name(), fingerprint, options.shard),
     };
-    let desk = Desk { vault, bound: &bound, rows, job };
+    let worker = PageWorker { vault, bound: &bound, rows, job };
     let read = |cursor: Cursor| async move {
         let page = match cursor {
-            Cursor::Start => Page::of(options.batch),
-            Cursor::After(key) => Page::of(options.batch).after(key),
+            Cursor::Start => Page::first(options.batch),
+            Cursor::After(key) => Page::first(options.batch).starting_after(key),
             Cursor::End => return Ok::<_, crate::Error>(None),
         };
         let read = rows.page(&page).await?;
@@ -82,9 +78,9 @@ pub(super) async fn run<J: RowJob>(
         Ok(Some(((read, next.clone()), next)))
     };
     let work = |(mut page, next): (Vec<Row>, Cursor)| {
-        let desk = &desk;
-        page.retain(|row| options.part.has(&row.key.to_bytes()));
-        async move { Ok((desk.page(page).await?, next)) }
+        let worker = &worker;
+        page.retain(|row| options.shard.has(&row.key.to_bytes()));
+        async move { Ok((worker.page(page).await?, next)) }
     };
     let mut pages =
         std::pin::pin!(stream::try_unfold(checkpoint.cursor.clone(), read).map_ok(work).try_buffered(options.workers));

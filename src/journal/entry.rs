@@ -383,7 +383,7 @@ mod tests {
             let bytes = unhex(&theirs["entry"]);
             assert_eq!(ours.to_bytes(), bytes);
             assert_eq!(&JournalEntry::from_bytes(&bytes).unwrap(), ours);
-            head = head.after(ours);
+            head = head.advanced_by(ours);
             assert_eq!(head.hash()[..], unhex(&theirs["head"]));
         }
     }

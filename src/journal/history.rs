@@ -15,17 +15,17 @@ use crate::keys::Epoch;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct History {
     purposes: BTreeMap<Purpose, Lines>,
-    /// A hold stands.
+    /// On hold: it can't be erased.
     pub(crate) held: bool,
     /// When a scheduled erasure destroys the keys.
     pub(crate) scheduled: Option<Timestamp>,
-    /// The last entry that says that something is destroyed.
+    /// The last completion of an erasure.
     pub(crate) done: Option<Done>,
-    /// The whole subject is to be destroyed, and not said to be.
+    /// Full erasure intended, not yet done.
     pub(crate) whole_is_open: bool,
-    /// The last entry that says that something is to be destroyed says so of the whole subject.
+    /// The last intent is of the whole subject.
     pub(crate) whole: bool,
-    /// The last entry that says that something is to be destroyed.
+    /// When an erasure was last intended.
     pub(crate) intended_at: Option<Timestamp>,
     /// How many there are: one that was read again and has as many has not changed.
     pub(crate) entries: u64,
@@ -87,7 +87,7 @@ impl History {
             JournalEvent::Released => self.held = false,
             JournalEvent::ErasureScheduled { at } => self.scheduled = Some(*at),
             JournalEvent::ErasureCancelled => self.scheduled = None,
-            // About a tenant or the whole store: they stand in no subject's history.
+            // About a tenant or the whole store: they are in no subject's history.
             JournalEvent::RootCreated { .. }
             | JournalEvent::RootStored { .. }
             | JournalEvent::RootLost { .. }
@@ -104,12 +104,12 @@ impl History {
         self.purposes.get(purpose).map_or(0, |l| l.intended.max(l.done).max(l.enrolled))
     }
 
-    /// The highest line of a purpose that is destroyed, or to be. 0 for none.
+    /// The highest line of a purpose whose erasure is intended or done. 0 for none.
     pub(crate) fn destroyed_line(&self, purpose: &Purpose) -> u32 {
         self.purposes.get(purpose).map_or(0, |l| l.intended.max(l.done))
     }
 
-    /// The highest line of a purpose that is said to be destroyed. 0 for none.
+    /// The highest line of a purpose whose erasure is done. 0 for none.
     pub(crate) fn done_line(&self, purpose: &Purpose) -> u32 {
         self.purposes.get(purpose).map_or(0, |l| l.done)
     }
@@ -119,22 +119,22 @@ impl History {
         self.purposes.keys()
     }
 
-    /// What is said to be destroyed: a store that still has it was restored from a backup.
+    /// Erasures that are done: a store that still has one of these lines was restored from a backup.
     pub(crate) fn done(&self) -> Vec<ErasedLine> {
         self.lines(|l| l.done)
     }
 
-    /// What is to be destroyed and not said to be: somebody is at it, or crashed.
+    /// Erasures that are intended and not done: a process is at it, or crashed.
     pub(crate) fn open(&self) -> Vec<ErasedLine> {
         self.lines(|l| if l.intended > l.done { l.intended } else { 0 })
     }
 
-    /// What is destroyed, or to be.
+    /// Erasures that are intended or done.
     pub(crate) fn destroyed(&self) -> Vec<ErasedLine> {
         self.lines(|l| l.intended.max(l.done))
     }
 
-    /// Nothing waits to be done any more: every key of the tenant is gone, or the root that its tags were of.
+    /// No erasure is pending any more: every key of the tenant is gone, or the root that its tags were of.
     pub(crate) fn settle(&mut self) {
         (self.held, self.scheduled, self.whole_is_open) = (false, None, false);
         for lines in self.purposes.values_mut() {
@@ -153,7 +153,7 @@ impl History {
 pub(crate) struct TenantHistory {
     created: Vec<KeyId>,
     lost: Vec<KeyId>,
-    /// The root that was last said to be in the key store.
+    /// The root that was last recorded as stored.
     pub(crate) stored: Option<KeyId>,
     pub(crate) intended: Option<Timestamp>,
     pub(crate) done: Option<Done>,
@@ -177,7 +177,7 @@ impl TenantHistory {
         history
     }
 
-    /// Whether the journal tells of this root.
+    /// Whether the journal records this root.
     pub(crate) fn created(&self, root: &KeyId) -> bool {
         self.created.iter().any(|id| id.is(root))
     }

@@ -58,7 +58,7 @@ impl ErasureJournal for MemoryJournal {
         if state.head != *expected {
             return Err(JournalError::conflict());
         }
-        state.head = state.head.after(entry);
+        state.head = state.head.advanced_by(entry);
         state.entries.push(entry.clone());
         Ok(state.head)
     }

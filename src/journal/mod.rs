@@ -49,7 +49,7 @@ pub trait ErasureJournal: Debug + Send + Sync + 'static {
     /// Reads only.
     async fn head(&self) -> Result<Head, JournalError>;
 
-    /// Appends an entry if the journal ends at `expected`; gives the new head, [`Head::after`] the entry. Durable when it
+    /// Appends an entry if the journal ends at `expected`; gives the new head, [`Head::advanced_by`] the entry. Durable when it
     /// returns.
     ///
     /// # Errors
@@ -128,7 +128,7 @@ impl Head {
 
     /// The head after `entry`: `hash = SHA-256(ENC("journal", hash before, entry))`.
     #[must_use]
-    pub fn after(&self, entry: &JournalEntry) -> Self {
+    pub fn advanced_by(&self, entry: &JournalEntry) -> Self {
         let hash = mac::sha256(&[&context::encode("journal", &[&self.hash, &entry.to_bytes()])]);
         Self { position: self.position + 1, hash }
     }

@@ -9,6 +9,13 @@ use crate::id::{Purpose, TenantId};
 use crate::keys::slot::{KeyVersion, PurposeSlot, SubjectSlot};
 use crate::keys::{DataKeyPlace, Tag, UsableKey, unwrap_data_key};
 
+/// How the key that an envelope names stands to a subject's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum KeyStanding {
+    Held(HeldKey),
+    NotHeld(NotHeld),
+}
+
 /// How a key that is held stands among those of its purpose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct HeldKey {
@@ -83,8 +90,8 @@ impl KeyRing {
         Ok(Self { purposes })
     }
 
-    /// A ring of given keys, one line a purpose, for tests: `None` is an erased purpose.
-    #[cfg(test)]
+    /// A ring of given keys, one line a purpose, for tests and fuzz targets: `None` is an erased purpose.
+    #[cfg(any(test, fuzzing))]
     pub(crate) fn of(purposes: Vec<(Purpose, Option<Vec<crate::keys::KeyMaterial>>)>) -> Self {
         let epoch = Timestamp::from_millis(1);
         let purpose = |(name, keys): (Purpose, Option<Vec<crate::keys::KeyMaterial>>)| PurposeKeys {
@@ -115,13 +122,16 @@ impl KeyRing {
     }
 
     /// How the key that an envelope names stands.
-    pub(crate) fn standing(&self, purpose: &str, id: &KeyId, now: Timestamp) -> Result<HeldKey, NotHeld> {
-        self.held(purpose, id).map(|held| HeldKey {
-            order: held.at.cmp(&held.purpose.current(now)),
-            line: held.purpose.line,
-            version: held.version,
-            is_only: held.purpose.keys.len() == 1,
-        })
+    pub(crate) fn standing(&self, purpose: &str, id: &KeyId, now: Timestamp) -> KeyStanding {
+        match self.held(purpose, id) {
+            Ok(held) => KeyStanding::Held(HeldKey {
+                order: held.at.cmp(&held.purpose.current(now)),
+                line: held.purpose.line,
+                version: held.version,
+                is_only: held.purpose.keys.len() == 1,
+            }),
+            Err(why) => KeyStanding::NotHeld(why),
+        }
     }
 
     /// The purpose of the key that an envelope names.

@@ -1,4 +1,4 @@
-//! What no secret of this crate implements. The public ones are held to it by `tests/leaks.rs`.
+//! What no secret of this crate implements. The public ones are held to it by `tests/it/leaks/mod.rs`.
 
 use std::fmt::Display;
 use std::ops::Deref;

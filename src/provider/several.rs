@@ -1,4 +1,4 @@
-//! What those have in common that ask several providers. Imports `error`, `keys` and the port.
+//! What providers that ask several others have in common. Imports `error`, `keys` and the port.
 
 use std::sync::Arc;
 
@@ -6,57 +6,65 @@ use super::{Destruction, MasterKeyProvider};
 use crate::error::{ProviderError, ProviderErrorKind, Retry};
 use crate::keys::MasterKeyId;
 
-/// The one provider that knows this master key. All are asked: where two know the id, nobody can say which key is meant to be
-/// destroyed.
+/// The one provider that knows this master key. All are asked: if two know the id, nobody can say which key is to be destroyed.
 ///
-/// But for those who say that it is destroyed as far as they are concerned, and may have been elsewhere
-/// ([`Destruction::DestroyedHere`]): if one other has it, it is there.
-pub(super) async fn keeper<'a>(
+/// A provider that answers [`Destruction::DestroyedHere`] doesn't count while another has the key: its copy is gone, the
+/// other's is not.
+pub(super) async fn only_keeper<'a>(
     providers: impl Iterator<Item = &'a Arc<dyn MasterKeyProvider>> + Send,
     id: &MasterKeyId,
 ) -> Result<&'a dyn MasterKeyProvider, ProviderError> {
     let (mut found, mut had) = (None, None);
     for provider in providers {
-        match fate_at(&**provider, id).await? {
-            None => {}
-            Some(Some(Destruction::DestroyedHere { .. })) => had = had.or(Some(&**provider)),
-            Some(_) if found.is_some() => return Err(ambiguous()),
-            Some(_) => found = Some(&**provider),
+        match key_fate(&**provider, id).await? {
+            KeyFate::Unknown => {}
+            KeyFate::Ending(Destruction::DestroyedHere { .. }) => had = had.or(Some(&**provider)),
+            KeyFate::Usable | KeyFate::Ending(_) if found.is_some() => return Err(ambiguous()),
+            KeyFate::Usable | KeyFate::Ending(_) => found = Some(&**provider),
         }
     }
-    found.or(had).ok_or_else(unknown)
+    found.or(had).ok_or_else(unknown_key)
 }
 
-/// What [`MasterKeyProvider::destruction`] answers of a key that one provider knows, or several: then the slowest end of it.
-pub(super) async fn fate<'a>(
+/// What [`MasterKeyProvider::destruction`] answers of a key that one provider knows, or several: then the slowest.
+pub(super) async fn slowest_destruction<'a>(
     providers: impl Iterator<Item = &'a Arc<dyn MasterKeyProvider>> + Send,
     id: &MasterKeyId,
 ) -> Result<Option<Destruction>, ProviderError> {
     let mut all = None;
     for provider in providers {
-        let Some(told) = fate_at(&**provider, id).await? else { continue };
+        let destruction = match key_fate(&**provider, id).await? {
+            KeyFate::Unknown => continue,
+            KeyFate::Usable => None,
+            KeyFate::Ending(destruction) => Some(destruction),
+        };
         all = Some(match all {
-            None => told,
-            Some(before) => both(before, told),
+            None => destruction,
+            Some(before) => slower_if_both_end(before, destruction),
         });
     }
-    all.ok_or_else(unknown)
+    all.ok_or_else(unknown_key)
 }
 
-/// None if the provider has no such key.
-async fn fate_at(
-    provider: &dyn MasterKeyProvider,
-    id: &MasterKeyId,
-) -> Result<Option<Option<Destruction>>, ProviderError> {
+/// What has become of a master key at one provider.
+enum KeyFate {
+    /// The provider has no such key.
+    Unknown,
+    Usable,
+    Ending(Destruction),
+}
+
+async fn key_fate(provider: &dyn MasterKeyProvider, id: &MasterKeyId) -> Result<KeyFate, ProviderError> {
     match provider.destruction(id).await {
-        Err(e) if e.kind() == ProviderErrorKind::UnknownKey => Ok(None),
-        Err(e) if e.kind() == ProviderErrorKind::KeyDestroyed => Ok(Some(Some(Destruction::Destroyed))),
-        told => told.map(Some),
+        Ok(destruction) => Ok(destruction.map_or(KeyFate::Usable, KeyFate::Ending)),
+        Err(e) if e.kind() == ProviderErrorKind::UnknownKey => Ok(KeyFate::Unknown),
+        Err(e) if e.kind() == ProviderErrorKind::KeyDestroyed => Ok(KeyFate::Ending(Destruction::Destroyed)),
+        Err(e) => Err(e),
     }
 }
 
-/// What can be said of two together: nothing as long as one is usable.
-pub(super) fn both(one: Option<Destruction>, other: Option<Destruction>) -> Option<Destruction> {
+/// The slower of two destructions. None as long as one of the keys is usable.
+pub(super) fn slower_if_both_end(one: Option<Destruction>, other: Option<Destruction>) -> Option<Destruction> {
     one.zip(other).map(|(one, other)| slower(one, other))
 }
 
@@ -76,15 +84,15 @@ pub(super) fn slower(one: Destruction, other: Destruction) -> Destruction {
     }
 }
 
-/// Of two that don't unwrap a key, the one to tell of: who is only down may know better later than who refuses.
-pub(super) fn to_tell(kept: Option<ProviderError>, e: ProviderError) -> ProviderError {
+/// Of two refusals to unwrap a key, the one to report: a provider that is only down may still unwrap it later.
+pub(super) fn refusal_to_report(kept: Option<ProviderError>, e: ProviderError) -> ProviderError {
     match kept {
         Some(kept) if kept.retry() == Retry::Later || e.retry() != Retry::Later => kept,
         _ => e,
     }
 }
 
-pub(super) fn unknown() -> ProviderError {
+pub(super) fn unknown_key() -> ProviderError {
     ProviderError::new(ProviderErrorKind::UnknownKey)
 }
 

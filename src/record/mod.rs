@@ -1,15 +1,15 @@
-//! The typed layer: [`Record`], [`Field`], [`Column`], [`Place`], and sealing typed values with [`SubjectKeys`].
+//! The typed layer: [`Record`], [`Field`], [`Column`], [`RecordRef`], and sealing typed values with [`SubjectKeys`].
 //!
 //! Imports everything below it (`value`, `subject`, `envelope`, `id`, `error`); knows no port and no vault.
 
 pub(crate) mod column;
 mod field;
-mod place;
+mod record_ref;
 mod reseal;
 
 pub use column::{Column, OptionalColumn};
 pub use field::{Field, FieldSpec};
-pub use place::Place;
+pub use record_ref::RecordRef;
 
 use crate::envelope::FieldContext;
 use crate::error::{Error, Result};
@@ -67,7 +67,7 @@ pub trait Record: Sized {
     /// What is NULL stays so, and fields of another purpose than the record's that was erased stay as they are. What needs no
     /// move is not opened: a value under a newer key than the current one needs none.
     ///
-    /// To lose no write of somebody else, write a column only where its old envelope still stands (`UPDATE .. SET email = ?
+    /// To lose no write of somebody else, write a column only where its old envelope still is (`UPDATE .. SET email = ?
     /// WHERE id = ? AND email = ?`), or lock the row before it is read (`SELECT .. FOR UPDATE`).
     ///
     /// # Errors
@@ -79,7 +79,7 @@ pub trait Record: Sized {
         reseal::reseal(self, keys)
     }
 
-    /// Which of the ids names the subject, if one does: a [`Place`] is made from the ids alone.
+    /// Which of the ids names the subject, if one does: a [`RecordRef`] is made from the ids alone.
     #[doc(hidden)]
     const SUBJECT_AMONG_IDS: Option<usize> = None;
 
@@ -171,8 +171,8 @@ impl SubjectKeys {
     /// # Security
     /// Where the subject is a field that is no id (an order's customer), only the row says whose it is: the caller answers for
     /// it. A value sealed under another person's keys is lost with that person's erasure.
-    pub fn place<'k, R: Record>(&'k self, id: &'k R::Id) -> Result<Place<'k, R>> {
-        Place::new(self, id)
+    pub fn record_ref<'k, R: Record>(&'k self, id: &'k R::Id) -> Result<RecordRef<'k, R>> {
+        RecordRef::new(self, id)
     }
 }
 

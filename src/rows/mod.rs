@@ -107,12 +107,12 @@ impl Page {
     pub const MAX_LIMIT: usize = 10_000;
 
     /// The first `limit` rows; at least 1, at most [`MAX_LIMIT`](Self::MAX_LIMIT).
-    pub fn of(limit: usize) -> Self {
+    pub fn first(limit: usize) -> Self {
         Self { after: None, limit: limit.clamp(1, Self::MAX_LIMIT), only: None }
     }
 
-    /// Only those behind this one, which need not be there any more.
-    pub fn after(mut self, key: RowKey) -> Self {
+    /// Only those after this one, which need not be there any more.
+    pub fn starting_after(mut self, key: RowKey) -> Self {
         self.after = Some(key);
         self
     }
@@ -128,7 +128,7 @@ impl Page {
         self.limit
     }
 
-    /// The key behind which the page begins; `None` for the first page.
+    /// The key after which the page begins; `None` for the first page.
     pub fn cursor(&self) -> Option<&RowKey> {
         self.after.as_ref()
     }

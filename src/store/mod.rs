@@ -129,9 +129,9 @@ impl Scan {
         self
     }
 
-    /// Goes on behind this id: the last page's [`ScanPage::next`].
+    /// Goes on after this id: the last page's [`ScanPage::next`].
     #[must_use]
-    pub fn after(mut self, id: SlotId) -> Self {
+    pub fn starting_after(mut self, id: SlotId) -> Self {
         self.after = Some(id);
         self
     }
@@ -209,9 +209,9 @@ impl Residue {
         Self::default()
     }
 
-    /// Adds a place.
+    /// Bytes may remain in this place, until `ends_by`.
     #[must_use]
-    pub fn and(mut self, place: &'static str, ends_by: &'static str) -> Self {
+    pub fn may_remain_in(mut self, place: &'static str, ends_by: &'static str) -> Self {
         self.items.push(ResidueItem { place, ends_by });
         self
     }
@@ -228,7 +228,7 @@ pub(crate) async fn finds_any(store: &dyn KeyStore, mut scan: Scan) -> Result<bo
     loop {
         let page = store.scan(&scan).await?;
         match page.next {
-            Some(next) if page.slots.is_empty() => scan = scan.after(next),
+            Some(next) if page.slots.is_empty() => scan = scan.starting_after(next),
             _ => return Ok(!page.slots.is_empty()),
         }
     }

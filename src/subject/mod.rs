@@ -1,6 +1,6 @@
 //! [`SubjectKeys`]: one subject's keys in memory, and sealing and opening with them, on bytes. Sync, no I/O.
 //!
-//! Imports `error`, `id`, `clock`, `crypto`, `envelope` and `keys`. The typed layer stands on [`Sealer`],
+//! Imports `error`, `id`, `clock`, `crypto`, `envelope` and `keys`. The typed layer is built on [`Sealer`],
 //! [`Opener`] and [`Resealer`].
 
 mod opener;
@@ -46,28 +46,28 @@ struct Inner {
     loaded: Stamp,
     /// Loaded by a refresh, which is rate-limited.
     by_refresh: bool,
-    mark: Arc<Mark>,
+    revocation: Arc<RevocationFlag>,
     ring: KeyRing,
 }
 
 /// Ends every key of a subject that is out: shared by all that were read since the last erasure.
 #[derive(Debug, Default)]
-pub(crate) struct Mark(AtomicU64);
+pub(crate) struct RevocationFlag(AtomicU64);
 
-/// Why keys that are out are not to be used any more.
+/// Why issued keys are not to be used any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum End {
+pub(crate) enum Revocation {
     /// The subject was erased, or its erasure is scheduled.
     Erased { at: Timestamp },
     /// Something else changed that they don't know of: read them again.
     Outdated,
 }
 
-impl Mark {
-    pub(crate) fn set(&self, end: End) {
-        let value = match end {
-            End::Erased { at } => at.as_millis().clamp(1, OUTDATED - 1),
-            End::Outdated => OUTDATED,
+impl RevocationFlag {
+    pub(crate) fn set(&self, revocation: Revocation) {
+        let value = match revocation {
+            Revocation::Erased { at } => at.as_millis().clamp(1, OUTDATED - 1),
+            Revocation::Outdated => OUTDATED,
         };
         self.0.store(value, Ordering::Release);
     }
@@ -92,7 +92,7 @@ pub(crate) struct Policy {
     pub(crate) clock: Arc<dyn Clock>,
     /// When this process last made certain that the key store was not restored under it; none where nothing tells. Keys
     /// are good for as long as that is: they may have been read after.
-    pub(crate) looked: Option<Arc<SharedStamp>>,
+    pub(crate) last_checked: Option<Arc<SharedStamp>>,
 }
 
 impl SubjectKeys {
@@ -102,9 +102,9 @@ impl SubjectKeys {
         ring: KeyRing,
         loaded: Stamp,
         by_refresh: bool,
-        mark: Arc<Mark>,
+        revocation: Arc<RevocationFlag>,
     ) -> Self {
-        Self { inner: Arc::new(Inner { policy, subject, loaded, by_refresh, mark, ring }), refreshed: false }
+        Self { inner: Arc::new(Inner { policy, subject, loaded, by_refresh, revocation, ring }), refreshed: false }
     }
 
     /// The same keys, asked for at `asked` because of a key that older ones did not hold. Only a read that began later can
@@ -164,7 +164,7 @@ impl SubjectKeys {
     /// under one that is newer.
     ///
     /// What needs no move is not opened, so `None` doesn't say that it would open. To lose no write of somebody else, write
-    /// the new envelope only where the old one still stands: `UPDATE .. SET email = ? WHERE id = ? AND email = ?`.
+    /// the new envelope only where the old one still is: `UPDATE .. SET email = ? WHERE id = ? AND email = ?`.
     ///
     /// # Errors
     /// Those of [`open_bytes`](Self::open_bytes), and [`Error::Entropy`].
@@ -213,11 +213,12 @@ impl SubjectKeys {
 
     /// The keys, if they are not past their age and the subject was not erased since, and the time of day.
     fn ring(&self) -> Result<(&KeyRing, Timestamp)> {
-        let Inner { policy, loaded, ring, mark, .. } = &*self.inner;
-        mark.check()?;
+        let Inner { policy, loaded, ring, revocation, .. } = &*self.inner;
+        revocation.check()?;
         let now = Stamp::now(&policy.clock);
-        let unlooked = policy.looked.as_ref().is_some_and(|looked| looked.expired_at(&now, policy.max_age));
-        if unlooked || loaded.expired_at(&now, policy.max_age) {
+        let unchecked =
+            policy.last_checked.as_ref().is_some_and(|last_checked| last_checked.expired_at(&now, policy.max_age));
+        if unchecked || loaded.expired_at(&now, policy.max_age) {
             return Err(Error::KeysExpired);
         }
         Ok((ring, now.wall()))

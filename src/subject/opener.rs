@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 use crate::id::RecordIds;
 use crate::keys::UsableKey;
 
-/// Lives in one opening call, or one [`Place`](crate::record::Place).
+/// Lives in one opening call, or one [`RecordRef`](crate::record::RecordRef).
 #[derive(Debug)]
 pub struct Opener<'k> {
     keys: &'k SubjectKeys,

@@ -9,7 +9,7 @@ use crate::envelope::frame::Frame;
 use crate::envelope::header::Envelope;
 use crate::error::Result;
 use crate::id::RecordIds;
-use crate::keys::ring::{HeldKey, NotHeld};
+use crate::keys::ring::KeyStanding;
 
 /// Lives in one resealing call. It judges and seals as of one moment, so what it moved needs no move as of then.
 #[derive(Debug)]
@@ -72,8 +72,8 @@ impl SubjectKeys {
         self.is_stale(purpose, &envelope, now)
     }
 
-    /// How the key that an envelope names stands among the purpose's, or why none of them is it.
-    pub(crate) fn standing(&self, purpose: &str, envelope: &Envelope<'_>) -> Result<Result<HeldKey, NotHeld>> {
+    /// How the key that an envelope names stands among the purpose's.
+    pub(crate) fn standing(&self, purpose: &str, envelope: &Envelope<'_>) -> Result<KeyStanding> {
         let (ring, now) = self.ring()?;
         Ok(ring.standing(purpose, &envelope.key_id, now))
     }
@@ -81,12 +81,14 @@ impl SubjectKeys {
     /// A value under a newer key than the current one is left there: it was sealed by a clock that is ahead of this one, and
     /// a move back would have to be undone.
     fn is_stale(&self, purpose: &str, envelope: &Envelope<'_>, now: Timestamp) -> Result<bool> {
-        let held = self.inner.ring.standing(purpose, &envelope.key_id, now).map_err(|why| self.not_held(why))?;
-        Ok(match held.order {
-            Ordering::Less => true,
-            Ordering::Equal => envelope.suite != self.inner.policy.suite,
-            Ordering::Greater => false,
-        })
+        match self.inner.ring.standing(purpose, &envelope.key_id, now) {
+            KeyStanding::Held(held) => Ok(match held.order {
+                Ordering::Less => true,
+                Ordering::Equal => envelope.suite != self.inner.policy.suite,
+                Ordering::Greater => false,
+            }),
+            KeyStanding::NotHeld(why) => Err(self.not_held(why)),
+        }
     }
 }
 

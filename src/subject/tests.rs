@@ -46,7 +46,7 @@ pub(crate) const NOW: u64 = 1_000_000;
 pub(crate) const MAX_AGE: Duration = Duration::from_secs(60);
 
 pub(crate) fn policy(tenant: &str, suite: Suite, clock: Arc<dyn Clock>) -> Arc<Policy> {
-    Arc::new(Policy { tenant: TenantId::new(tenant).unwrap(), suite, max_age: MAX_AGE, clock, looked: None })
+    Arc::new(Policy { tenant: TenantId::new(tenant).unwrap(), suite, max_age: MAX_AGE, clock, last_checked: None })
 }
 
 /// Keys that were loaded now: not refreshed, so more may come.
@@ -159,9 +159,9 @@ fn the_ciphertext_that_opens_under_two_keys_opens_under_one() {
         }
         // Naming the other key afterwards breaks the tag: the key id is in the associated data too.
         for other in [a, b].into_iter().filter(|k| k.id() != named) {
-            let mut relabelled = envelope.clone();
-            relabelled[1..25].copy_from_slice(other.id().as_bytes());
-            assert_eq!(outcome(ada(suite, &bytes).open_bytes(&relabelled, &email())), "authentication");
+            let mut relabeled = envelope.clone();
+            relabeled[1..25].copy_from_slice(other.id().as_bytes());
+            assert_eq!(outcome(ada(suite, &bytes).open_bytes(&relabeled, &email())), "authentication");
         }
     }
 }
@@ -208,7 +208,7 @@ impl At {
 
     fn context(&self) -> FieldContext<'_> {
         let context = FieldContext::unbound(&self.schema, &self.field).unwrap().purpose(&self.purpose);
-        self.ids.iter().fold(context, |context, id| context.and(id).unwrap())
+        self.ids.iter().fold(context, |context, id| context.and_id(id).unwrap())
     }
 
     /// Every place that differs from this one in one respect.
@@ -451,7 +451,7 @@ fn the_examples_are_sealed_byte_for_byte() {
         let cipher = Cipher::new(parsed.suite, k.cipher_key(parsed.suite), parsed.nonce);
         let ids = entry["record_ids"].as_array().unwrap().iter();
         let context = FieldContext::unbound(text("schema"), text("field")).unwrap();
-        let context = ids.fold(context, |context, id| context.and(id.as_str().unwrap()).unwrap());
+        let context = ids.fold(context, |context, id| context.and_id(id.as_str().unwrap()).unwrap());
         let mut aad = FieldAad::new(text("tenant"), text("subject"), text("schema"), &context).unwrap();
         let aad = aad.of(parsed.suite, k.id(), text("purpose"), text("field")).unwrap();
         let sealed = wire::seal(&cipher, parsed.suite, k.id(), parsed.nonce, aad, frame).unwrap();
@@ -501,7 +501,7 @@ fn ring_of_slot(purposes: &[InSlot<'_>]) -> KeyRing {
 }
 
 fn named(byte: u8) -> Vec<u8> {
-    // What the id says decides before anything else is looked at.
+    // What the id says decides before anything else is last_checked at.
     [&[0xF9], &key(byte).id().as_bytes()[..], &[0; 60]].concat()
 }
 

@@ -14,7 +14,7 @@ mod types;
 #[cfg(feature = "serde")]
 pub use json::AsJson;
 pub use plain::Plain;
-pub use plaintext::{Decoder, Encoder, Plaintext, display_len};
+pub use plaintext::{Decoder, Encoder, Plaintext};
 #[cfg(feature = "serde")]
 pub use reveal::{Reveal, reveal};
 pub use sealed::Sealed;

@@ -1,5 +1,6 @@
 //! [`Plaintext`]: how a type becomes the bytes of a framed value, and back.
 
+#[cfg(feature = "rust_decimal")]
 use std::fmt::{self, Write as _};
 
 use crate::crypto::buf::WipingBuf;
@@ -97,11 +98,12 @@ impl Encoder<'_> {
         self.0.put(bytes)
     }
 
-    /// Appends what a value displays as, without a copy in between. See [`display_len`].
+    /// Appends what a value displays as, without a copy in between: as many bytes as [`display_len`] counts.
     ///
     /// # Errors
     /// [`Error::InvalidInput`] if it is more than [`Plaintext::encoded_len`] announced.
-    pub fn put_display(&mut self, value: &impl fmt::Display) -> Result<()> {
+    #[cfg(feature = "rust_decimal")]
+    pub(crate) fn put_display(&mut self, value: &impl fmt::Display) -> Result<()> {
         struct Adapter<'a>(&'a mut Frame, Result<()>);
         impl fmt::Write for Adapter<'_> {
             fn write_str(&mut self, s: &str) -> fmt::Result {
@@ -168,7 +170,8 @@ impl<'a> Decoder<'a> {
 }
 
 /// How many bytes a value displays as.
-pub fn display_len(value: &impl fmt::Display) -> usize {
+#[cfg(feature = "rust_decimal")]
+pub(crate) fn display_len(value: &impl fmt::Display) -> usize {
     struct Count(usize);
     impl fmt::Write for Count {
         fn write_str(&mut self, s: &str) -> fmt::Result {

@@ -6,9 +6,9 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use super::applied::{Replayed, Why};
+use super::applied::{CheckMode, ReplayReport};
 use super::cache::{CacheLimits, Flight, KeyCache};
-use super::live::Live;
+use super::issued::IssuedKeys;
 use super::scrub::Scrubs;
 use super::{Vault, VaultInner, root};
 use crate::clock::{Clock, SystemClock};
@@ -27,7 +27,7 @@ pub struct VaultBuilder<Step> {
     step: Step,
 }
 
-/// The builder was not told of a journal yet.
+/// The builder needs to know the journal first.
 #[derive(Debug)]
 #[expect(clippy::exhaustive_structs, reason = "a step of the builder")]
 pub struct WantsJournal;
@@ -138,7 +138,7 @@ impl VaultBuilder<Ready> {
     /// Can be called again with the same settings.
     pub async fn build(self) -> Result<Vault> {
         let vault = self.open().await?;
-        vault.0.clone().check_now(Why::Build).await?;
+        vault.0.clone().check_now(CheckMode::OnBuild).await?;
         Ok(vault)
     }
 
@@ -153,10 +153,10 @@ impl VaultBuilder<Ready> {
     ///
     /// # Cancel safety
     /// Can be called again with the same settings.
-    pub async fn replay(self) -> Result<(Vault, Replayed)> {
+    pub async fn replay(self) -> Result<(Vault, ReplayReport)> {
         let vault = self.open().await?;
         let replayed = vault.replay_journal().await?;
-        vault.0.clone().check_now(Why::Build).await?;
+        vault.0.clone().check_now(CheckMode::OnBuild).await?;
         Ok((vault, replayed))
     }
 
@@ -196,9 +196,9 @@ impl VaultBuilder<Ready> {
             purposes: purposes.into(),
             root,
             cache: KeyCache::new(limits),
-            live: Live::default(),
+            issued: IssuedKeys::default(),
             tenants: Mutex::new(HashMap::new()),
-            looked: Arc::default(),
+            last_checked: Arc::default(),
             check: Flight::default(),
             applied_seen: AtomicU64::new(0),
             journal_turn: futures_util::lock::Mutex::new(()),

@@ -54,9 +54,9 @@ pub struct CacheStats {
     pub unwraps: u64,
 }
 
-/// What a load found of a subject.
+/// What a read found of a subject.
 #[derive(Clone, Debug)]
-pub(super) enum Found {
+pub(super) enum SubjectLookup {
     Keys(SubjectKeys),
     Unknown,
     Erased {
@@ -67,7 +67,7 @@ pub(super) enum Found {
     Failed(Error),
 }
 
-impl Found {
+impl SubjectLookup {
     pub(super) fn into_keys(self) -> Result<SubjectKeys> {
         match self {
             Self::Keys(keys) => Ok(keys),
@@ -82,7 +82,7 @@ pub(super) struct KeyCache {
     /// By tag: tags are derived from a root of their tenant's own, so those of two tenants don't meet.
     held: quick_cache::sync::Cache<Tag, SubjectKeys>,
     pub(super) flights: Flights,
-    swept: Mutex<Option<Stamp>>,
+    last_eviction: Mutex<Option<Stamp>>,
     /// Held while an entry is compared and replaced.
     turn: Mutex<()>,
     counts: Counts,
@@ -100,7 +100,7 @@ impl KeyCache {
         Self {
             held: quick_cache::sync::Cache::new(limits.subjects),
             flights: Flights::default(),
-            swept: Mutex::new(None),
+            last_eviction: Mutex::new(None),
             turn: Mutex::new(()),
             counts: Counts::default(),
         }
@@ -144,13 +144,13 @@ impl KeyCache {
     }
 
     /// Wipes what is past its age, four times in each `max_age` at most: what nobody asks for again goes too. True if it did.
-    pub(super) fn sweep(&self, clock: &dyn Clock, max_age: Duration) -> bool {
-        let mut swept = self.swept.lock().unwrap_or_else(PoisonError::into_inner);
-        if swept.as_ref().is_some_and(|at| at.elapsed(clock) < max_age / 4) {
+    pub(super) fn evict_expired(&self, clock: &dyn Clock, max_age: Duration) -> bool {
+        let mut last = self.last_eviction.lock().unwrap_or_else(PoisonError::into_inner);
+        if last.as_ref().is_some_and(|at| at.elapsed(clock) < max_age / 4) {
             return false;
         }
-        *swept = Some(Stamp::now(clock));
-        drop(swept);
+        *last = Some(Stamp::now(clock));
+        drop(last);
         self.held.retain(|_, keys| !keys.expired());
         true
     }
@@ -218,7 +218,7 @@ fn running<T: Clone>(flight: Option<&WeakLoad<T>>) -> Option<Load<T>> {
 }
 
 /// What a batch of subjects came to.
-pub(super) type Batch = Result<Arc<HashMap<Tag, Found>>>;
+pub(super) type Batch = Result<Arc<HashMap<Tag, SubjectLookup>>>;
 
 /// The loads of subjects that are under way: a batch a store read. A page joins the batches that already fetch some of
 /// its subjects, and starts one for the rest.

@@ -1,20 +1,42 @@
-//! [`Vault`] and [`Tenant`]: join the ports into keys of subjects.
+//! [`Vault`] and [`Tenant`]: join the ports into keys of subjects. What an application calls is in one file a job,
+//! `docs/lifecycle.md` describes the whole; what those files share is private to this module.
 //!
 //! Imports `subject` and below, and the three ports without their adapters; knows no typed layer.
 
+// What the jobs share.
 mod applied;
 mod builder;
 mod cache;
-pub(crate) mod deciding;
-mod enrol;
-pub(crate) mod erasing;
-mod live;
-mod page;
-pub(crate) mod root;
+mod cached_tenant;
+mod compare;
+mod decide;
+mod destroy;
+mod issued;
+mod key_page;
+mod masters;
+mod mend;
+mod receipt;
+#[cfg(feature = "serde")]
+mod receipt_json;
+mod root;
 mod scrub;
-pub(crate) mod slots;
-pub(crate) mod state;
+mod shard;
+mod slots;
 mod tenant;
+
+// The jobs.
+mod enroll;
+mod epoch;
+mod erase;
+mod erase_due;
+mod erase_tenant;
+mod erasures;
+mod hold;
+mod inventory;
+mod retire_versions;
+mod rewrap;
+mod rotate;
+mod rotate_page;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -22,18 +44,35 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-pub use applied::Replayed;
-pub(crate) use applied::{Why, put_flags};
+pub use applied::ReplayReport;
 pub use builder::{Ready, VaultBuilder, WantsJournal};
 pub use cache::{CacheLimits, CacheStats};
-pub use enrol::Enrolment;
-pub use page::KeyPage;
+pub use enroll::Enrollment;
+pub use epoch::RetiredEpoch;
+pub use erase::ErasureRequest;
+pub use erase_due::EraseDueReport;
+pub use erasures::ErasureRecord;
+pub use inventory::{
+    EpochInfo, EpochStatus, InventoryPage, PurposeInfo, SubjectInfo, SubjectState, VersionInfo, VersionState,
+};
+pub use key_page::KeyPage;
+pub use receipt::{ErasedPurpose, ErasureReceipt, ErasureStatus, KeyEnd, MasterKeyEnd, ReceiptResidue, UndoneReason};
+pub use retire_versions::{RetireVersionsPage, Unnamed};
+pub use rewrap::RewrapPage;
+pub use rotate_page::{RotatePage, Rotation};
+pub use shard::Shard;
+pub(crate) use slots::is_of_one_slot;
 pub use tenant::Tenant;
-pub(crate) use tenant::WRITES_AT_ONCE;
 
 use futures_util::FutureExt as _;
 use futures_util::TryFutureExt as _;
 use futures_util::future::BoxFuture;
+
+use applied::{CheckMode, SkippedSlots};
+use cache::{Flight, KeyCache};
+use cached_tenant::CachedTenant;
+use issued::IssuedKeys;
+use scrub::Scrubs;
 
 use crate::clock::{Clock, SharedStamp, Stamp, Timestamp};
 use crate::crypto::Suite;
@@ -49,36 +88,36 @@ use crate::subject::Policy;
 ///
 /// [`Vault::tenant`] gives the part that handlers need.
 #[derive(Clone)]
-pub struct Vault(pub(crate) Arc<VaultInner>);
+pub struct Vault(Arc<VaultInner>);
 
-pub(crate) struct VaultInner {
-    pub(crate) provider: Arc<dyn MasterKeyProvider>,
-    pub(crate) store: Arc<dyn KeyStore>,
+struct VaultInner {
+    provider: Arc<dyn MasterKeyProvider>,
+    store: Arc<dyn KeyStore>,
     /// Where subjects are looked up of whom nothing is decided.
     replica: Option<Arc<dyn Replica>>,
-    pub(crate) journal: Option<Arc<dyn ErasureJournal>>,
+    journal: Option<Arc<dyn ErasureJournal>>,
     /// Which one: what the store must be bound to, or to none.
-    pub(crate) journal_id: Option<JournalId>,
-    pub(crate) clock: Arc<dyn Clock>,
+    journal_id: Option<JournalId>,
+    clock: Arc<dyn Clock>,
     suite: Suite,
     max_age: Duration,
     /// The store's `max_age` when it was last read, in milliseconds: nobody's is longer.
     longest_age: AtomicU64,
     /// In ascending order, `default` among them.
-    pub(crate) purposes: Box<[Purpose]>,
+    purposes: Box<[Purpose]>,
     /// Made once for the store; a later read must find the same.
-    pub(crate) root: RootKey,
-    cache: cache::KeyCache,
-    live: live::Live,
-    tenants: Mutex<HashMap<TenantId, Arc<state::TenantPart>>>,
-    /// When it was last checked that the store has what the journal tells.
-    looked: Arc<SharedStamp>,
-    check: cache::Flight<()>,
+    root: RootKey,
+    cache: KeyCache,
+    issued: IssuedKeys,
+    tenants: Mutex<HashMap<TenantId, Arc<CachedTenant>>>,
+    /// When the store was last compared with the journal.
+    last_checked: Arc<SharedStamp>,
+    check: Flight<()>,
     /// The highest `applied` that was seen: it never falls but by a restore.
     applied_seen: AtomicU64,
     /// One decision on the journal's head at a time: this process doesn't race itself.
     journal_turn: futures_util::lock::Mutex<()>,
-    scrubs: scrub::Scrubs,
+    scrubs: Scrubs,
 }
 
 impl Vault {
@@ -106,7 +145,7 @@ impl Vault {
 
     /// A tenant: an isolation boundary with wrapping keys of its own, made when its first subject is enrolled.
     pub fn tenant(&self, id: &TenantId) -> Tenant {
-        Tenant::new(self.clone(), self.0.tenant_part(id))
+        Tenant::new(self.clone(), self.0.cached_tenant(id))
     }
 
     /// The tenant of an application that has only one.
@@ -160,20 +199,25 @@ impl Vault {
     ///
     /// # Cancel safety
     /// Can be called again.
-    pub async fn replay_journal(&self) -> Result<Replayed> {
+    pub async fn replay_journal(&self) -> Result<ReplayReport> {
         self.0.journal()?;
-        self.0.end_all();
-        Ok(applied::verify(&self.0, applied::Why::Replay).await?.0)
+        self.0.revoke_all();
+        Ok(applied::verify(&self.0, CheckMode::Replay).await?.0)
     }
 
-    /// Drops at once what a store's [`Notice`] says has ended, cached keys and those that are out: they answer
-    /// [`Error::KeysExpired`], and who asks the tenant again is told of the erasure. Without notices that takes up to
+    /// Drops at once what a store's [`Notice`] says has ended: cached keys, and those that callers hold, which answer
+    /// [`Error::KeysExpired`]. Asking the tenant again gives the erasure as an error. Without notices that takes up to
     /// `max_age`; that bound is what an erasure's receipt counts on either way.
     pub fn heed(&self, notice: &Notice) {
         match notice {
-            Notice::Ended(SlotId::Subject(tenant, tag)) => self.tenant(tenant).end(tag, None),
-            Notice::Ended(_) | Notice::Missed => self.0.end_all(),
+            Notice::Ended(SlotId::Subject(tenant, tag)) => self.tenant(tenant).revoke_keys(tag, None),
+            Notice::Ended(_) | Notice::Missed => self.0.revoke_all(),
         }
+    }
+
+    /// The time of day by the vault's clock.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.0.now().wall()
     }
 
     /// What the cache of subject keys did so far.
@@ -183,7 +227,7 @@ impl Vault {
 }
 
 impl VaultInner {
-    pub(crate) fn now(&self) -> Stamp {
+    fn now(&self) -> Stamp {
         Stamp::now(&self.clock)
     }
 
@@ -191,38 +235,38 @@ impl VaultInner {
     ///
     /// # Errors
     /// [`Error::InvalidInput`] if there is none: what is destroyed without one would come back with a backup.
-    pub(crate) fn journal(&self) -> Result<&dyn ErasureJournal> {
+    fn journal(&self) -> Result<&dyn ErasureJournal> {
         self.journal.as_deref().ok_or_else(|| {
             Error::invalid("this vault keeps no journal, which erasures, holds and schedules need: build it with one")
         })
     }
 
     /// The longest that any process may use keys that it read.
-    pub(crate) fn longest_age(&self) -> Duration {
+    fn longest_age(&self) -> Duration {
         Duration::from_millis(self.longest_age.load(Ordering::SeqCst)).max(self.max_age)
     }
 
     /// Twice in each `max_age`: that the store was not restored from a backup under this process. Keys are good for
-    /// `max_age` after the last look, so what is read now is good for half of that at least.
-    pub(crate) async fn check(self: &Arc<Self>) -> Result<()> {
-        if self.journal.is_none() || !self.looked.expired_at(&self.now(), self.max_age / 2) {
+    /// `max_age` after the last check, so what is read now is good for half of that at least.
+    async fn check(self: &Arc<Self>) -> Result<()> {
+        if self.journal.is_none() || !self.last_checked.expired_at(&self.now(), self.max_age / 2) {
             return Ok(());
         }
         let vault = self.clone();
-        self.check.join(|| vault.check_now(applied::Why::Look).map_ok(drop).boxed()).await
+        self.check.join(|| vault.check_now(CheckMode::Periodic).map_ok(drop).boxed()).await
     }
 
     /// Nothing that was read before counts any more if the store turns out to be another than it was.
-    pub(crate) fn check_now(self: Arc<Self>, why: applied::Why) -> BoxFuture<'static, Result<applied::Passed>> {
+    fn check_now(self: Arc<Self>, mode: CheckMode) -> BoxFuture<'static, Result<SkippedSlots>> {
         Box::pin(async move {
             let now = self.now();
-            match applied::verify(&self, why).await {
-                Ok((_, passed)) => {
-                    self.looked.set(&now);
-                    Ok(passed)
+            match applied::verify(&self, mode).await {
+                Ok((_, skipped)) => {
+                    self.last_checked.set(&now);
+                    Ok(skipped)
                 }
                 Err(e @ (Error::StoreBehindJournal { .. } | Error::JournalTruncated | Error::WrongJournal)) => {
-                    self.end_all();
+                    self.revoke_all();
                     Err(e)
                 }
                 Err(e) => Err(e),
@@ -231,22 +275,22 @@ impl VaultInner {
     }
 
     /// Has a subject's keys read again when they are next asked for; those that are out stay.
-    pub(crate) fn forget(&self, tag: &Tag) {
+    fn forget(&self, tag: &Tag) {
         self.cache.forget(tag);
     }
 
     /// Drops every key that was read, and ends those that are out.
-    pub(crate) fn end_all(&self) {
+    fn revoke_all(&self) {
         // Tenants first: whoever takes a ticket after the end wraps under no key from before it.
-        for part in self.tenants.lock().unwrap_or_else(PoisonError::into_inner).values() {
-            part.forget();
+        for tenant in self.tenants.lock().unwrap_or_else(PoisonError::into_inner).values() {
+            tenant.forget();
         }
-        self.live.end_all();
+        self.issued.revoke_all();
         self.cache.clear();
     }
 
     /// Reads slots, and holds the store to what was asked: an answer in another's place would be taken for it.
-    pub(crate) async fn load(&self, ids: &[SlotId]) -> Result<Vec<Option<StoredSlot>>> {
+    async fn load(&self, ids: &[SlotId]) -> Result<Vec<Option<StoredSlot>>> {
         Self::fitting(ids, self.store.load(ids).await?)
     }
 
@@ -273,40 +317,41 @@ impl VaultInner {
     }
 
     /// Wipes what is past its age, tenants' keys included: nobody may ask for it again.
-    pub(crate) fn sweep(&self) {
-        if self.cache.sweep(&self.clock, self.max_age) {
-            self.live.sweep(&self.clock, self.max_age);
-            let parts: Vec<_> = self.tenants.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect();
-            for part in parts {
-                part.is_warm();
+    fn evict_expired(&self) {
+        if self.cache.evict_expired(&self.clock, self.max_age) {
+            self.issued.evict_expired(&self.clock, self.max_age);
+            let tenants: Vec<_> =
+                self.tenants.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect();
+            for tenant in tenants {
+                tenant.evict_expired();
             }
         }
     }
 
     /// Appends an entry to the journal, whatever others append meanwhile; nothing without a journal.
-    pub(crate) async fn append(&self, entry: impl Fn(Timestamp) -> JournalEntry) -> Result<()> {
+    async fn append(&self, entry: impl Fn(Timestamp) -> JournalEntry) -> Result<()> {
         let Some(journal) = &self.journal else { return Ok(()) };
         let _turn = self.journal_turn.lock().await;
         append(&**journal, &entry(self.clock.wall())).await
     }
 
-    pub(crate) fn tenant_part(&self, id: &TenantId) -> Arc<state::TenantPart> {
+    fn cached_tenant(&self, id: &TenantId) -> Arc<CachedTenant> {
         let mut tenants = self.tenants.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(part) = tenants.get(id) {
-            return part.clone();
+        if let Some(tenant) = tenants.get(id) {
+            return tenant.clone();
         }
         // Tenants that nobody holds and whose keys are past their age go when a new one comes.
-        tenants.retain(|_, part| Arc::strong_count(part) > 1 || part.is_warm());
+        tenants.retain(|_, tenant| Arc::strong_count(tenant) > 1 || tenant.is_warm());
         let policy = Policy {
             tenant: id.clone(),
             suite: self.suite,
             max_age: self.max_age,
             clock: self.clock.clone(),
-            looked: self.journal.is_some().then(|| self.looked.clone()),
+            last_checked: self.journal.is_some().then(|| self.last_checked.clone()),
         };
-        let part = Arc::new(state::TenantPart::new(Arc::new(policy)));
-        tenants.insert(id.clone(), part.clone());
-        part
+        let tenant = Arc::new(CachedTenant::new(Arc::new(policy)));
+        tenants.insert(id.clone(), tenant.clone());
+        tenant
     }
 }
 
@@ -336,3 +381,9 @@ mod tests;
 
 /// How often a compare-and-swap that loses is tried again before the caller hears of it.
 pub(crate) const ATTEMPTS: usize = 16;
+
+/// How many slots of a page are written at a time.
+const WRITES_AT_ONCE: usize = 8;
+
+/// Entries in one read of the journal.
+const JOURNAL_PAGE: usize = 1000;

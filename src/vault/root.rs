@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::{ATTEMPTS, VaultInner, append};
+use super::{ATTEMPTS, JOURNAL_PAGE, VaultInner, append};
 use crate::clock::Clock;
 use crate::envelope::KeyId;
 use crate::error::{Error, JournalErrorKind, ProviderError, Result, StoreError, StoreErrorKind};
@@ -50,15 +50,15 @@ pub(super) async fn open_or_create(
 }
 
 /// The vault's slot as it is now; its root must be the one that this vault was built with.
-pub(crate) async fn reload(vault: &VaultInner) -> Result<(StoredSlot, VaultSlot)> {
+pub(super) async fn reload(vault: &VaultInner) -> Result<(StoredSlot, VaultSlot)> {
     let stored = load(&*vault.store).await?.ok_or_else(missing)?;
     let slot = open(&stored, vault)?;
     Ok((stored, slot))
 }
 
 /// Reads the vault's slot with a root that is known; another root in its place is refused, whoever wrapped it. So is a store
-/// that was bound to a journal since: what goes unjournalled could not be told from what was lost.
-pub(crate) fn open(stored: &StoredSlot, vault: &VaultInner) -> Result<VaultSlot> {
+/// that was bound to a journal since: what goes unjournaled could not be told from what was lost.
+pub(super) fn open(stored: &StoredSlot, vault: &VaultInner) -> Result<VaultSlot> {
     if !VaultSlot::root_of(stored)?.key_id.is(vault.root.id()) {
         return Err(StoreError::corrupt("the vault's root is another than it was").into());
     }
@@ -150,7 +150,7 @@ pub(super) async fn wrap_new(
 }
 
 /// A key that a provider wrapped in an earlier epoch, wrapped in this one; as it is if it is in it already.
-pub(crate) async fn rewrap(
+pub(super) async fn rewrap(
     provider: &dyn MasterKeyProvider,
     old: &WrappedRoot,
     context: &WrapContext,
@@ -169,7 +169,7 @@ pub(crate) async fn rewrap(
 }
 
 /// An epoch has one master key: destroying it must end every copy of what was wrapped in it.
-pub(crate) fn check_master(wrapped: &WrappedRoot, master: &MasterKeyId) -> Result<()> {
+pub(super) fn check_master(wrapped: &WrappedRoot, master: &MasterKeyId) -> Result<()> {
     if wrapped.wrapped.master() == master {
         return Ok(());
     }
@@ -196,7 +196,7 @@ async fn check_nothing_was_lost(journal: &dyn ErasureJournal) -> Result<Head> {
         if entries.is_empty() {
             return Ok(head);
         }
-        head = entries.iter().fold(head, |head, entry| head.after(entry));
+        head = entries.iter().fold(head, |head, entry| head.advanced_by(entry));
     }
 }
 
@@ -225,7 +225,7 @@ async fn check_journal(journal: &dyn ErasureJournal, slot: &VaultSlot) -> Result
     }
 }
 
-/// Binds a store that was made without a journal to its first one, and enters there what it would have been told.
+/// Binds a store that was made without a journal to its first one, and enters there what would have been entered.
 async fn adopt(
     journal: &dyn ErasureJournal,
     provider: &dyn MasterKeyProvider,
@@ -259,7 +259,7 @@ async fn adopt(
             match stored.id() {
                 SlotId::Vault => {}
                 SlotId::Tenant(tenant) => {
-                    let key_id = super::state::unwrap_root(provider, tenant, stored, &slot).await?.1.key_id;
+                    let key_id = super::cached_tenant::unwrap_root(provider, tenant, stored, &slot).await?.1.key_id;
                     say(Some(tenant), JournalEvent::RootCreated { key_id }).await?;
                     say(Some(tenant), JournalEvent::RootStored { key_id }).await?;
                 }
@@ -267,7 +267,7 @@ async fn adopt(
             }
         }
         match page.next {
-            Some(next) => scan = scan.after(next),
+            Some(next) => scan = scan.starting_after(next),
             None => break,
         }
     }
@@ -305,6 +305,4 @@ async fn said_of_adoption(journal: &dyn ErasureJournal, root: &KeyId) -> Result<
     }
 }
 
-/// Entries a read of the journal.
-const JOURNAL_PAGE: usize = 1000;
 const DEFAULT_MAX_AGE: Duration = Duration::from_secs(300);

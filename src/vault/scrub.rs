@@ -29,7 +29,7 @@ impl VaultInner {
     ///
     /// # Errors
     /// Those of the store.
-    pub(crate) async fn scrub(self: &Arc<Self>) -> Result<Residue> {
+    pub(super) async fn scrub(self: &Arc<Self>) -> Result<Residue> {
         self.next_scrub().await
     }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::state::TenantState;
+use super::cached_tenant::TenantState;
 use super::{ATTEMPTS, Tenant, root};
 use crate::clock::Timestamp;
 use crate::crypto::Suite;
@@ -13,14 +13,14 @@ use crate::keys::{DataKeyPlace, KeyMaterial, SlotId, StoredSlot, Tag, UsableKey,
 use crate::store::Expected;
 
 /// A subject's slot as it was read.
-pub(crate) struct ReadSlot {
-    pub(crate) state: Arc<TenantState>,
-    pub(crate) stored: Option<StoredSlot>,
-    pub(crate) slot: Option<SubjectSlot>,
+pub(super) struct ReadSlot {
+    pub(super) state: Arc<TenantState>,
+    pub(super) stored: Option<StoredSlot>,
+    pub(super) slot: Option<SubjectSlot>,
 }
 
 /// What is to become of a slot.
-pub(crate) enum Edit<T> {
+pub(super) enum Edit<T> {
     /// It stays as it is.
     Keep(T),
     /// It becomes this.
@@ -29,47 +29,47 @@ pub(crate) enum Edit<T> {
 
 impl Tenant {
     /// Reads a subject's slot, and authenticates it.
-    pub(crate) async fn read_slot(&self, tag: &Tag) -> Result<ReadSlot> {
+    pub(super) async fn read_slot(&self, tag: &Tag) -> Result<ReadSlot> {
         let vault = &self.vault.0;
-        let state = self.part.any_state(vault).await?.ok_or(Error::SubjectUnknown)?;
+        let state = self.cached.any_state(vault).await?.ok_or(Error::SubjectUnknown)?;
         let stored = vault.load(&[self.slot_id(tag)]).await?.into_iter().next().flatten();
         let slot = stored.as_ref().map(|stored| SubjectSlot::open(stored, &state.root)).transpose()?;
         Ok(ReadSlot { state, stored, slot })
     }
 
     /// Changes a subject's slot, as often as others change it meanwhile. `edit` sees it as it was read, but for versions
-    /// that nobody dated: they have landed, so they get their date, even if `edit` keeps the slot. A slot that is written
-    /// moves to the current epoch with every key; where the provider refuses a wrapping key that this takes, it stays in its
+    /// without a `seal_from`: they have landed, so they get one, even if `edit` keeps the slot. A slot that is written
+    /// moves to the current epoch with every key; if the provider refuses a wrapping key that this takes, it stays in its
     /// own, which needs none: a tenant that revoked its master key can still be held, closed, and erased by purpose.
-    pub(crate) async fn edit_slot<T: Send>(
+    pub(super) async fn edit_slot<T: Send>(
         &self,
         tag: &Tag,
         mut edit: impl FnMut(Option<&SubjectSlot>, &Wrapper<'_>) -> Result<Edit<T>> + Send,
     ) -> Result<T> {
         for _ in 0..ATTEMPTS {
             let ReadSlot { state, stored, mut slot } = self.read_slot(tag).await?;
-            if slot.as_ref().is_some_and(SubjectSlot::has_undated) {
+            if slot.as_ref().is_some_and(SubjectSlot::lacks_seal_from) {
                 // How long others may use what they read before the key landed is the store's to say, and may be raised.
                 root::reload(&self.vault.0).await?;
             }
             let wrapper = self.wrapper(tag, &state);
-            let undated = slot.as_mut().is_some_and(|slot| slot.date(wrapper.dated));
+            let seal_from_set = slot.as_mut().is_some_and(|slot| slot.set_missing_seal_from(wrapper.usable_from));
             let (mut new, answer) = match (edit(slot.as_ref(), &wrapper), slot) {
                 (Ok(Edit::Put(new, answer)), _) => (new, answer),
-                (Ok(Edit::Keep(answer)), Some(dated)) if undated => (dated, answer),
+                (Ok(Edit::Keep(answer)), Some(read)) if seal_from_set => (read, answer),
                 (Ok(Edit::Keep(answer)), _) => return Ok(answer),
                 (Err(Error::Conflict), _) => {
                     if !state.reaches(state.epoch) {
-                        self.part.state_to_write(&self.vault.0).await?;
+                        self.cached.state_to_write(&self.vault.0).await?;
                     }
-                    self.part.forget();
+                    self.cached.forget();
                     continue;
                 }
                 (Err(e), _) => return Err(e),
             };
             let moved = match state.current_key() {
                 None if new.epoch.is_some_and(|own| own != state.epoch) => {
-                    match self.part.state_to_write(&self.vault.0).await {
+                    match self.cached.state_to_write(&self.vault.0).await {
                         Ok(_) => continue,
                         Err(e) => Err(e),
                     }
@@ -78,7 +78,7 @@ impl Tenant {
             };
             let stays = match moved {
                 Err(Error::Conflict) => {
-                    self.part.forget();
+                    self.cached.forget();
                     continue;
                 }
                 Err(Error::Provider(e)) => Some(e),
@@ -94,7 +94,7 @@ impl Tenant {
     }
 
     /// Puts a slot over what was read. False if somebody else was faster: read again.
-    pub(crate) async fn put_slot(&self, new: &StoredSlot, old: Option<&StoredSlot>) -> Result<bool> {
+    pub(super) async fn put_slot(&self, new: &StoredSlot, old: Option<&StoredSlot>) -> Result<bool> {
         Ok(matches!(self.try_put(new, old).await?, Put::Landed))
     }
 
@@ -105,7 +105,7 @@ impl Tenant {
             Ok(()) => Ok(Put::Landed),
             Err(e) if e.kind() == StoreErrorKind::Conflict => Ok(Put::Lost),
             Err(e) if e.kind() == StoreErrorKind::BelowFloor => {
-                self.part.forget(); // the epoch is retired: read which one is current
+                self.cached.forget(); // the epoch is retired: read which one is current
                 Ok(Put::BelowFloor)
             }
             // Whether it landed is not known: look.
@@ -117,14 +117,14 @@ impl Tenant {
         }
     }
 
-    pub(crate) fn slot_id(&self, tag: &Tag) -> SlotId {
+    pub(super) fn slot_id(&self, tag: &Tag) -> SlotId {
         SlotId::Subject(self.id().clone(), *tag)
     }
 
-    pub(crate) fn wrapper<'a>(&'a self, tag: &'a Tag, state: &'a TenantState) -> Wrapper<'a> {
+    pub(super) fn wrapper<'a>(&'a self, tag: &'a Tag, state: &'a TenantState) -> Wrapper<'a> {
         let vault = &self.vault.0;
         let (suite, now) = (vault.suite, vault.clock.wall());
-        Wrapper { tenant: self.id(), tag, state, suite, now, dated: now.plus(vault.longest_age()) }
+        Wrapper { tenant: self.id(), tag, state, suite, now, usable_from: now.plus(vault.longest_age()) }
     }
 }
 
@@ -151,19 +151,19 @@ pub(crate) fn is_of_one_slot(e: &Error) -> bool {
 }
 
 /// Wraps one subject's data keys under the tenant's keys.
-pub(crate) struct Wrapper<'a> {
+pub(super) struct Wrapper<'a> {
     tenant: &'a TenantId,
     tag: &'a Tag,
     state: &'a TenantState,
     suite: Suite,
-    pub(crate) now: Timestamp,
-    /// When every process holds what landed before now.
-    pub(crate) dated: Timestamp,
+    pub(super) now: Timestamp,
+    /// From here on every process holds a key that landed before now.
+    pub(super) usable_from: Timestamp,
 }
 
 impl Wrapper<'_> {
     /// A new key, wrapped in the current epoch.
-    pub(crate) fn new_version(
+    pub(super) fn new_version(
         &self,
         purpose: &Purpose,
         line: u32,
@@ -179,7 +179,7 @@ impl Wrapper<'_> {
 
     /// Moves every key of a slot to the current epoch; true if it was in another. [`Error::Conflict`] if the caller's view
     /// of the epochs is older than the slot.
-    pub(crate) fn move_to_current(&self, slot: &mut SubjectSlot) -> Result<bool> {
+    pub(super) fn move_to_current(&self, slot: &mut SubjectSlot) -> Result<bool> {
         let Some(from) = slot.epoch else { return Ok(false) };
         if from == self.state.epoch {
             return Ok(false);

@@ -6,11 +6,11 @@ use std::sync::Arc;
 
 use futures_util::future::join_all;
 
-use super::cache::{Batch, Found};
-use super::live::Ticket;
-use super::page::KeyPage;
+use super::cache::{Batch, SubjectLookup};
+use super::cached_tenant::{CachedTenant, TenantState};
+use super::issued::ReadTicket;
+use super::key_page::KeyPage;
 use super::slots::Edit;
-use super::state::{TenantPart, TenantState};
 use super::{ATTEMPTS, Vault, VaultInner};
 use crate::clock::Stamp;
 use crate::error::{Error, Result};
@@ -25,18 +25,18 @@ use crate::subject::{REFRESH_INTERVAL, SubjectKeys};
 /// A cold subject costs one store read, a cached one none; a cold tenant one provider call a key in its slot.
 #[derive(Clone)]
 pub struct Tenant {
-    pub(crate) vault: Vault,
-    pub(crate) part: Arc<TenantPart>,
+    pub(super) vault: Vault,
+    pub(super) cached: Arc<CachedTenant>,
 }
 
 impl Tenant {
-    pub(super) fn new(vault: Vault, part: Arc<TenantPart>) -> Self {
-        Self { vault, part }
+    pub(super) fn new(vault: Vault, cached: Arc<CachedTenant>) -> Self {
+        Self { vault, cached }
     }
 
     /// Which tenant it is.
     pub fn id(&self) -> &TenantId {
-        self.part.id()
+        self.cached.id()
     }
 
     /// The vault it is of.
@@ -53,9 +53,9 @@ impl Tenant {
     /// Reads only.
     pub async fn keys(&self, subject: &(impl HasSubject + Sync + ?Sized)) -> Result<SubjectKeys> {
         let subject = subject.subject()?;
-        let Some(state) = self.part.state(&self.vault.0).await? else { return Err(Error::SubjectUnknown) };
+        let Some(state) = self.cached.state(&self.vault.0).await? else { return Err(Error::SubjectUnknown) };
         let tag = state.root.tag(self.id(), &subject);
-        if let Some(keys) = self.cached(&tag, &subject) {
+        if let Some(keys) = self.cached_keys(&tag, &subject) {
             return Ok(keys);
         }
         self.load_one(tag, subject).await?.into_keys()
@@ -73,7 +73,7 @@ impl Tenant {
         self.find(distinct(subjects)?).await.map(KeyPage::new)
     }
 
-    /// The tag that the key store's slots, the journal and [receipts](crate::lifecycle::ErasureReceipt) name a subject by;
+    /// The tag that the key store's slots, the journal and [receipts](crate::vault::ErasureReceipt) name a subject by;
     /// also of one that was erased, or never seen.
     ///
     /// # Errors
@@ -106,14 +106,14 @@ impl Tenant {
         if !keys.belong_to(self.id(), &subject) {
             return Err(Error::invalid("these keys are another tenant's"));
         }
-        let Some(state) = self.part.state(&self.vault.0).await? else { return Err(Error::SubjectUnknown) };
+        let Some(state) = self.cached.state(&self.vault.0).await? else { return Err(Error::SubjectUnknown) };
         let tag = state.root.tag(self.id(), &subject);
-        if let Some(cached) = self.cached(&tag, &subject)
+        if let Some(cached) = self.cached_keys(&tag, &subject)
             && cached.refreshed_ago().is_some_and(|ago| ago < REFRESH_INTERVAL)
         {
             return Ok(cached);
         }
-        let found = self.load(HashMap::from([(tag, subject)]), Reason::Refresh).await?;
+        let found = self.load(HashMap::from([(tag, subject)]), ReadReason::Refresh).await?;
         take(found, &tag).into_keys().map(|keys| keys.refreshed_since(&asked))
     }
 
@@ -122,13 +122,13 @@ impl Tenant {
     /// a purpose gets them.
     pub(crate) async fn keys_read_now(&self, subjects: &[SubjectId], enroll: bool) -> Result<KeyPage> {
         let subjects = distinct(subjects)?;
-        let mut found = match self.part.state(&self.vault.0).await? {
+        let mut found = match self.cached.state(&self.vault.0).await? {
             Some(state) => {
                 let wanted: HashMap<_, _> = subjects.into_iter().map(|s| (state.root.tag(self.id(), &s), s)).collect();
-                let mut read = self.read(wanted.clone(), Reason::Refresh).await?;
-                wanted.into_iter().map(|(tag, s)| (s, read.remove(&tag).unwrap_or(Found::Unknown))).collect()
+                let mut read = self.read(wanted.clone(), ReadReason::Refresh).await?;
+                wanted.into_iter().map(|(tag, s)| (s, read.remove(&tag).unwrap_or(SubjectLookup::Unknown))).collect()
             }
-            None => subjects.into_iter().map(|subject| (subject, Found::Unknown)).collect(),
+            None => subjects.into_iter().map(|subject| (subject, SubjectLookup::Unknown)).collect(),
         };
         if enroll {
             self.enroll_lacking(&mut found).await?;
@@ -137,50 +137,52 @@ impl Tenant {
     }
 
     /// The tag of a subject of a tenant that is there: asking makes none.
-    pub(crate) async fn known_tag(&self, subject: &SubjectId) -> Result<Tag> {
-        let state = self.part.state(&self.vault.0).await?.ok_or(Error::SubjectUnknown)?;
+    pub(super) async fn known_tag(&self, subject: &SubjectId) -> Result<Tag> {
+        let state = self.cached.state(&self.vault.0).await?.ok_or(Error::SubjectUnknown)?;
         Ok(state.root.tag(self.id(), subject))
     }
 
     /// The tenant's root; made if there is none. That there is a wrapping key for the current epoch is not asked: erasing
     /// needs none.
-    pub(crate) async fn root_to_write(&self) -> Result<Arc<TenantState>> {
-        match self.part.state(&self.vault.0).await? {
+    pub(super) async fn root_to_write(&self) -> Result<Arc<TenantState>> {
+        match self.cached.state(&self.vault.0).await? {
             Some(state) => Ok(state),
-            None => self.part.state_to_write(&self.vault.0).await,
+            None => self.cached.state_to_write(&self.vault.0).await,
         }
     }
 
     /// What is known of each subject, from the cache or the store.
-    pub(super) async fn find(&self, subjects: HashSet<SubjectId>) -> Result<HashMap<SubjectId, Found>> {
+    pub(super) async fn find(&self, subjects: HashSet<SubjectId>) -> Result<HashMap<SubjectId, SubjectLookup>> {
         if subjects.is_empty() {
             return Ok(HashMap::new());
         }
-        let Some(state) = self.part.state(&self.vault.0).await? else {
-            return Ok(subjects.into_iter().map(|subject| (subject, Found::Unknown)).collect());
+        let Some(state) = self.cached.state(&self.vault.0).await? else {
+            return Ok(subjects.into_iter().map(|subject| (subject, SubjectLookup::Unknown)).collect());
         };
         let (mut found, mut cold) = (HashMap::with_capacity(subjects.len()), HashMap::new());
         for subject in subjects {
             let tag = state.root.tag(self.id(), &subject);
-            match self.cached(&tag, &subject) {
-                Some(keys) => drop(found.insert(subject, Found::Keys(keys))),
+            match self.cached_keys(&tag, &subject) {
+                Some(keys) => drop(found.insert(subject, SubjectLookup::Keys(keys))),
                 None => drop(cold.insert(tag, subject)),
             }
         }
         if cold.is_empty() {
             return Ok(found);
         }
-        let mut loaded = self.load(cold.clone(), Reason::Cold).await?;
-        found.extend(cold.into_iter().map(|(tag, subject)| (subject, loaded.remove(&tag).unwrap_or(Found::Unknown))));
+        let mut loaded = self.load(cold.clone(), ReadReason::Cold).await?;
+        found.extend(
+            cold.into_iter().map(|(tag, subject)| (subject, loaded.remove(&tag).unwrap_or(SubjectLookup::Unknown))),
+        );
         Ok(found)
     }
 
-    async fn load_one(&self, tag: Tag, subject: SubjectId) -> Result<Found> {
-        Ok(take(self.load(HashMap::from([(tag, subject)]), Reason::Cold).await?, &tag))
+    async fn load_one(&self, tag: Tag, subject: SubjectId) -> Result<SubjectLookup> {
+        Ok(take(self.load(HashMap::from([(tag, subject)]), ReadReason::Cold).await?, &tag))
     }
 
     /// Reads subjects from the store, in one read with whoever wants the same at the same time.
-    async fn load(&self, wanted: HashMap<Tag, SubjectId>, reason: Reason) -> Result<HashMap<Tag, Found>> {
+    async fn load(&self, wanted: HashMap<Tag, SubjectId>, reason: ReadReason) -> Result<HashMap<Tag, SubjectLookup>> {
         let start = |subjects: HashMap<Tag, SubjectId>| -> futures_util::future::BoxFuture<'static, Batch> {
             let tenant = self.clone();
             Box::pin(async move { tenant.read(subjects, reason).await.map(Arc::new) })
@@ -195,14 +197,14 @@ impl Tenant {
 
     /// One store read; every key of every slot is unwrapped, and cached. Once more for subjects that this process erased,
     /// or changed otherwise, since it was sent.
-    async fn read(&self, subjects: HashMap<Tag, SubjectId>, reason: Reason) -> Result<HashMap<Tag, Found>> {
+    async fn read(&self, subjects: HashMap<Tag, SubjectId>, reason: ReadReason) -> Result<HashMap<Tag, SubjectLookup>> {
         let (mut found, mut left) = (HashMap::with_capacity(subjects.len()), subjects);
         for attempt in 0..ATTEMPTS {
             // What a replica didn't know yet, it may not know a moment later either.
-            let may_be_behind = attempt == 0 && reason == Reason::Cold;
+            let may_be_behind = attempt == 0 && reason == ReadReason::Cold;
             left = self.read_once(left, reason, may_be_behind, &mut found).await?;
             if left.is_empty() {
-                self.vault.0.sweep();
+                self.vault.0.evict_expired();
                 return Ok(found);
             }
         }
@@ -213,12 +215,12 @@ impl Tenant {
     async fn read_once(
         &self,
         subjects: HashMap<Tag, SubjectId>,
-        reason: Reason,
+        reason: ReadReason,
         may_be_behind: bool,
-        all: &mut HashMap<Tag, Found>,
+        all: &mut HashMap<Tag, SubjectLookup>,
     ) -> Result<HashMap<Tag, SubjectId>> {
         let vault = &self.vault.0;
-        let ticket = vault.live.ticket();
+        let ticket = vault.issued.ticket();
         let subjects: Vec<(Tag, SubjectId)> = subjects.into_iter().collect();
         let ids: Vec<SlotId> = subjects.iter().map(|(tag, _)| SlotId::Subject(self.id().clone(), *tag)).collect();
         let (stored, loaded) = match may_be_behind {
@@ -228,37 +230,38 @@ impl Tenant {
                 (vault.load(&ids).await?, now)
             }
         };
-        let state = self.part.state(vault).await?.ok_or(Error::SubjectUnknown)?;
+        let state = self.cached.state(vault).await?.ok_or(Error::SubjectUnknown)?;
         // Authenticated first: the root never changes, and nobody is to make us read keys again by a byte in a slot.
         let open = |stored: &StoredSlot| SubjectSlot::open(stored, &state.root);
         let slots: Vec<_> = stored.iter().map(|stored| stored.as_ref().map(open).transpose()).collect();
         let state = self.state_reaching(&state, slots.iter().flatten().flatten()).await?;
+        let read = ReadContext { state: &state, loaded, ticket, reason };
         let (mut again, mut undated) = (HashMap::new(), Vec::new());
         for ((tag, subject), slot) in subjects.into_iter().zip(slots) {
-            if slot.as_ref().is_ok_and(|slot| slot.as_ref().is_some_and(SubjectSlot::has_undated)) {
+            if slot.as_ref().is_ok_and(|slot| slot.as_ref().is_some_and(SubjectSlot::lacks_seal_from)) {
                 undated.push(tag);
             }
-            let find = |slot| self.found(slot, &tag, subject.clone(), &state, loaded, ticket, reason);
-            let Some(one) = slot.and_then(find).unwrap_or_else(|e| Some(Found::Failed(e))) else {
+            let look_up = |slot| self.lookup_of(slot, &tag, subject.clone(), &read);
+            let Some(one) = slot.and_then(look_up).unwrap_or_else(|e| Some(SubjectLookup::Failed(e))) else {
                 again.insert(tag, subject);
                 continue;
             };
             match &one {
-                Found::Keys(keys) => vault.cache.put(tag, keys.clone()),
+                SubjectLookup::Keys(keys) => vault.cache.put(tag, keys.clone()),
                 _ => vault.cache.remove(&tag, &loaded),
             }
             all.insert(tag, one);
         }
         for tag in undated {
-            self.date(&tag).await;
+            self.set_missing_seal_from(&tag).await;
         }
         Ok(again)
     }
 
-    /// A rotation that crashed before it dated its key: whoever reads the key knows that it has landed, and dates it. If that
-    /// fails, the next one does: until then the older key is sealed under.
-    async fn date(&self, tag: &Tag) {
-        let _ = self.edit_slot(tag, |_, _| Ok(Edit::Keep(()))).await;
+    /// A rotation may have crashed before it set when its key is sealed under. Whoever reads the key knows that it has landed,
+    /// and sets that. If it fails, the next reader does it: until then the older key is sealed under.
+    async fn set_missing_seal_from(&self, tag: &Tag) {
+        let _ = self.edit_slot(tag, |_, _| Ok(Edit::Keep(()))).await; // any edit sets it
     }
 
     /// The tenant's keys; read again if a slot is in an epoch that they don't reach.
@@ -271,53 +274,46 @@ impl Tenant {
             return Ok(state.clone());
         }
         drop(slots);
-        self.part.forget();
-        self.part.state(&self.vault.0).await?.ok_or(Error::SubjectUnknown)
+        self.cached.forget();
+        self.cached.state(&self.vault.0).await?.ok_or(Error::SubjectUnknown)
     }
 
-    #[expect(clippy::too_many_arguments, reason = "one read's circumstances")]
-    fn found(
+    /// What a slot, if there is one, comes to. None if it must be read again.
+    fn lookup_of(
         &self,
         slot: Option<SubjectSlot>,
         tag: &Tag,
         subject: SubjectId,
-        state: &TenantState,
-        loaded: Stamp,
-        ticket: Ticket,
-        reason: Reason,
-    ) -> Result<Option<Found>> {
-        let Some(slot) = slot else { return Ok(Some(Found::Unknown)) };
+        read: &ReadContext<'_>,
+    ) -> Result<Option<SubjectLookup>> {
+        let Some(slot) = slot else { return Ok(Some(SubjectLookup::Unknown)) };
         match slot.erase_at.or(slot.erased_at()) {
-            Some(at) => Ok(Some(Found::Erased { at })),
-            None => Ok(self.unwrap(&slot, tag, subject, state, loaded, ticket, reason)?.map(Found::Keys)),
+            Some(at) => Ok(Some(SubjectLookup::Erased { at })),
+            None => Ok(self.unwrap_keys(&slot, tag, subject, read)?.map(SubjectLookup::Keys)),
         }
     }
 
-    /// A slot's keys; none if the subject ended since the read was sent, or its epoch was retired: read again.
-    #[expect(clippy::too_many_arguments, reason = "one read's circumstances")]
-    pub(super) fn unwrap(
+    /// A slot's keys. None if the subject ended since the read was sent, or its epoch was retired: read again.
+    pub(super) fn unwrap_keys(
         &self,
         slot: &SubjectSlot,
         tag: &Tag,
         subject: SubjectId,
-        state: &TenantState,
-        loaded: Stamp,
-        ticket: Ticket,
-        reason: Reason,
+        read: &ReadContext<'_>,
     ) -> Result<Option<SubjectKeys>> {
         let vault: &VaultInner = &self.vault.0;
-        if slot.epoch.is_some_and(|epoch| !state.reaches(epoch)) {
+        if slot.epoch.is_some_and(|epoch| !read.state.reaches(epoch)) {
             return Ok(None);
         }
-        let kek = slot.epoch.map(|epoch| state.key_of(epoch)).transpose()?;
+        let kek = slot.epoch.map(|epoch| read.state.key_of(epoch)).transpose()?;
         let ring = KeyRing::unwrap(slot, self.id(), tag, &vault.purposes, kek)?;
-        let Some(mark) = vault.live.admit(tag, ticket) else { return Ok(None) };
+        let Some(flag) = vault.issued.admit(tag, read.ticket) else { return Ok(None) };
         vault.cache.count_load(1, slot.purposes.iter().map(|p| p.versions.len()).sum());
-        let policy = self.part.policy.clone();
-        Ok(Some(SubjectKeys::new(policy, subject, ring, loaded, reason == Reason::Refresh, mark)))
+        let policy = self.cached.policy.clone();
+        Ok(Some(SubjectKeys::new(policy, subject, ring, read.loaded, read.reason == ReadReason::Refresh, flag)))
     }
 
-    pub(super) fn cached(&self, tag: &Tag, subject: &SubjectId) -> Option<SubjectKeys> {
+    pub(super) fn cached_keys(&self, tag: &Tag, subject: &SubjectId) -> Option<SubjectKeys> {
         self.vault.0.cache.get(tag).filter(|keys| keys.belong_to(self.id(), subject))
     }
 }
@@ -328,22 +324,30 @@ impl fmt::Debug for Tenant {
     }
 }
 
+/// Under which circumstances slots were read.
+pub(super) struct ReadContext<'a> {
+    /// The tenant's keys, read after the slots.
+    pub(super) state: &'a TenantState,
+    /// When the read was sent: keys count their age from here.
+    pub(super) loaded: Stamp,
+    /// From before the read was sent: a subject that ended since is read again.
+    pub(super) ticket: ReadTicket,
+    pub(super) reason: ReadReason,
+}
+
 /// Why a slot is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Reason {
+pub(super) enum ReadReason {
     /// The subject isn't cached.
     Cold,
     /// An envelope named a key that the cached ones don't hold.
     Refresh,
 }
 
-pub(crate) fn distinct(subjects: &[impl HasSubject + Sync]) -> Result<HashSet<SubjectId>> {
+pub(super) fn distinct(subjects: &[impl HasSubject + Sync]) -> Result<HashSet<SubjectId>> {
     subjects.iter().map(HasSubject::subject).collect()
 }
 
-fn take(mut found: HashMap<Tag, Found>, tag: &Tag) -> Found {
-    found.remove(tag).unwrap_or(Found::Unknown)
+fn take(mut found: HashMap<Tag, SubjectLookup>, tag: &Tag) -> SubjectLookup {
+    found.remove(tag).unwrap_or(SubjectLookup::Unknown)
 }
-
-/// How many subjects are written at a time.
-pub(crate) const WRITES_AT_ONCE: usize = 8;

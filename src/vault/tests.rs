@@ -1,10 +1,7 @@
 //! What needs slots of a certain kind (tombstones, later epochs), without the work that makes them: written by hand under the
 //! tenant's root.
 
-use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use super::*;
 use crate::error::StoreError;
@@ -12,8 +9,8 @@ use crate::journal::MemoryJournal;
 use crate::keys::slot::SubjectSlot;
 use crate::keys::{Epoch, SlotId, StoredSlot};
 use crate::provider::LocalKeyring;
-use crate::store::{Filter, KeyStore, MemoryStore, Replica, Scan};
-use crate::testing::clock::ManualClock;
+use crate::store::{Filter, KeyStore, MemoryStore, Scan};
+use crate::subject::tests::{HandClock, NOW};
 use crate::{FieldContext, SubjectKeys};
 
 struct World {
@@ -44,7 +41,7 @@ fn context(purpose: &'static str) -> FieldContext<'static> {
 /// Edits a subject's slot in the store, as a later version of this crate, or another process, would.
 async fn edit(vault: &Vault, subject: &str, edit: impl FnOnce(&mut SubjectSlot)) -> Result<()> {
     let tenant = vault.default_tenant();
-    let state = vault.0.tenant_part(tenant.id()).state(&vault.0).await?.unwrap();
+    let state = vault.0.cached_tenant(tenant.id()).state(&vault.0).await?.unwrap();
     let tag = state.root.tag(tenant.id(), &crate::SubjectId::new(subject)?);
     let stored = load(vault, SlotId::Subject(tenant.id().clone(), tag)).await?;
     let mut slot = SubjectSlot::open(&stored, &state.root)?;
@@ -82,11 +79,11 @@ async fn a_tombstone_is_erased_and_not_unknown() -> Result<()> {
     let customers = world.vault().await?.default_tenant();
     let erased = |e: &Error| matches!(e, Error::SubjectErased { at } if at.as_millis() == 9);
     assert!(customers.keys("ada").await.is_err_and(|e| erased(&e)));
-    assert!(customers.enroll("ada").await.is_err_and(|e| erased(&e)), "it comes back by no plain enrolment");
+    assert!(customers.enroll("ada").await.is_err_and(|e| erased(&e)), "it comes back by no plain enrollment");
     let page = customers.enroll_all(&["ada", "ben"]).await?;
     assert!(page.get("ada").is_err_and(|e| erased(&e)) && page.get("ben").is_ok());
     // Explicitly, in a new line that opens nothing of the old.
-    let keys = customers.enroll_with("ada", &Enrolment::new().again()).await?;
+    let keys = customers.enroll_with("ada", &Enrollment::new().even_if_erased()).await?;
     let gone = |e: &Error| matches!(e, Error::PurposeErased { at } if at.as_millis() == 7);
     assert!(keys.open_bytes(&envelope, &context("default")).is_err_and(|e| gone(&e)));
     assert!(keys.open_bytes(&seal(&keys)?, &context("default")).is_ok());
@@ -94,7 +91,7 @@ async fn a_tombstone_is_erased_and_not_unknown() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_new_line_is_journalled_first_and_above_every_line_that_slot_and_journal_name() -> Result<()> {
+async fn a_new_line_is_journaled_first_and_above_every_line_that_slot_and_journal_name() -> Result<()> {
     let world = World::new()?;
     let vault = world.vault().await?;
     let customers = vault.default_tenant();
@@ -103,7 +100,7 @@ async fn a_new_line_is_journalled_first_and_above_every_line_that_slot_and_journ
     for _ in 0..2 {
         edit(&vault, "ada", destroy_all).await?;
         let fresh = world.vault().await?.default_tenant();
-        fresh.enroll_with("ada", &Enrolment::new().again()).await?;
+        fresh.enroll_with("ada", &Enrollment::new().even_if_erased()).await?;
     }
     let lines = async || -> Result<Vec<u32>> {
         let entries = world.journal.read(0, 100).await?;
@@ -118,7 +115,7 @@ async fn a_new_line_is_journalled_first_and_above_every_line_that_slot_and_journ
     let restored = World { store: Arc::new(backup), ..world };
     let vault = restored.vault().await?;
     edit(&vault, "ada", destroy_all).await?;
-    restored.vault().await?.default_tenant().enroll_with("ada", &Enrolment::new().again()).await?;
+    restored.vault().await?.default_tenant().enroll_with("ada", &Enrollment::new().even_if_erased()).await?;
     let entries = restored.journal.read(0, 100).await?;
     let highest = entries.iter().filter_map(|e| match e.event() {
         JournalEvent::Reenrolled { line, .. } => Some(*line),
@@ -129,14 +126,14 @@ async fn a_new_line_is_journalled_first_and_above_every_line_that_slot_and_journ
 }
 
 #[tokio::test]
-async fn a_plain_enrolment_goes_on_above_the_lines_that_the_journal_names() -> Result<()> {
+async fn a_plain_enrollment_goes_on_above_the_lines_that_the_journal_names() -> Result<()> {
     let world = World::new()?;
     let vault = world.vault().await?;
     vault.default_tenant().enroll("ben").await?; // the tenant
     let backup = all(&world.store).await?;
     vault.default_tenant().enroll("ada").await?;
     edit(&vault, "ada", destroy_all).await?;
-    world.vault().await?.default_tenant().enroll_with("ada", &Enrolment::new().again()).await?;
+    world.vault().await?.default_tenant().enroll_with("ada", &Enrollment::new().even_if_erased()).await?;
     // The backup knows nothing of her; the journal names line 2.
     let restored = World { store: Arc::new(backup), ..world };
     restored.vault().await?.default_tenant().enroll("ada").await?;
@@ -145,7 +142,7 @@ async fn a_plain_enrolment_goes_on_above_the_lines_that_the_journal_names() -> R
         JournalEvent::Reenrolled { line, .. } => Some(*line),
         _ => None,
     };
-    assert_eq!(entries.iter().filter_map(line).max(), Some(3), "and that it opens line 3 is journalled too");
+    assert_eq!(entries.iter().filter_map(line).max(), Some(3), "and that it opens line 3 is journaled too");
     Ok(())
 }
 
@@ -186,7 +183,7 @@ async fn a_scheduled_erasure_makes_the_subject_unreadable() -> Result<()> {
     let customers = world.vault().await?.default_tenant();
     assert!(matches!(customers.keys("ada").await, Err(Error::SubjectErased { .. })));
     assert!(matches!(customers.enroll("ada").await, Err(Error::SubjectErased { .. })));
-    let again = customers.enroll_with("ada", &Enrolment::new().again()).await;
+    let again = customers.enroll_with("ada", &Enrollment::new().even_if_erased()).await;
     assert!(matches!(again, Err(Error::SubjectErased { .. })), "that is undone by cancelling, not by enrolling");
     Ok(())
 }
@@ -251,7 +248,7 @@ async fn a_tenant_whose_root_is_replaced_is_refused() -> Result<()> {
     let planted = other.store.load(std::slice::from_ref(&id)).await?.remove(0).unwrap();
     let own = load(&vault, id).await?;
     vault.0.store.put(&planted, Expected::Revision(own.revision())).await?;
-    vault.0.tenant_part(tenant.id()).forget();
+    vault.0.cached_tenant(tenant.id()).forget();
     assert!(matches!(tenant.keys("ada").await, Err(Error::Store(_))));
     Ok(())
 }
@@ -259,7 +256,7 @@ async fn a_tenant_whose_root_is_replaced_is_refused() -> Result<()> {
 /// Does something to many subjects, a quarter of `max_age` for each twentieth of them: what the process keeps of them in
 /// the end, live and cached, in twentieths.
 async fn kept_after(subjects: i64, call: impl AsyncFn(&Tenant, i64) -> Result<()>) -> Result<(usize, usize)> {
-    let (world, clock) = (World::new()?, ManualClock::new());
+    let (world, clock, mut now) = (World::new()?, HandClock::at(NOW), NOW);
     let builder = Vault::builder(world.provider.clone(), world.store.clone()).clock(clock.clone());
     let vault = builder.journal(world.journal.clone()).build().await?;
     let customers = vault.default_tenant();
@@ -267,11 +264,12 @@ async fn kept_after(subjects: i64, call: impl AsyncFn(&Tenant, i64) -> Result<()
     for n in 1..=subjects {
         call(&customers, n).await?;
         if n % twentieth == 0 {
-            clock.advance(vault.max_age() / 4);
+            now += u64::try_from((vault.max_age() / 4).as_millis()).unwrap();
+            clock.set(now, now);
         }
     }
     let twentieths = |kept: usize| kept.div_ceil(usize::try_from(twentieth).unwrap());
-    Ok((twentieths(vault.0.live.len()), twentieths(vault.cache_stats().subjects)))
+    Ok((twentieths(vault.0.issued.len()), twentieths(vault.cache_stats().subjects)))
 }
 
 #[tokio::test]
@@ -283,113 +281,8 @@ async fn a_process_that_only_enrolls_keeps_no_more_than_max_age_brings() -> Resu
 
 #[tokio::test]
 async fn a_process_that_only_erases_keeps_no_more_than_max_age_brings() -> Result<()> {
-    let request = crate::lifecycle::ErasureRequest::new();
+    let request = crate::vault::ErasureRequest::new();
     let (live, cached) = kept_after(2000, async |customers, n| customers.erase(&n, &request).await.map(drop)).await?;
     assert!(live <= 6 && cached == 0, "{live} and {cached} twentieths");
-    Ok(())
-}
-
-/// A copy that stays as it was made; what it lacks is looked for where it is a copy of.
-#[derive(Debug)]
-struct Behind {
-    now: Arc<MemoryStore>,
-    then: HashMap<SlotId, StoredSlot>,
-    asked: Arc<AtomicU64>,
-    fails: Option<StoreErrorKind>,
-}
-
-#[async_trait::async_trait]
-impl KeyStore for Behind {
-    async fn load(&self, ids: &[SlotId]) -> Result<Vec<Option<StoredSlot>>, StoreError> {
-        self.asked.fetch_add(1, Ordering::SeqCst);
-        assert!(ids.iter().all(|id| matches!(id, SlotId::Subject(..))), "subjects alone");
-        if let Some(kind) = self.fails {
-            return Err(StoreError::new(kind));
-        }
-        let now = self.now.load(ids).await?;
-        Ok(ids.iter().zip(now).map(|(id, now)| self.then.get(id).cloned().or(now)).collect())
-    }
-
-    async fn put(&self, _: &StoredSlot, _: Expected) -> Result<(), StoreError> {
-        unreachable!("a replica")
-    }
-
-    async fn scan(&self, _: &Scan) -> Result<crate::store::ScanPage, StoreError> {
-        unreachable!("a replica")
-    }
-
-    async fn raise_floor(&self, _: Epoch) -> Result<(), StoreError> {
-        unreachable!("a replica")
-    }
-
-    async fn scrub(&self) -> Result<crate::store::Residue, StoreError> {
-        unreachable!("a replica")
-    }
-}
-
-impl Replica for Behind {
-    fn bound(&self) -> Duration {
-        Duration::from_secs(60)
-    }
-}
-
-#[tokio::test]
-async fn a_replica_answers_for_who_is_looked_up_and_an_erasure_takes_effect_as_if_there_were_none() -> Result<()> {
-    let (world, clock) = (World::new()?, ManualClock::new());
-    let there = world.vault().await?.default_tenant();
-    let sealed = there.enroll("ada").await?.seal_bytes(b"ada", &context("default"))?;
-    there.enroll("ben").await?;
-    let slots = world.store.scan(&Scan::new(Filter::All)).await?.slots;
-    let behind = |asked: &Arc<AtomicU64>| Behind {
-        now: world.store.clone(),
-        then: slots.iter().map(|slot| (slot.id().clone(), slot.clone())).collect(),
-        asked: asked.clone(),
-        fails: None,
-    };
-    let builder = |asked: &Arc<AtomicU64>| {
-        let builder = Vault::builder(world.provider.clone(), world.store.clone()).journal(world.journal.clone());
-        builder.purposes(["billing"]).clock(clock.clone()).replica(behind(asked))
-    };
-    let asked = Arc::new(AtomicU64::new(0));
-    let refused = builder(&asked).max_age(Duration::from_secs(119)).build().await;
-    assert!(matches!(refused, Err(Error::InvalidInput(_))));
-
-    let here = builder(&asked).build().await?.default_tenant();
-    let ben = here.keys("ben").await?;
-    assert_eq!(asked.load(Ordering::SeqCst), 1);
-    here.refresh(&ben).await?;
-    here.rotate_now("ben").await?;
-    assert_eq!(asked.load(Ordering::SeqCst), 1, "what decides something is not asked of it");
-
-    there.erase("ada", &crate::lifecycle::ErasureRequest::new()).await?;
-    let keys = here.keys("ada").await?;
-    assert_eq!(asked.load(Ordering::SeqCst), 2);
-    assert_eq!(keys.open_bytes(&sealed, &context("default"))?.map(|plain| plain.len()), Some(3), "it doesn't know yet");
-    clock.advance(Duration::from_secs(5 * 60 - 60 + 1));
-    assert!(matches!(keys.open_bytes(&sealed, &context("default")), Err(Error::KeysExpired)));
-    Ok(())
-}
-
-#[tokio::test]
-async fn a_replica_that_is_down_takes_nobody_along() -> Result<()> {
-    let (world, clock) = (World::new()?, ManualClock::new());
-    let there = world.vault().await?.default_tenant();
-    let sealed = there.enroll("ada").await?.seal_bytes(b"ada", &context("default"))?;
-    let asked = Arc::new(AtomicU64::new(0));
-    for kind in [StoreErrorKind::Unavailable, StoreErrorKind::Throttled, StoreErrorKind::Corrupt] {
-        let behind = Behind { now: world.store.clone(), then: HashMap::new(), asked: asked.clone(), fails: Some(kind) };
-        let builder = Vault::builder(world.provider.clone(), world.store.clone()).journal(world.journal.clone());
-        let vault = builder.purposes(["billing"]).clock(clock.clone()).replica(behind).build().await?;
-        let before = asked.load(Ordering::SeqCst);
-        let keys = vault.default_tenant().keys("ada").await;
-        assert_eq!(asked.load(Ordering::SeqCst), before + 1);
-        if kind == StoreErrorKind::Corrupt {
-            assert!(matches!(keys, Err(Error::Store(e)) if e.kind() == kind), "that is for the operator to hear");
-            continue;
-        }
-        // From the key store, so for all of `max_age`.
-        clock.advance(vault.max_age());
-        assert_eq!(keys?.open_bytes(&sealed, &context("default"))?.map(|plain| plain.len()), Some(3));
-    }
     Ok(())
 }

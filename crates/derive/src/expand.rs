@@ -84,7 +84,7 @@ fn constants(record: &Record) -> TokenStream {
         let Field { vis, ident, ty, .. } = field;
         let Column { name, purpose, pad, of_other_purpose, .. } = column;
         let constant = generated(&column.constant);
-        let doc = format!("`{ident}` of `{row}`, for `SubjectKeys::open`, `SubjectKeys::change` and `Place`.");
+        let doc = format!("`{ident}` of `{row}`, for `SubjectKeys::open`, `SubjectKeys::change` and `RecordRef`.");
         let made = quote! {
             #krate::Field::new(
                 #krate::record::FieldSpec::new(#name, #purpose, #pad, #of_other_purpose),

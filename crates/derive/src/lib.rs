@@ -31,7 +31,7 @@ use proc_macro::TokenStream;
 ///     pub plan: String,
 /// }
 ///
-/// # let keys = fieldseal::testing::keys_for(&7, &["default", "billing"], &[]);
+/// # let keys = fieldseal_testkit::keys_for(&7, &["default", "billing"], &[]);
 /// let form = CustomerPlain {
 ///     id: 7,
 ///     email: "ada@example.com".into(),

@@ -1,7 +1,4 @@
 //! An authority for TLS of a test's own, and certificates of it, made by the program `openssl`: see `service::skip`.
-//!
-//! Beside `support/service.rs`: `#[path = "support/authority.rs"] mod authority;`, with `tempfile` as dependency.
-#![allow(dead_code, reason = "a test uses what it needs of this")]
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
@@ -13,18 +10,29 @@ use tempfile::TempDir;
 use crate::service::find;
 
 /// Whom a test trusts, or doesn't.
-pub(crate) struct Authority {
+#[derive(Debug)]
+pub struct Authority {
     folder: TempDir,
 }
 
 /// A server's certificate, and the key to it.
-pub(crate) struct Certificate {
-    pub(crate) file: PathBuf,
-    pub(crate) key: PathBuf,
+#[derive(Debug)]
+pub struct Certificate {
+    /// The certificate, in PEM.
+    pub file: PathBuf,
+    /// Its private key, in PEM, which none but the server's user reads.
+    pub key: PathBuf,
+}
+
+impl Default for Authority {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 impl Authority {
-    pub(crate) fn new() -> Self {
+    /// Makes one.
+    pub fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         // PostgreSQL may run as another user.
         fs::set_permissions(&folder, Permissions::from_mode(0o755)).unwrap();
@@ -35,16 +43,17 @@ impl Authority {
     }
 
     /// Its own certificate.
-    pub(crate) fn file(&self) -> PathBuf {
+    pub fn file(&self) -> PathBuf {
         self.path("authority.pem")
     }
 
-    pub(crate) fn folder(&self) -> &Path {
+    /// Where its files are.
+    pub fn folder(&self) -> &Path {
         self.folder.path()
     }
 
     /// A certificate for hosts, `DNS:localhost,IP:127.0.0.1`, that ends in so many days.
-    pub(crate) fn certificate(&self, name: &str, hosts: &str, days: i32) -> Certificate {
+    pub fn certificate(&self, name: &str, hosts: &str, days: i32) -> Certificate {
         fs::write(self.path("extensions"), format!("subjectAltName={hosts}\n")).unwrap();
         self.openssl(&format!("req {NEW} -keyout {name}.key -out {name}.csr -subj /CN={name}"));
         self.openssl(&format!(
@@ -55,7 +64,7 @@ impl Authority {
     }
 
     /// What is no server's: its own.
-    pub(crate) fn as_a_server(&self) -> Certificate {
+    pub fn as_a_server(&self) -> Certificate {
         self.given("authority")
     }
 
@@ -81,5 +90,5 @@ impl Authority {
 }
 
 const NEW: &str = "-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes";
-/// As in `support/postgres.rs`.
+/// As in [`postgres`](crate::postgres).
 const NOBODY: u32 = 65_534;

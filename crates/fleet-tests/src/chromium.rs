@@ -15,51 +15,63 @@ use std::process::{Command, Output, Stdio};
 use serde::Deserialize;
 use tempfile::TempDir;
 
+use crate::service::required;
+
 /// Whether tests are to be skipped: no browser is installed, and nobody requires it.
-pub(crate) fn skip() -> bool {
-    program().is_none() && !required()
+pub fn skip() -> bool {
+    program().is_none() && !required("chromium")
 }
 
+/// An installed browser; each call starts it anew.
 #[derive(Debug)]
-pub(crate) struct Browser {
+pub struct Browser {
     program: PathBuf,
     dir: TempDir,
 }
 
 /// A page, and how it is to be shown.
 #[derive(Clone, Debug)]
-pub(crate) struct Shown {
-    pub(crate) page: String,
-    pub(crate) width: u32,
-    pub(crate) scheme: &'static str,
+pub struct Shown {
+    /// Its HTML.
+    pub page: String,
+    /// Of its frame, in pixels.
+    pub width: u32,
+    /// `light` or `dark`.
+    pub scheme: &'static str,
     /// Whether what is folded away is unfolded first.
-    pub(crate) unfolded: bool,
+    pub unfolded: bool,
     /// Another font than the page asks for.
-    pub(crate) font: Option<&'static str>,
+    pub font: Option<&'static str>,
 }
 
 /// What the browser says of it.
 #[derive(Debug, Deserialize)]
-pub(crate) struct Measured {
+pub struct Measured {
     /// Of the whole page, in pixels.
-    pub(crate) width: u32,
-    pub(crate) height: u32,
+    pub width: u32,
+    /// The same.
+    pub height: u32,
     /// What reaches over the page's edge or its own, and labels that overlap: tag and class of each.
-    pub(crate) overflows: Vec<String>,
+    pub overflows: Vec<String>,
     /// Elements that run, load or lead elsewhere.
-    pub(crate) foreign: Vec<String>,
+    pub foreign: Vec<String>,
     /// What was loaded, and what was tried.
-    pub(crate) requests: u32,
-    pub(crate) background: String,
-    pub(crate) title: String,
+    pub requests: u32,
+    /// The color of the body, as CSS computes it.
+    pub background: String,
+    /// The document's.
+    pub title: String,
 }
 
 /// Pixels, three bytes each, row by row.
 #[derive(Debug)]
-pub(crate) struct Picture {
-    pub(crate) width: u32,
-    pub(crate) height: u32,
-    pub(crate) rgb: Vec<u8>,
+pub struct Picture {
+    /// In pixels.
+    pub width: u32,
+    /// In pixels.
+    pub height: u32,
+    /// The bytes.
+    pub rgb: Vec<u8>,
 }
 
 impl Browser {
@@ -67,16 +79,16 @@ impl Browser {
     ///
     /// # Panics
     /// If `FIELDSEAL_REQUIRE` names `chromium` and none is installed.
-    pub(crate) fn find() -> Option<Self> {
+    pub fn find() -> Option<Self> {
         let Some(program) = program() else {
-            assert!(!required(), "FIELDSEAL_REQUIRE names chromium, but no browser is installed");
+            assert!(!required("chromium"), "FIELDSEAL_REQUIRE names chromium, but no browser is installed");
             return None;
         };
         Some(Self { program, dir: tempfile::tempdir().unwrap() })
     }
 
     /// Measures pages: all in one run, because to start a browser takes longer than to show a page.
-    pub(crate) fn measure(&self, pages: &[Shown]) -> Vec<Measured> {
+    pub fn measure(&self, pages: &[Shown]) -> Vec<Measured> {
         let frames: String = pages.iter().map(|page| frame(page, 2000)).collect();
         let script = format!("<pre id=measured></pre><script>{MEASURE}</script>");
         let output = self.run(&[&frames, &script].map(String::as_str).concat(), 1280, 2000, &["--dump-dom"]);
@@ -87,7 +99,7 @@ impl Browser {
     }
 
     /// The upper left of the page, so high.
-    pub(crate) fn picture(&self, page: &Shown, height: u32) -> Picture {
+    pub fn picture(&self, page: &Shown, height: u32) -> Picture {
         let file = self.dir.path().join("picture.png");
         // A window has at least 500 pixels, and loses some of its height to what isn't shown.
         let (width, higher) = (page.width.max(500), height + 200);
@@ -120,7 +132,7 @@ impl Picture {
         let mut bytes = vec![0; reader.output_buffer_size().unwrap()];
         let info = reader.next_frame(&mut bytes).unwrap();
         let samples = info.color_type.samples();
-        assert!(samples >= 3, "a screenshot has colours");
+        assert!(samples >= 3, "a screenshot has colors");
         let mut rgb = Vec::with_capacity(bytes.len());
         for pixel in bytes.chunks_exact(samples) {
             rgb.extend_from_slice(&pixel[..3]);
@@ -135,20 +147,20 @@ impl Picture {
         Self { width, height, rgb: rows.concat() }
     }
 
-    /// How many pixels are of each colour, the most frequent first.
-    pub(crate) fn colours(&self) -> Vec<([u8; 3], usize)> {
+    /// How many pixels are of each color, the most frequent first.
+    pub fn colors(&self) -> Vec<([u8; 3], usize)> {
         let mut counts = HashMap::new();
         for pixel in self.pixels() {
             *counts.entry(pixel).or_insert(0) += 1;
         }
         let mut counts: Vec<_> = counts.into_iter().collect();
-        counts.sort_unstable_by_key(|&(colour, count)| (Reverse(count), colour));
+        counts.sort_unstable_by_key(|&(color, count)| (Reverse(count), color));
         counts
     }
 
-    /// In the 256 most frequent colours, which is a third of the size: the others are shades at the edges of letters.
-    pub(crate) fn png(&self) -> Vec<u8> {
-        let palette: Vec<_> = self.colours().into_iter().map(|(colour, _)| colour).take(256).collect();
+    /// In the 256 most frequent colors, which is a third of the size: the others are shades at the edges of letters.
+    pub fn png(&self) -> Vec<u8> {
+        let palette: Vec<_> = self.colors().into_iter().map(|(color, _)| color).take(256).collect();
         let distance =
             |a: &[u8; 3], b: &[u8; 3]| a.iter().zip(b).map(|(a, b)| u32::from(a.abs_diff(*b)).pow(2)).sum::<u32>();
         let mut nearest = HashMap::new();
@@ -157,7 +169,7 @@ impl Picture {
             .map(|pixel| {
                 *nearest.entry(pixel).or_insert_with(|| {
                     let entries = palette.iter().enumerate();
-                    u8::try_from(entries.min_by_key(|(_, colour)| distance(colour, &pixel)).unwrap().0).unwrap()
+                    u8::try_from(entries.min_by_key(|(_, color)| distance(color, &pixel)).unwrap().0).unwrap()
                 })
             })
             .collect();
@@ -193,10 +205,6 @@ fn program() -> Option<PathBuf> {
     let path = env::var_os("PATH")?;
     let names = ["chromium", "chromium-browser", "google-chrome"];
     names.iter().find_map(|name| env::split_paths(&path).map(|dir| dir.join(name)).find(|file| file.is_file()))
-}
-
-fn required() -> bool {
-    env::var("FIELDSEAL_REQUIRE").is_ok_and(|list| list.split(',').any(|name| name.trim() == "chromium"))
 }
 
 /// It looks nothing up on the network. Without its sandbox, because in a container it can't make one; the pages are ours.

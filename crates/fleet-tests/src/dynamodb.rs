@@ -1,9 +1,4 @@
-//! DynamoDB for tests: clients of the emulators, names of fresh tables, microburst's rules, and a server that answers what
-//! it is told to.
-//!
-//! Beside `support/service.rs`: `#[path = "support/dynamodb.rs"] mod dynamodb;`, with `aws-sdk-dynamodb`,
-//! `aws-smithy-http-client`, `reqwest`, `serde_json` and `tokio` as dependencies.
-#![allow(dead_code, reason = "a test uses what it needs of this")]
+//! DynamoDB for tests: clients of the emulators, names of fresh tables, and a server that answers what it is told to.
 
 use std::fs;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -14,7 +9,7 @@ use aws_sdk_dynamodb::config::retry::RetryConfig;
 use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
 use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region};
 use aws_smithy_http_client::Builder;
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
@@ -22,11 +17,11 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use crate::service::Service;
 
 /// What is in no message.
-pub(crate) const SECRET: &str = "the-secret-access-key";
+pub const SECRET: &str = "the-secret-access-key";
 
 /// moto, which is asked one question at a time: its transactions aren't isolated. One that fails puts the table back as it
 /// was when it began, and takes with it what others wrote meanwhile.
-pub(crate) fn moto() -> Service {
+pub fn moto() -> Service {
     Service::start("moto_server", |command, port, home| {
         fs::write(home.join("sitecustomize.py"), IN_TURN).expect("a directory of its own");
         command.env("PYTHONPATH", home).args(["-H", "127.0.0.1", "-p", &port.to_string()]);
@@ -48,12 +43,12 @@ App.__call__ = ask_in_turn
 ";
 
 /// A client that makes each call once, and waits long enough for a busy machine.
-pub(crate) fn client(url: &str) -> Client {
+pub fn client(url: &str) -> Client {
     client_with(url, Duration::from_secs(60), RetryConfig::disabled())
 }
 
 /// A client that waits no longer for a call, and makes it as often as it is told to.
-pub(crate) fn client_with(url: &str, limit: Duration, retries: RetryConfig) -> Client {
+pub fn client_with(url: &str, limit: Duration, retries: RetryConfig) -> Client {
     Client::from_conf(
         aws_sdk_dynamodb::Config::builder()
             .behavior_version(BehaviorVersion::latest())
@@ -68,31 +63,14 @@ pub(crate) fn client_with(url: &str, limit: Duration, retries: RetryConfig) -> C
 }
 
 /// The name of a table that no test has.
-pub(crate) fn fresh() -> String {
+pub fn fresh() -> String {
     static LAST: AtomicU32 = AtomicU32::new(0);
     format!("fieldseal-{}", LAST.fetch_add(1, Ordering::Relaxed))
 }
 
-/// Has a microburst follow these rules, and no others.
-pub(crate) async fn rules(url: &str, rules: Value) {
-    let answer = reqwest::Client::new().post(format!("{url}/_microburst/rules")).json(&rules).send().await;
-    assert!(answer.expect("microburst answers").status().is_success(), "microburst takes {rules}");
-}
-
-/// Has a microburst break every call of an operation, or of all for `*`.
-pub(crate) async fn breaks(url: &str, operation: &str, fault: Value) {
-    let mut rule = json!({ "service": "dynamodb" });
-    let members = rule.as_object_mut().expect("an object");
-    if operation != "*" {
-        members.insert("operation".into(), operation.into());
-    }
-    members.extend(fault.as_object().expect("an object").clone());
-    rules(url, json!([rule])).await;
-}
-
 /// A server that answers each request in turn as it is told to, by a status and a body; its URL, and what it was asked: the
 /// operation and the body.
-pub(crate) async fn answering(answers: Vec<(u16, Value)>) -> (String, UnboundedReceiver<(String, Value)>) {
+pub async fn answering(answers: Vec<(u16, Value)>) -> (String, UnboundedReceiver<(String, Value)>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let url = format!("http://{}", listener.local_addr().expect("its address"));
     let (asked, questions) = unbounded_channel();

@@ -1,9 +1,4 @@
-//! AWS KMS for tests: clients of the emulators, keys and aliases there, microburst's rules, and a server that answers what it
-//! is told to.
-//!
-//! Self-contained: `#[path = "support/kms.rs"] mod kms;`, with `aws-sdk-kms`, `aws-smithy-http-client`, `reqwest`,
-//! `serde_json` and `tokio` as dependencies.
-#![allow(dead_code, reason = "a test uses what it needs of this")]
+//! AWS KMS for tests: clients of the emulators, keys and aliases there, and a server that answers what it is told to.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -14,25 +9,25 @@ use aws_sdk_kms::config::timeout::TimeoutConfig;
 use aws_sdk_kms::config::{BehaviorVersion, Credentials, Region};
 use aws_sdk_kms::operation::create_key::builders::CreateKeyFluentBuilder;
 use aws_smithy_http_client::Builder;
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 /// The region of [`client`].
-pub(crate) const HOME: &str = "eu-central-1";
+pub const HOME: &str = "eu-central-1";
 /// Another one.
-pub(crate) const AWAY: &str = "eu-west-1";
+pub const AWAY: &str = "eu-west-1";
 /// What is in no message.
-pub(crate) const SECRET: &str = "the-secret-access-key";
+pub const SECRET: &str = "the-secret-access-key";
 
 /// A client that makes each call once, and waits long enough for a busy machine.
-pub(crate) fn client(url: &str, region: &str) -> Client {
+pub fn client(url: &str, region: &str) -> Client {
     client_within(url, region, Duration::from_secs(60))
 }
 
 /// A client that waits no longer.
-pub(crate) fn client_within(url: &str, region: &str, limit: Duration) -> Client {
+pub fn client_within(url: &str, region: &str, limit: Duration) -> Client {
     Client::from_conf(
         aws_sdk_kms::Config::builder()
             .behavior_version(BehaviorVersion::latest())
@@ -47,13 +42,13 @@ pub(crate) fn client_within(url: &str, region: &str, limit: Duration) -> Client 
 }
 
 /// Makes a key as told; its id and ARN.
-pub(crate) async fn key(call: CreateKeyFluentBuilder) -> (String, String) {
+pub async fn key(call: CreateKeyFluentBuilder) -> (String, String) {
     let metadata = call.send().await.expect("a key").key_metadata.expect("metadata");
     (metadata.key_id, metadata.arn.expect("an ARN"))
 }
 
 /// An alias of a new name for a key.
-pub(crate) async fn alias(client: &Client, key: &str) -> String {
+pub async fn alias(client: &Client, key: &str) -> String {
     static LAST: AtomicU32 = AtomicU32::new(0);
     let name = format!("alias/fieldseal-{}", LAST.fetch_add(1, Ordering::Relaxed));
     client.create_alias().alias_name(&name).target_key_id(key).send().await.expect("an alias");
@@ -61,25 +56,14 @@ pub(crate) async fn alias(client: &Client, key: &str) -> String {
 }
 
 /// Points an alias at a new key: how a new master key becomes the current one. Its id and ARN.
-pub(crate) async fn repoint(client: &Client, alias: &str) -> (String, String) {
+pub async fn repoint(client: &Client, alias: &str) -> (String, String) {
     let (id, arn) = key(client.create_key()).await;
     client.update_alias().alias_name(alias).target_key_id(&id).send().await.expect("the alias moves");
     (id, arn)
 }
 
-/// Has a microburst follow these rules, and no others.
-pub(crate) async fn rules(url: &str, rules: Value) {
-    let answer = reqwest::Client::new().post(format!("{url}/_microburst/rules")).json(&rules).send().await;
-    assert!(answer.expect("microburst answers").status().is_success(), "microburst takes {rules}");
-}
-
-/// Has a microburst answer every call of an operation by an error.
-pub(crate) async fn fail(url: &str, operation: &str, error: Value) {
-    rules(url, json!([{ "service": "kms", "operation": operation, "error": error }])).await;
-}
-
 /// A server that answers each request in turn as it is told to, with status 200; its URL, and the bodies it was sent.
-pub(crate) async fn answering(answers: Vec<Value>) -> (String, UnboundedReceiver<Value>) {
+pub async fn answering(answers: Vec<Value>) -> (String, UnboundedReceiver<Value>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let url = format!("http://{}", listener.local_addr().expect("its address"));
     let (asked, bodies) = unbounded_channel();

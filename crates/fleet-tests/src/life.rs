@@ -5,15 +5,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fieldseal::journal::MemoryJournal;
-use fieldseal::lifecycle::{ErasureRequest, ErasureStatus, KeyEnd};
 use fieldseal::provider::{Destruction, MasterKeyProvider};
 use fieldseal::store::MemoryStore;
-use fieldseal::testing::clock::ManualClock;
-use fieldseal::testing::provider::ProviderFixture;
+use fieldseal::vault::{ErasureRequest, ErasureStatus, KeyEnd};
 use fieldseal::{Error, FieldContext, Vault};
+use fieldseal_testkit::clock::ManualClock;
+use fieldseal_testkit::provider::ProviderFixture;
 
 /// `copies` is what the provider says that the operator answers for.
-pub(crate) async fn whole_life(
+pub async fn whole_life(
     provider: impl MasterKeyProvider + Clone,
     fixture: &dyn ProviderFixture,
     copies: &[&'static str],

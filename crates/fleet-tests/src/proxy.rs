@@ -1,6 +1,5 @@
 //! A proxy before a PostgreSQL server's Unix socket that counts the round trips, each of which ends with a message after which
 //! the client waits for the server to be ready; and that goes silent, as a way does on which packets are lost.
-#![allow(dead_code, reason = "a test uses what it needs of this")]
 
 use std::io;
 use std::path::PathBuf;
@@ -16,7 +15,7 @@ use tokio::task::JoinHandle;
 
 /// A running proxy. Dropping it ends it; so does the end of the runtime.
 #[derive(Debug)]
-pub(crate) struct Proxy {
+pub struct Proxy {
     home: TempDir,
     shared: Arc<Shared>,
     task: JoinHandle<()>,
@@ -31,7 +30,8 @@ struct Shared {
 }
 
 impl Proxy {
-    pub(crate) fn start(database: &PgConnectOptions) -> Self {
+    /// Before the server of a database.
+    pub fn start(database: &PgConnectOptions) -> Self {
         let home = tempfile::Builder::new().prefix("pg").tempdir().expect("a temporary directory");
         let socket = |dir: PathBuf| dir.join(format!(".s.PGSQL.{}", database.get_port()));
         let server = socket(database.get_socket().expect("a Unix socket").clone());
@@ -51,28 +51,28 @@ impl Proxy {
     }
 
     /// The same database, through the proxy.
-    pub(crate) fn options(&self, database: &PgConnectOptions) -> PgConnectOptions {
+    pub fn options(&self, database: &PgConnectOptions) -> PgConnectOptions {
         // A question for TLS would stand before the first message.
         database.clone().socket(self.home.path()).ssl_mode(PgSslMode::Disable)
     }
 
     /// How many round trips there were since this was last asked.
-    pub(crate) fn trips(&self) -> usize {
+    pub fn trips(&self) -> usize {
         self.shared.trips.swap(0, Ordering::SeqCst)
     }
 
     /// Loses messages with this text, and whatever comes over the same connection afterwards.
-    pub(crate) fn lose(&self, text: &'static str) {
+    pub fn lose(&self, text: &'static str) {
         *self.shared.lost.lock().expect("no panic") = Some(text);
     }
 
     /// How many connections have lost something.
-    pub(crate) fn losses(&self) -> usize {
+    pub fn losses(&self) -> usize {
         self.shared.losses.load(Ordering::SeqCst)
     }
 
     /// Loses nothing more. Connections that have lost something stay silent.
-    pub(crate) fn heal(&self) {
+    pub fn heal(&self) {
         *self.shared.lost.lock().expect("no panic") = None;
     }
 }

@@ -4,9 +4,6 @@
 //! Programs are looked for in the directory that `FIELDSEAL_TOOLS` names, in `target/ci/venv/bin` (where `.ci/run` puts
 //! them), then in `PATH`. Where one is missing, [`skip`] says so before a test is run; if `FIELDSEAL_REQUIRE` (a list,
 //! separated by commas) names the component, that is a failure instead.
-//!
-//! Self-contained: `#[path = "support/service.rs"] mod service;`, with `tempfile` as dependency.
-#![allow(dead_code, reason = "a test uses what it needs of this")]
 
 use std::env;
 use std::fs::{self, File};
@@ -23,7 +20,7 @@ use tempfile::TempDir;
 ///
 /// # Panics
 /// If one isn't installed and `FIELDSEAL_REQUIRE` names the component.
-pub(crate) fn skip(component: &str, programs: &[&str]) -> bool {
+pub fn skip(component: &str, programs: &[&str]) -> bool {
     let missing = programs.iter().find(|name| find(name).is_none());
     let Some(missing) = missing else { return false };
     assert!(!required(component), "FIELDSEAL_REQUIRE names {component}, but there is no {missing:?}");
@@ -31,24 +28,33 @@ pub(crate) fn skip(component: &str, programs: &[&str]) -> bool {
 }
 
 /// Whether `FIELDSEAL_REQUIRE` names a component.
-pub(crate) fn required(component: &str) -> bool {
+pub fn required(component: &str) -> bool {
     env::var("FIELDSEAL_REQUIRE").is_ok_and(|list| list.split(',').any(|name| name.trim() == component))
 }
 
 /// Where a program is.
-pub(crate) fn find(program: &str) -> Option<PathBuf> {
+pub fn find(program: &str) -> Option<PathBuf> {
     let tools = env::var_os("FIELDSEAL_TOOLS").map(PathBuf::from);
-    let venv = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/ci/venv/bin");
     let in_path: Vec<_> = env::var_os("PATH").iter().flat_map(env::split_paths).collect();
-    tools.into_iter().chain([venv]).chain(in_path).map(|dir| dir.join(program)).find(|path| path.is_file())
+    tools
+        .into_iter()
+        .chain([venv().join("bin")])
+        .chain(in_path)
+        .map(|dir| dir.join(program))
+        .find(|path| path.is_file())
+}
+
+/// The environment of Python's that `.ci/run` makes, in the workspace's `target`.
+pub(crate) fn venv() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/ci/venv")
 }
 
 /// A running server. Dropping it kills it, when the test panics too.
 #[derive(Debug)]
-pub(crate) struct Service {
+pub struct Service {
     child: Child,
     /// The port that it listens on, on 127.0.0.1.
-    pub(crate) port: u16,
+    pub port: u16,
     home: TempDir,
 }
 
@@ -58,7 +64,7 @@ impl Service {
     ///
     /// # Panics
     /// If it isn't there, or doesn't start within a minute.
-    pub(crate) fn start(program: &str, arrange: impl Fn(&mut Command, u16, &Path)) -> Self {
+    pub fn start(program: &str, arrange: impl Fn(&mut Command, u16, &Path)) -> Self {
         let path = find(program).unwrap_or_else(|| panic!("there is no {program:?}"));
         // Between the moment when a port is found to be free and the moment when the program takes it somebody else may.
         for _ in 0..5 {
@@ -80,12 +86,12 @@ impl Service {
     }
 
     /// `http://127.0.0.1:PORT`
-    pub(crate) fn url(&self) -> String {
+    pub fn url(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
     }
 
     /// SIGKILL, and wait: as if its machine had lost power.
-    pub(crate) fn kill(&mut self) {
+    pub fn kill(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -106,7 +112,7 @@ impl Service {
     }
 
     /// What it said so far.
-    pub(crate) fn log(&self) -> String {
+    pub fn log(&self) -> String {
         fs::read_to_string(self.home.path().join(LOG)).unwrap_or_default()
     }
 }
@@ -118,14 +124,14 @@ impl Drop for Service {
 }
 
 /// moto: emulates KMS and DynamoDB. Right on contexts, tampering and rotation; a disabled or deleted key still decrypts.
-pub(crate) fn moto() -> Service {
+pub fn moto() -> Service {
     Service::start("moto_server", |command, port, _| {
         command.args(["-H", "127.0.0.1", "-p", &port.to_string()]);
     })
 }
 
 /// ministack: emulates KMS and DynamoDB. Right on the states of keys; not on tampering, nor on which key decrypts.
-pub(crate) fn ministack() -> Service {
+pub fn ministack() -> Service {
     Service::start("ministack", |command, port, home| {
         // Without the first it listens on every interface.
         command.env("IOT_MTLS_ENABLED", "0").env("BIND_HOST", "127.0.0.1");
@@ -133,16 +139,9 @@ pub(crate) fn ministack() -> Service {
     })
 }
 
-/// microburst: a proxy before `url` that breaks what it is told to.
-pub(crate) fn microburst(url: &str) -> Service {
-    Service::start("microburst", |command, port, _| {
-        command.args(["--host", "127.0.0.1", "-u", url, "-p", &port.to_string()]);
-    })
-}
-
 /// A port that is free, and is none of those that the system gives out: a program takes it only some time later. Nobody else
 /// is given the next one, which OpenBao takes, too.
-pub(crate) fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     static GIVEN: AtomicU32 = AtomicU32::new(0);
     for _ in 0..PORTS {
         let at = process::id().wrapping_mul(32).wrapping_add(GIVEN.fetch_add(2, Ordering::Relaxed));

@@ -38,7 +38,7 @@ use fieldseal::thread;
 /// from one that this token never had. Where a token takes no data objects, no key is destroyed (`Misconfigured`).
 ///
 /// All calls run on threads of its own, each with a session of its own; more calls than threads wait. A call that the module
-/// does not come back from holds its thread for good. The module is initialised once a process and never finalised. A token
+/// does not come back from holds its thread for good. The module is initialized once a process and never finalized. A token
 /// knows one login a process: whoever uses the same token in this process, through the same module, is logged in too. A clone
 /// is another handle on the same threads, which end with the last: dropping it waits for calls that are under way, for two
 /// seconds at most, because a module that is at work when the process exits may crash it.

@@ -14,7 +14,7 @@ use super::failure::{self, Failure};
 use super::options::AskPin;
 use fieldseal::error::{ProviderError, ProviderErrorKind};
 
-/// Modules by their path: a process initialises one once. Never finalised, since others in the process may use it.
+/// Modules by their path: a process initializes one once. Never finalized, since others in the process may use it.
 static MODULES: Mutex<Option<HashMap<PathBuf, Module>>> = Mutex::new(None);
 
 /// What a session is for.

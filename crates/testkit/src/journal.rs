@@ -117,12 +117,12 @@ pub async fn an_id_stays_the_same(journal: &dyn ErasureJournal) {
     assert_eq!(journal.id().await.expect("id"), id);
 }
 
-/// [`Head::after`] is what each append gives, and what the journal's head is then.
+/// [`Head::advanced_by`] is what each append gives, and what the journal's head is then.
 pub async fn an_append_gives_the_head_after_the_entry(journal: &dyn ErasureJournal) {
     let mut last = Head::EMPTY;
     for entry in entries(20) {
         let next = journal.append(&entry, &last).await.expect("append");
-        assert_eq!(next, last.after(&entry));
+        assert_eq!(next, last.advanced_by(&entry));
         assert_eq!(head(journal).await, next);
         last = next;
     }
@@ -161,8 +161,8 @@ pub async fn an_append_at_a_head_that_never_was_conflicts(journal: &dyn ErasureJ
         Head::from_parts(last.position(), hash),
         Head::from_parts(last.position() + 1, *last.hash()),
         Head::from_parts(last.position() - 1, *last.hash()),
-        last.after(&held(9, 9)),
-        Head::EMPTY.after(&held(9, 9)).after(&held(9, 9)),
+        last.advanced_by(&held(9, 9)),
+        Head::EMPTY.advanced_by(&held(9, 9)).advanced_by(&held(9, 9)),
     ] {
         refused(journal, &held(1, 1), &wrong, JournalErrorKind::Conflict).await;
     }
@@ -175,7 +175,7 @@ pub async fn one_of_many_appends_at_one_head_wins(journal: &dyn ErasureJournal) 
         let entries: Vec<_> = (0..8).map(|n| held(round, n)).collect();
         let outcomes = join_all(entries.iter().map(|entry| journal.append(entry, &last))).await;
         let (winner, next) = the_winner(&entries, outcomes);
-        assert_eq!(next, last.after(winner));
+        assert_eq!(next, last.advanced_by(winner));
         assert_eq!(journal.read(last.position(), 10).await.expect("read"), std::slice::from_ref(winner));
         last = next;
     }
@@ -403,7 +403,7 @@ async fn all_land(journals: &[&dyn ErasureJournal], count: u32) {
     for journal in journals {
         let last = head(*journal).await;
         let read = journal.read(0, usize::MAX).await.expect("read");
-        assert_eq!(read.iter().fold(Head::EMPTY, |head, entry| head.after(entry)), last);
+        assert_eq!(read.iter().fold(Head::EMPTY, |head, entry| head.advanced_by(entry)), last);
         assert_eq!(read.len(), journals.len() * usize::try_from(count).expect("small"));
         for writer in (0..).take(journals.len()) {
             let own: Vec<_> = (0..count).map(|n| held(writer, n)).collect();

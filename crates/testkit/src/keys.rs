@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use fieldseal::id::{HasSubject, Purpose};
 use fieldseal::journal::MemoryJournal;
-use fieldseal::lifecycle::ErasureRequest;
 use fieldseal::provider::LocalKeyring;
 use fieldseal::store::MemoryStore;
+use fieldseal::vault::ErasureRequest;
 use fieldseal::{Result, SubjectId, SubjectKeys, Tenant, Vault};
 use futures_executor::block_on;
 

@@ -30,5 +30,6 @@ pub mod provider;
 pub mod rows;
 pub mod slot;
 pub mod store;
+pub mod world;
 
 pub use keys::{keys, keys_for, rotated_keys};

@@ -221,12 +221,12 @@ pub async fn a_relabelled_key_does_not_unwrap(fixture: &dyn ProviderFixture) {
     let context = context(&key);
     let wrapped = wrap(provider, &key, &context).await;
     fixture.rotate().await;
-    let relabelled = relabel(&wrapped, current(provider).await);
-    assert_eq!(refused(provider, &relabelled, &context).await, ProviderErrorKind::Authentication);
+    let relabeled = relabel(&wrapped, current(provider).await);
+    assert_eq!(refused(provider, &relabeled, &context).await, ProviderErrorKind::Authentication);
     assert_eq!(unwrap(provider, &wrapped, &context).await.expose(), key.expose());
 }
 
-/// Wrapping is randomised.
+/// Wrapping is randomized.
 pub async fn wrapped_forms_of_one_key_differ(fixture: &dyn ProviderFixture) {
     let provider = fixture.provider();
     let key = key();

@@ -478,10 +478,10 @@ pub async fn a_scan_goes_on_behind_an_id_that_is_not_there(store: &dyn KeyStore)
     let slots: Vec<_> = [2, 4, 6].map(|n| SampleSlot::new(subject("acme", n)).build()).into();
     put_all(store, &slots).await;
     for (after, left) in [(1, 3), (2, 2), (3, 2), (5, 1), (6, 0), (7, 0)] {
-        let found = scan_all(store, &Scan::new(Filter::All).after(subject("acme", after)).limit(2)).await;
+        let found = scan_all(store, &Scan::new(Filter::All).starting_after(subject("acme", after)).limit(2)).await;
         assert!(found.iter().eq(slots.iter().skip(slots.len() - left)), "behind {after}");
     }
-    assert_eq!(scan_all(store, &Scan::new(Filter::All).after(SlotId::Vault)).await, slots);
+    assert_eq!(scan_all(store, &Scan::new(Filter::All).starting_after(SlotId::Vault)).await, slots);
 }
 
 /// Slots that are put while a scan goes on: before the cursor they are not seen, behind it they are, and none that was
@@ -502,7 +502,7 @@ pub async fn a_scan_stands_slots_that_are_put_meanwhile(store: &dyn KeyStore) {
     let rewrapped = SampleSlot::new(unread.id().clone()).epoch(epoch(2)).build();
     store.put(&rewrapped, Expected::Revision(unread.revision())).await.expect("put");
 
-    let rest = scan_all(store, &scan.after(cursor)).await;
+    let rest = scan_all(store, &scan.starting_after(cursor)).await;
     let mut expected: Vec<_> = there.iter().skip(3).take(5).cloned().collect();
     expected.insert(1, behind);
     assert_eq!(rest, expected);
@@ -686,7 +686,7 @@ async fn scan_all(store: &dyn KeyStore, scan: &Scan) -> Vec<StoredSlot> {
         slots.extend(page.slots);
         let Some(cursor) = page.next else { return slots };
         assert!(next.cursor().is_none_or(|last| last.to_bytes() < cursor.to_bytes()), "a cursor that doesn't move on");
-        next = scan.clone().after(cursor);
+        next = scan.clone().starting_after(cursor);
     }
 }
 

@@ -14,23 +14,21 @@ use super::bound::{Bound, cell};
 use super::checkpoint::Checkpoint;
 use super::map::TableMap;
 use super::options::JobOptions;
-use super::page::{Holder, RowJob, Verdict};
+use super::page::{RowJob, RowOwner, RowVerdict};
 use super::run::{Observer, PageDone, run};
 use super::tally::{Tally, TroubleKind};
 use crate::clock::Timestamp;
 use crate::envelope::KeyId;
 use crate::envelope::header::Envelope;
 use crate::error::{Error, Result};
-use crate::keys::ring::{HeldKey, NotHeld};
-use crate::lifecycle::Unnamed;
-use crate::part::Part;
+use crate::keys::ring::{HeldKey, KeyStanding, NotHeld};
 use crate::rows::{Row, RowSource};
-use crate::vault::Vault;
+use crate::vault::{Shard, Unnamed, Vault};
 
 /// Which keys the sealed values of the application's tables name.
 ///
-/// Displays as text, which [`FromStr`](std::str::FromStr) reads: keep it from time to time, replaced as a whole, and [`census`] goes on from
-/// there. It holds key ids and the cursor, so keep it as you keep ids of persons.
+/// Displays as text, which [`FromStr`](std::str::FromStr) reads: keep it from time to time, replaced as a whole, and
+/// [`census`] goes on from there. It holds key ids and the cursor, so keep it as you keep ids of persons.
 ///
 /// It takes about 60 bytes in memory for each key that is not the only one of its subject and purpose, and for each that
 /// nobody has; the others are only counted.
@@ -67,7 +65,7 @@ pub struct VersionCount {
     pub table: String,
     /// The purpose of the fields that name them.
     pub purpose: String,
-    /// How they stand.
+    /// How they are used.
     pub usage: KeyUse,
     /// Line and version of the keys; none where nobody has them any more.
     pub version: Option<(u32, u32)>,
@@ -99,10 +97,10 @@ struct Count {
 ///
 /// # Errors
 /// Those of [`reseal`](super::reseal()). [`Error::InvalidInput`] if the census counted the same table by another map, or in
-/// another number of parts: cells would be counted twice. `options.from` is not looked at: the census knows where it is.
+/// another number of shards: cells would be counted twice. `options.from` is not looked at: the census knows where it is.
 ///
 /// # Cancel safety
-/// Reads only. The census is as far as the pages that it told of.
+/// Reads only. The census is as far as the pages that it reported.
 pub async fn census(
     vault: &Vault,
     map: &TableMap,
@@ -111,22 +109,22 @@ pub async fn census(
     options: &JobOptions,
     observer: &mut dyn Observer<Census>,
 ) -> Result<Tally> {
-    let (fingerprint, part) = (map.fingerprint(), options.part);
-    census.check_takes(map, &fingerprint, part)?;
-    let is_this = |c: &Checkpoint| c.map == fingerprint && c.part == part;
+    let (fingerprint, shard) = (map.fingerprint(), options.shard);
+    census.check_takes(map, &fingerprint, shard)?;
+    let is_this = |c: &Checkpoint| c.map == fingerprint && c.shard == shard;
     let at = census.tables.iter().position(is_this).unwrap_or_else(|| {
-        census.tables.push(Checkpoint::start(NAME, fingerprint.clone(), part));
+        census.tables.push(Checkpoint::start(NAME, fingerprint.clone(), shard));
         census.tables.len() - 1
     });
     let options = JobOptions { from: census.tables.get(at).cloned(), ..options.clone() };
     let mut counting = Counting { census, at, table: map.name(), observer };
-    run(vault, map, rows, &Look, &options, &mut counting).await
+    run(vault, map, rows, &CountKeys, &options, &mut counting).await
 }
 
 impl Census {
     /// Of nothing yet; it counts from now on.
     pub fn begin(vault: &Vault) -> Self {
-        Self { started_at: vault.0.now().wall(), tables: Vec::new(), versions: BTreeMap::new(), keys: BTreeMap::new() }
+        Self { started_at: vault.now(), tables: Vec::new(), versions: BTreeMap::new(), keys: BTreeMap::new() }
     }
 
     /// When it began: what was sealed since is in it or not.
@@ -134,18 +132,16 @@ impl Census {
         self.started_at
     }
 
-    /// Whether a table was counted to its end, all parts of it.
+    /// Whether a table was counted to its end, all shards of it.
     pub fn is_complete(&self, map: &TableMap) -> bool {
         let fingerprint = map.fingerprint();
         let done = |c: &&Checkpoint| c.map == fingerprint && c.is_done();
-        let parts = self.tables.iter().filter(done).map(|c| c.part);
-        parts
-            .clone()
-            .next()
-            .is_some_and(|first| (0..first.of).all(|n| parts.clone().any(|p| (p.index, p.of) == (n, first.of))))
+        let shards = self.tables.iter().filter(done).map(|c| c.shard);
+        let has = |index, count| shards.clone().any(|shard| (shard.index(), shard.count()) == (index, count));
+        shards.clone().next().is_some_and(|first| (0..first.count()).all(|index| has(index, first.count())))
     }
 
-    /// What was gone through so far, all tables and parts together.
+    /// What was gone through so far, all tables and shards together.
     pub fn tally(&self) -> Tally {
         let mut sum = Tally::default();
         self.tables.iter().for_each(|table| sum += *table.tally());
@@ -174,14 +170,16 @@ impl Census {
         self.keys.get(key).map_or(0, |(rows, _)| *rows)
     }
 
-    /// Adds what another process counted of the other parts.
+    /// Adds what another process counted of the other shards.
     ///
     /// # Errors
-    /// [`Error::InvalidInput`] if both counted the same part of a table, or parts of different numbers of parts.
+    /// [`Error::InvalidInput`] if both counted the same shard of a table, or shards of different numbers of shards.
     pub fn merge(&mut self, other: Self) -> Result<()> {
-        let overlaps = |a: &Checkpoint, b: &Checkpoint| a.map == b.map && (a.part == b.part || a.part.of != b.part.of);
+        let overlaps = |a: &Checkpoint, b: &Checkpoint| {
+            a.map == b.map && (a.shard == b.shard || a.shard.count() != b.shard.count())
+        };
         if other.tables.iter().any(|theirs| self.tables.iter().any(|mine| overlaps(mine, theirs))) {
-            return Err(Error::invalid("both censuses counted the same part of a table"));
+            return Err(Error::invalid("both censuses counted the same shard of a table"));
         }
         self.started_at = self.started_at.min(other.started_at);
         self.tables.extend(other.tables);
@@ -205,7 +203,7 @@ impl Census {
     /// cells that could not be read ([`Tally::failed`]): nobody knows which keys they name.
     ///
     /// # Security
-    /// A census knows what stands in the tables that it counted. What else holds sealed values (other tables, queues, exports,
+    /// A census knows the tables that it counted. What else holds sealed values (other tables, queues, exports,
     /// backups of the tables that may be restored) is lost with the key: `grace` must be longer than any of those lives.
     pub fn unnamed(&self, all: &[&TableMap], grace: Duration) -> Result<Unnamed> {
         if all.is_empty() {
@@ -223,10 +221,10 @@ impl Census {
     }
 
     /// Refuses to count twice.
-    fn check_takes(&self, map: &TableMap, fingerprint: &str, part: Part) -> Result<()> {
+    fn check_takes(&self, map: &TableMap, fingerprint: &str, shard: Shard) -> Result<()> {
         let counted = || self.tables.iter().filter(|table| table.map == fingerprint);
-        if counted().any(|table| table.part.of != part.of) {
-            return Err(Error::invalid("the census counts this table in another number of parts: begin a new census"));
+        if counted().any(|table| table.shard.count() != shard.count()) {
+            return Err(Error::invalid("the census counts this table in another number of shards: begin a new census"));
         }
         if counted().next().is_none() && self.versions.keys().any(|version| version.table == map.name()) {
             return Err(Error::invalid(format!(
@@ -254,7 +252,7 @@ impl Census {
     }
 }
 
-/// Adds each page to the census before it is told of.
+/// Adds each page to the census before it is reported.
 struct Counting<'a> {
     census: &'a mut Census,
     at: usize,
@@ -286,11 +284,11 @@ struct Named {
     cells: u64,
 }
 
-struct Look;
+struct CountKeys;
 
 const NAME: &str = "census";
 
-impl RowJob for Look {
+impl RowJob for CountKeys {
     type Out = Vec<Named>;
     type Item = Named;
 
@@ -298,7 +296,7 @@ impl RowJob for Look {
         NAME
     }
 
-    fn judge(&self, row: &Row, bound: &Bound<'_>, holder: Holder<'_>, verdict: &mut Verdict<Named>) {
+    fn judge(&self, row: &Row, bound: &Bound<'_>, owner: RowOwner<'_>, verdict: &mut RowVerdict<Named>) {
         for field in &bound.fields {
             let cell = match cell(row, field.column) {
                 Ok(cell) if cell.is_null() => {
@@ -310,11 +308,11 @@ impl RowJob for Look {
             };
             let parsed = field.spec.form.read(cell).and_then(|envelope| {
                 let envelope = Envelope::parse(&envelope)?;
-                let held = holder.keys.as_ref().map(|keys| keys.standing(&field.spec.purpose, &envelope));
-                Ok((envelope.key_id, held.map_err(Error::clone)))
+                let keys = owner.keys.as_ref().map_err(Error::clone);
+                Ok((envelope.key_id, keys.and_then(|keys| keys.standing(&field.spec.purpose, &envelope))))
             });
-            let (id, held) = match parsed {
-                Ok((id, held)) => (id, held.and_then(|held| held)),
+            let (id, standing) = match parsed {
+                Ok(named) => named,
                 Err(Error::Malformed) if field.spec.is_in_place() => {
                     verdict.fail(field, TroubleKind::InClear);
                     continue;
@@ -324,8 +322,8 @@ impl RowJob for Look {
                     continue;
                 }
             };
-            let (usage, version, is_only) = match held {
-                Ok(Ok(HeldKey { order, line, version, is_only })) => {
+            let (usage, version, is_only) = match standing {
+                Ok(KeyStanding::Held(HeldKey { order, line, version, is_only })) => {
                     verdict.tally.current += 1;
                     let usage = match order {
                         std::cmp::Ordering::Less => KeyUse::Older,
@@ -334,16 +332,17 @@ impl RowJob for Look {
                     };
                     (usage, Some((line, version)), is_only)
                 }
-                Ok(Err(NotHeld::Destroyed { at })) => {
+                Ok(KeyStanding::NotHeld(NotHeld::Destroyed { at })) => {
                     verdict.error(field, &Error::PurposeErased { at });
                     (KeyUse::Destroyed, None, true)
                 }
-                Ok(Err(NotHeld::Unknown | NotHeld::NoPurpose | NotHeld::Retired)) | Err(Error::SubjectUnknown) => {
+                Ok(KeyStanding::NotHeld(NotHeld::Unknown | NotHeld::NoPurpose | NotHeld::Retired))
+                | Err(Error::SubjectUnknown) => {
                     verdict.not_held(field);
                     (KeyUse::NotHeld, None, false)
                 }
                 // Here it opens nothing, but it is somebody's: whoever retires it must know.
-                Ok(Err(NotHeld::OtherPurpose)) => {
+                Ok(KeyStanding::NotHeld(NotHeld::OtherPurpose)) => {
                     verdict.error(field, &Error::Authentication);
                     (KeyUse::Older, None, false)
                 }

@@ -48,7 +48,7 @@ fn read(text: &str) -> Option<Census> {
     read_body(body)
 }
 
-/// What stands before the digest.
+/// What is before the digest.
 pub(crate) fn read_body(body: &str) -> Option<Census> {
     let mut lines = body.strip_prefix(HEADER)?.strip_prefix('\n')?.lines().peekable();
     let started_at = lines.next()?.strip_prefix("started ")?.parse().ok()?;

@@ -75,7 +75,7 @@ pub(super) struct Frames<R> {
     head: Head,
 }
 
-/// What stands at the end of the committed frames that were read so far.
+/// What is at the end of the committed frames that were read so far.
 #[derive(Debug)]
 pub(super) enum Found {
     Entry(Committed),
@@ -153,7 +153,7 @@ impl<R: Read> Frames<R> {
         let Ok(entry) = JournalEntry::from_bytes(&bytes) else {
             return unfinished(self, "an entry");
         };
-        let head = self.head.after(&entry);
+        let head = self.head.advanced_by(&entry);
         if *head.hash() != hash {
             return unfinished(self, "the hash of the chain");
         }
@@ -203,7 +203,7 @@ pub(crate) fn parse_for_fuzz(bytes: &[u8]) {
             Err(Trouble::Damaged(Damage { at, .. })) => return assert_eq!(at, written.len() as u64),
             Err(Trouble::Io(e)) => panic!("no bytes fail to be read: {e}"),
         };
-        head = head.after(&entry);
+        head = head.advanced_by(&entry);
         let ([_, length @ ..], rest) = frame(&entry, &head);
         written.push(mark);
         written.extend(length);

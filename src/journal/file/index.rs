@@ -11,7 +11,7 @@ use crate::keys::Tag;
 /// Of all committed entries that were read so far. 16 bytes an entry, and about 50 a subject.
 #[derive(Debug)]
 pub(super) struct Index {
-    places: Vec<Place>,
+    offsets: Vec<EntryOffset>,
     store: Last,
     tenants: HashMap<TenantId, Tenant>,
     head: Head,
@@ -20,7 +20,7 @@ pub(super) struct Index {
 
 /// The entries about one subject (or tenant, or the store) form a list, last one first.
 #[derive(Clone, Copy, Debug)]
-struct Place {
+struct EntryOffset {
     offset: u64,
     before: Last,
 }
@@ -36,7 +36,7 @@ struct Tenant {
 
 impl Index {
     pub(super) fn new() -> Self {
-        Self { places: Vec::new(), store: None, tenants: HashMap::new(), head: Head::EMPTY, end: HEADER_LEN as u64 }
+        Self { offsets: Vec::new(), store: None, tenants: HashMap::new(), head: Head::EMPTY, end: HEADER_LEN as u64 }
     }
 
     pub(super) fn head(&self) -> Head {
@@ -50,14 +50,14 @@ impl Index {
 
     /// The offset of the last entry.
     pub(super) fn last(&self) -> Option<u64> {
-        self.places.last().map(|place| place.offset)
+        self.offsets.last().map(|entry| entry.offset)
     }
 
     /// One more entry.
     pub(super) fn push(&mut self, Committed { entry, at, end, head }: &Committed) {
         let last = self.last_of(entry);
         let before = std::mem::replace(last, NonZeroU64::new(head.position()));
-        self.places.push(Place { offset: *at, before });
+        self.offsets.push(EntryOffset { offset: *at, before });
         (self.head, self.end) = (*head, *end);
     }
 
@@ -87,7 +87,7 @@ impl Index {
             if position < up_to {
                 found.push(position);
             }
-            next = self.place(position).and_then(|place| place.before);
+            next = self.entry(position).and_then(|entry| entry.before);
         }
         found.reverse();
         found
@@ -95,13 +95,13 @@ impl Index {
 
     /// Where the frames of at most `count` entries from position `from` on begin and end; none if there are none.
     pub(super) fn span(&self, from: u64, count: u64) -> Option<(u64, u64)> {
-        let start = self.place(from)?.offset;
+        let start = self.entry(from)?.offset;
         let end =
-            if count == 0 { start } else { self.place(from.saturating_add(count)).map_or(self.end, |p| p.offset) };
+            if count == 0 { start } else { self.entry(from.saturating_add(count)).map_or(self.end, |p| p.offset) };
         Some((start, end))
     }
 
-    fn place(&self, position: u64) -> Option<&Place> {
-        self.places.get(usize::try_from(position).ok()?)
+    fn entry(&self, position: u64) -> Option<&EntryOffset> {
+        self.offsets.get(usize::try_from(position).ok()?)
     }
 }

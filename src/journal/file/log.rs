@@ -12,7 +12,7 @@ use super::format::{
     self, COMMITTED, Committed, Damage, Found, Frames, HASH_LEN, HEADER_LEN, START_LEN, Tail, Trouble, Unreadable,
 };
 use super::index::Index;
-use crate::disk::{DiskError, Lock, Place, Words};
+use crate::disk::{DiskError, FilePaths, Lock, Words};
 use crate::error::{JournalError, JournalErrorKind};
 use crate::id::TenantId;
 use crate::journal::{Head, JournalEntry, JournalId};
@@ -21,7 +21,7 @@ use crate::keys::Tag;
 /// A journal file that is open.
 #[derive(Debug)]
 pub(super) struct Log {
-    place: Place,
+    paths: FilePaths,
     id: JournalId,
     identity: Identity,
     /// Held while the lock is: the handles of one process wait here, and not by asking the system again and again.
@@ -49,43 +49,43 @@ enum Stopped {
 impl Log {
     /// Opens the file, or makes it; reads it all.
     pub(super) fn open(path: &Path) -> Result<Self, JournalError> {
-        let place = Place::of_any(path, &JOURNAL)?;
-        if place.is_free()? {
-            let lock = place.lock()?;
+        let paths = FilePaths::of_any(path, &JOURNAL)?;
+        if paths.is_free()? {
+            let lock = paths.lock()?;
             // Another process may have been first.
-            if place.is_free()? {
+            if paths.is_free()? {
                 let id = JournalId::generate().map_err(JournalError::unavailable)?;
-                place.create(&format::header(&id), &lock)?;
+                paths.create(&format::header(&id), &lock)?;
             }
         }
-        let (file, metadata) = place.open(OpenOptions::new().read(true).write(true))?;
+        let (file, metadata) = paths.open(OpenOptions::new().read(true).write(true))?;
         // An entry must not be told of whose file a crash can take away.
-        place.confirm(&file)?;
+        paths.confirm(&file)?;
         let mut header = Vec::new();
-        (&file).take(HEADER_LEN as u64).read_to_end(&mut header).map_err(|e| place.failed("read", e))?;
-        let id = format::read_header(&header).map_err(|e| unreadable(e, &place))?;
+        (&file).take(HEADER_LEN as u64).read_to_end(&mut header).map_err(|e| paths.failed("read", e))?;
+        let id = format::read_header(&header).map_err(|e| unreadable(e, &paths))?;
         let held = Mutex::new(Held { file, index: Index::new() });
-        let log = Self { place, id, identity: identity(&metadata), turn: Mutex::new(()), held };
+        let log = Self { paths, id, identity: identity(&metadata), turn: Mutex::new(()), held };
         log.roll_forward()?;
         Ok(log)
     }
 
     pub(super) fn path(&self) -> &Path {
-        self.place.file()
+        self.paths.file()
     }
 
     pub(super) fn id(&self) -> Result<JournalId, JournalError> {
-        drop(self.look()?);
+        drop(self.read_new()?);
         Ok(self.id)
     }
 
     pub(super) fn head(&self) -> Result<Head, JournalError> {
-        Ok(self.look()?.0.index.head())
+        Ok(self.read_new()?.0.index.head())
     }
 
     pub(super) fn append(&self, entry: &JournalEntry, expected: &Head) -> Result<Head, JournalError> {
         let _turn = self.turn();
-        let lock = self.place.lock()?;
+        let lock = self.paths.lock()?;
         let mut held = self.held();
         let tail = self.look_locked(&mut held, &lock)?;
         self.settle(&mut held, tail, &lock)?;
@@ -95,13 +95,13 @@ impl Log {
         if let Err(e) = self.announce(&held, entry, &lock) {
             // Nobody was told of it, so it need not stay; if it can't be cut now, the next append does it.
             let _ = cut(&held);
-            return Err(self.place.failed("append to", e).into());
+            return Err(self.paths.failed("append to", e).into());
         }
         self.commit(&mut held, entry, &lock)
     }
 
     pub(super) fn read(&self, from: u64, limit: usize) -> Result<Vec<JournalEntry>, JournalError> {
-        let (mut held, _) = self.look()?;
+        let (mut held, _) = self.read_new()?;
         let mut entries = Vec::new();
         self.reread(&mut held, from, u64::try_from(limit).unwrap_or(u64::MAX), &mut entries)?;
         Ok(entries)
@@ -113,7 +113,7 @@ impl Log {
         tag: Option<&Tag>,
         up_to: &Head,
     ) -> Result<Vec<JournalEntry>, JournalError> {
-        let (mut held, _) = self.look()?;
+        let (mut held, _) = self.read_new()?;
         let mut entries = Vec::new();
         for position in held.index.of(tenant, tag, up_to.position()) {
             self.reread(&mut held, position, 1, &mut entries)?;
@@ -123,13 +123,13 @@ impl Log {
 
     /// Commits what a crashed append left whole: a process that went down with the machine may have seen it committed.
     fn roll_forward(&self) -> Result<(), JournalError> {
-        let (held, tail) = self.look()?;
+        let (held, tail) = self.read_new()?;
         if !matches!(tail, Tail::Uncommitted(_)) {
             return Ok(());
         }
         drop(held);
         let _turn = self.turn();
-        let lock = self.place.lock()?;
+        let lock = self.paths.lock()?;
         let mut held = self.held();
         match self.look_locked(&mut held, &lock)? {
             tail @ Tail::Uncommitted(_) => self.settle(&mut held, tail, &lock),
@@ -138,7 +138,7 @@ impl Log {
     }
 
     /// Reads what is new. What looks damaged is looked at again under the lock.
-    fn look(&self) -> Result<(MutexGuard<'_, Held>, Tail), JournalError> {
+    fn read_new(&self) -> Result<(MutexGuard<'_, Held>, Tail), JournalError> {
         let mut held = self.held();
         match self.catch_up(&mut held) {
             Ok(tail) => return Ok((held, tail)),
@@ -146,7 +146,7 @@ impl Log {
             Err(Stopped::Damaged(_)) => drop(held),
         }
         let _turn = self.turn();
-        let lock = self.place.lock()?;
+        let lock = self.paths.lock()?;
         let mut held = self.held();
         let tail = self.look_locked(&mut held, &lock)?;
         Ok((held, tail))
@@ -154,17 +154,17 @@ impl Log {
 
     fn look_locked(&self, held: &mut Held, _: &Lock) -> Result<Tail, JournalError> {
         self.catch_up(held).map_err(|e| match e {
-            Stopped::Damaged(damage) => damaged(damage, &self.place),
+            Stopped::Damaged(damage) => damaged(damage, &self.paths),
             Stopped::Failed(e) => e,
         })
     }
 
     /// Reads from the last known frame to the end of the file.
     fn catch_up(&self, Held { file, index }: &mut Held) -> Result<Tail, Stopped> {
-        let metadata = self.place.metadata()?;
+        let metadata = self.paths.metadata()?;
         let end = metadata.len();
         if identity(&metadata) != self.identity {
-            return Err(self.replaced("another file is in its place"));
+            return Err(self.replaced("another file is in its paths"));
         }
         if end < index.end() {
             return Err(self.replaced(&format!("it ends at byte {end}, where it held {} before", index.end())));
@@ -186,7 +186,7 @@ impl Log {
                 Ok(Found::Entry(committed)) => index.push(&committed),
                 Ok(Found::End(tail)) => return Ok(tail),
                 Err(Trouble::Damaged(damage)) => return Err(Stopped::Damaged(damage)),
-                Err(Trouble::Io(e)) => return Err(self.place.failed("read", e).into()),
+                Err(Trouble::Io(e)) => return Err(self.paths.failed("read", e).into()),
             }
         }
     }
@@ -215,9 +215,9 @@ impl Log {
                 Ok(Found::End(Tail::Nothing)) => return Ok(()),
                 Ok(Found::End(_)) => Damage { at, what: "a committed frame" },
                 Err(Trouble::Damaged(damage)) => damage,
-                Err(Trouble::Io(e)) => return Err(self.place.failed("read", e).into()),
+                Err(Trouble::Io(e)) => return Err(self.paths.failed("read", e).into()),
             };
-            return Err(damaged(damage, &self.place));
+            return Err(damaged(damage, &self.paths));
         }
     }
 
@@ -225,10 +225,10 @@ impl Log {
     fn settle(&self, held: &mut Held, tail: Tail, lock: &Lock) -> Result<(), JournalError> {
         match tail {
             Tail::Nothing => Ok(()),
-            Tail::Torn => cut(held).map_err(|e| self.place.failed("cut an unfinished entry off", e).into()),
+            Tail::Torn => cut(held).map_err(|e| self.paths.failed("cut an unfinished entry off", e).into()),
             Tail::Uncommitted(entry) => {
                 // Written again: that it can be read doesn't say that it is stored.
-                self.announce(held, &entry, lock).map_err(|e| self.place.failed("finish an entry of", e))?;
+                self.announce(held, &entry, lock).map_err(|e| self.paths.failed("finish an entry of", e))?;
                 self.commit(held, &entry, lock).map(drop)
             }
         }
@@ -236,7 +236,7 @@ impl Log {
 
     /// Steps 1 and 2 of an append: everything but the commit.
     fn announce(&self, Held { file, index }: &Held, entry: &JournalEntry, _: &Lock) -> io::Result<()> {
-        let (start, rest) = format::frame(entry, &index.head().after(entry));
+        let (start, rest) = format::frame(entry, &index.head().advanced_by(entry));
         // If the commit of the last entry was written and not synced, the system may have forgotten that it must be stored.
         if let Some(last) = index.last() {
             write_at(file, last, &[COMMITTED])?;
@@ -252,23 +252,23 @@ impl Log {
         let at = index.end();
         write_at(file, at, &[COMMITTED]).and_then(|()| file.sync_data()).map_err(|e| {
             // It may be found committed, also by the calls of this process, which read it like another's.
-            JournalError::from(self.place.failed("commit an entry to", e))
+            JournalError::from(self.paths.failed("commit an entry to", e))
         })?;
-        let head = index.head().after(entry);
+        let head = index.head().advanced_by(entry);
         let len = (START_LEN + entry.to_bytes().len() + HASH_LEN) as u64;
         index.push(&Committed { entry: entry.clone(), at, end: at + len, head });
         Ok(head)
     }
 
     fn reader<'a>(&self, mut file: &'a File, at: u64, end: u64) -> Result<BufReader<&'a File>, JournalError> {
-        file.seek(SeekFrom::Start(at)).map_err(|e| self.place.failed("read", e))?;
+        file.seek(SeekFrom::Start(at)).map_err(|e| self.paths.failed("read", e))?;
         let wanted = usize::try_from(end.saturating_sub(at)).unwrap_or(usize::MAX);
         Ok(BufReader::with_capacity(wanted.clamp(HASH_LEN, BUFFER_LEN), file))
     }
 
     fn array<const N: usize>(&self, source: &mut BufReader<&File>) -> Result<[u8; N], JournalError> {
         let mut bytes = [0; N];
-        source.read_exact(&mut bytes).map_err(|e| self.place.failed("read", e))?;
+        source.read_exact(&mut bytes).map_err(|e| self.paths.failed("read", e))?;
         Ok(bytes)
     }
 
@@ -276,7 +276,7 @@ impl Log {
         Stopped::Failed(JournalError::corrupt(format!(
             "the journal {:?} is not the file that was opened ({what}). Nothing was changed: put back the one that has \
              every entry",
-            self.place.file()
+            self.paths.file()
         )))
     }
 
@@ -331,8 +331,8 @@ fn identity(_: &Metadata) -> Identity {
     None
 }
 
-fn unreadable(e: Unreadable, place: &Place) -> JournalError {
-    let path = place.file();
+fn unreadable(e: Unreadable, paths: &FilePaths) -> JournalError {
+    let path = paths.file();
     match e {
         Unreadable::Foreign => {
             JournalError::misconfigured(format!("{path:?} is not a journal, from byte 0 on: check the path"))
@@ -340,15 +340,15 @@ fn unreadable(e: Unreadable, place: &Place) -> JournalError {
         Unreadable::Newer => JournalError::misconfigured(format!(
             "{path:?} was made by a later version of fieldseal: upgrade this program"
         )),
-        Unreadable::Damaged(damage) => damaged(damage, place),
+        Unreadable::Damaged(damage) => damaged(damage, paths),
     }
 }
 
-fn damaged(Damage { at, what }: Damage, place: &Place) -> JournalError {
+fn damaged(Damage { at, what }: Damage, paths: &FilePaths) -> JournalError {
     JournalError::new(JournalErrorKind::Corrupt).with_hint(format!(
         "the journal {:?} was edited or is damaged at byte {at} ({what}). Nothing was changed: put back a copy that has \
          every entry",
-        place.file()
+        paths.file()
     ))
 }
 

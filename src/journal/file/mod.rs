@@ -36,7 +36,7 @@ use crate::thread;
 /// An append is synced three times: its length, then the rest, then one byte that commits it. A process or machine that
 /// goes down meanwhile leaves an entry that is whole and is committed by the next append, or the next process that opens
 /// the file; or a torn one, which the next append cuts and overwrites. Anything else that doesn't belong into the file is
-/// damage, which is told with the offset, and never repaired. Opening reads and verifies the whole file.
+/// damage, which is reported with its offset, and never repaired. Opening reads and verifies the whole file.
 ///
 /// # Where to keep it
 /// On a local disk of the one host whose processes use it. On a network file system locks may not be held against other

@@ -28,7 +28,7 @@ pub(crate) struct SubjectSlot {
     /// When the retention period ends.
     pub(crate) retain_until: Option<Timestamp>,
     /// When a scheduled erasure destroys the keys. Until then they can't be read, but kept. Where nothing is scheduled: when
-    /// a sweep closed it, beginning with the end of the retention period.
+    /// `Vault::erase_due` closed it, beginning with the end of the retention period.
     pub(crate) erase_at: Option<Timestamp>,
     /// A copy of what the journal says: a hold stands.
     pub(crate) held: bool,
@@ -111,7 +111,7 @@ impl SubjectSlot {
     }
 
     /// Destroys what a purpose has up to a line; a higher one stays. A purpose that is not there gets a tombstone too, so
-    /// that no enrolment takes it for new.
+    /// that no enrollment takes it for new.
     pub(crate) fn destroy(&mut self, name: &Purpose, line: u32, at: Timestamp) {
         match self.purposes.iter_mut().find(|p| p.name == *name) {
             Some(purpose) if purpose.line > line => return,
@@ -141,7 +141,7 @@ impl SubjectSlot {
         }
     }
 
-    /// Whether a sweep closed it: the retention period ended, and the erasure that follows may have begun.
+    /// Whether `Vault::erase_due` closed it: the retention period ended, and the erasure that follows may have begun.
     pub(crate) fn is_closed(&self) -> bool {
         let since = |(at, until): (Timestamp, Timestamp)| until <= at && at.since(until) < CLOSED_WITHIN;
         self.erase_at.zip(self.retain_until).is_some_and(since)
@@ -156,14 +156,15 @@ impl SubjectSlot {
         }
     }
 
-    /// Whether a version is there that nobody knows when to seal under.
-    pub(crate) fn has_undated(&self) -> bool {
+    /// Whether a version has no `seal_from` yet: nobody knows when to seal under it.
+    pub(crate) fn lacks_seal_from(&self) -> bool {
         self.purposes.iter().flat_map(|p| &p.versions).any(|v| v.seal_from.is_none())
     }
 
-    /// Dates every version that has no date; true if there was one. Only for a slot that was read: what was read has landed.
-    pub(crate) fn date(&mut self, from: Timestamp) -> bool {
-        let any = self.has_undated();
+    /// Gives every version that has no `seal_from` this one; true if there was any. Only for a slot that was read: what was
+    /// read has landed.
+    pub(crate) fn set_missing_seal_from(&mut self, from: Timestamp) -> bool {
+        let any = self.lacks_seal_from();
         for version in self.purposes.iter_mut().flat_map(|p| &mut p.versions) {
             version.seal_from.get_or_insert(from);
         }

@@ -54,10 +54,10 @@ fn a_data_key_unwraps_in_its_place_and_in_no_other() {
         assert_eq!(outcome(unwrap_data_key(&kek(7), &place, &other_id, &wrapped)), "authentication");
         assert_eq!(outcome(unwrap_data_key(&kek(6), &place, &id, &wrapped)), "authentication");
         // Naming the other epoch key doesn't help.
-        let mut relabelled = wrapped;
-        relabelled[1..25].copy_from_slice(kek(6).id().as_bytes());
+        let mut relabeled = wrapped;
+        relabeled[1..25].copy_from_slice(kek(6).id().as_bytes());
         for byte in [6, 7] {
-            assert_eq!(outcome(unwrap_data_key(&kek(byte), &place, &id, &relabelled)), "authentication");
+            assert_eq!(outcome(unwrap_data_key(&kek(byte), &place, &id, &relabeled)), "authentication");
         }
     }
 }

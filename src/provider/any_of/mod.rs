@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use futures_util::future::try_join_all;
 
 use super::parts::{self, Parts};
-use super::several::{both, fate, keeper, slower, to_tell, unknown};
+use super::several::{only_keeper, refusal_to_report, slower, slower_if_both_end, slowest_destruction, unknown_key};
 use super::{Destruction, MasterKeyProvider, wrap_proven};
 use crate::error::{Error, ProviderError, ProviderErrorKind};
 use crate::keys::{KeyMaterial, MasterKeyId, WrapContext, WrappedKey};
@@ -24,7 +24,7 @@ use crate::keys::{KeyMaterial, MasterKeyId, WrapContext, WrappedKey};
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> fieldseal::Result<()> {
 /// # let (frankfurt, dublin) = (LocalKeyring::ephemeral()?, LocalKeyring::ephemeral()?);
-/// let provider = AnyOf::new(frankfurt).or(dublin);
+/// let provider = AnyOf::new(frankfurt).member(dublin);
 /// let vault = Vault::builder(provider, MemoryStore::new()).journal(MemoryJournal::new()?).build().await?;
 /// # vault.default_tenant().enroll(&17).await?;
 /// # Ok(())
@@ -42,7 +42,7 @@ use crate::keys::{KeyMaterial, MasterKeyId, WrapContext, WrappedKey};
 /// ([`Vault::advance_epoch`](crate::Vault::advance_epoch)). So a provider is added or removed: build the vault with the new
 /// set, advance, rewrap, retire the old epoch. An epoch shares no member's key with an earlier one, because retiring that
 /// would destroy it: **where a provider stays, make a new master key there first.** To retire the old set, all its members
-/// are needed once more: `Succession::new(new set).after(old set)`.
+/// are needed once more: `Succession::to(new set).from(old set)`.
 ///
 /// What one of the providers wrapped alone, before there was a set, unwraps too.
 ///
@@ -58,9 +58,9 @@ impl AnyOf {
         Self(vec![Arc::new(first)])
     }
 
-    /// Another one, asked after those before it.
+    /// Another member of the set, asked after those before it.
     #[must_use]
-    pub fn or(mut self, next: impl MasterKeyProvider) -> Self {
+    pub fn member(mut self, next: impl MasterKeyProvider) -> Self {
         self.0.push(Arc::new(next));
         self
     }
@@ -82,11 +82,11 @@ impl AnyOf {
                     Ok(key) => return Ok(key),
                     Err(e) if e.kind() == ProviderErrorKind::UnknownKey => {}
                     // Whoever comes next may open it: what holds the parts together is looked at behind that.
-                    Err(e) => refused = Some(to_tell(refused, e)),
+                    Err(e) => refused = Some(refusal_to_report(refused, e)),
                 }
             }
         }
-        Err(refused.unwrap_or_else(unknown))
+        Err(refused.unwrap_or_else(unknown_key))
     }
 }
 
@@ -128,7 +128,7 @@ impl MasterKeyProvider for AnyOf {
         let members = id.members().unwrap_or_else(|| vec![id.clone()]);
         let mut keepers = Vec::with_capacity(members.len());
         for member in &members {
-            let provider = keeper(self.0.iter(), member).await?;
+            let provider = only_keeper(self.0.iter(), member).await?;
             if provider.current().await? == *member {
                 return Err(ProviderError::misconfigured(
                     "one of its providers still wraps with this master key: make another one current there first",
@@ -148,7 +148,7 @@ impl MasterKeyProvider for AnyOf {
         let mut slowest = Some(Destruction::Destroyed);
         for member in id.members().unwrap_or_else(|| vec![id.clone()]) {
             // All are asked: one that nobody knows makes the set unknown.
-            slowest = both(slowest, fate(self.0.iter(), &member).await?);
+            slowest = slower_if_both_end(slowest, slowest_destruction(self.0.iter(), &member).await?);
         }
         Ok(slowest)
     }

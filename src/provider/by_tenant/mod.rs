@@ -50,7 +50,7 @@ use crate::keys::{KeyMaterial, MasterKeyId, WrapContext, WrapRole, WrappedKey};
 /// then the directory must give a provider that knows the former one too ([`Succession`](super::Succession)).
 ///
 /// While a tenant's own provider is down, refuses or is named nowhere, only that tenant waits, and can be erased all the same:
-/// [`Vault::advance_epoch`](crate::Vault::advance_epoch) moves the others and then says so; a rewrap, a sweep and the like tell
+/// [`Vault::advance_epoch`](crate::Vault::advance_epoch) moves the others and then says so; a rewrap, `erase_due` and the like tell
 /// of its slots beside those that they did. Give each such provider a [`Guarded`](crate::guard::Guarded) of its own, whose
 /// circuit opens: else each of the tenant's slots waits for it anew. And the store's one of its own, not one around the whole:
 /// that could not tell whose silence it waited for, and one tenant's would be everybody's.

@@ -8,7 +8,7 @@ use std::time::SystemTime;
 
 use super::format::MAX_FILE_LEN;
 use crate::crypto::buf::WipingBuf;
-use crate::disk::{Place, Words};
+use crate::disk::{FilePaths, Words};
 use crate::error::ProviderError;
 
 /// Tells a file from what replaced it.
@@ -37,20 +37,20 @@ pub(super) const KEYRING: Words = Words {
     exposed: "consider the keys in it known to whoever could read it",
 };
 
-pub(super) fn stamp(place: &Place) -> Result<Stamp, ProviderError> {
-    Ok(Stamp::of(&place.metadata()?))
+pub(super) fn stamp(paths: &FilePaths) -> Result<Stamp, ProviderError> {
+    Ok(Stamp::of(&paths.metadata()?))
 }
 
 /// The file as it is now.
-pub(super) fn read(place: &Place) -> Result<Contents, ProviderError> {
-    let (mut file, metadata) = place.open(OpenOptions::new().read(true))?;
+pub(super) fn read(paths: &FilePaths) -> Result<Contents, ProviderError> {
+    let (mut file, metadata) = paths.open(OpenOptions::new().read(true))?;
     if metadata.len() > MAX_FILE_LEN as u64 {
         return Err(ProviderError::misconfigured(format!(
             "{:?} is too large to be a keyring file: check the path",
-            place.file()
+            paths.file()
         )));
     }
-    let bytes = read_once(&mut file, &metadata).map_err(|e| place.failed("read", e))?;
+    let bytes = read_once(&mut file, &metadata).map_err(|e| paths.failed("read", e))?;
     Ok(Contents { bytes, stamp: Stamp::of(&metadata), file })
 }
 
@@ -87,12 +87,12 @@ mod tests {
     #[test]
     fn a_replaced_file_has_another_stamp() {
         let dir = tempfile::tempdir().unwrap();
-        let place = Place::of_new(&dir.path().join("keys"), &KEYRING).unwrap();
-        let lock = place.lock().unwrap();
-        place.create(b"one", &lock).unwrap();
-        let before = read(&place).unwrap().stamp;
-        assert_eq!(stamp(&place).unwrap(), before);
-        place.replace(b"two", &lock).unwrap();
-        assert_ne!(stamp(&place).unwrap(), before);
+        let paths = FilePaths::of_new(&dir.path().join("keys"), &KEYRING).unwrap();
+        let lock = paths.lock().unwrap();
+        paths.create(b"one", &lock).unwrap();
+        let before = read(&paths).unwrap().stamp;
+        assert_eq!(stamp(&paths).unwrap(), before);
+        paths.replace(b"two", &lock).unwrap();
+        assert_ne!(stamp(&paths).unwrap(), before);
     }
 }

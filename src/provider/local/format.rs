@@ -52,7 +52,7 @@ pub(super) enum LineState {
     Destroyed(Timestamp),
 }
 
-/// A master key as it stands in the file.
+/// A master key as the file holds it.
 pub(super) enum StoredKey {
     Clear(KeyMaterial),
     Wrapped(Box<[u8; WRAPPED_LEN]>),

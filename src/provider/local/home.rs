@@ -11,14 +11,14 @@ use super::random_id;
 use crate::clock::Clock;
 use crate::crypto::mac;
 use crate::crypto::password::Cost;
-use crate::disk::{Lock, Place};
+use crate::disk::{FilePaths, Lock};
 use crate::error::ProviderError;
 use crate::keys::{KeyMaterial, MasterKeyId};
 
 /// The file, and what it takes to read and write it.
 #[derive(Debug)]
 pub(super) struct Home {
-    place: Place,
+    paths: FilePaths,
     passphrase: Option<PassphraseKey>,
     /// Held from reading the file until what it holds is installed, so that no older state is installed over a newer.
     turn: Mutex<()>,
@@ -27,25 +27,25 @@ pub(super) struct Home {
 impl Home {
     /// Makes the file, with one key.
     pub(super) fn generate(
-        place: Place,
+        paths: FilePaths,
         passphrase: Option<Passphrase>,
         cost: Cost,
         clock: &dyn Clock,
     ) -> Result<(Self, Held), ProviderError> {
-        place.must_be_free()?;
+        paths.must_be_free()?;
         let passphrase = passphrase.map(|p| PassphraseKey::create(&p, cost)).transpose()?;
-        let home = Self { place, passphrase, turn: Mutex::new(()) };
+        let home = Self { paths, passphrase, turn: Mutex::new(()) };
         let mut file = KeyringFile { protection: home.protection(), keys: Vec::new() };
         home.put_new(&mut file, clock)?;
-        home.place.create(&file.encode(|body| home.check(body)), &home.place.lock()?)?;
+        home.paths.create(&file.encode(|body| home.check(body)), &home.paths.lock()?)?;
         let (_, held) = home.load()?;
         Ok((home, held))
     }
 
     /// Opens the file.
-    pub(super) fn open(place: Place, passphrase: Option<Passphrase>) -> Result<(Self, Held), ProviderError> {
-        let contents = disk::read(&place)?;
-        let parsed = KeyringFile::parse(contents.bytes.as_slice()).map_err(|e| unreadable(e, place.file()))?;
+    pub(super) fn open(paths: FilePaths, passphrase: Option<Passphrase>) -> Result<(Self, Held), ProviderError> {
+        let contents = disk::read(&paths)?;
+        let parsed = KeyringFile::parse(contents.bytes.as_slice()).map_err(|e| unreadable(e, paths.file()))?;
         let passphrase = match (parsed.file.protection, passphrase) {
             (Protection::None, None) => None,
             (Protection::Passphrase(params), Some(p)) => Some(PassphraseKey::open(&p, &params)?),
@@ -60,15 +60,15 @@ impl Home {
                 ));
             }
         };
-        let home = Self { place, passphrase, turn: Mutex::new(()) };
+        let home = Self { paths, passphrase, turn: Mutex::new(()) };
         let held = home.accept(&contents, &parsed)?;
         Ok((home, held))
     }
 
     /// Reads the file and makes its keys ready.
     pub(super) fn load(&self) -> Result<(KeyringFile, Held), ProviderError> {
-        let contents = disk::read(&self.place)?;
-        let parsed = KeyringFile::parse(contents.bytes.as_slice()).map_err(|e| unreadable(e, self.place.file()))?;
+        let contents = disk::read(&self.paths)?;
+        let parsed = KeyringFile::parse(contents.bytes.as_slice()).map_err(|e| unreadable(e, self.paths.file()))?;
         let held = self.accept(&contents, &parsed)?;
         Ok((parsed.file, held))
     }
@@ -81,17 +81,17 @@ impl Home {
         }
         if !mac::equal(&self.check(parsed.checked), &parsed.check) {
             let damaged = Unreadable::Damaged("the check line is not that of the lines before it");
-            return Err(unreadable(damaged, self.place.file()));
+            return Err(unreadable(damaged, self.paths.file()));
         }
         let held = Held::of_file(&parsed.file, self.passphrase.as_ref(), contents.stamp)?;
         // A key must not be used before it is stored.
-        self.place.confirm(&contents.file)?;
+        self.paths.confirm(&contents.file)?;
         Ok(held)
     }
 
     /// Writes the file, under the lock under which it was read.
     pub(super) fn replace(&self, file: &KeyringFile, lock: &Lock) -> Result<(), ProviderError> {
-        Ok(self.place.replace(&file.encode(|body| self.check(body)), lock)?)
+        Ok(self.paths.replace(&file.encode(|body| self.check(body)), lock)?)
     }
 
     /// Appends a new key, the current one.
@@ -106,15 +106,15 @@ impl Home {
     }
 
     pub(super) fn lock(&self) -> Result<Lock, ProviderError> {
-        Ok(self.place.lock()?)
+        Ok(self.paths.lock()?)
     }
 
     pub(super) fn stamp(&self) -> Result<Stamp, ProviderError> {
-        disk::stamp(&self.place)
+        disk::stamp(&self.paths)
     }
 
     pub(super) fn path(&self) -> &Path {
-        self.place.file()
+        self.paths.file()
     }
 
     pub(super) fn has_passphrase(&self) -> bool {

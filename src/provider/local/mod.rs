@@ -27,7 +27,7 @@ use self::home::Home;
 use super::{Destruction, MasterKeyProvider};
 use crate::clock::Clock;
 use crate::crypto::{Suite, rng};
-use crate::disk::Place;
+use crate::disk::FilePaths;
 use crate::error::{ProviderError, ProviderErrorKind};
 use crate::keys::{KeyMaterial, MasterKeyId, WrapContext, WrappedKey, unwrap_in_envelope, wrap_in_envelope};
 use crate::thread;
@@ -125,7 +125,7 @@ impl LocalKeyring {
     /// # Cancel safety
     /// Reads only.
     pub async fn keys(&self) -> Result<Vec<MasterKeyInfo>, ProviderError> {
-        self.look(Look::IfReplaced).await?;
+        self.reload(Reload::IfReplaced).await?;
         Ok(self.0.held().infos())
     }
 
@@ -137,9 +137,9 @@ impl LocalKeyring {
         thread::run(move || Keyring::open(options, &path)).await.map_err(ProviderError::no_thread)?.map(Self)
     }
 
-    async fn look(&self, look: Look) -> Result<(), ProviderError> {
+    async fn reload(&self, when: Reload) -> Result<(), ProviderError> {
         match self.0.home {
-            Some(_) => self.on_thread(move |keyring| keyring.look(look)).await,
+            Some(_) => self.on_thread(move |keyring| keyring.reload(when)).await,
             None => Ok(()),
         }
     }
@@ -156,12 +156,12 @@ impl LocalKeyring {
 #[async_trait]
 impl MasterKeyProvider for LocalKeyring {
     async fn current(&self) -> Result<MasterKeyId, ProviderError> {
-        self.look(Look::IfReplaced).await?;
+        self.reload(Reload::IfReplaced).await?;
         Ok(self.0.held().current()?.0.clone())
     }
 
     async fn wrap_key(&self, key: &KeyMaterial, context: &WrapContext) -> Result<WrappedKey, ProviderError> {
-        self.look(Look::IfReplaced).await?;
+        self.reload(Reload::IfReplaced).await?;
         let held = self.0.held();
         let (id, master) = held.current()?;
         let wrapped =
@@ -171,10 +171,10 @@ impl MasterKeyProvider for LocalKeyring {
 
     async fn unwrap_key(&self, wrapped: &WrappedKey, context: &WrapContext) -> Result<KeyMaterial, ProviderError> {
         // A keyring whose file is out of reach goes on opening what it can.
-        let looked = self.look(Look::IfReplaced).await;
+        let reloaded = self.reload(Reload::IfReplaced).await;
         if !self.0.held().knows(wrapped.master()) {
-            looked?;
-            self.look(Look::Anyway).await?;
+            reloaded?;
+            self.reload(Reload::Anyway).await?;
         }
         let held = self.0.held();
         let master = held.usable(wrapped.master())?;
@@ -196,9 +196,9 @@ impl MasterKeyProvider for LocalKeyring {
     }
 
     async fn destruction(&self, id: &MasterKeyId) -> Result<Option<Destruction>, ProviderError> {
-        self.look(Look::IfReplaced).await?;
+        self.reload(Reload::IfReplaced).await?;
         if !self.0.held().knows(id) {
-            self.look(Look::Anyway).await?;
+            self.reload(Reload::Anyway).await?;
         }
         Ok(if self.0.held().is_destroyed(id)? { Some(self.0.destroyed()) } else { None })
     }
@@ -206,7 +206,7 @@ impl MasterKeyProvider for LocalKeyring {
 
 /// When to read the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Look {
+enum Reload {
     IfReplaced,
     Anyway,
 }
@@ -215,24 +215,24 @@ enum Look {
 impl Keyring {
     fn generate(options: KeyringOptions, path: &Path) -> Result<Arc<Self>, ProviderError> {
         let KeyringOptions { passphrase, cost, clock } = options;
-        let (home, held) = Home::generate(Place::of_new(path, &KEYRING)?, passphrase, cost, &*clock)?;
+        let (home, held) = Home::generate(FilePaths::of_new(path, &KEYRING)?, passphrase, cost, &*clock)?;
         Ok(Arc::new(Self { clock, home: Some(home), held: Mutex::new(Arc::new(held)) }))
     }
 
     fn open(options: KeyringOptions, path: &Path) -> Result<Arc<Self>, ProviderError> {
         let KeyringOptions { passphrase, clock, .. } = options;
-        let (home, held) = Home::open(Place::of_existing(path, &KEYRING)?, passphrase)?;
+        let (home, held) = Home::open(FilePaths::of_existing(path, &KEYRING)?, passphrase)?;
         Ok(Arc::new(Self { clock, home: Some(home), held: Mutex::new(Arc::new(held)) }))
     }
 
-    fn look(&self, look: Look) -> Result<(), ProviderError> {
+    fn reload(&self, when: Reload) -> Result<(), ProviderError> {
         let Some(home) = &self.home else { return Ok(()) };
         // Asked twice: another call may have read the file while this one waited for its turn.
-        if look == Look::IfReplaced && self.is(home.stamp()?) {
+        if when == Reload::IfReplaced && self.is(home.stamp()?) {
             return Ok(());
         }
         let _turn = home.turn();
-        if look == Look::IfReplaced && self.is(home.stamp()?) {
+        if when == Reload::IfReplaced && self.is(home.stamp()?) {
             return Ok(());
         }
         self.install(home.load()?.1)

@@ -14,7 +14,7 @@ use crate::keys::{KeyMaterial, MasterKeyId, UsableKey, WRAPPED_LEN, unwrap_in_en
 
 /// What opens a protected keyring file. Wiped on drop; neither `Clone` nor printable.
 ///
-/// Compared byte for byte, without Unicode normalisation.
+/// Compared byte for byte, without Unicode normalization.
 ///
 /// # Security
 /// A passphrase protects copies of the file (backups, stolen disks) as far as it can't be guessed: Argon2 makes each

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::several::{fate, keeper, to_tell, unknown};
+use super::several::{only_keeper, refusal_to_report, slowest_destruction, unknown_key};
 use super::{Destruction, MasterKeyProvider};
 use crate::error::{ProviderError, ProviderErrorKind};
 use crate::keys::{KeyMaterial, MasterKeyId, WrapContext, WrappedKey};
@@ -28,7 +28,7 @@ use crate::keys::{KeyMaterial, MasterKeyId, WrapContext, WrappedKey};
 /// # let (old, new) = (LocalKeyring::ephemeral()?, LocalKeyring::ephemeral()?);
 /// # let (store, journal) = (Arc::new(MemoryStore::new()), Arc::new(MemoryJournal::new()?));
 /// # Vault::builder(old.clone(), store.clone()).journal(journal.clone()).build().await?.default_tenant().enroll(&17).await?;
-/// let provider = Succession::new(new).after(old.clone());
+/// let provider = Succession::to(new).from(old.clone());
 /// let vault = Vault::builder(provider, store).journal(journal).build().await?;
 /// let before = vault.current_epoch().await?;
 /// vault.advance_epoch().await?; // under the new provider's master key
@@ -51,7 +51,7 @@ use crate::keys::{KeyMaterial, MasterKeyId, WrapContext, WrappedKey};
 ///
 /// **Destroying asks all of them first**, because a master key is known by its id alone. Exactly one must know the id: where
 /// two do (a keyring file that was copied has the same keys; two providers may also name different keys alike), nothing is
-/// destroyed, and where one can't answer, neither. So the wrong key is never destroyed, and no key is told to be destroyed
+/// destroyed, and where one can't answer, neither. So the wrong key is never destroyed, and no key is reported as destroyed
 /// while another provider still has it.
 ///
 /// **Nor does the earlier provider destroy its current master key**, as no provider does: make another one current there
@@ -59,7 +59,7 @@ use crate::keys::{KeyMaterial, MasterKeyId, WrapContext, WrappedKey};
 ///
 /// When the last epoch of the earlier provider is retired the new one does alone. But whether its master keys are destroyed
 /// is asked of the provider, by each `erasure_status` anew: without it, receipts from before the move are not final
-/// ([`KeyEnd::Unconfirmed`](crate::lifecycle::KeyEnd::Unconfirmed)). So leave it in the succession for as long as receipts
+/// ([`KeyEnd::Unconfirmed`](crate::vault::KeyEnd::Unconfirmed)). So leave it in the succession for as long as receipts
 /// are to be looked at: it holds nothing that opens anything.
 ///
 /// # Security
@@ -73,14 +73,14 @@ pub struct Succession {
 
 impl Succession {
     /// The provider that wraps from now on.
-    pub fn new(current: impl MasterKeyProvider) -> Self {
+    pub fn to(current: impl MasterKeyProvider) -> Self {
         Self { newest: Arc::new(current), earlier: Vec::new() }
     }
 
-    /// An earlier provider, of which master keys still live. Where there are several, the one that came later first: the
-    /// order counts for speed alone.
+    /// An earlier provider, whose master keys still live. If there are several, name the latest first: the order matters for
+    /// speed alone.
     #[must_use]
-    pub fn after(mut self, earlier: impl MasterKeyProvider) -> Self {
+    pub fn from(mut self, earlier: impl MasterKeyProvider) -> Self {
         self.earlier.push(Arc::new(earlier));
         self
     }
@@ -107,10 +107,10 @@ impl MasterKeyProvider for Succession {
                 // The wrapping is authenticated: whoever unwraps it wrapped it.
                 Ok(key) => return Ok(key),
                 Err(e) if e.kind() == ProviderErrorKind::UnknownKey => {}
-                Err(e) => refused = Some(to_tell(refused, e)),
+                Err(e) => refused = Some(refusal_to_report(refused, e)),
             }
         }
-        Err(refused.unwrap_or_else(unknown))
+        Err(refused.unwrap_or_else(unknown_key))
     }
 
     /// At the one provider that knows it.
@@ -122,11 +122,11 @@ impl MasterKeyProvider for Succession {
     /// # Cancel safety
     /// A call that is dropped may have destroyed the key; calling again tells.
     async fn destroy_key(&self, id: &MasterKeyId) -> Result<Destruction, ProviderError> {
-        keeper(self.all(), id).await?.destroy_key(id).await
+        only_keeper(self.all(), id).await?.destroy_key(id).await
     }
 
     async fn destruction(&self, id: &MasterKeyId) -> Result<Option<Destruction>, ProviderError> {
-        fate(self.all(), id).await
+        slowest_destruction(self.all(), id).await
     }
 }
 

@@ -86,7 +86,7 @@ fn kind<T>(answer: Result<T, ProviderError>) -> Option<ProviderErrorKind> {
 #[tokio::test]
 async fn the_newest_wraps_and_whoever_wrapped_unwraps() {
     let [oldest, old, new] = [(); 3].map(|()| LocalKeyring::ephemeral().unwrap());
-    let provider = Succession::new(new.clone()).after(old.clone()).after(oldest.clone());
+    let provider = Succession::to(new.clone()).from(old.clone()).from(oldest.clone());
     assert_eq!(provider.current().await.unwrap(), new.current().await.unwrap());
     let (key, context) = key();
     for wrapped in [&oldest, &old, &new].map(|from| from.wrap_key(&key, &context)) {
@@ -103,7 +103,7 @@ async fn the_newest_wraps_and_whoever_wrapped_unwraps() {
 #[tokio::test]
 async fn a_master_key_is_destroyed_where_it_is() {
     let [old, new] = [(); 2].map(|()| LocalKeyring::ephemeral().unwrap());
-    let provider = Succession::new(new.clone()).after(old.clone());
+    let provider = Succession::to(new.clone()).from(old.clone());
     let id = old.current().await.unwrap();
     assert_eq!(
         kind(provider.destroy_key(&id).await),
@@ -123,7 +123,7 @@ async fn one_that_is_out_of_reach_is_not_one_that_knows_nothing() {
     let (key, context) = key();
     let wrapped = there.wrap_key(&key, &context).await.unwrap();
     let of_another = WrappedKey::new(MasterKeyId::new("one").unwrap(), wrapped.as_bytes()).unwrap();
-    for provider in [Succession::new(out.clone()).after(there.clone()), Succession::new(there.clone()).after(out)] {
+    for provider in [Succession::to(out.clone()).from(there.clone()), Succession::to(there.clone()).from(out)] {
         assert_eq!(kind(provider.unwrap_key(&of_another, &context).await), Some(ProviderErrorKind::Unavailable));
         assert_eq!(
             kind(provider.destroy_key(&there.id).await),
@@ -143,9 +143,9 @@ async fn one_that_refuses_does_not_hide_one_that_is_down() {
     let lives = Named::new("three", State::Lives);
     let (key, context) = key();
     let wrapped = lives.wrap_key(&key, &context).await.unwrap();
-    for provider in [Succession::new(out.clone()).after(denies.clone()), Succession::new(denies).after(out)] {
+    for provider in [Succession::to(out.clone()).from(denies.clone()), Succession::to(denies).from(out)] {
         assert_eq!(kind(provider.unwrap_key(&wrapped, &context).await), Some(ProviderErrorKind::Unavailable));
-        assert!(provider.after(lives.clone()).unwrap_key(&wrapped, &context).await.is_ok());
+        assert!(provider.from(lives.clone()).unwrap_key(&wrapped, &context).await.is_ok());
     }
 }
 
@@ -154,7 +154,7 @@ async fn where_two_have_keys_of_one_name_each_unwraps_its_own_and_neither_is_des
     for state in [State::Lives, State::Destroyed] {
         let (new, old) = (Named::new("one", State::Lives), Named::new("one", state));
         let (key, context) = key();
-        let provider = Succession::new(new.clone()).after(old.clone());
+        let provider = Succession::to(new.clone()).from(old.clone());
         for from in [&new, &old] {
             let wrapped = from.wrap_key(&key, &context).await.unwrap();
             assert_eq!(provider.unwrap_key(&wrapped, &context).await.unwrap().expose(), key.expose());
@@ -170,13 +170,13 @@ async fn who_says_that_it_is_destroyed_and_may_be_elsewhere_does_not_hide_where_
     let named = |state| Named::new("one", state);
     let here = || Some(Destruction::DestroyedHere { copies: vec!["elsewhere"] });
     for [new, old] in [[State::DestroyedHere, State::ToGo], [State::ToGo, State::DestroyedHere]] {
-        let provider = Succession::new(named(new)).after(named(old));
+        let provider = Succession::to(named(new)).from(named(old));
         let id = MasterKeyId::new("one").unwrap();
         assert_eq!(provider.destruction(&id).await.unwrap(), None);
         assert_eq!(provider.destroy_key(&id).await.unwrap(), Destruction::Destroyed);
-        let provider = provider.after(named(State::ToGo));
+        let provider = provider.from(named(State::ToGo));
         assert_eq!(kind(provider.destroy_key(&id).await), Some(ProviderErrorKind::Misconfigured), "it is at two");
     }
-    let gone = Succession::new(named(State::DestroyedHere)).after(named(State::DestroyedHere));
+    let gone = Succession::to(named(State::DestroyedHere)).from(named(State::DestroyedHere));
     assert_eq!(gone.destruction(&MasterKeyId::new("one").unwrap()).await.unwrap(), here());
 }

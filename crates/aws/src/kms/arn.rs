@@ -57,7 +57,7 @@ impl KeyArn {
     }
 
     /// Whether it is in the same account.
-    pub(super) fn is_neighbour_of(&self, other: &Self) -> bool {
+    pub(super) fn is_neighbor_of(&self, other: &Self) -> bool {
         self.partition == other.partition && self.account == other.account
     }
 }

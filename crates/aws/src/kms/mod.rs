@@ -195,7 +195,7 @@ impl AwsKms {
     async fn own(&self, id: &MasterKeyId) -> Result<(KeyArn, bool), ProviderError> {
         let key = self.readable(id)?;
         let current = self.named().await?;
-        if key.is_neighbour_of(&current) { Ok((key, *id == current.id()?)) } else { Err(unknown()) }
+        if key.is_neighbor_of(&current) { Ok((key, *id == current.id()?)) } else { Err(unknown()) }
     }
 
     /// The key of an id that can be one of this provider's.

@@ -44,7 +44,7 @@ impl Moving {
 
     fn now(&self) -> Succession {
         let mut keyrings = self.keyrings().into_iter().rev();
-        keyrings.next().map(|newest| keyrings.fold(Succession::new(newest), Succession::after)).unwrap()
+        keyrings.next().map(|newest| keyrings.fold(Succession::to(newest), Succession::from)).unwrap()
     }
 }
 
@@ -106,7 +106,7 @@ impl ProviderFixture for TookOver {
 
 async fn succession_that_took_over() -> TookOver {
     let new = ephemeral_keyring().await;
-    TookOver(Succession::new(new.clone()).after(ephemeral_keyring().await), new)
+    TookOver(Succession::to(new.clone()).from(ephemeral_keyring().await), new)
 }
 
 /// Several keyrings that are one provider; a new master key is a new one in each.
@@ -127,7 +127,7 @@ impl ProviderFixture for Several {
 
 async fn any_of_two() -> Several {
     let [a, b] = [ephemeral_keyring().await, ephemeral_keyring().await];
-    Several(Box::new(AnyOf::new(a.clone()).or(b.clone())), [a, b])
+    Several(Box::new(AnyOf::new(a.clone()).member(b.clone())), [a, b])
 }
 
 /// A directory in which every tenant has the same master key of its own.

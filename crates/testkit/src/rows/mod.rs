@@ -201,7 +201,7 @@ async fn read_all(rows: &dyn RowSource, page: &Page) -> Vec<Row> {
         let is_last = read.len() < page.page_size();
         found.extend(read);
         match found.last() {
-            Some(last) if !is_last => next = page.clone().after(last.key.clone()),
+            Some(last) if !is_last => next = page.clone().starting_after(last.key.clone()),
             _ => return found,
         }
     }

@@ -15,15 +15,15 @@ pub async fn columns_are_named_in_the_order_asked_for(fixture: &dyn RowsFixture)
     assert_eq!(table.rows().columns(), ["zeta", "alpha"]);
     let row = Row { key: key(1), cells: vec![Cell::text("z"), Cell::Integer(7)] };
     table.put(&row).await;
-    same(&read_all(table.rows(), &Page::of(10)).await, &[row], "the order of the cells");
+    same(&read_all(table.rows(), &Page::first(10)).await, &[row], "the order of the cells");
 }
 
 /// Nor is that an error.
 pub async fn an_empty_table_has_no_rows(fixture: &dyn RowsFixture) {
     let table = persons(fixture).await;
     let rows = table.rows();
-    assert_eq!(rows.page(&Page::of(10)).await.expect("a page"), []);
-    assert_eq!(rows.page(&Page::of(10).after(key(5))).await.expect("a page"), []);
+    assert_eq!(rows.page(&Page::first(10)).await.expect("a page"), []);
+    assert_eq!(rows.page(&Page::first(10).starting_after(key(5))).await.expect("a page"), []);
     assert_eq!(rows.load(&[]).await.expect("load"), []);
     assert_eq!(rows.load(&[key(1)]).await.expect("load"), [None]);
     assert_eq!(rows.swap(&[]).await.expect("swap"), [false; 0]);
@@ -49,7 +49,7 @@ pub async fn pages_come_in_the_order_of_the_key(fixture: &dyn RowsFixture) {
             put_all(&*table, rows.get(n..=n).expect("ten rows")).await;
         }
         for limit in [1, 2, 3, 9, 10, 11, 1000] {
-            same(&read_all(table.rows(), &Page::of(limit)).await, &rows, &format!("{ty:?}, pages of {limit}"));
+            same(&read_all(table.rows(), &Page::first(limit)).await, &rows, &format!("{ty:?}, pages of {limit}"));
         }
     }
 }
@@ -68,7 +68,7 @@ pub async fn a_key_of_several_columns_orders_by_the_first_that_differs(fixture: 
         table.put(row).await;
     }
     for limit in 1..=7 {
-        same(&read_all(table.rows(), &Page::of(limit)).await, &rows, &format!("pages of {limit}"));
+        same(&read_all(table.rows(), &Page::first(limit)).await, &rows, &format!("pages of {limit}"));
     }
     // Neither column alone names a row.
     let other = RowKey::new(vec![Cell::text("zeta"), Cell::Integer(10)]);
@@ -77,7 +77,7 @@ pub async fn a_key_of_several_columns_orders_by_the_first_that_differs(fixture: 
     let old = std::mem::replace(&mut second.cells, vec![Cell::text("changed")]);
     let swap = Swap::of(second.key.clone()).cell(0, old.first().expect("a cell").clone(), Cell::text("changed"));
     assert!(swap_one(table.rows(), swap).await);
-    same(&read_all(table.rows(), &Page::of(100)).await, &rows, "one row was changed");
+    same(&read_all(table.rows(), &Page::first(100)).await, &rows, "one row was changed");
 }
 
 /// A key is a place in the order.
@@ -86,11 +86,11 @@ pub async fn a_page_begins_behind_a_key_that_is_gone(fixture: &dyn RowsFixture) 
     let rows: Vec<_> = [2, 4, 6].map(person).into();
     put_all(&*table, &rows).await;
     for (after, left) in [(1, 3), (2, 2), (3, 2), (5, 1), (6, 0), (7, 0)] {
-        let page = table.rows().page(&Page::of(10).after(key(after))).await.expect("a page");
+        let page = table.rows().page(&Page::first(10).starting_after(key(after))).await.expect("a page");
         same(&page, rows.get(rows.len() - left..).expect("three rows"), &format!("behind {after}"));
     }
     table.delete(&key(4)).await;
-    let page = table.rows().page(&Page::of(10).after(key(4))).await.expect("a page");
+    let page = table.rows().page(&Page::first(10).starting_after(key(4))).await.expect("a page");
     same(&page, rows.get(2..).expect("three rows"), "behind a row that was deleted");
 }
 
@@ -99,7 +99,7 @@ pub async fn rows_that_come_go_and_change_leave_the_others_read_once(fixture: &d
     let table = persons(fixture).await;
     let rows: Vec<_> = (1..=9).map(|n| person(n * 10)).collect();
     put_all(&*table, &rows).await;
-    let page = Page::of(3);
+    let page = Page::first(3);
     same(&table.rows().page(&page).await.expect("a page"), rows.get(..3).expect("nine rows"), "the first page");
 
     table.put(&person(5)).await; // before the page's end: not seen
@@ -110,7 +110,7 @@ pub async fn rows_that_come_go_and_change_leave_the_others_read_once(fixture: &d
     changed.cells = vec![Cell::Null, Cell::text("0151"), Cell::Null];
     table.put(&changed).await;
 
-    let found = read_all(table.rows(), &page.after(key(30))).await;
+    let found = read_all(table.rows(), &page.starting_after(key(30))).await;
     same(&found, &[person(40), person(45), person(50), changed, person(80), person(90)], "what is left");
 }
 
@@ -128,15 +128,15 @@ pub async fn only_the_rows_that_hold_a_cell_are_read(fixture: &dyn RowsFixture) 
     for cell in &phones {
         let expected: Vec<_> = rows.iter().filter(|row| row.cells.get(PHONE) == Some(cell)).cloned().collect();
         for limit in [1, 2, 10] {
-            same(&read_all(table.rows(), &Page::of(limit).only("phone", cell.clone())).await, &expected, "by phone");
+            same(&read_all(table.rows(), &Page::first(limit).only("phone", cell.clone())).await, &expected, "by phone");
         }
     }
     let odd: Vec<_> = rows.iter().filter(|row| row.cells.get(BLOB) == Some(&Cell::bytes(*b"odd"))).cloned().collect();
-    same(&read_all(table.rows(), &Page::of(2).only("blob", Cell::bytes(*b"odd"))).await, &odd, "by bytes");
+    same(&read_all(table.rows(), &Page::first(2).only("blob", Cell::bytes(*b"odd"))).await, &odd, "by bytes");
     for absent in [Cell::text("b"), Cell::bytes(*b"a")] {
-        assert_eq!(table.rows().page(&Page::of(10).only("phone", absent)).await.expect("a page"), []);
+        assert_eq!(table.rows().page(&Page::first(10).only("phone", absent)).await.expect("a page"), []);
     }
-    let error = table.rows().page(&Page::of(10).only("fax", Cell::Null)).await.expect_err("no such column");
+    let error = table.rows().page(&Page::first(10).only("fax", Cell::Null)).await.expect_err("no such column");
     assert_eq!(error.kind(), RowsErrorKind::Misconfigured, "{error:?}");
 }
 
@@ -180,9 +180,9 @@ pub async fn any_name_is_only_a_name(fixture: &dyn RowsFixture) {
     let (key, cell) = (RowKey::new(vec![Cell::text("\"'; --")]), |n: usize| Cell::text(format!("'\"{n}")));
     let mut row = Row { key: key.clone(), cells: (0..rest.len()).map(cell).collect() };
     table.put(&row).await;
-    same(&read_all(table.rows(), &Page::of(1)).await, std::slice::from_ref(&row), "what was put");
+    same(&read_all(table.rows(), &Page::first(1)).await, std::slice::from_ref(&row), "what was put");
     for (at, (name, _)) in rest.iter().enumerate() {
-        let only = table.rows().page(&Page::of(1).only(*name, cell(at))).await.expect("a page");
+        let only = table.rows().page(&Page::first(1).only(*name, cell(at))).await.expect("a page");
         same(&only, std::slice::from_ref(&row), name);
         assert!(swap_one(table.rows(), Swap::of(key.clone()).cell(at, cell(at), Cell::text(*name))).await, "{name}");
         *row.cells.get_mut(at).expect("a cell a name") = Cell::text(*name);
@@ -203,6 +203,6 @@ pub async fn large_cells_are_kept_whole(fixture: &dyn RowsFixture) {
     let row = Row { key: key(1), cells: vec![new_text.clone(), Cell::Null, new_bytes] };
     // Not with `assert_eq`, which would print them.
     assert!(load(table.rows(), &key(1)).await.as_ref() == Some(&row), "what was loaded");
-    assert!(read_all(table.rows(), &Page::of(10)).await == [row], "what was read");
+    assert!(read_all(table.rows(), &Page::first(10)).await == [row], "what was read");
     assert!(!swap_one(table.rows(), Swap::of(key(1)).cell(0, new_text, Cell::Null).guard(BLOB, bytes)).await);
 }

@@ -14,10 +14,10 @@ pub async fn a_swap_changes_the_cells_it_names(fixture: &dyn RowsFixture) {
     let swap = Swap::of(key(2)).cell(EMAIL, email(2), Cell::text("new")).cell(BLOB, blob(2), Cell::bytes(*b"new"));
     assert!(swap_one(table.rows(), swap).await);
     rows.get_mut(1).expect("three rows").cells = vec![Cell::text("new"), Cell::Null, Cell::bytes(*b"new")];
-    same(&read_all(table.rows(), &Page::of(10)).await, &rows, "the second is changed");
+    same(&read_all(table.rows(), &Page::first(10)).await, &rows, "the second is changed");
     // A cell that holds already what it is to hold is swapped, too.
     assert!(swap_one(table.rows(), Swap::of(key(3)).cell(EMAIL, email(3), email(3))).await);
-    same(&read_all(table.rows(), &Page::of(10)).await, &rows, "the third is as it was");
+    same(&read_all(table.rows(), &Page::first(10)).await, &rows, "the third is as it was");
 }
 
 /// However near it comes.
@@ -35,7 +35,7 @@ pub async fn a_swap_that_expects_something_else_changes_nothing(fixture: &dyn Ro
     for (column, cells) in near {
         for expected in cells {
             assert!(!swap_one(table.rows(), Swap::of(key(1)).cell(column, expected, Cell::Null)).await);
-            same(&read_all(table.rows(), &Page::of(2)).await, std::slice::from_ref(&stands), "nothing is changed");
+            same(&read_all(table.rows(), &Page::first(2)).await, std::slice::from_ref(&stands), "nothing is changed");
         }
     }
     let right = Swap::of(key(1)).cell(EMAIL, Cell::text("ada"), Cell::Null).cell(PHONE, Cell::text(""), Cell::Null);
@@ -57,7 +57,7 @@ pub async fn a_row_changes_as_a_whole_or_not_at_all(fixture: &dyn RowsFixture) {
     };
     for at in 0..right.len() {
         assert!(!swap_one(table.rows(), swap_of(Some(at))).await, "cell {at}");
-        same(&read_all(table.rows(), &Page::of(2)).await, &[person(1)], &format!("cell {at}"));
+        same(&read_all(table.rows(), &Page::first(2)).await, &[person(1)], &format!("cell {at}"));
     }
     assert!(swap_one(table.rows(), swap_of(None)).await);
 }
@@ -72,10 +72,10 @@ pub async fn a_guard_stops_a_swap_and_stays(fixture: &dyn RowsFixture) {
     }
     let guarded = Swap::of(key(1)).cell(EMAIL, email(1), Cell::text("new")).guard(PHONE, Cell::text("0151"));
     assert!(!swap_one(table.rows(), guarded).await, "a guard behind the cell");
-    same(&read_all(table.rows(), &Page::of(2)).await, &[person(1)], "nothing is changed");
+    same(&read_all(table.rows(), &Page::first(2)).await, &[person(1)], "nothing is changed");
     assert!(swap_one(table.rows(), swap(blob(1))).await);
     let changed = Row { key: key(1), cells: vec![Cell::text("new"), Cell::Null, blob(1)] };
-    same(&read_all(table.rows(), &Page::of(2)).await, &[changed], "the guard is as it was");
+    same(&read_all(table.rows(), &Page::first(2)).await, &[changed], "the guard is as it was");
 }
 
 /// From a value to nothing, and back.
@@ -90,7 +90,7 @@ pub async fn null_is_expected_and_written_like_any_cell(fixture: &dyn RowsFixtur
         assert!(!swap_one(table.rows(), swap(&Cell::Null, &Cell::Null)).await, "{ty:?}: a value is not NULL");
         assert!(swap_one(table.rows(), swap(&value, &Cell::Null)).await, "{ty:?}: NULL over a value");
         same(
-            &read_all(table.rows(), &Page::of(2)).await,
+            &read_all(table.rows(), &Page::first(2)).await,
             &[Row { key: key(1), cells: vec![Cell::Null] }],
             "NULL again",
         );
@@ -105,7 +105,7 @@ pub async fn a_row_that_is_gone_stays_gone(fixture: &dyn RowsFixture) {
     let over = |expected: Cell| Swap::of(key(1)).cell(EMAIL, expected, Cell::text("new"));
     for swap in [over(email(1)), over(Cell::Null)] {
         assert!(!swap_one(table.rows(), swap).await);
-        same(&read_all(table.rows(), &Page::of(5)).await, &[person(2)], "one row is left");
+        same(&read_all(table.rows(), &Page::first(5)).await, &[person(2)], "one row is left");
     }
 }
 
@@ -116,7 +116,7 @@ pub async fn every_cell_is_read_expected_and_written_as_it_is(fixture: &dyn Rows
         let rows = (0..).zip(&samples).map(|(n, cell)| Row { key: key(n), cells: vec![cell.clone()] });
         let rows: Vec<_> = rows.collect();
         put_all(&*table, &rows).await;
-        same(&read_all(table.rows(), &Page::of(100)).await, &rows, &format!("{ty:?}: what was put"));
+        same(&read_all(table.rows(), &Page::first(100)).await, &rows, &format!("{ty:?}: what was put"));
         let next = samples.iter().cycle().skip(1);
         let swaps: Vec<_> = (0..)
             .zip(samples.iter().zip(next.clone()))
@@ -127,7 +127,7 @@ pub async fn every_cell_is_read_expected_and_written_as_it_is(fixture: &dyn Rows
             .zip(next.take(samples.len()))
             .map(|(n, cell)| Row { key: key(n), cells: vec![cell.clone()] })
             .collect();
-        same(&read_all(table.rows(), &Page::of(100)).await, &rows, &format!("{ty:?}: what was swapped"));
+        same(&read_all(table.rows(), &Page::first(100)).await, &rows, &format!("{ty:?}: what was swapped"));
         assert_eq!(table.rows().swap(&swaps).await.expect("swap"), vec![false; samples.len()], "{ty:?}: not again");
     }
 }
@@ -151,7 +151,7 @@ pub async fn a_conflict_leaves_the_other_rows_of_a_call(fixture: &dyn RowsFixtur
         row.cells.splice(..1, [if is_right(n) { Cell::text(format!("new {n}")) } else { email(n) }]);
         row
     };
-    same(&read_all(table.rows(), &Page::of(7)).await, &(0..20).map(now).collect::<Vec<_>>(), "those as expected");
+    same(&read_all(table.rows(), &Page::first(7)).await, &(0..20).map(now).collect::<Vec<_>>(), "those as expected");
 }
 
 /// Answers stay in the order asked.
@@ -178,7 +178,7 @@ pub async fn swaps_of_different_columns_share_a_call(fixture: &dyn RowsFixture) 
         vec![email(5), new(), blob(5)],
     ];
     let now: Vec<_> = (0..).zip(now).map(|(n, cells)| Row { key: key(n), cells }).collect();
-    same(&read_all(table.rows(), &Page::of(10)).await, &now, "each by its own columns");
+    same(&read_all(table.rows(), &Page::first(10)).await, &now, "each by its own columns");
 }
 
 /// One after another within a call, each on what the one before has left.
@@ -199,7 +199,7 @@ pub async fn swaps_of_one_row_come_in_their_order(fixture: &dyn RowsFixture) {
     assert_eq!(swapped, [true, false, true, true, true, true, false]);
     let first = Row { key: key(1), cells: vec![Cell::text("new"), Cell::text("d"), blob(1)] };
     let second = Row { key: key(2), cells: vec![email(2), Cell::text("z"), blob(2)] };
-    same(&read_all(table.rows(), &Page::of(10)).await, &[first, second], "the last of each");
+    same(&read_all(table.rows(), &Page::first(10)).await, &[first, second], "the last of each");
 }
 
 /// As is every other swap of its call.
@@ -214,7 +214,7 @@ pub async fn a_swap_that_makes_no_sense_is_refused(fixture: &dyn RowsFixture) {
     ] {
         let error = table.rows().swap(&[good(), bad]).await.expect_err(what);
         assert_eq!(error.kind(), RowsErrorKind::Misconfigured, "{what}: {error:?}");
-        same(&read_all(table.rows(), &Page::of(5)).await, &[person(1), person(2)], what);
+        same(&read_all(table.rows(), &Page::first(5)).await, &[person(1), person(2)], what);
     }
 }
 
@@ -225,7 +225,7 @@ pub async fn a_thousand_rows_change_in_one_call(fixture: &dyn RowsFixture) {
     let swap = |n: i64| Swap::of(key(n)).cell(PHONE, Cell::Null, Cell::text(format!("{n}"))).guard(BLOB, blob(n));
     let swaps: Vec<_> = (0..1000).map(|n| swap(n * 7 % 1000)).collect();
     assert_eq!(table.rows().swap(&swaps).await.expect("swap"), vec![true; 1000]);
-    let rows = read_all(table.rows(), &Page::of(1000)).await;
+    let rows = read_all(table.rows(), &Page::first(1000)).await;
     assert_eq!(rows.len(), 1000);
     for (n, row) in (0..).zip(rows) {
         assert!(row.cells == [email(n), Cell::text(format!("{n}")), blob(n)], "row {n}");

@@ -37,7 +37,7 @@ fn a_file_is_what_another_program_makes_of_the_format() {
     let mut ours = header(&id).to_vec();
     let mut head = Head::EMPTY;
     for entry in &entries {
-        head = head.after(entry);
+        head = head.advanced_by(entry);
         let (mut start, rest) = frame(entry, &head);
         start[0] = COMMITTED;
         ours.extend(start);
@@ -107,9 +107,9 @@ fn a_header_is_whole_or_is_refused() {
 fn nothing_that_a_crash_leaves_is_called_damage() {
     let base = unhex(&vectors()["file"]);
     let (entries, _) = read(&base);
-    let head = entries.iter().fold(Head::EMPTY, |head, entry| head.after(entry));
+    let head = entries.iter().fold(Head::EMPTY, |head, entry| head.advanced_by(entry));
     let next = entries[1].clone();
-    let (start, rest) = frame(&next, &head.after(&next));
+    let (start, rest) = frame(&next, &head.advanced_by(&next));
     let whole = [&start[..], &rest].concat();
     let judge = |tail: &[u8]| {
         let (read, found) = read(&[&base[..], tail].concat());

@@ -128,7 +128,7 @@ impl DynamoDbJournal {
                         "the copy of entry {position} is missing, or isn't what was appended"
                     )));
                 }
-                head = head.after(entry);
+                head = head.advanced_by(entry);
             }
         }
     }
@@ -197,7 +197,7 @@ impl ErasureJournal for DynamoDbJournal {
     async fn append(&self, entry: &JournalEntry, expected: &Head) -> Result<Head, JournalError> {
         entry.check_bounds()?;
         self.ready().await?;
-        let next = expected.after(entry);
+        let next = expected.advanced_by(entry);
         let about = layout::about(entry.tenant(), entry.tag());
         let at_head = Condition::new("#pos = :pos AND #hash = :hash", &[layout::POSITION, layout::HASH, layout::ABOUT])
             .with(":pos", number_of(expected.position()))
@@ -265,7 +265,7 @@ impl ErasureJournal for DynamoDbJournal {
             for item in part.items {
                 let (entry, head) = layout::read(item)?;
                 let before = last.or((next == 0).then_some(Head::EMPTY));
-                if head.position() != next + 1 || before.is_some_and(|before| before.after(&entry) != head) {
+                if head.position() != next + 1 || before.is_some_and(|before| before.advanced_by(&entry) != head) {
                     return Err(JournalError::corrupt(format!("the chain of hashes breaks at entry {next}")));
                 }
                 if next >= from && entries.len() < limit {

@@ -14,7 +14,7 @@ pub(super) async fn of(table: &Table) -> Result<Residue, StoreError> {
     let keys_only = stream.is_some_and(|s| s.stream_view_type() == Some(&StreamViewType::KeysOnly));
     // One that was switched off can be read for as long as one that is on.
     if !keys_only && (stream.is_some_and(|s| s.stream_enabled()) || described.latest_stream_arn().is_some()) {
-        residue = residue.and("the table's stream", "24 hours, and what its readers make of it");
+        residue = residue.may_remain_in("the table's stream", "24 hours, and what its readers make of it");
     }
     residue = match table.backups().await {
         Ok(backups) => {
@@ -23,20 +23,20 @@ pub(super) async fn of(table: &Table) -> Result<Residue, StoreError> {
                 Some(recovery) => {
                     let days = recovery.recovery_period_in_days().and_then(|days| usize::try_from(days).ok());
                     let ends_by = days.and_then(|days| WINDOWS.get(days.checked_sub(1)?));
-                    residue.and(RECOVERY, ends_by.unwrap_or(&LONGEST_WINDOW))
+                    residue.may_remain_in(RECOVERY, ends_by.unwrap_or(&LONGEST_WINDOW))
                 }
                 None => residue,
             }
         }
-        Err(failure) if failure.kind == Kind::Denied => residue.and(
+        Err(failure) if failure.kind == Kind::Denied => residue.may_remain_in(
             "point-in-time recovery, which may be on: the caller may not ask (dynamodb:DescribeContinuousBackups)",
             LONGEST_WINDOW,
         ),
         Err(failure) => return Err(failure.into()),
     };
     Ok(residue
-        .and("on-demand backups, exports and other copies of the table", "their retention")
-        .and("DynamoDB's own storage, encrypted with the table's key", "no date that AWS names"))
+        .may_remain_in("on-demand backups, exports and other copies of the table", "their retention")
+        .may_remain_in("DynamoDB's own storage, encrypted with the table's key", "no date that AWS names"))
 }
 
 const RECOVERY: &str = "point-in-time recovery";

@@ -43,7 +43,7 @@ impl PostgresJournalBuilder {
     /// Makes schema and tables where there are none, in one transaction, with an id of the journal's own. The role needs the
     /// right to create them. It may be called at each start, by several processes at once.
     ///
-    /// The same SQL is in `src/journal/postgres/migrations/`, for an application's own migrations.
+    /// The same SQL is in `src/postgres/journal/migrations/`, for an application's own migrations.
     ///
     /// # Errors
     /// [`JournalError`] of kind `Misconfigured` if there are other tables of these names or those of a later version, or the

@@ -103,7 +103,7 @@ impl PostgresJournal {
         loop {
             let entries = self.read(head.position(), PAGE).await?;
             for entry in &entries {
-                head = head.after(entry);
+                head = head.advanced_by(entry);
             }
             if entries.is_empty() {
                 return Ok(head);
@@ -140,7 +140,7 @@ impl ErasureJournal for PostgresJournal {
 
     async fn append(&self, entry: &JournalEntry, expected: &Head) -> Result<Head, JournalError> {
         entry.check_bounds()?;
-        let head = expected.after(entry);
+        let head = expected.advanced_by(entry);
         let Ok(position) = i64::try_from(expected.position()) else { return Err(JournalError::conflict()) };
         let mut transaction = begin(&self.pool, self.lock_timeout, "").await.map_err(failed)?;
         let appended = query(self.schema.sql(APPEND))
@@ -186,7 +186,7 @@ impl ErasureJournal for PostgresJournal {
                 continue;
             }
             let entry = entry(row, 3, position)?;
-            head = head.after(&entry);
+            head = head.advanced_by(&entry);
             if *head.hash() != array(row, 2)? {
                 return Err(damaged(position));
             }
@@ -223,7 +223,7 @@ impl ErasureJournal for PostgresJournal {
                 None => return Err(damaged(position.saturating_sub(1))),
             };
             let entry = entry(row, 3, position)?;
-            match before.after(&entry).hash() == &array(row, 1)? {
+            match before.advanced_by(&entry).hash() == &array(row, 1)? {
                 true => Ok(entry),
                 false => Err(damaged(position)),
             }

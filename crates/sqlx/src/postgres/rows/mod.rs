@@ -268,7 +268,7 @@ async fn count(connection: &mut PgConnection, table: &str) -> Result<i64, sqlx::
     if count > 0 {
         return Ok(count);
     }
-    // Never analysed, or found to be empty.
+    // Never analyzed, or found to be empty.
     query(format!("SELECT count(*) FROM {table}")).fetch_one(connection).await?.try_get(0)
 }
 

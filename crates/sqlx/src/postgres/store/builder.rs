@@ -38,22 +38,22 @@ impl PostgresStoreBuilder {
         self
     }
 
-    /// Whether a put that ends keys tells whoever listens ([`PostgresStore::notices`]). Every process that writes must have
-    /// it on, or what it ends is not told.
+    /// Has a put that ends keys notify whoever listens ([`PostgresStore::notices`]). Every process that writes must do so: what
+    /// one without it ends is not told.
     ///
     /// Off unless said otherwise, because PostgreSQL lets only one transaction that tells something commit at a time, in all
     /// of the server. So a put tells only where keys may have ended: it makes a tombstone, schedules an erasure, or leaves
-    /// less in a slot than there was. Enrolment, rotation and rewrapping tell nothing.
-    pub fn notify(mut self, on: bool) -> Self {
-        self.notify = on;
+    /// less in a slot than there was. Enrollment, rotation and rewrapping tell nothing.
+    pub fn with_notices(mut self) -> Self {
+        self.notify = true;
         self
     }
 
-    /// Whether a scrub rewrites the table of slots (`VACUUM FULL`), so that no overwritten bytes stay in its pages. While it
+    /// Has a scrub rewrite the table of slots (`VACUUM FULL`), so that no overwritten bytes stay in its pages. While it
     /// does, nobody can read or write slots, for as long as it takes to copy them all: for a maintenance window, on a store
     /// that is opened for it.
-    pub fn scrub_full(mut self, on: bool) -> Self {
-        self.scrub_full = on;
+    pub fn with_full_scrub(mut self) -> Self {
+        self.scrub_full = true;
         self
     }
 
@@ -74,7 +74,7 @@ impl PostgresStoreBuilder {
     /// Makes schema and tables where there are none, in one transaction. The role needs the right to create them: a schema in
     /// the database, or tables in a schema that is there. It may be called at each start, by several processes at once.
     ///
-    /// The same SQL is in `src/store/postgres/migrations/`, for an application's own migrations; there is also
+    /// The same SQL is in `src/postgres/store/migrations/`, for an application's own migrations; there is also
     /// `partitioned.sql`, for a partitioned table of slots.
     ///
     /// # Errors

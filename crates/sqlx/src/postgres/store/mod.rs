@@ -197,7 +197,7 @@ impl KeyStore for PostgresStore {
     }
 
     /// Vacuums the table of slots, which takes as long as there is changed since it was last vacuumed, and with
-    /// [`scrub_full`](PostgresStoreBuilder::scrub_full) rewrites it. Then says what may still be where.
+    /// [`with_full_scrub`](PostgresStoreBuilder::with_full_scrub) rewrites it. Then says what may still be where.
     ///
     /// # Errors
     /// [`StoreError`] of kind `Denied` if the role may not vacuum the table, that is, doesn't own it: PostgreSQL itself would

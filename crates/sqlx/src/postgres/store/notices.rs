@@ -16,7 +16,7 @@ use fieldseal::store::SlotId;
 
 impl PostgresStore {
     /// What is told of this key store from now on: the ids of slots whose keys ended, by the puts of every process that has
-    /// [`notify`](super::PostgresStoreBuilder::notify) on, this one's too.
+    /// [`with_notices`](super::PostgresStoreBuilder::with_notices), this one's too.
     ///
     /// It takes one connection of `pool`, and keeps it. That must be a session with the primary: a pooler in transaction mode
     /// takes the request and then tells nothing. A connection that is lost is made anew, and `Notice::Missed` says that some may

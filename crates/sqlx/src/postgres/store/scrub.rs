@@ -93,7 +93,7 @@ impl Remains {
                 Self { is_held_by_slots: true, .. } => "the next scrub after the standbys and replication slots let go",
                 _ => "the next scrub after the transactions that still see them have ended",
             };
-            residue = residue.and("dead rows that can't be removed yet", ends_by);
+            residue = residue.may_remain_in("dead rows that can't be removed yet", ends_by);
         }
         for (is_so, place, ends_by) in [
             (
@@ -110,10 +110,10 @@ impl Remains {
             (self.is_logged, "the server's log, with the parameters of statements", "its retention"),
         ] {
             if is_so {
-                residue = residue.and(place, ends_by);
+                residue = residue.may_remain_in(place, ends_by);
             }
         }
-        residue.and("base backups, dumps, snapshots, and standbys that are not connected", "their retention")
+        residue.may_remain_in("base backups, dumps, snapshots, and standbys that are not connected", "their retention")
     }
 }
 

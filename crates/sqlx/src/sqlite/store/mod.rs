@@ -204,9 +204,9 @@ impl KeyStore for SqliteStore {
         }
         let mut residue = Residue::none();
         if busy != 0 {
-            residue = residue.and("write-ahead log", "the next scrub that no older read transaction blocks");
+            residue = residue.may_remain_in("write-ahead log", "the next scrub that no older read transaction blocks");
         }
-        Ok(residue.and("backups and copies of the database file", "their retention").and(
+        Ok(residue.may_remain_in("backups and copies of the database file", "their retention").may_remain_in(
             "file-system snapshots, and blocks that the device has set aside",
             "their retention, the device's disposal",
         ))

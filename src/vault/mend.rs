@@ -1,0 +1,189 @@
+//! Puts right what a comparison of journal and store found: copies holds and schedules, and destroys keys again.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::applied::{CheckMode, ReplayReport};
+use super::compare::{Differences, Root, erase_at, find_root, flags_differ, has_destroyed, is_dead, tenant};
+use super::decide::IfRecorded;
+use super::destroy::LinesCover;
+use super::slots::{Edit, ReadSlot, Wrapper};
+use super::{ATTEMPTS, Tenant, VaultInner};
+use crate::error::{Error, Result, Retry};
+use crate::id::TenantId;
+use crate::journal::{ErasedLine, JournalEvent};
+use crate::keys::Tag;
+use crate::keys::slot::SubjectSlot;
+
+/// How far what was found is put right.
+pub(super) enum Mended {
+    Whole,
+    /// The keys are destroyed, but the store was not scrubbed: a later `erase` of the same, `erase_due` or build scrubs it and
+    /// records completion. Or the store takes no writes, which it may do later.
+    Partly,
+}
+
+/// Holds and schedules go back first, then what was destroyed is destroyed again; never a line above the one named.
+///
+/// If one subject can't be written, it is skipped, and the others go on. But what was destroyed, and is back, holds
+/// everybody up until it is gone. And a periodic check doesn't wait for a store that takes no writes.
+pub(super) async fn mend(
+    vault: &Arc<VaultInner>,
+    found: &Differences,
+    mode: CheckMode,
+    replayed: &mut ReplayReport,
+    skipped: &mut BTreeMap<(TenantId, Tag), Error>,
+) -> Result<Mended> {
+    let mut destroyed: Vec<(Tenant, Tag, DestroyedLines)> = Vec::new();
+    for subject @ (id, tag) in &found.subjects {
+        let tenant = tenant(vault, id);
+        match mend_subject(&tenant, tag, mode, replayed).await {
+            Ok((lines, left)) => {
+                destroyed.extend(lines.into_iter().map(|lines| (tenant.clone(), *tag, lines)));
+                skipped.extend(left.map(|e| (subject.clone(), e)));
+            }
+            Err(Error::TenantErased { .. }) => {} // since it was compared: the next comparison finds that
+            Err(e) if mode == CheckMode::Periodic && is_not_now(&e) => return Ok(Mended::Partly),
+            Err(e) => return Err(e),
+        }
+    }
+    let mut erased_tenants = Vec::new();
+    for id in &found.tenants {
+        let tenant = tenant(vault, id);
+        let tenant_history = tenant.cached.history(vault).await?;
+        if find_root(vault, id, &tenant_history).await? == Root::Lost {
+            if mode != CheckMode::Replay {
+                return Err(Error::StoreBehindJournal { missing: 1 });
+            }
+            let Some(key_id) = tenant_history.stored else { continue };
+            tenant.cached.append(vault, JournalEvent::RootLost { key_id }).await?;
+            replayed.roots_lost += 1;
+        }
+        if tenant_history.erased().is_some() {
+            match tenant.destroy_tenant_keys().await {
+                Err(e) if mode == CheckMode::Periodic && is_not_now(&e) => return Ok(Mended::Partly),
+                gone => gone?,
+            }
+            if mode != CheckMode::Periodic {
+                tenant.make_tombstones().await?;
+            }
+            erased_tenants.push(tenant);
+        }
+    }
+    if destroyed.is_empty() && erased_tenants.is_empty() {
+        return Ok(Mended::Whole);
+    }
+    // A scrub may take long, or fail: neither keeps everybody else from their keys, who wait for a periodic check.
+    match mode {
+        CheckMode::Periodic => return Ok(Mended::Partly),
+        CheckMode::OnBuild if vault.scrub().await.is_err() => return Ok(Mended::Partly),
+        CheckMode::OnBuild => {}
+        CheckMode::Replay => drop(vault.scrub().await?),
+    }
+    for (tenant, tag, DestroyedLines { lines, if_recorded }) in destroyed {
+        tenant.record_done(&tag, &lines, if_recorded).await?;
+        replayed.erasures += u64::from(if_recorded == IfRecorded::RecordAgain);
+    }
+    for tenant in erased_tenants {
+        tenant.record_tenant_done(IfRecorded::RecordAgain).await?;
+        replayed.tenants += 1;
+    }
+    Ok(Mended::Whole)
+}
+
+/// Lines that are destroyed now.
+struct DestroyedLines {
+    lines: Vec<ErasedLine>,
+    if_recorded: IfRecorded,
+}
+
+/// What is destroyed now; and why something is left, if the provider refuses what it takes.
+async fn mend_subject(
+    tenant: &Tenant,
+    tag: &Tag,
+    mode: CheckMode,
+    replayed: &mut ReplayReport,
+) -> Result<(Vec<DestroyedLines>, Option<Error>)> {
+    let history = tenant.history(tag).await?;
+    let (mut destroyed, mut left) = (Vec::new(), None);
+    match put_flags(tenant, tag).await {
+        Err(e @ Error::Provider(_)) => left = Some(e),
+        put => replayed.flags += u64::from(put?),
+    }
+    let ReadSlot { state, slot, .. } = tenant.read_slot(tag).await?;
+    if !has_destroyed(slot.as_ref(), &history.done()) {
+        let is_dead = is_dead(slot.as_ref(), &state);
+        match mode {
+            CheckMode::Replay => match tenant.destroy_lines(tag, &history.done(), LinesCover::NamedPurposes).await {
+                Err(e @ Error::Provider(_)) if is_dead => left = Some(e),
+                gone => {
+                    gone?;
+                    destroyed.push(DestroyedLines { lines: history.done(), if_recorded: IfRecorded::RecordAgain });
+                }
+            },
+            _ if is_dead => {}
+            _ => return Err(Error::StoreBehindJournal { missing: 1 }),
+        }
+    }
+    match tenant.finish_intended(tag, &history).await {
+        Err(e @ Error::Provider(_)) => left = Some(e),
+        finished => destroyed.push(DestroyedLines { lines: finished?, if_recorded: IfRecorded::Skip }),
+    }
+    destroyed.retain(|destroyed| !destroyed.lines.is_empty());
+    Ok((destroyed, left))
+}
+
+/// Whether the store may take the same write later.
+fn is_not_now(e: &Error) -> bool {
+    matches!(e, Error::Store(e) if e.retry() == Retry::Later)
+}
+
+/// Makes a slot's copies of what the journal says of holds and schedules what they are to be. True if it had others.
+///
+/// Others may decide, and copy, at the same time. So the journal is read after the slot that is replaced, and again once it
+/// is: whoever copies last has read the last word.
+pub(super) async fn put_flags(tenant: &Tenant, tag: &Tag) -> Result<bool> {
+    let mut put_any = false;
+    for _ in 0..ATTEMPTS {
+        let read = tenant.read_slot(tag).await?.slot;
+        let history = tenant.history(tag).await?;
+        let edit = |slot: Option<&SubjectSlot>, _: &Wrapper<'_>| {
+            let Some(slot) = slot.filter(|slot| flags_differ(slot, &history)) else {
+                return Ok(Edit::Keep(Copied::Already));
+            };
+            if read.as_ref() != Some(slot) {
+                return Ok(Edit::Keep(Copied::Changed));
+            }
+            let new = SubjectSlot { held: history.held, erase_at: erase_at(slot, &history), ..slot.clone() };
+            let readable_changed = new.erase_at != slot.erase_at;
+            Ok(Edit::Put(new, Copied::Put { readable_changed }))
+        };
+        match tenant.edit_slot(tag, edit).await? {
+            Copied::Already => {
+                // Also where another process made the copy: the issued keys in this one end as well.
+                if history.scheduled.is_some() {
+                    tenant.revoke_keys(tag, history.scheduled);
+                }
+                return Ok(put_any);
+            }
+            Copied::Changed => {}
+            Copied::Put { readable_changed } => {
+                put_any = true;
+                if readable_changed {
+                    tenant.revoke_keys(tag, history.scheduled);
+                }
+            }
+        }
+    }
+    Err(Error::Conflict)
+}
+
+/// What became of a copy.
+enum Copied {
+    Already,
+    Put {
+        readable_changed: bool,
+    },
+    /// The slot is another than was read before the journal.
+    Changed,
+}
