@@ -15,7 +15,7 @@ const RECORDS: u32 = 200;
 const ROUNDS: usize = 400;
 
 fn main() {
-    let keys = fieldseal::testing::keys(&42i64);
+    let keys = fieldseal_testkit::keys(&42i64);
     let mut raw = Raw::new();
     let values = LENGTHS.map(|n| "x".repeat(n));
     let row = Customer::seal(customer(), &keys).unwrap();

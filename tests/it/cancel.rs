@@ -1,39 +1,19 @@
 //! Every future of a vault and a tenant, dropped at every await: the next call goes on from what is there, and so does a
 //! process that starts then.
-#![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
-
-#[cfg(feature = "store-postgres")]
-#[path = "support/cluster.rs"]
-mod cluster;
-#[path = "support/ground.rs"]
-mod ground;
-#[path = "support/operations.rs"]
-mod operations;
-#[cfg(feature = "store-postgres")]
-#[path = "support/postgres.rs"]
-mod postgres;
-#[path = "support/world.rs"]
-mod world;
 
 use std::pin::pin;
-use std::process::ExitCode;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use fieldseal::testing::faults::{Act, Gate, drop_after};
+use fieldseal_testkit::faults::{Act, Gate, drop_after};
+use fieldseal_testkit::world::Ground;
 use futures_util::future::{Either, select};
-use ground::{Ground, Servers, Test};
-use operations::{OPERATIONS, Operation, Scene, writes};
-use world::Result;
 
-fn main() -> ExitCode {
-    let tests = OPERATIONS.iter().map(|&operation| {
-        let name = format!("a_call_that_is_dropped_anywhere_leaves_what_the_next_can_go_on_from::{operation:?}");
-        Test::new(name, move |on| Box::pin(async move { dropped_everywhere(operation, &on).await }))
-    });
-    ground::run(&tests.collect::<Vec<_>>(), Servers::Newest)
-}
+use super::common::Result;
+use super::operations::{Operation, Scene, writes};
 
-async fn dropped_everywhere(operation: Operation, on: &Ground) -> Result {
+operations!(tests! { a_call_can_be_dropped_anywhere_and_the_next_goes_on });
+
+async fn a_call_can_be_dropped_anywhere_and_the_next_goes_on(operation: Operation, on: &Ground) -> Result {
     let mut points = 0;
     loop {
         let at = if on.is_memory() { Drops::AfterPolls(points) } else { Drops::AtWrite(points) };

@@ -1,6 +1,5 @@
 //! Guarded ports: they are ports like any other, however often what is behind them fails; every call ends in time; and a
 //! port that is down is left alone, while what is cached goes on.
-#![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
 
 use std::collections::HashMap;
 use std::error::Error as _;
@@ -25,13 +24,13 @@ use fieldseal::rows::{Cell, MemoryRows, Page, Row, RowKey, RowSource, RowsErrorK
 use fieldseal::store::{
     Epoch, Expected, Filter, KeyStore, MemoryStore, Residue, Scan, SlotId, StoreError, StoreErrorKind,
 };
-use fieldseal::testing::clock::ManualClock;
-use fieldseal::testing::counting::{Counting, Counts};
-use fieldseal::testing::faults::{Act, CallPoint, Gate, Port, Tap, Tapped};
-use fieldseal::testing::provider::ProviderFixture;
-use fieldseal::testing::rows::{CellType, FixtureTable, RowsFixture};
-use fieldseal::testing::slot::SampleSlot;
 use fieldseal::{Error, FieldContext, SubjectKeys, TenantId, Vault};
+use fieldseal_testkit::clock::ManualClock;
+use fieldseal_testkit::counting::{Counting, Counts};
+use fieldseal_testkit::faults::{Act, CallPoint, Gate, Port, Tap, Tapped};
+use fieldseal_testkit::provider::ProviderFixture;
+use fieldseal_testkit::rows::{CellType, FixtureTable, RowsFixture};
+use fieldseal_testkit::slot::SampleSlot;
 use futures_util::FutureExt as _;
 use futures_util::future::join_all;
 
@@ -140,15 +139,15 @@ async fn rows() -> Rows {
     Rows(flaky(1, |call| call.method != "swap"))
 }
 
-fieldseal::store_suite! { #[tokio::test] guarded_store, store }
-fieldseal::journal_suite! { #[tokio::test] guarded_journal, journal }
-fieldseal::provider_suite! { #[tokio::test] guarded_provider, keyring }
-fieldseal::rows_suite! { #[tokio::test] guarded_rows, rows }
+fieldseal_testkit::store_suite! { #[tokio::test] guarded_store, store }
+fieldseal_testkit::journal_suite! { #[tokio::test] guarded_journal, journal }
+fieldseal_testkit::provider_suite! { #[tokio::test] guarded_provider, keyring }
+fieldseal_testkit::rows_suite! { #[tokio::test] guarded_rows, rows }
 
 /// The rules about writes that replace and compete, with writes that fail before and after they landed.
 #[tokio::test]
 async fn writes_are_compare_and_swap_though_they_fail() {
-    use fieldseal::testing::{journal, store};
+    use fieldseal_testkit::{journal, store};
     for seed in 0..50 {
         let make = || Guarded::new(Tapped::new(MemoryStore::new(), &flaky(seed, |_| true)), &patient());
         store::a_put_over_another_revision_conflicts(&make()).await;
@@ -190,7 +189,7 @@ fn entry(millis: u64) -> JournalEntry {
 }
 
 #[tokio::test]
-async fn a_put_is_done_once_whether_or_not_it_had_landed_when_it_failed() {
+async fn a_put_is_done_once_whether_or_not_it_had_landed() {
     for (after, fails) in WAYS_TO_FAIL {
         let tap = first("put", after, fails);
         let store = Guarded::new(Counting::new(Tapped::new(MemoryStore::new(), &tap)), &guard(&ManualClock::new()));
@@ -229,13 +228,13 @@ async fn a_put_that_landed_before_the_floor_rose_is_done() {
 }
 
 #[tokio::test]
-async fn an_append_is_done_once_whether_or_not_it_had_landed_when_it_failed() {
+async fn an_append_is_done_once_whether_or_not_it_had_landed() {
     for (after, fails) in WAYS_TO_FAIL {
         let inner = Arc::new(MemoryJournal::new().unwrap());
         let tap = first("append", after, fails);
         let journal = Guarded::new(Tapped::new(inner.clone(), &tap), &guard(&ManualClock::new()));
         let head = journal.append(&entry(1), &Head::EMPTY).await.unwrap();
-        assert_eq!(head, Head::EMPTY.after(&entry(1)));
+        assert_eq!(head, Head::EMPTY.advanced_by(&entry(1)));
         assert_eq!(inner.read(0, 9).await.unwrap(), [entry(1)]);
         assert_eq!(inner.head().await.unwrap(), head);
     }
@@ -270,7 +269,7 @@ async fn an_append_is_found_behind_which_others_have_appended() {
         }
     })
     .await;
-    assert_eq!(answer.unwrap(), Head::EMPTY.after(&entry(1)));
+    assert_eq!(answer.unwrap(), Head::EMPTY.advanced_by(&entry(1)));
     assert_eq!(entries, [entry(1), entry(2), entry(3)]);
 }
 
@@ -324,8 +323,8 @@ async fn an_append_is_found_in_its_own_chain_alone() {
         let journal = Guarded::new(Tapped::new(Forked(end), &first("append", false, Act::Fail)), &guard);
         journal.append(&entry(1), &expected).await.map_err(|e| e.kind())
     };
-    assert_eq!(append(own, own.after(&entry(1))).await, Ok(own.after(&entry(1))));
-    assert_eq!(append(other, own.after(&entry(1))).await, Err(JournalErrorKind::Conflict));
+    assert_eq!(append(own, own.advanced_by(&entry(1))).await, Ok(own.advanced_by(&entry(1))));
+    assert_eq!(append(other, own.advanced_by(&entry(1))).await, Err(JournalErrorKind::Conflict));
     assert_eq!(append(own, own).await, Err(JournalErrorKind::Conflict), "the journal ends before it");
     let far = Head::from_parts(5000, [9; 32]);
     assert_eq!(append(own, far).await, Err(JournalErrorKind::Unavailable), "nobody can tell");
@@ -355,7 +354,7 @@ async fn rows_that_could_not_be_read_are_read_again() {
             let tap = first(method, after, fails.clone());
             let (_, rows) = one_row(&tap, &guard(&ManualClock::new()));
             match method {
-                "page" => assert_eq!(rows.page(&Page::of(9)).await.unwrap().len(), 1),
+                "page" => assert_eq!(rows.page(&Page::first(9)).await.unwrap().len(), 1),
                 "load" => assert!(rows.load(&[row_key()]).await.unwrap().iter().all(Option::is_some)),
                 _ => assert_eq!(rows.count().await.unwrap(), 1),
             }
@@ -365,7 +364,7 @@ async fn rows_that_could_not_be_read_are_read_again() {
 }
 
 #[tokio::test]
-async fn a_swap_of_which_nobody_knows_whether_it_landed_is_not_made_again() {
+async fn a_swap_that_may_have_landed_is_not_made_again() {
     for (after, fails) in WAYS_TO_FAIL {
         let kind = if let Act::Throttle = fails { RowsErrorKind::Throttled } else { RowsErrorKind::Unavailable };
         let tap = first("swap", after, fails);
@@ -384,11 +383,11 @@ async fn rows_that_do_not_answer_are_given_up_by_the_deadline() {
     let (clock, tap) = (ManualClock::new(), silent());
     let guard = guard(&clock).circuit(u32::MAX, PAUSE);
     let (_, rows) = one_row(&tap, &guard);
-    let only = Page::of(9).only("email", Cell::text("a"));
+    let only = Page::first(9).only("email", Cell::text("a"));
     let spent = async |name: &str| {
         let (before, calls) = (clock.monotonic(), tap.calls());
         let answer = match name {
-            "page" => driven(&clock, rows.page(&Page::of(9))).await.map(drop),
+            "page" => driven(&clock, rows.page(&Page::first(9))).await.map(drop),
             "only" => driven(&clock, rows.page(&only)).await.map(drop),
             "load" => driven(&clock, rows.load(&[row_key()])).await.map(drop),
             "count" => driven(&clock, rows.count()).await.map(drop),
@@ -413,7 +412,7 @@ async fn a_table_that_is_down_is_left_alone() {
         rows.swap(&swap("a", "b")).await.unwrap_err();
         assert_eq!(tap.calls(), n);
     }
-    let failed = rows.page(&Page::of(9)).await.unwrap_err().to_string();
+    let failed = rows.page(&Page::first(9)).await.unwrap_err().to_string();
     assert!(rows.circuit().is_open() && failed.contains("not asked"), "{failed}");
     assert_eq!(tap.calls(), 5);
 }
@@ -620,7 +619,7 @@ async fn a_page_is_waited_for_longer_and_a_single_slot_is_not() {
 
 /// Somebody waits for it.
 #[tokio::test]
-async fn a_tenants_first_enrolment_ends_by_the_deadline_though_a_scan_is_never_answered() -> Result<(), Error> {
+async fn a_first_enrollment_meets_its_deadline_if_a_scan_hangs() -> Result<(), Error> {
     let (clock, tap) = (ManualClock::new(), Tap::open());
     let store = Guarded::new(Tapped::new(MemoryStore::new(), &tap), &guard(&clock).circuit(u32::MAX, PAUSE));
     let builder = Vault::builder(LocalKeyring::ephemeral()?, store).journal(MemoryJournal::new()?);
@@ -707,7 +706,7 @@ async fn after_a_pause_one_call_is_let_through() {
 
 /// As its documentation says: an alert on it must not end because nobody called for a while.
 #[tokio::test]
-async fn it_is_open_until_a_call_is_answered_and_a_pause_alone_changes_nothing() {
+async fn a_pause_alone_closes_no_circuit_and_an_answered_call_does() {
     let Circuit { clock, tap, provider } = Circuit::open().await;
     let circuit = provider.circuit();
     tap.set(|_| Act::Go);
@@ -718,7 +717,7 @@ async fn it_is_open_until_a_call_is_answered_and_a_pause_alone_changes_nothing()
 }
 
 #[tokio::test]
-async fn a_call_that_is_let_through_and_dropped_keeps_nobody_out_for_longer_than_a_pause() {
+async fn a_dropped_trial_call_keeps_others_out_for_one_pause_at_most() {
     let Circuit { clock, tap, provider } = Circuit::open().await;
     clock.advance(PAUSE);
     tap.set(|_| Act::Park(Gate::new()));
@@ -814,7 +813,7 @@ fn unavailable<T>(answer: Result<T, Error>) -> String {
 }
 
 #[tokio::test]
-async fn a_warm_tenant_goes_on_without_its_provider_until_its_time_limit() -> Result<(), Error> {
+async fn a_warm_tenant_needs_no_provider_until_its_time_limit() -> Result<(), Error> {
     let scene = Scene::new().await?;
     let warm = scene.vault.default_tenant();
     let sealed = seal(&warm.enroll("ada").await?)?;
@@ -841,7 +840,7 @@ async fn a_warm_tenant_goes_on_without_its_provider_until_its_time_limit() -> Re
 }
 
 #[tokio::test]
-async fn cold_tenants_fail_at_once_while_the_provider_is_down_and_come_when_it_is_back() -> Result<(), Error> {
+async fn cold_tenants_fail_at_once_until_the_provider_is_back() -> Result<(), Error> {
     let scene = Scene::new().await?;
     let cold = ["acme", "bolt", "core"].map(|name| scene.vault.tenant(&TenantId::new(name).unwrap()));
     let mut sealed = Vec::new();
@@ -871,8 +870,7 @@ async fn cold_tenants_fail_at_once_while_the_provider_is_down_and_come_when_it_i
 }
 
 #[tokio::test]
-async fn without_its_store_or_journal_a_vault_gives_keys_for_half_their_time_and_they_are_good_for_all_of_it()
--> Result<(), Error> {
+async fn while_a_port_is_down_keys_are_given_out_for_half_max_age() -> Result<(), Error> {
     for down in [Port::Store, Port::Journal] {
         let (clock, tap) = (ManualClock::new(), Tap::open());
         let guard = guard(&clock);

@@ -1,5 +1,4 @@
 //! The local keyring on disk: what survives, what is refused, what is never overwritten.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::print_stdout, reason = "a test that fails panics")]
 
 use std::collections::BTreeSet;
 use std::error::Error as _;
@@ -131,9 +130,9 @@ async fn files_of_version_1_open() {
         .map(|epoch| WrapContext::epoch_key(TenantId::new("acme").unwrap(), Epoch::new(epoch).unwrap(), key.id()));
 
     for (text, options) in [
-        (include_str!("keyring/v1-none.txt"), KeyringOptions::new()),
+        (include_str!("../keyring/v1-none.txt"), KeyringOptions::new()),
         (
-            include_str!("keyring/v1-argon2id.txt"),
+            include_str!("../keyring/v1-argon2id.txt"),
             KeyringOptions::new().passphrase(Passphrase::new("pässword").unwrap()),
         ),
     ] {
@@ -404,7 +403,7 @@ async fn a_damaged_file_is_never_overwritten() {
 }
 
 #[tokio::test]
-async fn an_older_file_put_in_place_is_refused_while_the_newer_is_known() {
+async fn an_older_file_is_refused_while_the_newer_is_known() {
     let dir = Dir::new();
     let keyring = LocalKeyring::generate(dir.path()).await.unwrap();
     let first = keyring.current().await.unwrap();
@@ -647,7 +646,7 @@ async fn child_adds_keys_until_killed() {
 async fn processes_that_add_keys_at_once_lose_none() {
     let dir = Dir::new();
     let keyring = LocalKeyring::generate(dir.path()).await.unwrap();
-    let mut children = [(); 3].map(|()| child("child_adds_keys", &dir.path()));
+    let mut children = [(); 3].map(|()| child("keyring::child_adds_keys", &dir.path()));
     let mut expected: BTreeSet<String> = BTreeSet::from([keyring.current().await.unwrap().as_str().to_owned()]);
     for _ in 0..20 {
         expected.insert(keyring.add_key().await.unwrap().as_str().to_owned());
@@ -670,7 +669,7 @@ async fn a_killed_process_leaves_a_sound_file() {
         // Each time another: on a fast disk a child makes nearly as many keys as a keyring takes.
         let dir = Dir::new();
         LocalKeyring::generate(dir.path()).await.unwrap();
-        let mut child = child("child_adds_keys_until_killed", &dir.path());
+        let mut child = child("keyring::child_adds_keys_until_killed", &dir.path());
         std::thread::sleep(Duration::from_millis(60 + 7 * round));
         child.kill().unwrap();
         let confirmed = added(&mut child);

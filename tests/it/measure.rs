@@ -1,6 +1,5 @@
 //! Measured ports: they are ports like any other, each call counts once under how it ended, and nothing that is measured or
 //! traced says whose keys they were.
-#![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
 
 use std::time::Duration;
 
@@ -8,16 +7,16 @@ use async_trait::async_trait;
 use fieldseal::clock::Clock as _;
 use fieldseal::guard::{Guard, Guarded};
 use fieldseal::journal::MemoryJournal;
-use fieldseal::lifecycle::ErasureRequest;
 use fieldseal::measure::{Counters, Measured, Port, Series};
 use fieldseal::provider::{LocalKeyring, MasterKeyProvider};
 use fieldseal::rows::{MemoryRows, Page, RowSource as _};
 use fieldseal::store::{Expected, KeyStore as _, MemoryStore, SlotId};
-use fieldseal::testing::clock::ManualClock;
-use fieldseal::testing::faults::{Act, Gate, Tap, Tapped};
-use fieldseal::testing::provider::ProviderFixture;
-use fieldseal::testing::slot::SampleSlot;
+use fieldseal::vault::ErasureRequest;
 use fieldseal::{TenantId, Vault};
+use fieldseal_testkit::clock::ManualClock;
+use fieldseal_testkit::faults::{Act, Gate, Tap, Tapped};
+use fieldseal_testkit::provider::ProviderFixture;
+use fieldseal_testkit::slot::SampleSlot;
 use futures_util::FutureExt as _;
 
 async fn store() -> Measured<MemoryStore> {
@@ -45,9 +44,9 @@ impl ProviderFixture for Keyring {
     }
 }
 
-fieldseal::store_suite! { #[tokio::test] measured_store, store }
-fieldseal::journal_suite! { #[tokio::test] measured_journal, journal }
-fieldseal::provider_suite! { #[tokio::test] measured_provider, keyring }
+fieldseal_testkit::store_suite! { #[tokio::test] measured_store, store }
+fieldseal_testkit::journal_suite! { #[tokio::test] measured_journal, journal }
+fieldseal_testkit::provider_suite! { #[tokio::test] measured_provider, keyring }
 
 /// Port, method, outcome, count.
 fn counts(counters: &Counters) -> Vec<(&'static str, &'static str, &'static str, u64)> {
@@ -69,7 +68,7 @@ async fn a_call_counts_once_under_its_port_method_and_outcome() {
     store.load(&[]).await.unwrap_err();
     tap.set(|_| Act::Park(Gate::new()));
     assert!(store.load(&[]).now_or_never().is_none());
-    rows.page(&Page::of(1)).await.unwrap();
+    rows.page(&Page::first(1)).await.unwrap();
     let wanted = [
         ("store", "load", "dropped", 1),
         ("store", "load", "ok", 3),
@@ -149,7 +148,7 @@ const WORDS: &[&str] = &[
     "unknown_key",
 ];
 
-/// A life of a vault: enrolments, an erasure, a provider that fails, one that doesn't know a key.
+/// A life of a vault: enrollments, an erasure, a provider that fails, one that doesn't know a key.
 async fn life(counters: &Counters) -> fieldseal::Result<()> {
     let tap = Tap::open();
     let provider = LocalKeyring::ephemeral()?;

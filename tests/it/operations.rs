@@ -1,73 +1,74 @@
 //! Every call that a vault or tenant has, each with what comes before it and what must hold after it: for tests that drop
 //! calls, or let their ports fail.
-#![allow(dead_code, reason = "each test needs a part of it")]
-
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use fieldseal::clock::Clock as _;
 use fieldseal::id::Purpose;
 use fieldseal::journal::JournalEvent;
-use fieldseal::lifecycle::{ErasureReceipt, ErasureRequest, ErasureStatus, Rotation};
-use fieldseal::store::{Epoch, Expected, Filter, KeyStore, Scan, SlotId};
-use fieldseal::testing::faults::{Act, Tap};
-use fieldseal::vault::Enrolment;
-use fieldseal::{Error, SubjectKeys, Tenant, TenantId, Vault};
+use fieldseal::store::{Expected, KeyStore as _, StoredSlot};
+use fieldseal::vault::Enrollment;
+use fieldseal::vault::{ErasureReceipt, ErasureRequest, ErasureStatus, Rotation};
+use fieldseal::{Error, SubjectKeys, Tenant, Vault};
+use fieldseal_testkit::faults::{Act, Tap};
+use fieldseal_testkit::world::{Ground, World, rewrap_all};
 
-use crate::ground::Ground;
-use crate::world::{Result, World, context, is_erased, open, seal};
+use super::common::{HOUR, Result, acme, context, epoch, is_erased, open, seal};
 
-/// Named once: a call that is left out of the list is left out of the tests.
+/// Hands every operation to a macro, behind what that is given. Named once: a call that is left out of the list is left out of
+/// the tests.
 macro_rules! operations {
-    ($($operation:ident,)*) => {
-        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        pub(crate) enum Operation {
-            $($operation,)*
-        }
-
-        /// Every one.
-        pub(crate) const OPERATIONS: &[Operation] = &[$(Operation::$operation,)*];
+    ($then:ident! $what:tt) => {
+        $then! { $what [
+            Create
+            Build
+            BuildAfterACrash
+            Replay
+            ReplayJournal
+            SetMaxAge
+            Enroll
+            EnrollInANewTenant
+            EnrollAnotherPurpose
+            EnrollDue
+            EnrollAgain
+            EnrollAfterACrash
+            EnrollAll
+            Keys
+            KeysOf
+            Refresh
+            Rotate
+            RotateNow
+            RotatePage
+            Erase
+            EraseNeverSeen
+            EraseAll
+            ErasePurpose
+            EraseAfterACrash
+            ErasureStatus
+            Schedule
+            Cancel
+            Hold
+            Release
+            SweepRetained
+            SweepScheduled
+            AdvanceEpoch
+            RewrapPage
+            RetireEpoch
+            EraseTenant
+            EraseTenantNeverSeen
+        ] }
     };
 }
 
-operations! {
-    Create,
-    Build,
-    BuildAfterACrash,
-    Replay,
-    ReplayJournal,
-    SetMaxAge,
-    Enroll,
-    EnrollInANewTenant,
-    EnrollAnotherPurpose,
-    EnrollDue,
-    EnrollAgain,
-    EnrollAfterACrash,
-    EnrollAll,
-    Keys,
-    KeysOf,
-    Refresh,
-    Rotate,
-    RotateNow,
-    RotatePage,
-    Erase,
-    EraseNeverSeen,
-    EraseAll,
-    ErasePurpose,
-    EraseAfterACrash,
-    ErasureStatus,
-    Schedule,
-    Cancel,
-    Hold,
-    Release,
-    SweepRetained,
-    SweepScheduled,
-    AdvanceEpoch,
-    RewrapPage,
-    RetireEpoch,
-    EraseTenant,
-    EraseTenantNeverSeen,
+macro_rules! define {
+    ($name:ident [$($operation:ident)*]) => {
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub(crate) enum $name {
+            $($operation,)*
+        }
+    };
 }
+operations!(define! Operation);
 
 /// Whether a call of a port changes something.
 pub(crate) fn writes(method: &str) -> bool {
@@ -111,7 +112,9 @@ impl Scene {
         let now = self.world.clock.wall();
         match self.operation {
             Operation::Create => {
-                self.world = World { guard: self.world.guard.take(), ..World::on(on).await? };
+                let guard = self.world.guard.take();
+                self.world = World::on(on).await?;
+                self.world.guard = guard;
             }
             Operation::BuildAfterACrash | Operation::EnrollAfterACrash | Operation::EraseAfterACrash => {
                 if self.operation == Operation::EnrollAfterACrash {
@@ -125,14 +128,14 @@ impl Scene {
                 self.tap.set(|_| Act::Go);
             }
             Operation::Replay | Operation::ReplayJournal => {
-                let backup = self.world.backup().await?;
+                let (backup, before) = (self.world.store.backup().await?, self.world.subjects().await?);
                 other.hold("ben").await?;
                 other.erase("ada", &ErasureRequest::new()).await?;
                 if self.operation == Operation::Replay {
-                    self.world.store = backup;
+                    self.world.store.restore(backup);
                 } else {
                     // One slot, by hand, under a vault that runs.
-                    self.world.restore_subjects(&*backup).await?;
+                    restore_subjects(&self.world, &before).await?;
                 }
             }
             Operation::EnrollAnotherPurpose => {
@@ -140,21 +143,21 @@ impl Scene {
                 self.customers = vault.default_tenant();
             }
             Operation::EnrollDue => {
-                drop(other.enroll_with("ada", &Enrolment::new().due_at(self.world.after(9))).await?)
+                drop(other.enroll_with("ada", &Enrollment::new().retain_until(self.world.later(MOMENT))).await?)
             }
             Operation::EnrollAgain | Operation::ErasureStatus => {
                 self.receipt = Some(other.erase("ada", &ErasureRequest::new()).await?);
             }
-            Operation::Cancel => other.schedule_erasure("ada", self.world.after(9)).await?,
+            Operation::Cancel => other.schedule_erasure("ada", self.world.later(MOMENT)).await?,
             Operation::Release => other.hold("ada").await?,
-            Operation::SweepRetained => drop(other.enroll_with("ada", &Enrolment::new().due_at(now)).await?),
+            Operation::SweepRetained => drop(other.enroll_with("ada", &Enrollment::new().retain_until(now)).await?),
             Operation::SweepScheduled => other.schedule_erasure("ada", now).await?,
             Operation::AdvanceEpoch => drop(self.world.provider.add_key().await?),
             Operation::RewrapPage | Operation::RetireEpoch => {
                 self.world.provider.add_key().await?;
                 other.vault().advance_epoch().await?;
                 if self.operation == Operation::RetireEpoch {
-                    World::rewrap_all(other.vault()).await?;
+                    rewrap_all(other.vault(), 100).await?;
                 }
             }
             Operation::Keys | Operation::KeysOf => self.world.clock.advance(Duration::from_secs(301)),
@@ -178,9 +181,9 @@ impl Scene {
             Operation::EnrollInANewTenant => self.vault.tenant(&acme()).enroll("cleo").await.map(drop),
             Operation::EnrollAnotherPurpose => customers.enroll("ada").await.map(drop),
             Operation::EnrollDue => {
-                customers.enroll_with("ada", &Enrolment::new().due_at(self.world.after(3600))).await.map(drop)
+                customers.enroll_with("ada", &Enrollment::new().retain_until(self.world.later(HOUR))).await.map(drop)
             }
-            Operation::EnrollAgain => customers.enroll_with("ada", &Enrolment::new().again()).await.map(drop),
+            Operation::EnrollAgain => customers.enroll_with("ada", &Enrollment::new().even_if_erased()).await.map(drop),
             Operation::EnrollAfterACrash => {
                 let enrolled = customers.enroll("ada").await;
                 if is_erased(&enrolled) { Ok(()) } else { enrolled.map(|_| panic!("the erasure is binding")) }
@@ -192,7 +195,7 @@ impl Scene {
             Operation::Rotate => customers.rotate("ada").await.map(drop_copy),
             Operation::RotateNow => customers.rotate_now("ada").await,
             Operation::RotatePage => {
-                let rotation = Rotation::of_keys_before(self.world.after(1));
+                let rotation = Rotation::of_keys_before(self.world.later(Duration::from_secs(1)));
                 self.vault.rotate_page(&rotation, None, 100).await.map(drop)
             }
             Operation::Erase | Operation::EraseAfterACrash => customers.erase("ada", &request).await.map(drop),
@@ -210,13 +213,13 @@ impl Scene {
                 assert!(matches!(status, ErasureStatus::Erased { .. }), "{status:?}");
                 Ok(())
             }
-            Operation::Schedule => customers.schedule_erasure("ada", self.world.after(9)).await,
+            Operation::Schedule => customers.schedule_erasure("ada", self.world.later(MOMENT)).await,
             Operation::Cancel => customers.cancel_erasure("ada").await,
             Operation::Hold => customers.hold("ada").await,
             Operation::Release => customers.release("ada").await,
             Operation::SweepRetained | Operation::SweepScheduled => self
                 .vault
-                .sweep()
+                .erase_due()
                 .await
                 .and_then(|swept| swept.failed.into_iter().next().map_or(Ok(()), |(_, e)| Err(e))),
             Operation::AdvanceEpoch => match self.vault.advance_epoch().await {
@@ -308,7 +311,7 @@ impl Scene {
             Operation::EraseNeverSeen => assert!(is_erased(&fresh.enroll("cleo").await)),
             Operation::EnrollDue => {
                 self.world.clock.advance(Duration::from_secs(60));
-                assert!(fresh.vault().sweep().await?.receipts.is_empty(), "it was prolonged");
+                assert!(fresh.vault().erase_due().await?.receipts.is_empty(), "it was prolonged");
             }
             Operation::Rotate | Operation::RotatePage => {
                 let receipt = erase("ada").await?;
@@ -322,13 +325,13 @@ impl Scene {
             Operation::AdvanceEpoch => {
                 // A number that is in the journal is not used again: it may have been put, and lost in a restore.
                 assert!(fresh.vault().current_epoch().await? > epoch(1));
-                World::rewrap_all(fresh.vault()).await?;
+                rewrap_all(fresh.vault(), 100).await?;
                 fresh.vault().retire_epoch(epoch(1)).await?;
-                self.world.check_none_within(epoch(1)).await?;
+                self.world.assert_nothing_within(epoch(1)).await?;
             }
             Operation::RewrapPage | Operation::RetireEpoch => {
                 fresh.vault().retire_epoch(epoch(1)).await?;
-                self.world.check_none_within(epoch(1)).await?;
+                self.world.assert_nothing_within(epoch(1)).await?;
                 self.check_ada(&self.world.builder().purposes(["billing"]).build().await?.default_tenant()).await?;
             }
             Operation::EraseTenantNeverSeen => {
@@ -405,23 +408,13 @@ impl Scene {
     }
 }
 
-impl World {
-    async fn restore_subjects(&self, backup: &dyn KeyStore) -> Result {
-        let old = backup.scan(&Scan::new(Filter::All).limit(1000)).await?.slots;
-        let old = old.into_iter().filter(|slot| matches!(slot.id(), SlotId::Subject(..)));
-        for (now, old) in self.subjects().await?.into_iter().zip(old) {
-            self.store.put(&old, Expected::Revision(now.revision())).await?;
-        }
-        Ok(())
+async fn restore_subjects(world: &World, before: &[StoredSlot]) -> Result {
+    for (now, old) in world.subjects().await?.into_iter().zip(before) {
+        world.store.put(old, Expected::Revision(now.revision())).await?;
     }
-}
-
-fn acme() -> TenantId {
-    TenantId::new("acme").unwrap()
-}
-
-fn epoch(n: u32) -> Epoch {
-    Epoch::new(n).unwrap()
+    Ok(())
 }
 
 fn drop_copy<T: Copy>(_: T) {}
+
+const MOMENT: Duration = Duration::from_secs(9);

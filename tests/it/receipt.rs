@@ -1,5 +1,4 @@
 //! `docs/receipt.md`, held to the code: the document, the text, and what is claimed.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by a panic")]
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -7,21 +6,20 @@ use std::time::Duration;
 use async_trait::async_trait;
 use fieldseal::clock::Timestamp;
 use fieldseal::error::ProviderError;
-use fieldseal::journal::MemoryJournal;
-use fieldseal::lifecycle::{ErasureReceipt, ErasureRequest, ErasureStatus, UndoneReason};
 use fieldseal::provider::{
     Destruction, KeyMaterial, LocalKeyring, MasterKeyId, MasterKeyProvider, WrapContext, WrappedKey,
 };
-use fieldseal::store::{Epoch, Expected, KeyStore as _, MemoryStore, SlotId};
-use fieldseal::testing::clock::ManualClock;
+use fieldseal::store::{Epoch, Expected, KeyStore as _};
+use fieldseal::vault::{ErasureReceipt, ErasureRequest, ErasureStatus, UndoneReason};
 use fieldseal::{Result, TenantId, Vault};
+use fieldseal_testkit::world::{World, rewrap_all};
 use serde_json::{Value, json};
 
 // --- The document ----------------------------------------------------------------------------
 
 /// The first block of a language in the page.
 fn block(language: &str) -> &'static str {
-    let page = include_str!("../docs/receipt.md");
+    let page = include_str!("../../docs/receipt.md");
     let (_, rest) = page.split_once(&format!("```{language}\n")).unwrap();
     rest.split_once("\n```").unwrap().0
 }
@@ -229,7 +227,7 @@ fn each_status_says_what_it_depends_on() {
         "undone: the key store does not know of the erasure (a backup was restored): replay the journal"
     );
     assert_eq!(
-        text(ErasureStatus::Undone { reason: UndoneReason::NotJournalled }),
+        text(ErasureStatus::Undone { reason: UndoneReason::NotJournaled }),
         "undone: the journal does not tell that it was done: erase again"
     );
 }
@@ -278,23 +276,21 @@ impl MasterKeyProvider for Provider {
     }
 }
 
-struct World {
+/// A world whose provider says what it is told to.
+struct Case {
+    world: World,
     provider: Arc<Provider>,
-    store: Arc<MemoryStore>,
-    clock: ManualClock,
     vault: Vault,
 }
 
 const ADA: &str = "ada";
 
-impl World {
+impl Case {
     async fn new() -> Result<Self> {
-        let keyring = LocalKeyring::ephemeral()?;
-        let provider = Arc::new(Provider { keyring, says: Mutex::new(Says::AsItIs) });
-        let (store, clock) = (Arc::new(MemoryStore::new()), ManualClock::new());
-        let builder = Vault::builder(provider.clone(), store.clone()).clock(clock.clone());
-        let vault = builder.journal(MemoryJournal::new()?).build().await?;
-        Ok(Self { provider, store, clock, vault })
+        let world = World::in_memory()?;
+        let provider = Arc::new(Provider { keyring: world.provider.clone(), says: Mutex::new(Says::AsItIs) });
+        let vault = world.vault_with(provider.clone()).await?;
+        Ok(Self { world, provider, vault })
     }
 
     fn say(&self, says: Says) {
@@ -314,17 +310,12 @@ impl World {
     async fn next_epoch(&self) -> Result<Epoch> {
         self.provider.keyring.add_key().await?;
         let epoch = self.vault.advance_epoch().await?;
-        let mut from = None;
-        loop {
-            from = self.vault.rewrap_page(from.as_ref(), 10).await?.next;
-            if from.is_none() {
-                return Ok(epoch);
-            }
-        }
+        rewrap_all(&self.vault, 10).await?;
+        Ok(epoch)
     }
 
     fn wait(&self) {
-        self.clock.advance(self.vault.max_age());
+        self.world.clock.advance(self.vault.max_age());
     }
 }
 
@@ -341,95 +332,94 @@ fn is_final(status: &ErasureStatus) -> bool {
 }
 
 #[tokio::test]
-async fn an_erasure_is_final_when_its_master_key_is_destroyed_and_every_snapshot_is_past_its_age() -> Result<()> {
-    let world = World::new().await?;
-    let receipt = world.erase().await?;
-    assert_eq!(waits_for(&world.status(&receipt).await?), Some(1));
-    world.next_epoch().await?;
-    assert_eq!(waits_for(&world.status(&receipt).await?), Some(1), "rewrapping the others ends no copy");
-    world.vault.retire_epoch(Epoch::FIRST).await?;
-    assert_eq!(waits_for(&world.status(&receipt).await?), Some(0), "a process may still have read it before");
-    world.clock.advance(world.vault.max_age() - Duration::from_millis(1));
-    assert!(!is_final(&world.status(&receipt).await?));
-    world.clock.advance(Duration::from_millis(1));
-    assert!(is_final(&world.status(&receipt).await?));
+async fn finality_takes_a_destroyed_key_and_outlived_snapshots() -> Result<()> {
+    let case = Case::new().await?;
+    let receipt = case.erase().await?;
+    assert_eq!(waits_for(&case.status(&receipt).await?), Some(1));
+    case.next_epoch().await?;
+    assert_eq!(waits_for(&case.status(&receipt).await?), Some(1), "rewrapping the others ends no copy");
+    case.vault.retire_epoch(Epoch::FIRST).await?;
+    assert_eq!(waits_for(&case.status(&receipt).await?), Some(0), "a process may still have read it before");
+    case.world.clock.advance(case.vault.max_age() - Duration::from_millis(1));
+    assert!(!is_final(&case.status(&receipt).await?));
+    case.world.clock.advance(Duration::from_millis(1));
+    assert!(is_final(&case.status(&receipt).await?));
     Ok(())
 }
 
 #[tokio::test]
 async fn only_a_provider_that_says_destroyed_makes_it_final() -> Result<()> {
-    let world = World::new().await?;
-    let receipt = world.erase().await?;
-    world.wait();
+    let case = Case::new().await?;
+    let receipt = case.erase().await?;
+    case.wait();
     let at = Timestamp::from_millis(1);
     for says in [Says::Is(None), Says::Is(Some(Destruction::Scheduled { at })), Says::Nothing] {
-        world.say(says.clone());
-        assert_eq!(waits_for(&world.status(&receipt).await?), Some(1), "{says:?}, and be its moment long past");
+        case.say(says.clone());
+        assert_eq!(waits_for(&case.status(&receipt).await?), Some(1), "{says:?}, and be its moment long past");
     }
-    world.say(Says::Is(Some(Destruction::Destroyed)));
-    assert_eq!(world.status(&receipt).await?, ErasureStatus::Final { vouched_for: vec![] });
+    case.say(Says::Is(Some(Destruction::Destroyed)));
+    assert_eq!(case.status(&receipt).await?, ErasureStatus::Final { vouched_for: vec![] });
     let copies = vec!["tapes", "disks"];
-    world.say(Says::Is(Some(Destruction::DestroyedHere { copies })));
+    case.say(Says::Is(Some(Destruction::DestroyedHere { copies })));
     let vouched_for = vec!["disks".to_owned(), "tapes".to_owned()];
-    assert_eq!(world.status(&receipt).await?, ErasureStatus::Final { vouched_for });
-    world.say(Says::Is(None));
-    assert_eq!(waits_for(&world.status(&receipt).await?), Some(1), "it was called back: nothing is remembered");
+    assert_eq!(case.status(&receipt).await?, ErasureStatus::Final { vouched_for });
+    case.say(Says::Is(None));
+    assert_eq!(waits_for(&case.status(&receipt).await?), Some(1), "it was called back: nothing is remembered");
     Ok(())
 }
 
 #[tokio::test]
-async fn every_master_key_up_to_the_erasure_counts_and_later_ones_do_not() -> Result<()> {
-    let world = World::new().await?;
-    let tenant = world.vault.default_tenant();
+async fn master_keys_up_to_the_erasure_count_and_later_ones_do_not() -> Result<()> {
+    let case = Case::new().await?;
+    let tenant = case.vault.default_tenant();
     tenant.enroll(ADA).await?;
-    let second = world.next_epoch().await?;
+    let second = case.next_epoch().await?;
     let receipt = tenant.erase(ADA, &ErasureRequest::new()).await?;
     assert_eq!(receipt.master_keys().len(), 2);
-    world.next_epoch().await?;
-    world.wait();
-    world.vault.retire_epoch(Epoch::FIRST).await?;
-    assert_eq!(waits_for(&world.status(&receipt).await?), Some(1), "the second one is there");
-    world.vault.retire_epoch(second).await?;
-    assert!(is_final(&world.status(&receipt).await?), "the third one never wrapped it");
+    case.next_epoch().await?;
+    case.wait();
+    case.vault.retire_epoch(Epoch::FIRST).await?;
+    assert_eq!(waits_for(&case.status(&receipt).await?), Some(1), "the second one is there");
+    case.vault.retire_epoch(second).await?;
+    assert!(is_final(&case.status(&receipt).await?), "the third one never wrapped it");
     Ok(())
 }
 
 #[tokio::test]
 async fn keys_that_are_back_undo_it_whatever_the_provider_says() -> Result<()> {
-    let world = World::new().await?;
-    let tenant = world.vault.default_tenant();
+    let case = Case::new().await?;
+    let tenant = case.vault.default_tenant();
     tenant.enroll(ADA).await?;
-    let twin = World::new().await?;
+    let twin = Case::new().await?;
     // The tag is in the receipt alone; the store's only subject is hers.
-    let slots = world.store.scan(&fieldseal::store::Scan::new(fieldseal::store::Filter::All)).await?.slots;
-    let before = slots.into_iter().find(|slot| matches!(slot.id(), SlotId::Subject(..))).unwrap();
+    let before = case.world.subjects().await?.remove(0);
     let receipt = tenant.erase(ADA, &ErasureRequest::new()).await?;
-    let tombstone = world.store.load(std::slice::from_ref(before.id())).await?.remove(0).unwrap();
-    world.store.put(&before, Expected::Revision(tombstone.revision())).await?;
-    world.say(Says::Is(Some(Destruction::Destroyed)));
-    world.wait();
-    assert_eq!(world.status(&receipt).await?, ErasureStatus::Undone { reason: UndoneReason::KeysAreBack });
-    assert_eq!(world.vault.replay_journal().await?.erasures, 1);
-    assert!(is_final(&world.status(&receipt).await?));
+    let tombstone = case.world.store.load(std::slice::from_ref(before.id())).await?.remove(0).unwrap();
+    case.world.store.put(&before, Expected::Revision(tombstone.revision())).await?;
+    case.say(Says::Is(Some(Destruction::Destroyed)));
+    case.wait();
+    assert_eq!(case.status(&receipt).await?, ErasureStatus::Undone { reason: UndoneReason::KeysAreBack });
+    assert_eq!(case.vault.replay_journal().await?.erasures, 1);
+    assert!(is_final(&case.status(&receipt).await?));
 
     let elsewhere = twin.vault.default_tenant().erasure_status(&receipt).await;
     assert!(elsewhere.is_err(), "of another key store nothing can be said");
-    let other = world.vault.tenant(&TenantId::new("other")?);
+    let other = case.vault.tenant(&TenantId::new("other")?);
     assert!(other.erasure_status(&receipt).await.is_err());
     Ok(())
 }
 
 #[tokio::test]
 async fn an_erased_tenant_waits_for_every_master_key_that_there_was() -> Result<()> {
-    let world = World::new().await?;
-    world.vault.default_tenant().enroll(ADA).await?;
-    world.next_epoch().await?;
+    let case = Case::new().await?;
+    case.vault.default_tenant().enroll(ADA).await?;
+    case.next_epoch().await?;
     let tenant = TenantId::new("acme")?;
-    world.vault.tenant(&tenant).enroll("bob").await?;
-    let receipt = world.vault.erase_tenant(&tenant, &ErasureRequest::new()).await?;
+    case.vault.tenant(&tenant).enroll("bob").await?;
+    let receipt = case.vault.erase_tenant(&tenant, &ErasureRequest::new()).await?;
     assert_eq!((receipt.tag(), receipt.purposes().len(), receipt.master_keys().len()), (None, 0, 2));
-    world.wait();
-    let status = world.vault.tenant(&tenant).erasure_status(&receipt).await?;
+    case.wait();
+    let status = case.vault.tenant(&tenant).erasure_status(&receipt).await?;
     assert_eq!(waits_for(&status), Some(2));
     Ok(())
 }

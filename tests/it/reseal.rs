@@ -1,8 +1,7 @@
 //! Moving the fields of records to the current keys: what is moved, what stays, and that it is all or nothing.
-#![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
 
-use fieldseal::testing::{keys, keys_for, rotated_keys};
 use fieldseal::{Error, FieldContext, Plain, Record, Sealed, SubjectKeys};
+use fieldseal_testkit::{keys, keys_for, rotated_keys};
 use proptest::prelude::*;
 
 #[derive(Clone, Debug, PartialEq, Record)]
@@ -95,7 +94,7 @@ fn what_is_current_is_left_to_the_byte() {
 #[test]
 fn only_the_stale_fields_are_moved() {
     let (mut row, _, after) = account();
-    row.note = after.place::<Account>(&7).unwrap().seal(Account::NOTE, "fragile").unwrap();
+    row.note = after.record_ref::<Account>(&7).unwrap().seal(Account::NOTE, "fragile").unwrap();
     let note = row.note.clone();
     assert!(row.needs_reseal(&after).unwrap());
     assert_eq!(row.reseal(&after).unwrap(), 2);
@@ -150,7 +149,7 @@ fn what_was_erased_for_another_purpose_stays_and_is_no_error() {
     assert_eq!(row.likes, likes);
     assert!(!row.needs_reseal(&after).unwrap());
     assert_eq!(row.open(&after).unwrap().name.expose(), "Ada");
-    assert!(after.place::<Account>(&7).unwrap().reseal(Account::LIKES, &likes).unwrap().is_none());
+    assert!(after.record_ref::<Account>(&7).unwrap().reseal(Account::LIKES, &likes).unwrap().is_none());
 }
 
 #[test]
@@ -196,7 +195,7 @@ fn the_fields_of_one_row_are_moved_under_one_draw() {
 #[test]
 fn a_column_is_moved_in_its_place() {
     let (row, before, after) = account();
-    let mut place = after.place::<Account>(&7).unwrap();
+    let mut place = after.record_ref::<Account>(&7).unwrap();
     let name = place.reseal(Account::NAME, &row.name).unwrap().unwrap();
     assert_eq!(place.open(Account::NAME, &name).unwrap().expose(), "Ada");
     let likes = place.reseal(Account::LIKES, &row.likes).unwrap().unwrap();
@@ -206,7 +205,7 @@ fn a_column_is_moved_in_its_place() {
     assert!(matches!(place.reseal(Account::NOTE, &row.name), Err(Error::Authentication)));
     assert!(matches!(place.reseal(Account::NAME, &damaged(&row.name)), Err(Error::Authentication)));
     assert!(matches!(place.open(Account::NOTE, &name), Err(Error::Authentication)));
-    assert!(before.place::<Account>(&7).unwrap().reseal(Account::NAME, &row.name).unwrap().is_none());
+    assert!(before.record_ref::<Account>(&7).unwrap().reseal(Account::NAME, &row.name).unwrap().is_none());
 }
 
 #[test]

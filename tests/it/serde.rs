@@ -1,9 +1,8 @@
 //! `Sealed<T>` and `Plain<T>` through serde: what is read and written, and that no error quotes a value.
-#![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
 
-use fieldseal::testing::keys;
 use fieldseal::value::{AsJson, Plaintext};
 use fieldseal::{Error, FieldContext, Plain, Sealed, reveal};
+use fieldseal_testkit::keys;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_test::{Compact, Configure as _, Readable, Token};
 

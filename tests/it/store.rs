@@ -1,8 +1,4 @@
-//! The key stores: the conformance suite on each, and what SQLite adds.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test")]
-
-#[path = "store/sqlite.rs"]
-mod sqlite;
+//! The key store in memory: the conformance suite.
 
 use fieldseal::store::MemoryStore;
 
@@ -10,7 +6,7 @@ async fn memory() -> MemoryStore {
     MemoryStore::new()
 }
 
-fieldseal::store_suite! {
+fieldseal_testkit::store_suite! {
     #[tokio::test]
     memory_store, memory
 }

@@ -1,13 +1,12 @@
 //! Every type that can be sealed: that it comes back, its bytes as `docs/format.md` (section 6) gives them, what is
 //! refused, and that nothing of it shows where it shouldn't.
-#![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
 
 use std::fmt::Debug;
 
 use chrono::{DateTime, NaiveDate, Utc};
-use fieldseal::testing::keys;
 use fieldseal::value::{AsJson, Plaintext};
 use fieldseal::{Error, FieldContext, HasSubject as _, Plain, Sealed, SubjectKeys, id::ToId as _};
+use fieldseal_testkit::keys;
 use proptest::prelude::*;
 use rust_decimal::Decimal;
 use secrecy::{ExposeSecret as _, SecretSlice, SecretString};

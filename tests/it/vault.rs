@@ -1,5 +1,4 @@
 //! The vault over the in-memory ports: what it costs, what it shares, what it refuses.
-#![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -9,57 +8,33 @@ use std::time::Duration;
 use fieldseal::clock::Timestamp;
 use fieldseal::error::{Retry, StoreErrorKind};
 use fieldseal::journal::{ErasureJournal as _, JournalEvent, MemoryJournal};
-use fieldseal::provider::{LocalKeyring, MasterKeyProvider as _};
+use fieldseal::provider::MasterKeyProvider as _;
 use fieldseal::store::{
     Epoch, Expected, Filter, KeyStore, MemoryStore, Residue, Scan, ScanPage, SlotId, StoreError, StoredSlot,
 };
-use fieldseal::testing::clock::ManualClock;
-use fieldseal::testing::counting::{Counting, Counts};
-use fieldseal::vault::{CacheLimits, Enrolment, VaultBuilder, WantsJournal};
-use fieldseal::{Error, FieldContext, Suite, Tenant, TenantId, Vault};
+use fieldseal::vault::{CacheLimits, Enrollment, VaultBuilder, WantsJournal};
+use fieldseal::{Error, Suite, Tenant, TenantId, Vault};
+use fieldseal_testkit::counting::{Counting, Counts};
+use fieldseal_testkit::faults::drop_after;
+use fieldseal_testkit::world::World;
+use futures_util::FutureExt as _;
 
-type Result<T = ()> = fieldseal::Result<T>;
+use crate::common::{Result, context};
 
-/// Ports that several vaults share, as several processes would.
-struct World {
-    provider: Arc<LocalKeyring>,
-    store: Arc<MemoryStore>,
-    journal: Arc<MemoryJournal>,
-    clock: ManualClock,
+/// Before it is said which journal.
+fn builder(world: &World) -> VaultBuilder<WantsJournal> {
+    Vault::builder(world.provider.clone(), world.store.clone()).clock(world.clock.clone())
 }
 
-impl World {
-    fn new() -> Result<Self> {
-        Ok(Self {
-            provider: Arc::new(LocalKeyring::ephemeral()?),
-            store: Arc::new(MemoryStore::new()),
-            journal: Arc::new(MemoryJournal::new()?),
-            clock: ManualClock::new(),
-        })
-    }
-
-    fn builder(&self) -> VaultBuilder<WantsJournal> {
-        Vault::builder(self.provider.clone(), self.store.clone()).clock(self.clock.clone())
-    }
-
-    async fn vault(&self) -> Result<Vault> {
-        self.builder().journal(self.journal.clone()).build().await
-    }
-
-    /// A vault, and what it asks of store and provider from now on.
-    async fn counted(&self) -> Result<(Vault, Counts, Counts)> {
-        let (provider, store) = (Counting::new(self.provider.clone()), Counting::new(self.store.clone()));
-        let (provider_counts, store_counts) = (provider.counts(), store.counts());
-        let vault =
-            Vault::builder(provider, store).clock(self.clock.clone()).journal(self.journal.clone()).build().await?;
-        provider_counts.reset();
-        store_counts.reset();
-        Ok((vault, provider_counts, store_counts))
-    }
-}
-
-fn context() -> FieldContext<'static> {
-    FieldContext::new("customer", "email", &17i64).unwrap()
+/// A vault, and what it asks of store and provider from now on.
+async fn counted(world: &World) -> Result<(Vault, Counts, Counts)> {
+    let (provider, store) = (Counting::new(world.provider.clone()), Counting::new(world.store.clone()));
+    let (provider_counts, store_counts) = (provider.counts(), store.counts());
+    let builder = Vault::builder(provider, store).clock(world.clock.clone());
+    let vault = builder.journal(world.journal.clone()).build().await?;
+    provider_counts.reset();
+    store_counts.reset();
+    Ok((vault, provider_counts, store_counts))
 }
 
 /// Whether what one set of keys sealed opens with the other.
@@ -74,7 +49,7 @@ fn opens(sealed_by: &fieldseal::SubjectKeys, opened_by: &fieldseal::SubjectKeys)
 
 #[tokio::test]
 async fn a_subject_is_unknown_until_it_is_enrolled() -> Result {
-    let customers = World::new()?.vault().await?.default_tenant();
+    let customers = World::in_memory()?.tenant().await?;
     assert!(matches!(customers.keys("ada").await, Err(Error::SubjectUnknown)));
     let enrolled = customers.enroll("ada").await?;
     assert!(opens(&enrolled, &customers.keys("ada").await?)?);
@@ -86,15 +61,15 @@ async fn a_subject_is_unknown_until_it_is_enrolled() -> Result {
 
 #[tokio::test]
 async fn another_vault_on_the_same_ports_opens_the_same_values() -> Result {
-    let world = World::new()?;
-    let sealed_by = world.vault().await?.default_tenant().enroll("ada").await?;
-    assert!(opens(&sealed_by, &world.vault().await?.default_tenant().keys("ada").await?)?);
+    let world = World::in_memory()?;
+    let sealed_by = world.tenant().await?.enroll("ada").await?;
+    assert!(opens(&sealed_by, &world.tenant().await?.keys("ada").await?)?);
     Ok(())
 }
 
 #[tokio::test]
 async fn subjects_and_tenants_have_keys_of_their_own() -> Result {
-    let vault = World::new()?.vault().await?;
+    let vault = World::in_memory()?.vault().await?;
     let (acme, globex) = (vault.tenant(&TenantId::new("acme")?), vault.tenant(&TenantId::new("globex")?));
     let ada = acme.enroll("ada").await?;
     assert!(!opens(&ada, &acme.enroll("ben").await?)?);
@@ -104,13 +79,13 @@ async fn subjects_and_tenants_have_keys_of_their_own() -> Result {
 }
 
 #[tokio::test]
-async fn a_cold_tenant_costs_one_provider_call_a_key_and_a_warm_one_none() -> Result {
-    let world = World::new()?;
-    let customers = world.vault().await?.default_tenant();
+async fn a_cold_tenant_costs_a_provider_call_per_key_a_warm_one_none() -> Result {
+    let world = World::in_memory()?;
+    let customers = world.tenant().await?;
     for subject in ["ada", "ben"] {
         customers.enroll(subject).await?;
     }
-    let (vault, provider, store) = world.counted().await?;
+    let (vault, provider, store) = counted(&world).await?;
     vault.default_tenant().keys("ada").await?;
     assert_eq!(provider.unwraps(), 2, "the tenant's root and its epoch key");
     assert_eq!(store.loads(), 2, "the tenant's slot with the vault's, and the subject's");
@@ -124,10 +99,10 @@ async fn a_cold_tenant_costs_one_provider_call_a_key_and_a_warm_one_none() -> Re
 
 #[tokio::test]
 async fn a_page_of_cold_subjects_is_one_store_read() -> Result {
-    let world = World::new()?;
+    let world = World::in_memory()?;
     let subjects: Vec<i64> = (1..=100).collect();
-    world.vault().await?.default_tenant().enroll_all(&subjects).await?;
-    let (vault, provider, store) = world.counted().await?;
+    world.tenant().await?.enroll_all(&subjects).await?;
+    let (vault, provider, store) = counted(&world).await?;
     let customers = vault.default_tenant();
     let _ = customers.keys("warms the tenant").await;
     store.reset();
@@ -146,7 +121,7 @@ async fn a_page_of_cold_subjects_is_one_store_read() -> Result {
 
 #[tokio::test]
 async fn a_page_tells_of_each_subject_alone() -> Result {
-    let customers = World::new()?.vault().await?.default_tenant();
+    let customers = World::in_memory()?.tenant().await?;
     customers.enroll("ada").await?;
     let page = customers.keys_of(&["ada", "nobody"]).await?;
     assert!(page.get("ada").is_ok());
@@ -159,8 +134,8 @@ async fn a_page_tells_of_each_subject_alone() -> Result {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_thousand_misses_on_one_subject_are_one_read_and_one_unwrap() -> Result {
-    let world = World::new()?;
-    world.vault().await?.default_tenant().enroll("ada").await?;
+    let world = World::in_memory()?;
+    world.tenant().await?.enroll("ada").await?;
     let (provider, store) = (Counting::new(world.provider.clone()), Counting::new(slow(&world.store)));
     let (provider_counts, store_counts) = (provider.counts(), store.counts());
     let vault = Vault::builder(provider, store).journal(world.journal.clone()).build().await?;
@@ -185,8 +160,8 @@ async fn a_thousand_misses_on_one_subject_are_one_read_and_one_unwrap() -> Resul
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_cold_tenant_is_loaded_once_by_all_who_want_it() -> Result {
-    let world = World::new()?;
-    world.vault().await?.default_tenant().enroll("ada").await?;
+    let world = World::in_memory()?;
+    world.tenant().await?.enroll("ada").await?;
     let (provider, store) = (Counting::new(world.provider.clone()), Counting::new(slow(&world.store)));
     let (provider_counts, store_counts) = (provider.counts(), store.counts());
     let vault = Vault::builder(provider, store).journal(world.journal.clone()).build().await?;
@@ -207,8 +182,8 @@ async fn a_cold_tenant_is_loaded_once_by_all_who_want_it() -> Result {
 
 #[tokio::test]
 async fn dropping_the_first_waiter_stops_nothing_for_the_others() -> Result {
-    let world = World::new()?;
-    world.vault().await?.default_tenant().enroll("ada").await?;
+    let world = World::in_memory()?;
+    world.tenant().await?.enroll("ada").await?;
     let store = Counting::new(slow(&world.store));
     let counts = store.counts();
     let vault = Vault::builder(world.provider.clone(), store).journal(world.journal.clone()).build().await?;
@@ -217,15 +192,15 @@ async fn dropping_the_first_waiter_stops_nothing_for_the_others() -> Result {
     counts.reset();
     let mut first = Box::pin(customers.keys("ada"));
     let mut second = Box::pin(customers.keys("ada"));
-    assert!(futures_util::poll!(first.as_mut()).is_pending());
-    assert!(futures_util::poll!(second.as_mut()).is_pending());
+    assert!((&mut first).now_or_never().is_none());
+    assert!((&mut second).now_or_never().is_none());
     drop(first);
     second.await?;
     assert_eq!(counts.loads(), 1);
     // All of them dropped: the next one begins anew.
     vault_forgets(&world, &vault);
     let mut only = Box::pin(customers.keys("ben"));
-    assert!(futures_util::poll!(only.as_mut()).is_pending());
+    assert!((&mut only).now_or_never().is_none());
     drop(only);
     assert!(matches!(customers.keys("ben").await, Err(Error::SubjectUnknown)));
     Ok(())
@@ -237,9 +212,9 @@ fn vault_forgets(world: &World, vault: &Vault) {
 
 #[tokio::test]
 async fn overlapping_pages_wait_for_one_another_without_a_deadlock() -> Result {
-    let world = World::new()?;
+    let world = World::in_memory()?;
     let subjects: Vec<i64> = (1..=60).collect();
-    world.vault().await?.default_tenant().enroll_all(&subjects).await?;
+    world.tenant().await?.enroll_all(&subjects).await?;
     let store = Counting::new(slow(&world.store));
     let counts = store.counts();
     let vault = Vault::builder(world.provider.clone(), store).journal(world.journal.clone()).build().await?;
@@ -258,8 +233,8 @@ async fn overlapping_pages_wait_for_one_another_without_a_deadlock() -> Result {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn vaults_that_enroll_a_new_subject_at_once_end_with_one_key() -> Result {
-    let world = World::new()?;
-    world.vault().await?.default_tenant().enroll("first").await?;
+    let world = World::in_memory()?;
+    world.tenant().await?.enroll("first").await?;
     for round in 0..50 {
         let subject = format!("subject {round}");
         let tasks: Vec<_> = futures_util::future::try_join_all((0..4).map(|_| world.vault()))
@@ -286,7 +261,7 @@ async fn vaults_that_enroll_a_new_subject_at_once_end_with_one_key() -> Result {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn vaults_that_create_the_store_at_once_end_with_one_root() -> Result {
     for _ in 0..50 {
-        let world = World::new()?;
+        let world = World::in_memory()?;
         let vaults = futures_util::future::try_join_all((0..4).map(|_| world.vault())).await?;
         let enroll = |vault: Vault| tokio::spawn(async move { vault.default_tenant().enroll("ada").await });
         let tasks: Vec<_> = vaults.into_iter().map(enroll).collect();
@@ -301,11 +276,11 @@ async fn vaults_that_create_the_store_at_once_end_with_one_root() -> Result {
 
 #[tokio::test]
 async fn enroll_adds_purposes_that_are_missing() -> Result {
-    let world = World::new()?;
-    let old = world.vault().await?.default_tenant().enroll("ada").await?;
+    let world = World::in_memory()?;
+    let old = world.tenant().await?.enroll("ada").await?;
     let billing = context().purpose("billing");
     assert!(matches!(old.seal_bytes(b"x", &billing), Err(Error::PurposeUnknown)));
-    let vault = world.builder().journal(world.journal.clone()).purposes(["billing", "billing"]).build().await?;
+    let vault = world.builder().purposes(["billing", "billing"]).build().await?;
     let keys = vault.default_tenant().keys("ada").await?;
     assert!(matches!(keys.seal_bytes(b"x", &billing), Err(Error::PurposeUnknown)), "keys alone adds nothing");
     let keys = vault.default_tenant().enroll("ada").await?;
@@ -318,41 +293,41 @@ async fn enroll_adds_purposes_that_are_missing() -> Result {
 
 #[tokio::test]
 async fn enrolling_again_writes_nothing() -> Result {
-    let world = World::new()?;
-    let (vault, _, store) = world.counted().await?;
+    let world = World::in_memory()?;
+    let (vault, _, store) = counted(&world).await?;
     let customers = vault.default_tenant();
     let first = customers.enroll("ada").await?;
     store.reset();
     customers.enroll("ada").await?;
     assert_eq!((store.loads(), store.puts()), (0, 0), "it is cached");
-    let second = world.vault().await?.default_tenant().enroll("ada").await?;
+    let second = world.tenant().await?.enroll("ada").await?;
     assert!(opens(&first, &second)?);
     Ok(())
 }
 
 #[tokio::test]
 async fn a_retention_period_is_kept_and_moved() -> Result {
-    let world = World::new()?;
-    let customers = world.vault().await?.default_tenant();
+    let world = World::in_memory()?;
+    let customers = world.tenant().await?;
     let due = async |before| -> Result<usize> {
         let scan = Scan::new(Filter::DueBefore(Timestamp::from_millis(before)));
         Ok(world.store.scan(&scan).await?.slots.len())
     };
-    let at = |millis| Enrolment::new().due_at(Timestamp::from_millis(millis));
+    let at = |millis| Enrollment::new().retain_until(Timestamp::from_millis(millis));
     customers.enroll_with("ada", &at(5000)).await?;
     assert_eq!((due(5000).await?, due(5001).await?), (0, 1));
     customers.enroll_with("ada", &at(9000)).await?;
     assert_eq!((due(9000).await?, due(9001).await?), (0, 1));
     customers.enroll("ada").await?;
-    assert_eq!(due(9001).await?, 1, "a plain enrolment leaves it");
+    assert_eq!(due(9001).await?, 1, "a plain enrollment leaves it");
     Ok(())
 }
 
 #[tokio::test]
 async fn keys_expire_by_either_clock() -> Result {
     for sleep in [false, true] {
-        let world = World::new()?;
-        let vault = world.builder().max_age(Duration::from_secs(60)).journal(world.journal.clone()).build().await?;
+        let world = World::in_memory()?;
+        let vault = world.builder().max_age(Duration::from_secs(60)).build().await?;
         let customers = vault.default_tenant();
         let keys = customers.enroll("ada").await?;
         world.clock.advance(Duration::from_secs(60));
@@ -371,8 +346,8 @@ async fn keys_expire_by_either_clock() -> Result {
 
 #[tokio::test]
 async fn a_clock_that_is_set_back_expires_keys() -> Result {
-    let world = World::new()?;
-    let keys = world.vault().await?.default_tenant().enroll("ada").await?;
+    let world = World::in_memory()?;
+    let keys = world.tenant().await?.enroll("ada").await?;
     world.clock.set_wall(Timestamp::from_millis(1_767_225_600_000 - 2_000));
     assert!(opens(&keys, &keys)?, "corrections by a time daemon are borne");
     world.clock.set_wall(Timestamp::from_millis(1_767_225_600_000 - 2_001));
@@ -382,9 +357,9 @@ async fn a_clock_that_is_set_back_expires_keys() -> Result {
 
 #[tokio::test]
 async fn max_age_may_be_smaller_than_the_stores_and_not_larger() -> Result {
-    let world = World::new()?;
+    let world = World::in_memory()?;
     let build = async |seconds| {
-        let builder = world.builder().max_age(Duration::from_secs(seconds)).journal(world.journal.clone());
+        let builder = world.builder().max_age(Duration::from_secs(seconds));
         builder.build().await
     };
     assert_eq!(build(60).await?.max_age(), Duration::from_secs(60));
@@ -399,15 +374,15 @@ async fn max_age_may_be_smaller_than_the_stores_and_not_larger() -> Result {
     vault.set_max_age(Duration::from_secs(120)).await?;
     assert_eq!(build(120).await?.max_age(), Duration::from_secs(120));
     let raised = |e: &fieldseal::journal::JournalEntry| *e.event() == JournalEvent::MaxAgeRaised { millis: 120_000 };
-    assert!(world.journal.read(0, 100).await?.iter().any(raised), "receipts count on it, so it is journalled");
+    assert!(world.journal.read(0, 100).await?.iter().any(raised), "receipts count on it, so it is journaled");
     Ok(())
 }
 
 #[tokio::test]
 async fn the_cache_is_bounded_and_drops_what_expired() -> Result {
-    let world = World::new()?;
+    let world = World::in_memory()?;
     let limits = CacheLimits::new().subjects(50);
-    let vault = world.builder().cache(limits).journal(world.journal.clone()).build().await?;
+    let vault = world.builder().cache(limits).build().await?;
     let customers = vault.default_tenant();
     let subjects: Vec<i64> = (1..=500).collect();
     customers.enroll_all(&subjects).await?;
@@ -420,12 +395,12 @@ async fn the_cache_is_bounded_and_drops_what_expired() -> Result {
 
 #[tokio::test]
 async fn refresh_reads_past_the_cache_and_tells_not_yet_from_not_ours() -> Result {
-    let world = World::new()?;
-    let (vault, _, store) = world.counted().await?;
+    let world = World::in_memory()?;
+    let (vault, _, store) = counted(&world).await?;
     let customers = vault.default_tenant();
     let keys = customers.enroll("ada").await?;
     // An envelope under a key of somebody else, that says it belongs here.
-    let foreign = World::new()?.vault().await?.default_tenant().enroll("ada").await?.seal_bytes(b"x", &context())?;
+    let foreign = World::in_memory()?.tenant().await?.enroll("ada").await?.seal_bytes(b"x", &context())?;
     assert!(matches!(keys.open_bytes(&foreign, &context()), Err(Error::KeyNotHeld)));
     store.reset();
     let refreshed = customers.refresh(&keys).await?;
@@ -450,20 +425,20 @@ async fn refresh_reads_past_the_cache_and_tells_not_yet_from_not_ours() -> Resul
 
 #[tokio::test]
 async fn a_vault_with_another_journal_or_none_does_not_build() -> Result {
-    let world = World::new()?;
+    let world = World::in_memory()?;
     world.vault().await?;
-    let another = world.builder().journal(MemoryJournal::new()?).build().await;
+    let another = builder(&world).journal(MemoryJournal::new()?).build().await;
     assert!(matches!(another, Err(Error::WrongJournal)));
-    assert!(matches!(world.builder().without_journal().build().await, Err(Error::WrongJournal)));
+    assert!(matches!(builder(&world).without_journal().build().await, Err(Error::WrongJournal)));
     Ok(())
 }
 
 #[tokio::test]
 async fn a_store_without_a_journal_adopts_its_first_one_for_good() -> Result {
-    let world = World::new()?;
-    let keys = world.builder().without_journal().build().await?.default_tenant().enroll("ada").await?;
-    assert!(opens(&keys, &world.vault().await?.default_tenant().keys("ada").await?)?);
-    assert!(matches!(world.builder().without_journal().build().await, Err(Error::WrongJournal)));
+    let world = World::in_memory()?;
+    let keys = builder(&world).without_journal().build().await?.default_tenant().enroll("ada").await?;
+    assert!(opens(&keys, &world.tenant().await?.keys("ada").await?)?);
+    assert!(matches!(builder(&world).without_journal().build().await, Err(Error::WrongJournal)));
     let events: Vec<_> = world.journal.read(0, 10).await?.iter().map(|e| e.event().clone()).collect();
     assert!(matches!(
         events.as_slice(),
@@ -478,8 +453,8 @@ async fn a_store_without_a_journal_adopts_its_first_one_for_good() -> Result {
 }
 
 #[tokio::test]
-async fn roots_and_epochs_are_journalled_before_they_are_used() -> Result {
-    let world = World::new()?;
+async fn roots_and_epochs_are_journaled_before_they_are_used() -> Result {
+    let world = World::in_memory()?;
     world.vault().await?.tenant(&TenantId::new("acme")?).enroll("ada").await?;
     let entries = world.journal.read(0, 10).await?;
     let told: Vec<_> = entries.iter().map(|e| (e.tenant().map(TenantId::as_str), e.event().clone())).collect();
@@ -498,7 +473,7 @@ async fn roots_and_epochs_are_journalled_before_they_are_used() -> Result {
 /// A store may end a page before it found anything.
 #[tokio::test]
 async fn an_empty_page_is_not_the_end() -> Result {
-    let world = World::new()?;
+    let world = World::in_memory()?;
     let over = |store| Vault::builder(world.provider.clone(), sparse(store)).journal(world.journal.clone()).build();
     let vault = over(&world.store).await?;
     let acme = vault.tenant(&TenantId::new("acme")?);
@@ -510,58 +485,54 @@ async fn an_empty_page_is_not_the_end() -> Result {
     assert!(opens(&ada, &acme.keys("ada").await?)?);
 
     // A tenant's slot that was lost is not made anew beside its subjects.
-    let lost = Arc::new(MemoryStore::new());
-    for slot in world.store.scan(&Scan::new(Filter::All)).await?.slots {
-        if !matches!(slot.id(), SlotId::Tenant(_)) {
-            lost.put(&slot, Expected::Absent).await?;
-        }
-    }
+    let lost = copy_without(&world.store, |id| matches!(id, SlotId::Tenant(_))).await?;
+    let lost = world.clone().with_store(lost).store;
     let enrolled = over(&lost).await?.tenant(&TenantId::new("acme")?).enroll("ben").await;
     assert!(matches!(enrolled, Err(Error::Store(e)) if e.kind() == StoreErrorKind::Corrupt));
     Ok(())
 }
 
 #[tokio::test]
-async fn an_empty_store_beside_a_journal_that_tells_of_tenants_is_refused() -> Result {
-    let world = World::new()?;
-    world.vault().await?.default_tenant().enroll("ada").await?;
-    let lost = World { store: Arc::new(MemoryStore::new()), ..world };
+async fn an_empty_store_beside_a_journal_of_tenants_is_refused() -> Result {
+    let world = World::in_memory()?;
+    world.tenant().await?.enroll("ada").await?;
+    let lost = world.with_store(MemoryStore::new());
     assert!(matches!(lost.vault().await, Err(Error::StoreBehindJournal { missing: 4 })));
     Ok(())
 }
 
 #[tokio::test]
 async fn a_creation_that_crashed_after_the_journal_is_finished() -> Result {
-    let world = World::new()?;
+    let world = World::in_memory()?;
     // The journal has it, the store does not.
-    let crashed = World { store: Arc::new(MemoryStore::new()), ..World::new()? };
-    let other = World { journal: world.journal.clone(), ..crashed };
+    let crashed = World::in_memory()?;
+    let other = crashed.with_journal(world.journal.clone());
     other.vault().await?;
-    let keys = world.vault().await?.default_tenant().enroll("ada").await?;
+    let keys = world.tenant().await?.enroll("ada").await?;
     assert!(opens(&keys, &keys)?);
     Ok(())
 }
 
 #[tokio::test]
 async fn a_first_start_that_keeps_failing_can_be_mended() -> Result {
-    let world = World::new()?;
+    let world = World::in_memory()?;
     let broken = failing(&world.store);
     broken.refuse_writes();
     for _ in 0..40 {
         let built = Vault::builder(world.provider.clone(), broken.clone()).journal(world.journal.clone()).build().await;
         assert!(matches!(built, Err(Error::Store(_))));
     }
-    let keys = world.vault().await?.default_tenant().enroll("ada").await?;
-    assert!(opens(&keys, &world.vault().await?.default_tenant().keys("ada").await?)?);
+    let keys = world.tenant().await?.enroll("ada").await?;
+    assert!(opens(&keys, &world.tenant().await?.keys("ada").await?)?);
     Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn eighty_vaults_that_start_at_once_all_build() -> Result {
-    let world = World::new()?;
+    let world = World::in_memory()?;
     let tasks: Vec<_> = (0..80)
         .map(|_| {
-            let builder = world.builder().journal(world.journal.clone());
+            let builder = world.builder();
             tokio::spawn(async move { builder.build().await.map(drop) })
         })
         .collect();
@@ -573,15 +544,15 @@ async fn eighty_vaults_that_start_at_once_all_build() -> Result {
 
 #[tokio::test]
 async fn a_tenant_of_another_store_is_refused_by_a_fresh_vault() -> Result {
-    let staging = World::new()?;
-    staging.vault().await?.default_tenant().enroll("ada").await?;
-    let world = World { provider: staging.provider.clone(), ..World::new()? };
-    world.vault().await?.default_tenant().enroll("ada").await?;
+    let staging = World::in_memory()?;
+    staging.tenant().await?.enroll("ada").await?;
+    let world = World::in_memory()?.with_provider(staging.provider.clone());
+    world.tenant().await?.enroll("ada").await?;
     let id = SlotId::Tenant(TenantId::default_tenant());
     let foreign = staging.store.load(std::slice::from_ref(&id)).await?.remove(0).unwrap();
     let own = world.store.load(std::slice::from_ref(&id)).await?.remove(0).unwrap();
     world.store.put(&foreign, Expected::Revision(own.revision())).await?;
-    let customers = world.vault().await?.default_tenant();
+    let customers = world.tenant().await?;
     assert!(matches!(customers.keys("ada").await, Err(Error::Store(e)) if e.kind() == StoreErrorKind::Corrupt));
     assert!(matches!(customers.enroll("ada").await, Err(Error::Store(e)) if e.kind() == StoreErrorKind::Corrupt));
     Ok(())
@@ -589,19 +560,19 @@ async fn a_tenant_of_another_store_is_refused_by_a_fresh_vault() -> Result {
 
 #[tokio::test]
 async fn a_vault_without_the_journal_that_its_store_has_adopted_stops() -> Result {
-    let world = World::new()?;
-    let old = world.builder().without_journal().build().await?;
+    let world = World::in_memory()?;
+    let old = builder(&world).without_journal().build().await?;
     old.tenant(&TenantId::new("before")?).enroll("ada").await?;
     let new = world.vault().await?;
-    assert!(new.tenant(&TenantId::new("before")?).keys("ada").await.is_ok(), "its root is journalled by the adoption");
+    assert!(new.tenant(&TenantId::new("before")?).keys("ada").await.is_ok(), "its root is journaled by the adoption");
     assert!(matches!(old.tenant(&TenantId::new("after")?).enroll("ada").await, Err(Error::WrongJournal)));
     Ok(())
 }
 
 #[tokio::test]
 async fn an_older_read_does_not_replace_newer_keys() -> Result {
-    let world = World::new()?;
-    world.vault().await?.default_tenant().enroll("ada").await?;
+    let world = World::in_memory()?;
+    world.tenant().await?.enroll("ada").await?;
     let vault = Vault::builder(world.provider.clone(), slow(&world.store))
         .purposes(["billing"])
         .journal(world.journal.clone())
@@ -611,7 +582,7 @@ async fn an_older_read_does_not_replace_newer_keys() -> Result {
     let _ = customers.keys("warms the tenant").await;
     // The read has the slot as it was, and is told late.
     let mut slow = Box::pin(customers.keys("ada"));
-    assert!(futures_util::poll!(slow.as_mut()).is_pending());
+    assert!((&mut slow).now_or_never().is_none());
     let newer = customers.enroll("ada").await?;
     assert!(newer.seal_bytes(b"x", &context().purpose("billing")).is_ok());
     let _ = slow.await;
@@ -622,9 +593,9 @@ async fn an_older_read_does_not_replace_newer_keys() -> Result {
 
 #[tokio::test]
 async fn a_refresh_that_shares_an_older_read_does_not_speak_for_now() -> Result {
-    let world = World::new()?;
-    let enrolled = world.vault().await?.default_tenant().enroll("ada").await?;
-    let foreign = World::new()?.vault().await?.default_tenant().enroll("ada").await?.seal_bytes(b"x", &context())?;
+    let world = World::in_memory()?;
+    let enrolled = world.tenant().await?.enroll("ada").await?;
+    let foreign = World::in_memory()?.tenant().await?.enroll("ada").await?.seal_bytes(b"x", &context())?;
     let vault = Vault::builder(world.provider.clone(), slow(&world.store))
         .clock(world.clock.clone())
         .journal(world.journal.clone())
@@ -633,7 +604,7 @@ async fn a_refresh_that_shares_an_older_read_does_not_speak_for_now() -> Result 
     let customers = vault.default_tenant();
     let _ = customers.keys("warms the tenant").await;
     let mut cold = Box::pin(customers.keys("ada"));
-    assert!(futures_util::poll!(cold.as_mut()).is_pending());
+    assert!((&mut cold).now_or_never().is_none());
     world.clock.advance(Duration::from_millis(1));
     let (shared, cold) = tokio::join!(customers.refresh(&enrolled), cold);
     cold?;
@@ -647,8 +618,8 @@ async fn a_refresh_that_shares_an_older_read_does_not_speak_for_now() -> Result 
 
 #[tokio::test]
 async fn a_store_that_answers_with_other_slots_is_refused() -> Result {
-    let world = World::new()?;
-    let customers = world.vault().await?.default_tenant();
+    let world = World::in_memory()?;
+    let customers = world.tenant().await?;
     customers.enroll("ada").await?;
     customers.enroll("ben").await?;
     let vault =
@@ -662,7 +633,7 @@ async fn a_store_that_answers_with_other_slots_is_refused() -> Result {
 #[tokio::test]
 async fn a_dropped_call_leaves_what_the_next_one_can_go_on_from() -> Result {
     for polls in 0..40 {
-        let world = World::new()?;
+        let world = World::in_memory()?;
         let builder = || Vault::builder(world.provider.clone(), yielding(&world.store));
         drop_after(polls, builder().journal(world.journal.clone()).build()).await;
         let vault = builder().journal(world.journal.clone()).build().await?;
@@ -675,22 +646,13 @@ async fn a_dropped_call_leaves_what_the_next_one_can_go_on_from() -> Result {
         let keys = customers.enroll("ada").await?;
         drop_after(polls, customers.refresh(&keys)).await;
         customers.refresh(&keys).await?;
-        assert!(opens(&keys, &world.vault().await?.default_tenant().keys("ada").await?)?);
+        assert!(opens(&keys, &world.tenant().await?.keys("ada").await?)?);
     }
     Ok(())
 }
 
-async fn drop_after(polls: usize, future: impl Future) {
-    let mut future = Box::pin(future);
-    for _ in 0..polls {
-        if futures_util::poll!(future.as_mut()).is_ready() {
-            return;
-        }
-    }
-}
-
 /// Copies every slot but the ones left out into a new store.
-async fn copy_without(store: &MemoryStore, leave_out: impl Fn(&SlotId) -> bool) -> Result<MemoryStore> {
+async fn copy_without(store: &dyn KeyStore, leave_out: impl Fn(&SlotId) -> bool) -> Result<MemoryStore> {
     let copy = MemoryStore::new();
     for slot in store.scan(&Scan::new(Filter::All).limit(1000)).await?.slots {
         if !leave_out(slot.id()) {
@@ -702,8 +664,8 @@ async fn copy_without(store: &MemoryStore, leave_out: impl Fn(&SlotId) -> bool) 
 
 #[tokio::test]
 async fn a_missing_root_is_never_made_anew() -> Result {
-    let world = World::new()?;
-    world.vault().await?.default_tenant().enroll("ada").await?;
+    let world = World::in_memory()?;
+    world.tenant().await?.enroll("ada").await?;
     let no_tenant = copy_without(&world.store, |id| matches!(id, SlotId::Tenant(_))).await?;
     let vault = Vault::builder(world.provider.clone(), no_tenant).journal(world.journal.clone()).build().await?;
     assert!(
@@ -717,8 +679,8 @@ async fn a_missing_root_is_never_made_anew() -> Result {
 
 #[tokio::test]
 async fn slots_of_one_subject_are_no_other_subjects() -> Result {
-    let world = World::new()?;
-    let customers = world.vault().await?.default_tenant();
+    let world = World::in_memory()?;
+    let customers = world.tenant().await?;
     customers.enroll("ada").await?;
     let slots = world.store.scan(&Scan::new(Filter::All)).await?.slots;
     let ada = slots.iter().find(|s| matches!(s.id(), SlotId::Subject(..))).unwrap();
@@ -746,8 +708,8 @@ async fn slots_of_one_subject_are_no_other_subjects() -> Result {
 
 #[tokio::test]
 async fn the_stores_failure_reaches_every_waiter_at_once() -> Result {
-    let world = World::new()?;
-    world.vault().await?.default_tenant().enroll("ada").await?;
+    let world = World::in_memory()?;
+    world.tenant().await?.enroll("ada").await?;
     let broken = failing(&world.store);
     let counting = Counting::new(broken.clone());
     let counts = counting.counts();
@@ -766,7 +728,7 @@ async fn the_stores_failure_reaches_every_waiter_at_once() -> Result {
 
 #[tokio::test]
 async fn a_provider_that_moved_on_before_the_epoch_is_refused() -> Result {
-    let world = World::new()?;
+    let world = World::in_memory()?;
     let vault = world.vault().await?;
     world.provider.add_key().await?;
     let refused = vault.default_tenant().enroll("ada").await;
@@ -776,8 +738,8 @@ async fn a_provider_that_moved_on_before_the_epoch_is_refused() -> Result {
 
 #[tokio::test]
 async fn a_destroyed_master_key_opens_nothing() -> Result {
-    let world = World::new()?;
-    world.vault().await?.default_tenant().enroll("ada").await?;
+    let world = World::in_memory()?;
+    world.tenant().await?.enroll("ada").await?;
     let old = world.provider.current().await?;
     world.provider.add_key().await?;
     world.provider.destroy_key(&old).await?;
@@ -787,8 +749,8 @@ async fn a_destroyed_master_key_opens_nothing() -> Result {
 
 #[tokio::test]
 async fn both_suites_open_each_others_values() -> Result {
-    let world = World::new()?;
-    let build = async |suite| world.builder().suite(suite).journal(world.journal.clone()).build().await;
+    let world = World::in_memory()?;
+    let build = async |suite| world.builder().suite(suite).build().await;
     let xaes = build(Suite::Xaes256Gcm).await?.default_tenant().enroll("ada").await?;
     let chacha = build(Suite::XChaCha20Poly1305).await?.default_tenant().keys("ada").await?;
     assert!(opens(&xaes, &chacha)? && opens(&chacha, &xaes)?);
@@ -799,19 +761,19 @@ async fn both_suites_open_each_others_values() -> Result {
 
 #[tokio::test]
 async fn purposes_are_bounded() -> Result {
-    let world = World::new()?;
+    let world = World::in_memory()?;
     let names = |n| (0..n).map(|i| format!("purpose {i}")).collect::<Vec<_>>();
-    let build = async |n| world.builder().purposes(names(n)).journal(world.journal.clone()).build().await;
+    let build = async |n| world.builder().purposes(names(n)).build().await;
     assert!(build(15).await?.default_tenant().enroll("ada").await.is_ok());
     assert!(matches!(build(16).await, Err(Error::InvalidInput(_))));
-    let empty = world.builder().purposes([""]).journal(world.journal.clone()).build().await;
+    let empty = world.builder().purposes([""]).build().await;
     assert!(matches!(empty, Err(Error::InvalidInput(_))));
     Ok(())
 }
 
 #[tokio::test]
 async fn tags_do_not_show_a_subject_and_differ_by_tenant() -> Result {
-    let world = World::new()?;
+    let world = World::in_memory()?;
     let vault = world.vault().await?;
     vault.tenant(&TenantId::new("a")?).enroll("ada@example.com").await?;
     vault.tenant(&TenantId::new("b")?).enroll("ada@example.com").await?;
@@ -839,7 +801,7 @@ fn handles_are_shared_across_threads_and_futures_are_send() {
         send(builder.without_journal().build());
         send(vault.set_max_age(Duration::ZERO));
         send(tenant.enroll("ada"));
-        send(tenant.enroll_with("ada", &Enrolment::new()));
+        send(tenant.enroll_with("ada", &Enrollment::new()));
         send(tenant.enroll_all(&["ada"]));
         send(tenant.keys("ada"));
         send(tenant.keys_of(&["ada"]));
@@ -851,7 +813,7 @@ fn handles_are_shared_across_threads_and_futures_are_send() {
 /// A store with a habit.
 #[derive(Debug)]
 struct Odd {
-    store: Arc<MemoryStore>,
+    store: Arc<dyn KeyStore>,
     habit: Habit,
 }
 
@@ -869,25 +831,25 @@ enum Habit {
     Failing { down: AtomicBool, read_only: AtomicBool },
 }
 
-fn slow(store: &Arc<MemoryStore>) -> Odd {
-    Odd { store: store.clone(), habit: Habit::Slow }
+fn slow(store: &(impl KeyStore + Clone + 'static)) -> Odd {
+    Odd { store: Arc::new(store.clone()), habit: Habit::Slow }
 }
 
-fn yielding(store: &Arc<MemoryStore>) -> Odd {
-    Odd { store: store.clone(), habit: Habit::Yielding }
+fn yielding(store: &(impl KeyStore + Clone + 'static)) -> Odd {
+    Odd { store: Arc::new(store.clone()), habit: Habit::Yielding }
 }
 
-fn reversed(store: &Arc<MemoryStore>) -> Odd {
-    Odd { store: store.clone(), habit: Habit::Reversed }
+fn reversed(store: &(impl KeyStore + Clone + 'static)) -> Odd {
+    Odd { store: Arc::new(store.clone()), habit: Habit::Reversed }
 }
 
-fn sparse(store: &Arc<MemoryStore>) -> Odd {
-    Odd { store: store.clone(), habit: Habit::Sparse }
+fn sparse(store: &(impl KeyStore + Clone + 'static)) -> Odd {
+    Odd { store: Arc::new(store.clone()), habit: Habit::Sparse }
 }
 
-fn failing(store: &Arc<MemoryStore>) -> Arc<Odd> {
+fn failing(store: &(impl KeyStore + Clone + 'static)) -> Arc<Odd> {
     let habit = Habit::Failing { down: false.into(), read_only: false.into() };
-    Arc::new(Odd { store: store.clone(), habit })
+    Arc::new(Odd { store: Arc::new(store.clone()), habit })
 }
 
 impl Odd {

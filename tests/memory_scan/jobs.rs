@@ -2,21 +2,20 @@
 
 use std::hint::black_box;
 
-use fieldseal::id::Purpose;
-use fieldseal::lifecycle::ErasureRequest;
+use fieldseal::id::{HasSubject, Purpose};
 use fieldseal::provider::{KeyMaterial, KeyringOptions, LocalKeyring, MasterKeyProvider as _, Passphrase, WrapRole};
 use fieldseal::store::Epoch;
-use fieldseal::testing::keys_from;
-use fieldseal::vault::Enrolment;
-use fieldseal::{FieldContext, Record, Sealed, Suite, TenantId};
+use fieldseal::vault::Enrollment;
+use fieldseal::vault::ErasureRequest;
+use fieldseal::{FieldContext, Record, Sealed, SubjectKeys, Suite, TenantId};
 use zeroize::Zeroizing;
 
 use crate::needles::{Masked, Needles, in_private};
+use crate::overheard::{Overheard, ada, value};
 use crate::process::Stage;
-use crate::world::{World, ada, value};
 
-fn block_on(work: impl Future<Output = ()>) {
-    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(work);
+fn block_on<T>(work: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(work)
 }
 
 fn context() -> FieldContext<'static> {
@@ -59,20 +58,20 @@ pub(crate) fn what_is_left_is_found(stage: &Stage) {
     black_box(held);
 }
 
-/// Keys of a subject, and their needles.
-fn subject_keys() -> (fieldseal::SubjectKeys, Needles, Masked) {
-    let raw = key();
-    let keys = in_private(|| {
-        let raw = Zeroizing::new(<[u8; 32]>::try_from(raw.reveal().as_slice()).unwrap());
-        keys_from(&ada(), &TenantId::default_tenant(), &Purpose::new(Purpose::DEFAULT).unwrap(), *raw)
-    });
-    let mut needles = Needles::default();
-    needles.add_key("data key", &raw);
-    (keys, needles, raw)
+/// Keys of a subject whose vault is gone, their needles, and the data key.
+fn keys_alone(subject: &(impl HasSubject + Sync)) -> (SubjectKeys, Needles, Masked) {
+    block_on(async {
+        let world = Overheard::new().await;
+        let keys = world.customers().enroll(subject).await.unwrap();
+        let [(raw, _)] = world.data_keys().await.try_into().ok().unwrap();
+        let mut needles = Needles::default();
+        needles.add_key("data key", &raw);
+        (keys, needles, raw)
+    })
 }
 
 pub(crate) fn sealing_and_opening_leave_neither_value_nor_key(stage: &Stage) {
-    let (keys, mut needles, raw) = subject_keys();
+    let (keys, mut needles, raw) = keys_alone(&ada());
     stage.finds_all("while the keys are held", &needles, &["data key's cipher key", "data key's other cipher key"]);
     let (value, masked) = value();
     needles.add("value", &masked);
@@ -97,7 +96,7 @@ pub(crate) fn sealing_and_opening_leave_neither_value_nor_key(stage: &Stage) {
 
 pub(crate) fn moving_a_value_leaves_neither_value_nor_key(stage: &Stage) {
     block_on(async {
-        let world = World::new().await;
+        let world = Overheard::new().await;
         let customers = world.customers();
         let (value, masked) = value();
         let sealed = customers.enroll(&ada()).await.unwrap().seal_value(&value, &context()).unwrap();
@@ -126,11 +125,8 @@ struct Customer {
 }
 
 pub(crate) fn a_record_leaves_neither_values_nor_key(stage: &Stage) {
-    let (raw, mut needles) = (key(), Needles::default());
-    let keys = in_private(|| {
-        let raw = Zeroizing::new(<[u8; 32]>::try_from(raw.reveal().as_slice()).unwrap());
-        keys_from(&7i64, &TenantId::default_tenant(), &Purpose::new(Purpose::DEFAULT).unwrap(), *raw)
-    });
+    let (keys, _, raw) = keys_alone(&7i64);
+    let mut needles = Needles::default();
     let ((name, name_masked), (email, email_masked)) = (value(), value());
     needles.add("name", &name_masked);
     needles.add("email", &email_masked);
@@ -152,12 +148,12 @@ fn not_held(needles: &Needles) -> Needles {
 
 pub(crate) fn the_other_suite_leaves_neither_value_nor_key(stage: &Stage) {
     block_on(async {
-        let world = World::new().await;
+        let world = Overheard::new().await;
         let vault = world.again(Suite::XChaCha20Poly1305).await;
         let keys = vault.default_tenant().enroll(&ada()).await.unwrap();
         let mut needles = needles_of_vault(&world);
         needles.extend(world.needles_of_data_keys().await);
-        stage.finds_nothing("an enrolment", &not_held(&needles));
+        stage.finds_nothing("an enrollment", &not_held(&needles));
         let (value, masked) = value();
         needles.add("value", &masked);
         let sealed = keys.seal_value(&value, &context()).unwrap();
@@ -173,7 +169,7 @@ pub(crate) fn the_other_suite_leaves_neither_value_nor_key(stage: &Stage) {
     });
 }
 
-fn needles_of_vault(world: &World) -> Needles {
+fn needles_of_vault(world: &Overheard) -> Needles {
     let mut needles = Needles::default();
     let roles = [(WrapRole::VaultRoot, "vault root"), (WrapRole::Root, "root"), (WrapRole::EpochKey, "epoch key")];
     for (role, name) in roles {
@@ -184,9 +180,9 @@ fn needles_of_vault(world: &World) -> Needles {
     needles
 }
 
-pub(crate) fn an_enrolment_leaves_no_raw_key(stage: &Stage) {
+pub(crate) fn an_enrollment_leaves_no_raw_key(stage: &Stage) {
     block_on(async {
-        let world = World::new().await;
+        let world = Overheard::new().await;
         let keys = world.customers().enroll(&ada()).await.unwrap();
         let mut needles = needles_of_vault(&world);
         needles.extend(world.needles_of_data_keys().await);
@@ -195,7 +191,7 @@ pub(crate) fn an_enrolment_leaves_no_raw_key(stage: &Stage) {
             &needles,
             &["data key's cipher", "root's PRK, inner", "epoch key's cipher"],
         );
-        stage.finds_nothing("an enrolment", &not_held(&needles));
+        stage.finds_nothing("an enrollment", &not_held(&needles));
         drop(keys);
         drop(world);
         stage.finds_nothing("the vault was dropped", &needles);
@@ -204,7 +200,7 @@ pub(crate) fn an_enrolment_leaves_no_raw_key(stage: &Stage) {
 
 pub(crate) fn keys_that_are_read_leave_no_raw_key(stage: &Stage) {
     block_on(async {
-        let world = World::new().await;
+        let world = Overheard::new().await;
         world.customers().enroll_all(&["ada", "ben", "cid"]).await.unwrap();
         let other = world.again(Suite::default()).await;
         let page = other.default_tenant().keys_of(&["ada", "ben", "cid"]).await.unwrap();
@@ -226,7 +222,7 @@ pub(crate) fn keys_that_are_read_leave_no_raw_key(stage: &Stage) {
 
 pub(crate) fn an_erased_subject_leaves_nothing(stage: &Stage) {
     block_on(async {
-        let world = World::new().await;
+        let world = Overheard::new().await;
         let customers = world.customers();
         let keys = customers.enroll(&ada()).await.unwrap();
         let mut needles = world.needles_of_data_keys().await;
@@ -245,7 +241,7 @@ pub(crate) fn an_erased_subject_leaves_nothing(stage: &Stage) {
 
 pub(crate) fn erased_subjects_leave_nothing(stage: &Stage) {
     block_on(async {
-        let world = World::new().await;
+        let world = Overheard::new().await;
         let customers = world.customers();
         let subjects: Vec<String> = (0..50).map(|n| format!("subject {n}")).collect();
         drop(customers.enroll_all(&subjects).await.unwrap());
@@ -260,23 +256,23 @@ pub(crate) fn erased_subjects_leave_nothing(stage: &Stage) {
 
 pub(crate) fn an_erased_purpose_and_a_swept_subject_leave_nothing(stage: &Stage) {
     block_on(async {
-        let world = World::new().await;
+        let world = Overheard::new().await;
         let customers = world.customers();
         customers.enroll(&ada()).await.unwrap();
-        let due = Enrolment::new().due_at(fieldseal::clock::Timestamp::from_millis(1));
+        let due = Enrollment::new().retain_until(fieldseal::clock::Timestamp::from_millis(1));
         customers.enroll_with("ben", &due).await.unwrap();
         let needles = world.needles_of_data_keys().await;
         stage.finds_all("before the erasure", &needles, &["data key's cipher key"]);
         let one = request().purpose(Purpose::new(Purpose::DEFAULT).unwrap());
         customers.erase(&ada(), &one).await.unwrap();
-        assert_eq!(world.vault.sweep().await.unwrap().receipts.len(), 1);
+        assert_eq!(world.vault.erase_due().await.unwrap().receipts.len(), 1);
         stage.finds_nothing("an erasure and a sweep", &needles);
     });
 }
 
 pub(crate) fn a_rotation_leaves_no_raw_key(stage: &Stage) {
     block_on(async {
-        let world = World::new().await;
+        let world = Overheard::new().await;
         let customers = world.customers();
         customers.enroll_all(&["ada", "ben"]).await.unwrap();
         customers.rotate("ada").await.unwrap();
@@ -291,7 +287,7 @@ pub(crate) fn a_rotation_leaves_no_raw_key(stage: &Stage) {
 
 pub(crate) fn a_rewrap_leaves_no_raw_key(stage: &Stage) {
     block_on(async {
-        let world = World::new().await;
+        let world = Overheard::new().await;
         world.customers().enroll_all(&["ada", "ben"]).await.unwrap();
         let mut needles = world.needles_of_data_keys().await;
         world.provider.keyring.add_key().await.unwrap();
@@ -308,7 +304,7 @@ pub(crate) fn a_rewrap_leaves_no_raw_key(stage: &Stage) {
 
 pub(crate) fn a_retired_epoch_leaves_nothing(stage: &Stage) {
     block_on(async {
-        let world = World::new().await;
+        let world = Overheard::new().await;
         let customers = world.customers();
         customers.enroll_all(&["ada", "ben"]).await.unwrap();
         let mut needles = Needles::default();
@@ -330,7 +326,7 @@ pub(crate) fn a_retired_epoch_leaves_nothing(stage: &Stage) {
 
 pub(crate) fn an_erased_tenant_leaves_nothing(stage: &Stage) {
     block_on(async {
-        let world = World::new().await;
+        let world = Overheard::new().await;
         let acme = TenantId::new("acme").unwrap();
         drop(world.vault.tenant(&acme).enroll_all(&["ada", "ben"]).await.unwrap());
         let mut needles = world.needles_of_data_keys().await;
@@ -346,7 +342,7 @@ pub(crate) fn an_erased_tenant_leaves_nothing(stage: &Stage) {
 pub(crate) fn tags_and_slot_macs_leave_nothing_of_the_root(stage: &Stage) {
     for job in [Job::Hit, Job::Miss, Job::Page, Job::Read, Job::Change] {
         block_on(async {
-            let world = World::new().await;
+            let world = Overheard::new().await;
             let customers = world.customers();
             customers.enroll(&ada()).await.unwrap();
             let needles = needles_of_vault(&world);
@@ -403,7 +399,7 @@ pub(crate) fn a_keyring_file_leaves_nothing(stage: &Stage) {
         let old = keys_in(&path);
         stage.finds_all("while it is held", &old, &["master key's cipher key"]);
         stage.finds_nothing("a keyring was made", &not_held(&old));
-        let world = World::on(keyring.clone()).await;
+        let world = Overheard::on(keyring.clone()).await;
         world.customers().enroll(&ada()).await.unwrap();
         keyring.add_key().await.unwrap();
         let both = keys_in(&path);

@@ -27,6 +27,9 @@ pub(crate) struct Stage {
 impl Stage {
     /// Runs `work` on a thread of its own, and looks whenever it asks.
     pub(crate) fn play(work: impl FnOnce(&Self) + Send) {
+        // One after the other: each looks through the memory of all.
+        static PLAYED: Mutex<()> = Mutex::new(());
+        let _alone = lock(&PLAYED);
         let (stage, main) = (Self::default(), thread::current());
         thread::scope(|scope| {
             let worker = scope.spawn(|| {

@@ -157,7 +157,7 @@ def journal_entries(tag: bytes) -> list[tuple[str, bytes]]:
         ("an epoch", entry(now + 1, "", b"", epoch)),
         ("a tenant's root", entry(now + 2, "acme", b"", root + pattern(2, 24))),
         ("a raised max_age", entry(now + 3, "", b"", max_age)),
-        ("a re-enrolment", entry(now + 4, "acme", tag, again)),
+        ("a re-enrollment", entry(now + 4, "acme", tag, again)),
         ("a root in the store", entry(now + 5, "acme", b"", b"\x05" + pattern(2, 24))),
         ("a root given up", entry(now + 6, "acme", b"", b"\x06" + pattern(2, 24))),
         ("an intended erasure", entry(now + 7, "acme", tag, b"\x07\x01" + lines)),
@@ -273,7 +273,7 @@ def journal_file(tag: bytes) -> dict:
 
 
 def pattern(first: int, length: int) -> bytes:
-    """Bytes that count up, so that no two neighbours are equal and a shifted field shows."""
+    """Bytes that count up, so that no two neighbors are equal and a shifted field shows."""
     return bytes((first * 16 + i) % 256 for i in range(length))
 
 

@@ -731,7 +731,7 @@ def document() -> bytes:
     for section, entries in sections.items():
         names = [entry["name"] for entry in entries]
         assert len(names) == len(set(names)), f"two entries of {section} have one name"
-        # An entry a line makes a readable diff. ASCII only, because an editor that normalises
+        # An entry a line makes a readable diff. ASCII only, because an editor that normalizes
         # text would change the entries about composed and decomposed ids.
         rows = ",\n".join(json.dumps(entry, ensure_ascii=True) for entry in entries)
         lines.append(f'"{section}": [\n{rows}\n]')

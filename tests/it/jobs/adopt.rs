@@ -1,6 +1,6 @@
 //! Adopting columns that are in the clear: beside the plaintext, and in its place.
 
-use fieldseal::jobs::{Adoption, Form, JobOptions, Silent, TroubleKind, ValueType, adopt};
+use fieldseal::jobs::{Adoption, Form, JobOptions, TroubleKind, ValueType, adopt};
 use fieldseal::rows::Cell;
 
 use super::*;
@@ -20,12 +20,12 @@ const NAME: usize = 3;
 const BORN: usize = 4;
 const BORN_PLAIN: usize = 5;
 
-async fn in_clear(n: i64) -> World {
-    let world = World { rows: MemoryRows::new(people().table().columns), ..World::new().await };
+async fn in_clear(n: i64) -> Shop {
+    let shop = Shop { rows: MemoryRows::new(people().table().columns), ..Shop::new().await };
     for id in 1..=n {
-        world.rows.put(key(id), plain(id)).unwrap();
+        shop.rows.put(key(id), plain(id)).unwrap();
     }
-    world
+    shop
 }
 
 fn plain(id: i64) -> Vec<Cell> {
@@ -34,20 +34,20 @@ fn plain(id: i64) -> Vec<Cell> {
     vec![Cell::Integer(id), Cell::Null, mail, name, Cell::Null, Cell::text("1815-12-10")]
 }
 
-async fn step(world: &World, step: Adoption) -> (fieldseal::jobs::Tally, Vec<Trouble>) {
+async fn step(shop: &Shop, step: Adoption) -> (fieldseal::jobs::Tally, Vec<Trouble>) {
     let mut heard = Heard::default();
-    let tally = adopt(&world.vault, &people(), &world.rows, step, &small(), &mut heard).await.unwrap();
+    let tally = adopt(&shop.vault, &people(), &shop.rows, step, &small(), &mut heard).await.unwrap();
     (tally, heard.troubles)
 }
 
-async fn opened(world: &World, id: i64, at: usize) -> Result<String> {
+async fn opened(shop: &Shop, id: i64, at: usize) -> Result<String> {
     let (field, purpose) = match at {
         MAIL => ("email", "default"),
         NAME => ("name", "default"),
         _ => ("born", "billing"),
     };
-    let keys = world.customers.keys(&id).await?;
-    let envelope = match &world.row(id).await.cells[at] {
+    let keys = shop.customers.keys(&id).await?;
+    let envelope = match &shop.row(id).await.cells[at] {
         Cell::Bytes(bytes) => bytes.to_vec(),
         Cell::Text(text) => text.parse::<Sealed<String>>()?.into_bytes(),
         other => panic!("{other:?} is not sealed"),
@@ -58,167 +58,165 @@ async fn opened(world: &World, id: i64, at: usize) -> Result<String> {
 }
 
 #[tokio::test]
-async fn a_table_is_adopted_in_three_steps_each_of_which_can_be_repeated() {
-    let world = in_clear(20).await;
-    let (tally, troubles) = step(&world, Adoption::Verify).await;
+async fn a_table_is_adopted_in_three_repeatable_steps() {
+    let shop = in_clear(20).await;
+    let (tally, troubles) = step(&shop, Adoption::Verify).await;
     assert_eq!((tally.current, tally.failed), (0, 60));
     assert!(troubles.iter().all(|trouble| matches!(trouble.kind, TroubleKind::InClear)));
-    let (tally, troubles) = step(&world, Adoption::Contract).await;
+    let (tally, troubles) = step(&shop, Adoption::Contract).await;
     assert_eq!((tally.changed, tally.failed), (0, 60), "nothing is removed that is not sealed");
     assert_eq!(troubles.len(), 60);
 
-    let (tally, troubles) = step(&world, Adoption::Backfill).await;
+    let (tally, troubles) = step(&shop, Adoption::Backfill).await;
     assert_eq!((tally.rows_changed, tally.changed, tally.failed, troubles.len()), (20, 60, 0, 0));
-    let (tally, _) = step(&world, Adoption::Backfill).await;
+    let (tally, _) = step(&shop, Adoption::Backfill).await;
     assert_eq!((tally.changed, tally.current), (0, 60));
-    assert_eq!(step(&world, Adoption::Verify).await.0.current, 60);
+    assert_eq!(step(&shop, Adoption::Verify).await.0.current, 60);
     for id in 1..=20 {
-        let cells = world.row(id).await.cells;
+        let cells = shop.row(id).await.cells;
         assert_eq!(
             (cells[MAIL_PLAIN].clone(), cells[BORN_PLAIN].clone()),
             (plain(id)[MAIL_PLAIN].clone(), plain(id)[BORN_PLAIN].clone())
         );
-        assert_eq!(opened(&world, id, MAIL).await.unwrap(), format!("{id}@example.com"));
-        assert_eq!(opened(&world, id, NAME).await.unwrap(), format!("Ada {id}"));
-        assert_eq!(opened(&world, id, BORN).await.unwrap(), "1815-12-10");
+        assert_eq!(opened(&shop, id, MAIL).await.unwrap(), format!("{id}@example.com"));
+        assert_eq!(opened(&shop, id, NAME).await.unwrap(), format!("Ada {id}"));
+        assert_eq!(opened(&shop, id, BORN).await.unwrap(), "1815-12-10");
         let Cell::Bytes(mail) = &cells[MAIL] else { panic!() };
         assert_eq!(mail.len(), 65 + 32, "padded");
     }
-    let (tally, _) = step(&world, Adoption::Contract).await;
+    let (tally, _) = step(&shop, Adoption::Contract).await;
     assert_eq!((tally.changed, tally.failed), (40, 0));
     for id in 1..=20 {
-        let cells = world.row(id).await.cells;
+        let cells = shop.row(id).await.cells;
         assert!(cells[MAIL_PLAIN].is_null() && cells[BORN_PLAIN].is_null());
-        assert_eq!(opened(&world, id, MAIL).await.unwrap(), format!("{id}@example.com"));
+        assert_eq!(opened(&shop, id, MAIL).await.unwrap(), format!("{id}@example.com"));
     }
-    let (tally, _) = step(&world, Adoption::Contract).await;
+    let (tally, _) = step(&shop, Adoption::Contract).await;
     assert_eq!((tally.changed, tally.current, tally.empty), (0, 20, 40));
 }
 
 #[tokio::test]
 async fn while_there_is_a_plaintext_it_is_what_counts() {
-    let world = in_clear(3).await;
-    step(&world, Adoption::Backfill).await;
+    let shop = in_clear(3).await;
+    step(&shop, Adoption::Backfill).await;
     // An older version of the application changes the plaintext alone; another damages what is sealed.
-    let mut cells = world.row(1).await.cells;
+    let mut cells = shop.row(1).await.cells;
     cells[MAIL_PLAIN] = Cell::text("new@example.com");
-    world.rows.put(key(1), cells).unwrap();
-    let mut cells = world.row(2).await.cells;
-    cells[MAIL] = world.row(3).await.cells[MAIL].clone();
+    shop.rows.put(key(1), cells).unwrap();
+    let mut cells = shop.row(2).await.cells;
+    cells[MAIL] = shop.row(3).await.cells[MAIL].clone();
     cells[BORN] = Cell::bytes(*b"no envelope");
-    world.rows.put(key(2), cells).unwrap();
-    let (tally, troubles) = step(&world, Adoption::Verify).await;
+    shop.rows.put(key(2), cells).unwrap();
+    let (tally, troubles) = step(&shop, Adoption::Verify).await;
     assert_eq!((tally.current, tally.failed), (6, 3));
     assert!(troubles.iter().all(|trouble| matches!(trouble.kind, TroubleKind::Differs)));
-    let (tally, _) = step(&world, Adoption::Contract).await;
+    let (tally, _) = step(&shop, Adoption::Contract).await;
     assert_eq!((tally.changed, tally.failed), (3, 3), "what differs is not removed");
-    let (tally, _) = step(&world, Adoption::Backfill).await;
+    let (tally, _) = step(&shop, Adoption::Backfill).await;
     assert_eq!((tally.changed, tally.failed), (3, 0));
-    assert_eq!(opened(&world, 1, MAIL).await.unwrap(), "new@example.com");
-    assert_eq!(opened(&world, 2, MAIL).await.unwrap(), "2@example.com");
-    assert_eq!(opened(&world, 2, BORN).await.unwrap(), "1815-12-10");
+    assert_eq!(opened(&shop, 1, MAIL).await.unwrap(), "new@example.com");
+    assert_eq!(opened(&shop, 2, MAIL).await.unwrap(), "2@example.com");
+    assert_eq!(opened(&shop, 2, BORN).await.unwrap(), "1815-12-10");
 }
 
 #[tokio::test]
 async fn whether_a_cell_is_sealed_is_decided_by_opening_it() {
-    let world = in_clear(4).await;
-    let elsewhere = World::new().await.customers.enroll(&1).await.unwrap();
+    let shop = in_clear(4).await;
+    let elsewhere = Shop::new().await.customers.enroll(&1).await.unwrap();
     let strange = text_form(&elsewhere.seal_bytes(b"x", &FieldContext::new("person", "name", &1).unwrap()).unwrap());
     for (id, name) in [(1, strange.as_str()), (2, "fs1."), (3, "fs2.abc"), (4, "")] {
         let mut cells = plain(id);
         cells[NAME] = Cell::text(name);
-        world.rows.put(key(id), cells).unwrap();
+        shop.rows.put(key(id), cells).unwrap();
     }
-    let (tally, _) = step(&world, Adoption::Backfill).await;
+    let (tally, _) = step(&shop, Adoption::Backfill).await;
     assert_eq!((tally.changed, tally.failed), (12, 0));
     for (id, name) in [(1, strange.as_str()), (2, "fs1."), (3, "fs2.abc"), (4, "")] {
-        assert_eq!(opened(&world, id, NAME).await.unwrap(), name, "row {id}");
+        assert_eq!(opened(&shop, id, NAME).await.unwrap(), name, "row {id}");
     }
     // Sealed, but for another row: neither sealed again nor passed over.
-    let mut cells = world.row(1).await.cells;
-    let keys = world.customers.keys(&1).await.unwrap();
+    let mut cells = shop.row(1).await.cells;
+    let keys = shop.customers.keys(&1).await.unwrap();
     cells[NAME] =
         Cell::text(text_form(&keys.seal_bytes(b"x", &FieldContext::new("person", "name", &2).unwrap()).unwrap()));
-    world.rows.put(key(1), cells.clone()).unwrap();
-    let (tally, troubles) = step(&world, Adoption::Backfill).await;
+    shop.rows.put(key(1), cells.clone()).unwrap();
+    let (tally, troubles) = step(&shop, Adoption::Backfill).await;
     assert_eq!((tally.changed, tally.failed), (0, 1));
     assert!(matches!(&troubles[0].kind, TroubleKind::Failed(fieldseal::Error::Authentication)));
-    assert_eq!(world.row(1).await.cells, cells);
+    assert_eq!(shop.row(1).await.cells, cells);
 }
 
 #[tokio::test]
 async fn the_plaintext_of_somebody_erased_is_told_of_and_not_sealed() {
-    let world = in_clear(4).await;
-    step(&world, Adoption::Backfill).await;
-    world.erase(1, None).await;
-    world.erase(2, Some("billing")).await;
-    let before = world.all().await;
+    let shop = in_clear(4).await;
+    step(&shop, Adoption::Backfill).await;
+    shop.erase(1, None).await;
+    shop.erase(2, Some("billing")).await;
+    let before = shop.all().await;
     for which in [Adoption::Backfill, Adoption::Verify] {
-        let (tally, troubles) = step(&world, which).await;
+        let (tally, troubles) = step(&shop, which).await;
         // Row 1: two plaintexts, and a name that is sealed in place; row 2: a date of birth.
         assert_eq!((tally.changed, tally.failed, tally.erased), (0, 3, 1));
         assert!(troubles.iter().all(|trouble| matches!(trouble.kind, TroubleKind::ErasedInClear)));
     }
-    assert_eq!(world.all().await, before);
-    let (tally, _) = step(&world, Adoption::Contract).await;
+    assert_eq!(shop.all().await, before);
+    let (tally, _) = step(&shop, Adoption::Contract).await;
     assert_eq!((tally.changed, tally.failed), (5, 3), "rows 3 and 4, and the address of row 2");
 }
 
 #[tokio::test]
-async fn what_was_never_sealed_of_an_erased_purpose_is_told_of_as_erased_at_each_step() {
-    let world = in_clear(2).await;
-    world.customers.enroll_all(&[1, 2]).await.unwrap();
-    world.erase(1, Some("billing")).await;
+async fn unsealed_values_of_an_erased_purpose_are_reported_each_step() {
+    let shop = in_clear(2).await;
+    shop.customers.enroll_all(&[1, 2]).await.unwrap();
+    shop.erase(1, Some("billing")).await;
     let mut cells = plain(1);
     for sealed in [Cell::Null, Cell::bytes(*b"no envelope")] {
         cells[BORN] = sealed;
-        world.rows.put(key(1), cells.clone()).unwrap();
+        shop.rows.put(key(1), cells.clone()).unwrap();
         for which in [Adoption::Backfill, Adoption::Verify, Adoption::Contract] {
-            let (tally, troubles) = step(&world, which).await;
+            let (tally, troubles) = step(&shop, which).await;
             assert_eq!(tally.failed, 1, "{which:?}");
             assert!(matches!(troubles[0].kind, TroubleKind::ErasedInClear), "{which:?}: {}", troubles[0].kind);
         }
     }
-    assert_eq!(world.row(1).await.cells[BORN_PLAIN], plain(1)[BORN_PLAIN]);
+    assert_eq!(shop.row(1).await.cells[BORN_PLAIN], plain(1)[BORN_PLAIN]);
 }
 
 #[tokio::test]
 async fn what_is_not_of_the_type_is_told_of_and_stays() {
-    let world = in_clear(2).await;
+    let shop = in_clear(2).await;
     let mut cells = plain(1);
     cells[BORN_PLAIN] = Cell::text("10 December 1815");
     cells[MAIL_PLAIN] = Cell::Integer(7);
-    world.rows.put(key(1), cells.clone()).unwrap();
+    shop.rows.put(key(1), cells.clone()).unwrap();
     let mut cells = plain(2);
     (cells[MAIL_PLAIN], cells[BORN_PLAIN], cells[NAME]) = (Cell::Null, Cell::Null, Cell::Null);
-    world.rows.put(key(2), cells).unwrap();
-    let (tally, troubles) = step(&world, Adoption::Backfill).await;
+    shop.rows.put(key(2), cells).unwrap();
+    let (tally, troubles) = step(&shop, Adoption::Backfill).await;
     assert_eq!((tally.changed, tally.failed, tally.empty), (1, 2, 3));
     assert!(!format!("{troubles:?}").contains("1815"));
-    assert_eq!(world.row(1).await.cells[BORN_PLAIN], Cell::text("10 December 1815"));
-    assert!(
-        adopt(&world.vault, &people(), &world.rows, Adoption::Contract, &JobOptions::new(), &mut Silent).await.is_ok()
-    );
-    assert_eq!(world.row(1).await.cells[BORN_PLAIN], Cell::text("10 December 1815"));
+    assert_eq!(shop.row(1).await.cells[BORN_PLAIN], Cell::text("10 December 1815"));
+    assert!(adopt(&shop.vault, &people(), &shop.rows, Adoption::Contract, &JobOptions::new(), &mut ()).await.is_ok());
+    assert_eq!(shop.row(1).await.cells[BORN_PLAIN], Cell::text("10 December 1815"));
 }
 
 #[tokio::test]
-async fn a_value_in_place_whose_key_was_retired_is_not_sealed_once_more() {
-    let world = in_clear(2).await;
-    step(&world, Adoption::Backfill).await;
-    let old = world.row(1).await.cells[NAME].clone();
-    world.customers.rotate_now(&1).await.unwrap();
-    fieldseal::jobs::reseal(&world.vault, &people(), &world.rows, &small(), &mut Silent).await.unwrap();
+async fn a_value_whose_key_was_retired_is_not_sealed_once_more() {
+    let shop = in_clear(2).await;
+    step(&shop, Adoption::Backfill).await;
+    let old = shop.row(1).await.cells[NAME].clone();
+    shop.customers.rotate_now(&1).await.unwrap();
+    fieldseal::jobs::reseal(&shop.vault, &people(), &shop.rows, &small(), &mut ()).await.unwrap();
     let hour = std::time::Duration::from_secs(3600);
-    world.clock.advance(hour);
-    let mut census = fieldseal::jobs::Census::begin(&world.vault);
-    fieldseal::jobs::census(&world.vault, &people(), &world.rows, &mut census, &small(), &mut Silent).await.unwrap();
+    shop.clock.advance(hour);
+    let mut census = fieldseal::jobs::Census::begin(&shop.vault);
+    fieldseal::jobs::census(&shop.vault, &people(), &shop.rows, &mut census, &small(), &mut ()).await.unwrap();
     let unnamed = census.unnamed(&[&people()], std::time::Duration::ZERO).unwrap();
-    assert_eq!(world.vault.retire_versions_page(&unnamed, None, 100).await.unwrap().versions, 2);
-    let mut cells = world.row(1).await.cells;
+    assert_eq!(shop.vault.retire_versions_page(&unnamed, None, 100).await.unwrap().versions, 2);
+    let mut cells = shop.row(1).await.cells;
     cells[NAME] = old.clone(); // out of a backup of the table
-    world.rows.put(key(1), cells).unwrap();
-    let (tally, _) = step(&world, Adoption::Backfill).await;
+    shop.rows.put(key(1), cells).unwrap();
+    let (tally, _) = step(&shop, Adoption::Backfill).await;
     assert_eq!((tally.changed, tally.not_held), (0, 1));
-    assert_eq!(world.row(1).await.cells[NAME], old);
+    assert_eq!(shop.row(1).await.cells[NAME], old);
 }

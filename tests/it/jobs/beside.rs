@@ -5,9 +5,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use fieldseal::TenantId;
-use fieldseal::jobs::{Silent, reseal};
+use fieldseal::jobs::reseal;
 use fieldseal::rows::{Page, RowSource, RowsError, Swap};
-use fieldseal::testing::faults::{Act, Gate, Tap, Tapped};
+use fieldseal_testkit::faults::{Act, Gate, Tap, Tapped};
 
 use super::*;
 
@@ -77,52 +77,52 @@ impl RowSource for Busy {
     }
 }
 
-async fn busy(always: bool) -> (World, Busy) {
-    let world = World::populated(6).await;
+async fn busy(always: bool) -> (Shop, Busy) {
+    let shop = Shop::populated(6).await;
     let mut old = HashMap::new();
     for row in 1..=6 {
-        let first = world.row(row).await.cells;
-        world.insert(row, 1 + row % 2).await;
-        old.insert(row, [world.row(row).await.cells, first]);
+        let first = shop.row(row).await.cells;
+        shop.insert(row, 1 + row % 2).await;
+        old.insert(row, [shop.row(row).await.cells, first]);
     }
     for subject in [1, 2] {
-        world.customers.rotate_now(&subject).await.unwrap();
+        shop.customers.rotate_now(&subject).await.unwrap();
     }
     let wrote = Arc::default();
-    let (rows, customers) = (world.rows.clone(), world.customers.clone());
-    (world, Busy { rows, customers, wrote, always, done: AtomicBool::new(false), old: Mutex::new(old) })
+    let (rows, customers) = (shop.rows.clone(), shop.customers.clone());
+    (shop, Busy { rows, customers, wrote, always, done: AtomicBool::new(false), old: Mutex::new(old) })
 }
 
 #[tokio::test]
-async fn a_row_that_changes_under_a_job_is_read_again_and_keeps_the_change() {
-    let (world, busy) = busy(false).await;
-    let tally = reseal(&world.vault, &map(), &busy, &JobOptions::new(), &mut Silent).await.unwrap();
+async fn a_row_changed_under_a_job_is_read_again_and_keeps_the_change() {
+    let (shop, busy) = busy(false).await;
+    let tally = reseal(&shop.vault, &map(), &busy, &JobOptions::new(), &mut ()).await.unwrap();
     assert_eq!((tally.rows, tally.failed), (4, 0), "two were deleted meanwhile");
     let wrote = busy.wrote.lock().unwrap().clone();
     for (row, value) in wrote {
-        assert_eq!(world.email(row).await.unwrap(), value);
+        assert_eq!(shop.email(row).await.unwrap(), value);
     }
     assert_eq!(busy.wrote.lock().unwrap().len(), 2);
-    let tally = reseal(&world.vault, &map(), &busy, &JobOptions::new(), &mut Silent).await.unwrap();
+    let tally = reseal(&shop.vault, &map(), &busy, &JobOptions::new(), &mut ()).await.unwrap();
     assert_eq!((tally.changed, tally.current), (0, 8));
 }
 
 #[tokio::test]
-async fn a_row_that_never_stands_still_is_told_of_and_holds_no_other_up() {
-    let (world, busy) = busy(true).await;
+async fn a_row_that_never_stands_still_is_reported_and_stops_no_other() {
+    let (shop, busy) = busy(true).await;
     let mut heard = Heard::default();
-    let tally = reseal(&world.vault, &map(), &busy, &JobOptions::new(), &mut heard).await.unwrap();
+    let tally = reseal(&shop.vault, &map(), &busy, &JobOptions::new(), &mut heard).await.unwrap();
     assert_eq!((tally.rows, tally.failed), (6, 1));
     let kinds: Vec<_> = heard.troubles.iter().map(|trouble| trouble.kind.to_string()).collect();
     assert_eq!(kinds.len(), 1);
     assert!(kinds[0].contains("again and again"));
     for row in 1..=6 {
-        assert_eq!(world.email(row).await.unwrap(), format!("{row}@example.com"));
+        assert_eq!(shop.email(row).await.unwrap(), format!("{row}@example.com"));
     }
 }
 
 #[tokio::test]
-async fn keys_that_this_process_changes_while_a_page_reads_them_are_read_again() {
+async fn keys_changed_by_this_process_during_a_page_are_read_again() {
     let tap = Tap::open();
     let store = Tapped::new(MemoryStore::new(), &tap);
     let vault = Vault::builder(LocalKeyring::ephemeral().unwrap(), store).without_journal().build().await.unwrap();
@@ -150,7 +150,7 @@ async fn keys_that_this_process_changes_while_a_page_reads_them_are_read_again()
         _ => Act::Go,
     });
     let options = JobOptions::new();
-    let mut silent = Silent;
+    let mut silent = ();
     let resealing = reseal(&vault, &map, &rows, &options, &mut silent);
     let rotating = async {
         gate.reached().await;
@@ -163,6 +163,6 @@ async fn keys_that_this_process_changes_while_a_page_reads_them_are_read_again()
     let (tally, ()) = futures_util::future::join(resealing, rotating).await;
     let tally = tally.unwrap();
     assert_eq!((tally.rows, tally.changed, tally.failed), (2, 2, 0));
-    let again = reseal(&vault, &map, &rows, &JobOptions::new(), &mut Silent).await.unwrap();
+    let again = reseal(&vault, &map, &rows, &JobOptions::new(), &mut ()).await.unwrap();
     assert_eq!((again.changed, again.current), (0, 2), "under the newest keys");
 }

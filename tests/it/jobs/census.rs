@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use fieldseal::Error;
-use fieldseal::jobs::{Census, KeyUse, Part, Silent, census, reseal};
+use fieldseal::jobs::{Census, KeyUse, census, reseal};
+use fieldseal::vault::Shard;
 
 use super::*;
 
-async fn counted(world: &World) -> Census {
-    let mut counted = Census::begin(&world.vault);
-    census(&world.vault, &map(), &world.rows, &mut counted, &small(), &mut Silent).await.unwrap();
+async fn counted(shop: &Shop) -> Census {
+    let mut counted = Census::begin(&shop.vault);
+    census(&shop.vault, &map(), &shop.rows, &mut counted, &small(), &mut ()).await.unwrap();
     counted
 }
 
@@ -18,12 +19,12 @@ fn figures(census: &Census) -> Vec<(String, KeyUse, Option<u32>, u64, u64)> {
     census.versions().map(|v| (v.purpose, v.usage, v.version.map(|(_, version)| version), v.cells, v.rows)).collect()
 }
 
-async fn retire(world: &World, census: &Census, grace: Duration) -> (u64, u64) {
+async fn retire(shop: &Shop, census: &Census, grace: Duration) -> (u64, u64) {
     let unnamed = census.unnamed(&[&map()], grace).unwrap();
     let (mut from, mut versions, mut subjects) = (None, 0, 0);
     loop {
-        let would = world.vault.retire_versions_page(&unnamed.clone().only_count(), from.as_ref(), 3).await.unwrap();
-        let page = world.vault.retire_versions_page(&unnamed, from.as_ref(), 3).await.unwrap();
+        let would = shop.vault.retire_versions_page(&unnamed.clone().only_count(), from.as_ref(), 3).await.unwrap();
+        let page = shop.vault.retire_versions_page(&unnamed, from.as_ref(), 3).await.unwrap();
         assert_eq!((would.versions, would.subjects), (page.versions, page.subjects), "what would be is what is");
         assert!(page.failed.is_empty());
         versions += page.versions;
@@ -39,19 +40,19 @@ const HOUR: Duration = Duration::from_secs(3600);
 
 #[tokio::test]
 async fn every_key_that_is_named_is_counted_by_how_it_stands() {
-    let world = World::populated(30).await;
-    world.customers.rotate_now(&1).await.unwrap(); // rows 10, 20, 30
-    world.insert(31, 1).await;
-    world.customers.rotate(&2).await.unwrap(); // its time has not come
-    world.erase(3, Some("billing")).await; // rows 2, 12, 22
-    world.erase(4, None).await; // rows 3, 13, 23
-    let lost = World::new().await.customers.enroll(&5).await.unwrap();
-    let mut cells = world.row(4).await.cells;
+    let shop = Shop::populated(30).await;
+    shop.customers.rotate_now(&1).await.unwrap(); // rows 10, 20, 30
+    shop.insert(31, 1).await;
+    shop.customers.rotate(&2).await.unwrap(); // its time has not come
+    shop.erase(3, Some("billing")).await; // rows 2, 12, 22
+    shop.erase(4, None).await; // rows 3, 13, 23
+    let lost = Shop::new().await.customers.enroll(&5).await.unwrap();
+    let mut cells = shop.row(4).await.cells;
     cells[EMAIL] = Cell::bytes(seal(&lost, "email", "default", 4, "x"));
     cells[NOTE] = Cell::bytes(seal(&lost, "note", "default", 4, "x"));
-    world.rows.put(key(4), cells).unwrap();
+    shop.rows.put(key(4), cells).unwrap();
 
-    let census = counted(&world).await;
+    let census = counted(&shop).await;
     let named = |purpose: &str, usage, version, cells, rows| (purpose.to_owned(), usage, version, cells, rows);
     assert_eq!(
         figures(&census),
@@ -73,12 +74,12 @@ async fn every_key_that_is_named_is_counted_by_how_it_stands() {
 }
 
 #[tokio::test]
-async fn a_census_goes_on_where_it_stopped_and_is_the_sum_of_its_parts() {
-    let world = World::populated(60).await;
+async fn a_census_goes_on_where_it_stopped_and_sums_up_its_parts() {
+    let shop = Shop::populated(60).await;
     for subject in [1, 5, 9] {
-        world.customers.rotate_now(&subject).await.unwrap();
+        shop.customers.rotate_now(&subject).await.unwrap();
     }
-    let whole = counted(&world).await;
+    let whole = counted(&shop).await;
 
     struct StopAt(usize, String);
     #[async_trait::async_trait]
@@ -93,20 +94,20 @@ async fn a_census_goes_on_where_it_stopped_and_is_the_sum_of_its_parts() {
         }
     }
     for stop in 1..9 {
-        let mut stopped = Census::begin(&world.vault);
+        let mut stopped = Census::begin(&shop.vault);
         let mut observer = StopAt(stop, String::new());
-        let answer = census(&world.vault, &map(), &world.rows, &mut stopped, &small(), &mut observer).await;
+        let answer = census(&shop.vault, &map(), &shop.rows, &mut stopped, &small(), &mut observer).await;
         assert!(answer.is_err());
         let mut kept: Census = observer.1.parse().unwrap();
         assert!(!kept.is_complete(&map()) && kept.unnamed(&[&map()], HOUR).is_err());
-        census(&world.vault, &map(), &world.rows, &mut kept, &small(), &mut Silent).await.unwrap();
+        census(&shop.vault, &map(), &shop.rows, &mut kept, &small(), &mut ()).await.unwrap();
         assert_eq!(figures(&kept), figures(&whole), "stopped after {stop} pages");
     }
-    let mut sum = Census::begin(&world.vault);
+    let mut sum = Census::begin(&shop.vault);
     for index in 0..3 {
-        let options = small().part(Part::new(index, 3).unwrap());
-        let mut part = Census::begin(&world.vault);
-        census(&world.vault, &map(), &world.rows, &mut part, &options, &mut Silent).await.unwrap();
+        let options = small().shard(Shard::new(index, 3).unwrap());
+        let mut part = Census::begin(&shop.vault);
+        census(&shop.vault, &map(), &shop.rows, &mut part, &options, &mut ()).await.unwrap();
         assert!(!sum.is_complete(&map()));
         sum.merge(part.clone()).unwrap();
         assert!(sum.merge(part).is_err(), "nothing is counted twice");
@@ -117,9 +118,9 @@ async fn a_census_goes_on_where_it_stopped_and_is_the_sum_of_its_parts() {
 
 #[tokio::test]
 async fn half_a_census_is_none() {
-    let world = World::populated(9).await;
-    world.customers.rotate_now(&1).await.unwrap();
-    let text = counted(&world).await.to_string();
+    let shop = Shop::populated(9).await;
+    shop.customers.rotate_now(&1).await.unwrap();
+    let text = counted(&shop).await.to_string();
     for end in 0..text.len() {
         assert!(text[..end].parse::<Census>().is_err(), "the first {end} bytes");
     }
@@ -127,144 +128,144 @@ async fn half_a_census_is_none() {
 }
 
 #[tokio::test]
-async fn only_a_version_that_nothing_names_and_that_ended_long_ago_is_retired() {
-    let world = World::populated(30).await;
+async fn only_a_version_unnamed_and_long_ended_is_retired() {
+    let shop = Shop::populated(30).await;
     for subject in 1..=10 {
-        world.customers.rotate_now(&subject).await.unwrap();
+        shop.customers.rotate_now(&subject).await.unwrap();
     }
     // Still named by every row.
-    world.clock.advance(2 * HOUR);
-    assert_eq!(retire(&world, &counted(&world).await, HOUR).await, (0, 0));
+    shop.clock.advance(2 * HOUR);
+    assert_eq!(retire(&shop, &counted(&shop).await, HOUR).await, (0, 0));
     // Named by none, but it ended less than grace and `max_age` before the census.
-    reseal(&world.vault, &map(), &world.rows, &small(), &mut Silent).await.unwrap();
-    let census = counted(&world).await;
-    assert_eq!(retire(&world, &census, 2 * HOUR).await, (0, 0), "max_age counts, too");
-    assert_eq!(retire(&world, &census, HOUR).await, (20, 10));
-    assert_eq!(retire(&world, &census, HOUR).await, (0, 0));
+    reseal(&shop.vault, &map(), &shop.rows, &small(), &mut ()).await.unwrap();
+    let census = counted(&shop).await;
+    assert_eq!(retire(&shop, &census, 2 * HOUR).await, (0, 0), "max_age counts, too");
+    assert_eq!(retire(&shop, &census, HOUR).await, (20, 10));
+    assert_eq!(retire(&shop, &census, HOUR).await, (0, 0));
     // What lives opens, and rotates on with numbers that were never used.
     for row in 1..=30 {
-        assert_eq!(world.email(row).await.unwrap(), format!("{row}@example.com"));
+        assert_eq!(shop.email(row).await.unwrap(), format!("{row}@example.com"));
     }
-    world.customers.rotate_now(&1).await.unwrap();
-    world.insert(31, 1).await;
-    let census = counted(&world).await;
+    shop.customers.rotate_now(&1).await.unwrap();
+    shop.insert(31, 1).await;
+    let census = counted(&shop).await;
     let newest = census.versions().filter_map(|v| v.version).map(|(_, version)| version).max();
     assert_eq!(newest, Some(3));
 }
 
 #[tokio::test]
-async fn what_one_row_names_stays_and_so_does_what_is_current_or_to_come() {
-    let world = World::populated(9).await;
+async fn versions_that_a_row_names_or_current_or_pending_stay() {
+    let shop = Shop::populated(9).await;
     for _ in 0..3 {
-        world.customers.rotate_now(&1).await.unwrap(); // rows 3, 6 and 9, under version 1
-        world.insert(9, 1).await; // the last one's under version 4
+        shop.customers.rotate_now(&1).await.unwrap(); // rows 3, 6 and 9, under version 1
+        shop.insert(9, 1).await; // the last one's under version 4
     }
-    world.customers.rotate(&2).await.unwrap();
-    world.clock.advance(Duration::from_secs(60));
-    world.customers.keys(&2).await.unwrap();
+    shop.customers.rotate(&2).await.unwrap();
+    shop.clock.advance(Duration::from_secs(60));
+    shop.customers.keys(&2).await.unwrap();
     // Before the time of subject 2's new key: its old one is current.
-    let early = counted(&world).await;
-    assert_eq!(retire(&world, &early, Duration::ZERO).await, (0, 0), "no max_age passed");
-    world.clock.advance(2 * HOUR);
-    assert_eq!(retire(&world, &early, Duration::ZERO).await, (0, 0), "what counts is when the census began");
-    let census = counted(&world).await;
-    assert_eq!(retire(&world, &census, Duration::ZERO).await, (4, 1), "versions 2 and 3 of subject 1's two purposes");
+    let early = counted(&shop).await;
+    assert_eq!(retire(&shop, &early, Duration::ZERO).await, (0, 0), "no max_age passed");
+    shop.clock.advance(2 * HOUR);
+    assert_eq!(retire(&shop, &early, Duration::ZERO).await, (0, 0), "what counts is when the census began");
+    let census = counted(&shop).await;
+    assert_eq!(retire(&shop, &census, Duration::ZERO).await, (4, 1), "versions 2 and 3 of subject 1's two purposes");
     for row in 1..=9 {
-        assert_eq!(world.email(row).await.unwrap(), format!("{row}@example.com"));
+        assert_eq!(shop.email(row).await.unwrap(), format!("{row}@example.com"));
     }
 }
 
 #[tokio::test]
 async fn nothing_is_retired_while_a_cell_could_not_be_read() {
-    let world = World::populated(9).await;
-    world.customers.rotate_now(&1).await.unwrap();
-    world.clock.advance(HOUR);
-    let sound = world.row(5).await.cells;
+    let shop = Shop::populated(9).await;
+    shop.customers.rotate_now(&1).await.unwrap();
+    shop.clock.advance(HOUR);
+    let sound = shop.row(5).await.cells;
     let mut cells = sound.clone();
     cells[NOTE] = Cell::bytes([0]);
-    world.rows.put(key(5), cells).unwrap();
-    let unread = counted(&world).await;
+    shop.rows.put(key(5), cells).unwrap();
+    let unread = counted(&shop).await;
     assert_eq!((unread.tally().failed, unread.tally().rows), (1, 9));
     assert!(matches!(unread.unnamed(&[&map()], Duration::ZERO), Err(Error::InvalidInput(_))));
     // A map that reads the cells in another form sees no key at all.
     let iban = || FieldMap::new("iban").purpose("billing");
     let other = TableMap::new("customer", ["id"], "customer", IdColumn::integer("subject"));
     let other = other.ids([IdColumn::integer("id")]).field(iban());
-    let mut blind = Census::begin(&world.vault);
-    census(&world.vault, &other, &world.rows, &mut blind, &small(), &mut Silent).await.unwrap();
+    let mut blind = Census::begin(&shop.vault);
+    census(&shop.vault, &other, &shop.rows, &mut blind, &small(), &mut ()).await.unwrap();
     assert!(blind.versions().next().is_none() && blind.unnamed(&[&other], Duration::ZERO).is_err());
-    world.rows.put(key(5), sound).unwrap();
-    assert!(counted(&world).await.unnamed(&[&map()], Duration::ZERO).is_ok());
+    shop.rows.put(key(5), sound).unwrap();
+    assert!(counted(&shop).await.unnamed(&[&map()], Duration::ZERO).is_ok());
 }
 
 #[tokio::test]
 async fn no_cell_is_counted_twice_by_another_map_or_another_division() {
-    let world = World::populated(9).await;
-    let whole = counted(&world).await;
+    let shop = Shop::populated(9).await;
+    let whole = counted(&shop).await;
     let mut again = whole.clone();
     let refused = async |census_so_far: &mut Census, map: &TableMap, options: &JobOptions| {
-        let answer = census(&world.vault, map, &world.rows, census_so_far, options, &mut Silent).await;
+        let answer = census(&shop.vault, map, &shop.rows, census_so_far, options, &mut ()).await;
         assert!(matches!(answer, Err(Error::InvalidInput(_))), "{answer:?}");
     };
     refused(&mut again, &map().clear("subject"), &small()).await;
-    let half = small().part(Part::new(0, 2).unwrap());
+    let half = small().shard(Shard::new(0, 2).unwrap());
     refused(&mut again, &map(), &half).await;
     assert_eq!(again, whole);
-    let mut first = Census::begin(&world.vault);
-    census(&world.vault, &map(), &world.rows, &mut first, &half, &mut Silent).await.unwrap();
+    let mut first = Census::begin(&shop.vault);
+    census(&shop.vault, &map(), &shop.rows, &mut first, &half, &mut ()).await.unwrap();
     assert!(first.merge(whole).is_err());
     // The other half may be counted by the same census.
-    let half = small().part(Part::new(1, 2).unwrap());
-    census(&world.vault, &map(), &world.rows, &mut first, &half, &mut Silent).await.unwrap();
+    let half = small().shard(Shard::new(1, 2).unwrap());
+    census(&shop.vault, &map(), &shop.rows, &mut first, &half, &mut ()).await.unwrap();
     assert_eq!(figures(&first), figures(&again));
     assert_eq!(first.tally(), again.tally());
 }
 
 #[tokio::test]
-async fn a_purpose_that_is_full_has_room_again_and_the_receipt_knows_every_key() {
-    let world = World::populated(3).await;
+async fn a_full_purpose_has_room_again_and_the_receipt_knows_all_keys() {
+    let shop = Shop::populated(3).await;
     let mut rotated = 1;
-    while world.customers.rotate_now(&1).await.is_ok() {
+    while shop.customers.rotate_now(&1).await.is_ok() {
         rotated += 1;
-        world.clock.advance(Duration::from_secs(1));
+        shop.clock.advance(Duration::from_secs(1));
     }
     assert_eq!(rotated, 64);
-    reseal(&world.vault, &map(), &world.rows, &small(), &mut Silent).await.unwrap();
-    world.clock.advance(HOUR);
-    assert_eq!(retire(&world, &counted(&world).await, Duration::ZERO).await, (126, 1));
-    world.customers.rotate_now(&1).await.unwrap();
-    let receipt = world.customers.erase(&1, &ErasureRequest::new()).await.unwrap();
+    reseal(&shop.vault, &map(), &shop.rows, &small(), &mut ()).await.unwrap();
+    shop.clock.advance(HOUR);
+    assert_eq!(retire(&shop, &counted(&shop).await, Duration::ZERO).await, (126, 1));
+    shop.customers.rotate_now(&1).await.unwrap();
+    let receipt = shop.customers.erase(&1, &ErasureRequest::new()).await.unwrap();
     assert!(receipt.purposes().iter().all(|purpose| purpose.key_ids.len() == 65));
 }
 
 #[tokio::test]
 async fn what_names_a_retired_key_does_not_open_and_says_so() {
-    let world = World::populated(3).await;
-    let old = world.row(3).await;
-    world.customers.rotate_now(&1).await.unwrap();
-    reseal(&world.vault, &map(), &world.rows, &small(), &mut Silent).await.unwrap();
-    world.clock.advance(HOUR);
-    assert_eq!(retire(&world, &counted(&world).await, Duration::ZERO).await, (2, 1));
-    world.rows.put(key(3), old.cells).unwrap(); // out of a backup of the application's table
-    assert!(matches!(world.email(3).await, Err(Error::Authentication)));
-    let lost = counted(&world).await;
+    let shop = Shop::populated(3).await;
+    let old = shop.row(3).await;
+    shop.customers.rotate_now(&1).await.unwrap();
+    reseal(&shop.vault, &map(), &shop.rows, &small(), &mut ()).await.unwrap();
+    shop.clock.advance(HOUR);
+    assert_eq!(retire(&shop, &counted(&shop).await, Duration::ZERO).await, (2, 1));
+    shop.rows.put(key(3), old.cells).unwrap(); // out of a backup of the application's table
+    assert!(matches!(shop.email(3).await, Err(Error::Authentication)));
+    let lost = counted(&shop).await;
     let not_held = lost.versions().filter(|v| v.usage == KeyUse::NotHeld).map(|v| v.cells).sum::<u64>();
     assert_eq!((not_held, lost.tally().not_held, lost.tally().failed, lost.lost().count()), (2, 2, 0, 2));
-    let tally = reseal(&world.vault, &map(), &world.rows, &small(), &mut Silent).await.unwrap();
+    let tally = reseal(&shop.vault, &map(), &shop.rows, &small(), &mut ()).await.unwrap();
     assert_eq!((tally.not_held, tally.failed), (2, 0));
-    assert_eq!(world.email(1).await.unwrap(), "1@example.com");
+    assert_eq!(shop.email(1).await.unwrap(), "1@example.com");
 }
 
 #[tokio::test]
-async fn what_a_person_names_whose_erasure_is_scheduled_is_not_retired() {
-    let world = World::populated(3).await;
-    world.customers.rotate_now(&1).await.unwrap();
-    world.clock.advance(HOUR);
-    let at = fieldseal::clock::Clock::wall(&world.clock).plus(HOUR);
-    world.customers.schedule_erasure(&1, at).await.unwrap();
-    let census = counted(&world).await;
+async fn what_a_scheduled_person_names_is_not_retired() {
+    let shop = Shop::populated(3).await;
+    shop.customers.rotate_now(&1).await.unwrap();
+    shop.clock.advance(HOUR);
+    let at = fieldseal::clock::Clock::wall(&shop.clock).plus(HOUR);
+    shop.customers.schedule_erasure(&1, at).await.unwrap();
+    let census = counted(&shop).await;
     assert_eq!(figures(&census).iter().map(|figure| figure.1).collect::<Vec<_>>(), [KeyUse::Destroyed; 2]);
-    world.customers.cancel_erasure(&1).await.unwrap();
-    assert_eq!(retire(&world, &census, Duration::ZERO).await, (0, 0));
-    assert_eq!(world.email(1).await.unwrap(), "1@example.com");
+    shop.customers.cancel_erasure(&1).await.unwrap();
+    assert_eq!(retire(&shop, &census, Duration::ZERO).await, (0, 0));
+    assert_eq!(shop.email(1).await.unwrap(), "1@example.com");
 }

@@ -1,6 +1,5 @@
 //! Bulk work over an application's rows: what each job does to every kind of cell, beside an application that writes, from
 //! any checkpoint, in any number of shares.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by a panic")]
 
 mod adopt;
 mod beside;
@@ -11,42 +10,37 @@ mod reveal;
 use fieldseal::id::Purpose;
 use fieldseal::jobs::{Checkpoint, FieldMap, IdColumn, JobOptions, Observer, PageDone, TableMap, Trouble};
 use fieldseal::journal::MemoryJournal;
-use fieldseal::lifecycle::ErasureRequest;
 use fieldseal::provider::LocalKeyring;
 use fieldseal::rows::{Cell, MemoryRows, Page, Row, RowKey, RowSource as _};
 use fieldseal::store::MemoryStore;
-use fieldseal::testing::clock::ManualClock;
+use fieldseal::vault::ErasureRequest;
 use fieldseal::{FieldContext, Result, Sealed, SubjectKeys, Tenant, Vault};
+use fieldseal_testkit::clock::ManualClock;
+use fieldseal_testkit::world::World;
 
 /// A vault, and a table of customers: one subject has three rows.
-struct World {
+struct Shop {
     vault: Vault,
     customers: Tenant,
     clock: ManualClock,
     rows: MemoryRows,
 }
 
-impl World {
+impl Shop {
     async fn new() -> Self {
-        let clock = ManualClock::new();
-        let vault = Vault::builder(LocalKeyring::ephemeral().unwrap(), MemoryStore::new())
-            .journal(MemoryJournal::new().unwrap())
-            .purposes(["billing"])
-            .clock(clock.clone())
-            .build()
-            .await
-            .unwrap();
+        let world = World::in_memory().unwrap().purposes(["billing"]);
+        let vault = world.vault().await.unwrap();
         let customers = vault.default_tenant();
-        Self { vault, customers, clock, rows: MemoryRows::new(map().table().columns) }
+        Self { vault, customers, clock: world.clock, rows: MemoryRows::new(map().table().columns) }
     }
 
     /// With `n` rows of the subjects 1 to `n` / 3.
     async fn populated(n: i64) -> Self {
-        let world = Self::new().await;
+        let shop = Self::new().await;
         for row in 1..=n {
-            world.insert(row, 1 + row % (n / 3).max(1)).await;
+            shop.insert(row, 1 + row % (n / 3).max(1)).await;
         }
-        world
+        shop
     }
 
     async fn insert(&self, row: i64, subject: i64) {
@@ -67,7 +61,7 @@ impl World {
     }
 
     async fn all(&self) -> Vec<Row> {
-        self.rows.page(&Page::of(Page::MAX_LIMIT)).await.unwrap()
+        self.rows.page(&Page::first(Page::MAX_LIMIT)).await.unwrap()
     }
 
     /// The row's e-mail address, opened.

@@ -1,24 +1,25 @@
 //! Resealing a table.
 
-use fieldseal::jobs::{JobOptions, Part, Silent, TroubleKind, reseal};
+use fieldseal::jobs::{JobOptions, TroubleKind, reseal};
 use fieldseal::rows::Cell;
+use fieldseal::vault::Shard;
 use fieldseal::{Error, Sealed};
 
 use super::*;
 
 #[tokio::test]
 async fn every_value_moves_to_the_current_key_and_opens_as_before() {
-    let world = World::populated(60).await;
+    let shop = Shop::populated(60).await;
     for subject in 1..=20 {
-        world.customers.rotate_now(&subject).await.unwrap();
+        shop.customers.rotate_now(&subject).await.unwrap();
     }
-    let before = world.all().await;
-    let tally = reseal(&world.vault, &map(), &world.rows, &small(), &mut Silent).await.unwrap();
+    let before = shop.all().await;
+    let tally = reseal(&shop.vault, &map(), &shop.rows, &small(), &mut ()).await.unwrap();
     assert_eq!((tally.rows, tally.rows_changed, tally.changed, tally.empty), (60, 60, 120, 60));
     assert_eq!((tally.current, tally.erased, tally.not_held, tally.failed), (0, 0, 0, 0));
-    for (row, old) in world.all().await.into_iter().zip(before) {
+    for (row, old) in shop.all().await.into_iter().zip(before) {
         let Cell::Integer(subject) = row.cells[SUBJECT] else { panic!() };
-        let keys = world.customers.keys(&subject).await.unwrap();
+        let keys = shop.customers.keys(&subject).await.unwrap();
         let Cell::Bytes(email) = &row.cells[EMAIL] else { panic!() };
         assert!(!Sealed::<String>::from_bytes(email.to_vec()).unwrap().needs_reseal(&keys).unwrap());
         let Cell::Text(iban) = &row.cells[IBAN] else { panic!() };
@@ -28,21 +29,21 @@ async fn every_value_moves_to_the_current_key_and_opens_as_before() {
         assert_eq!(row.cells[5], old.cells[5]);
     }
     for row in 1..=60 {
-        assert_eq!(world.email(row).await.unwrap(), format!("{row}@example.com"));
+        assert_eq!(shop.email(row).await.unwrap(), format!("{row}@example.com"));
     }
     // There is nothing left to do.
-    let after = world.all().await;
-    let tally = reseal(&world.vault, &map(), &world.rows, &small(), &mut Silent).await.unwrap();
+    let after = shop.all().await;
+    let tally = reseal(&shop.vault, &map(), &shop.rows, &small(), &mut ()).await.unwrap();
     assert_eq!((tally.rows, tally.rows_changed, tally.changed, tally.current), (60, 0, 0, 120));
-    assert_eq!(world.all().await, after);
+    assert_eq!(shop.all().await, after);
 }
 
 #[tokio::test]
 async fn a_job_goes_on_from_any_checkpoint_and_leaves_nothing_out() {
     for stop in 0..10 {
-        let world = World::populated(60).await;
+        let shop = Shop::populated(60).await;
         for subject in 1..=20 {
-            world.customers.rotate_now(&subject).await.unwrap();
+            shop.customers.rotate_now(&subject).await.unwrap();
         }
         struct StopAt(usize, Option<Checkpoint>);
         #[async_trait::async_trait]
@@ -58,29 +59,29 @@ async fn a_job_goes_on_from_any_checkpoint_and_leaves_nothing_out() {
             }
         }
         let mut observer = StopAt(stop, None);
-        let stopped = reseal(&world.vault, &map(), &world.rows, &small(), &mut observer).await;
+        let stopped = reseal(&shop.vault, &map(), &shop.rows, &small(), &mut observer).await;
         assert_eq!(stopped.is_err(), stop < 9, "there are nine pages");
         let options = match observer.1 {
             Some(checkpoint) => small().from(checkpoint),
             None => small(),
         };
-        let tally = reseal(&world.vault, &map(), &world.rows, &options, &mut Silent).await.unwrap();
+        let tally = reseal(&shop.vault, &map(), &shop.rows, &options, &mut ()).await.unwrap();
         assert_eq!(tally.rows, 60, "each row is counted once, however far the first run had got");
-        let rest = reseal(&world.vault, &map(), &world.rows, &small(), &mut Silent).await.unwrap();
+        let rest = reseal(&shop.vault, &map(), &shop.rows, &small(), &mut ()).await.unwrap();
         assert_eq!((rest.changed, rest.current), (0, 120));
     }
 }
 
 #[tokio::test]
 async fn shares_together_are_the_whole() {
-    let world = World::populated(60).await;
+    let shop = Shop::populated(60).await;
     for subject in 1..=20 {
-        world.customers.rotate_now(&subject).await.unwrap();
+        shop.customers.rotate_now(&subject).await.unwrap();
     }
     let mut changed = 0;
     for index in 0..3 {
-        let options = small().part(Part::new(index, 3).unwrap());
-        let tally = reseal(&world.vault, &map(), &world.rows, &options, &mut Silent).await.unwrap();
+        let options = small().shard(Shard::new(index, 3).unwrap());
+        let tally = reseal(&shop.vault, &map(), &shop.rows, &options, &mut ()).await.unwrap();
         assert!(tally.rows > 0 && tally.changed == 2 * tally.rows, "nobody else worked on them");
         changed += tally.changed;
     }
@@ -89,35 +90,35 @@ async fn shares_together_are_the_whole() {
 
 #[tokio::test]
 async fn what_cannot_be_resealed_stays_and_is_told_of() {
-    let world = World::populated(9).await;
+    let shop = Shop::populated(9).await;
     let [other, erased, lost] = [1i64, 2, 3];
     for subject in [other, erased, lost] {
-        world.customers.rotate_now(&subject).await.unwrap();
+        shop.customers.rotate_now(&subject).await.unwrap();
     }
     // Rows 3, 6 and 9 are of subject 1.
-    let swapped = world.row(3).await.cells[EMAIL].clone();
-    let mut cells = world.row(6).await.cells;
+    let swapped = shop.row(3).await.cells[EMAIL].clone();
+    let mut cells = shop.row(6).await.cells;
     cells[EMAIL] = swapped; // of another row
     cells[NOTE] = Cell::bytes([0xF9; 20]);
-    world.rows.put(key(6), cells).unwrap();
-    world.erase(erased, None).await;
+    shop.rows.put(key(6), cells).unwrap();
+    shop.erase(erased, None).await;
     // A key that a restore lost: of a subject of the same name in another vault.
-    let elsewhere = World::new().await;
+    let elsewhere = Shop::new().await;
     let keys = elsewhere.customers.enroll(&lost).await.unwrap();
-    let mut cells = world.row(2).await.cells;
+    let mut cells = shop.row(2).await.cells;
     assert_eq!(cells[SUBJECT], Cell::Integer(lost));
     cells[EMAIL] = Cell::bytes(seal(&keys, "email", "default", 2, "gone"));
-    world.rows.put(key(2), cells).unwrap();
+    shop.rows.put(key(2), cells).unwrap();
     // Nobody's row.
-    let mut cells = world.row(9).await.cells;
+    let mut cells = shop.row(9).await.cells;
     cells[SUBJECT] = Cell::Integer(0);
-    world.rows.put(key(9), cells).unwrap();
+    shop.rows.put(key(9), cells).unwrap();
 
-    let (before, mut heard) = (world.all().await, Heard::default());
-    let tally = reseal(&world.vault, &map(), &world.rows, &small(), &mut heard).await.unwrap();
+    let (before, mut heard) = (shop.all().await, Heard::default());
+    let tally = reseal(&shop.vault, &map(), &shop.rows, &small(), &mut heard).await.unwrap();
     assert_eq!((tally.rows, tally.erased, tally.not_held, tally.failed), (9, 6, 1, 3));
     assert_eq!(tally.changed, 2 + 1 + 1 + 2 + 2, "rows 3, 6, 2, 5 and 8");
-    let after = world.all().await;
+    let after = shop.all().await;
     for (row, column) in [(6, EMAIL), (6, NOTE), (2, EMAIL), (9, EMAIL), (9, IBAN), (1, EMAIL), (1, IBAN)] {
         assert_eq!(after[row - 1].cells[column], before[row - 1].cells[column], "row {row}");
     }
@@ -135,7 +136,7 @@ async fn what_cannot_be_resealed_stays_and_is_told_of() {
 }
 
 #[tokio::test]
-async fn a_key_that_another_process_made_a_moment_ago_is_read_before_it_is_called_lost() {
+async fn a_key_made_a_moment_ago_is_read_before_it_is_called_lost() {
     let store = std::sync::Arc::new(MemoryStore::new());
     let keyring = LocalKeyring::ephemeral().unwrap();
     let journal = std::sync::Arc::new(MemoryJournal::new().unwrap());
@@ -144,27 +145,27 @@ async fn a_key_that_another_process_made_a_moment_ago_is_read_before_it_is_calle
         builder.purposes(["billing"]).build().await.unwrap()
     };
     let (ours, theirs) = (vault().await, vault().await);
-    let world = World { customers: theirs.default_tenant(), vault: theirs, ..World::new().await };
-    world.insert(1, 1).await;
+    let shop = Shop { customers: theirs.default_tenant(), vault: theirs, ..Shop::new().await };
+    shop.insert(1, 1).await;
     ours.default_tenant().keys(&1).await.unwrap(); // cached
     for row in 2..=20 {
-        world.customers.rotate_now(&1).await.unwrap();
-        world.insert(row, 1).await;
+        shop.customers.rotate_now(&1).await.unwrap();
+        shop.insert(row, 1).await;
     }
-    let tally = reseal(&ours, &map(), &world.rows, &small(), &mut Silent).await.unwrap();
+    let tally = reseal(&ours, &map(), &shop.rows, &small(), &mut ()).await.unwrap();
     assert_eq!((tally.rows, tally.not_held, tally.failed), (20, 0, 0));
     assert_eq!((tally.changed, tally.current), (38, 2));
 }
 
 #[tokio::test]
 async fn a_map_that_does_not_fit_is_refused_before_anything_is_done() {
-    let world = World::populated(6).await;
+    let shop = Shop::populated(6).await;
     let other = map().field(FieldMap::new("phone"));
-    let refused = reseal(&world.vault, &other, &world.rows, &small(), &mut Silent).await;
+    let refused = reseal(&shop.vault, &other, &shop.rows, &small(), &mut ()).await;
     assert!(matches!(refused, Err(Error::InvalidInput(_))));
     // A checkpoint of other work.
     let mut heard = Heard::default();
-    reseal(&world.vault, &map(), &world.rows, &small(), &mut heard).await.unwrap();
+    reseal(&shop.vault, &map(), &shop.rows, &small(), &mut heard).await.unwrap();
     let checkpoint = heard.checkpoints.pop().unwrap();
     assert!(checkpoint.is_done());
     let narrower = TableMap::new("customer", ["id"], "customer", IdColumn::integer("subject"))
@@ -172,23 +173,23 @@ async fn a_map_that_does_not_fit_is_refused_before_anything_is_done() {
         .field(FieldMap::new("email"));
     for (map, options) in [
         (narrower, JobOptions::new().from(checkpoint.clone())),
-        (map(), JobOptions::new().part(Part::new(0, 2).unwrap()).from(checkpoint.clone())),
+        (map(), JobOptions::new().shard(Shard::new(0, 2).unwrap()).from(checkpoint.clone())),
     ] {
-        let refused = reseal(&world.vault, &map, &world.rows, &options, &mut Silent).await;
+        let refused = reseal(&shop.vault, &map, &shop.rows, &options, &mut ()).await;
         assert!(matches!(refused, Err(Error::InvalidInput(_))));
     }
     // A whole one has nothing left to do.
-    let tally = reseal(&world.vault, &map(), &world.rows, &small().from(checkpoint), &mut Silent).await.unwrap();
+    let tally = reseal(&shop.vault, &map(), &shop.rows, &small().from(checkpoint), &mut ()).await.unwrap();
     assert_eq!(tally.rows, 6);
 }
 
 #[tokio::test]
 async fn a_value_that_only_the_next_key_will_seal_is_left() {
-    let world = World::populated(3).await;
-    let from = world.customers.rotate(&1).await.unwrap();
-    let tally = reseal(&world.vault, &map(), &world.rows, &small(), &mut Silent).await.unwrap();
+    let shop = Shop::populated(3).await;
+    let from = shop.customers.rotate(&1).await.unwrap();
+    let tally = reseal(&shop.vault, &map(), &shop.rows, &small(), &mut ()).await.unwrap();
     assert_eq!((tally.changed, tally.current), (0, 6), "the new key's time has not come");
-    world.clock.advance(from.since(fieldseal::clock::Clock::wall(&world.clock)));
-    let tally = reseal(&world.vault, &map(), &world.rows, &small(), &mut Silent).await.unwrap();
+    shop.clock.advance(from.since(fieldseal::clock::Clock::wall(&shop.clock)));
+    let tally = reseal(&shop.vault, &map(), &shop.rows, &small(), &mut ()).await.unwrap();
     assert_eq!((tally.changed, tally.current), (6, 0));
 }

@@ -1,21 +1,21 @@
 //! Revealing a person, and a table.
 
 use fieldseal::TenantId;
-use fieldseal::jobs::{Adoption, Form, Revealed, Silent, ValueType, adopt, reveal_subject, reveal_table};
+use fieldseal::jobs::{Adoption, Form, Revealed, ValueType, adopt, reveal_subject, reveal_table};
 use serde_json::{Value, json};
 
 use super::*;
 
-async fn revealed(world: &World, subject: i64) -> Value {
+async fn revealed(shop: &Shop, subject: i64) -> Value {
     let tenant = TenantId::default_tenant();
-    let text = reveal_subject(&world.vault, &tenant, &subject, &[(&map(), &world.rows)]).await.unwrap();
+    let text = reveal_subject(&shop.vault, &tenant, &subject, &[(&map(), &shop.rows)]).await.unwrap();
     serde_json::from_str(text.expose()).unwrap()
 }
 
 #[tokio::test]
 async fn a_person_gets_every_row_of_theirs_and_nobody_elses() {
-    let world = World::populated(9).await;
-    let person = revealed(&world, 1).await;
+    let shop = Shop::populated(9).await;
+    let person = revealed(&shop, 1).await;
     assert_eq!((&person["tenant"], &person["subject"]), (&json!("default"), &json!("1")));
     let rows: Vec<_> = [3, 6, 9]
         .into_iter()
@@ -28,21 +28,21 @@ async fn a_person_gets_every_row_of_theirs_and_nobody_elses() {
         })
         .collect();
     assert_eq!(person["rows"], Value::from(rows));
-    assert_eq!(revealed(&world, 17).await["rows"], json!([]));
+    assert_eq!(revealed(&shop, 17).await["rows"], json!([]));
     let other = TenantId::new("acme").unwrap();
-    let text = reveal_subject(&world.vault, &other, &1, &[(&map(), &world.rows)]).await.unwrap();
+    let text = reveal_subject(&shop.vault, &other, &1, &[(&map(), &shop.rows)]).await.unwrap();
     assert!(!text.expose().contains("example.com"), "another tenant's person of the same name");
 }
 
 #[tokio::test]
 async fn what_cannot_be_opened_is_named_with_the_reason() {
-    let world = World::populated(3).await;
-    world.erase(1, Some("billing")).await;
-    let person = revealed(&world, 1).await;
+    let shop = Shop::populated(3).await;
+    shop.erase(1, Some("billing")).await;
+    let person = revealed(&shop, 1).await;
     assert_eq!(person["rows"][0]["fields"], json!({ "email": "1@example.com", "note": null }));
     assert!(person["rows"][0]["unreadable"]["iban"].as_str().unwrap().contains("erased at"));
-    world.erase(1, None).await;
-    let person = revealed(&world, 1).await;
+    shop.erase(1, None).await;
+    let person = revealed(&shop, 1).await;
     assert_eq!(person["rows"][0]["clear"], json!({ "plan": "free" }), "what is in the clear is held all the same");
     assert_eq!(person["rows"][0]["unreadable"].as_object().unwrap().len(), 2);
 }
@@ -79,11 +79,11 @@ async fn values_are_shown_as_what_they_are() {
     }
     cells.push(Cell::text("fs1.London"));
     rows.put(key(1), cells).unwrap();
-    let world = World::new().await;
+    let shop = Shop::new().await;
     for step in [Adoption::Backfill, Adoption::Contract] {
-        adopt(&world.vault, &map, &rows, step, &small(), &mut Silent).await.unwrap();
+        adopt(&shop.vault, &map, &rows, step, &small(), &mut ()).await.unwrap();
     }
-    let text = reveal_subject(&world.vault, &TenantId::default_tenant(), &1, &[(&map, &rows)]).await.unwrap();
+    let text = reveal_subject(&shop.vault, &TenantId::default_tenant(), &1, &[(&map, &rows)]).await.unwrap();
     let fields = &serde_json::from_str::<Value>(text.expose()).unwrap()["rows"][0]["fields"];
     for (name, .., shown) in &types {
         assert_eq!(&fields[name], shown, "{name}");
@@ -99,20 +99,20 @@ async fn a_person_is_whole_at_every_step_of_an_adoption() {
         .field(FieldMap::new("name").form(Form::Text).from("name"));
     let rows = MemoryRows::new(map.table().columns);
     rows.put(key(1), vec![Cell::Integer(1), Cell::Null, Cell::text("a@example.com"), Cell::text("Ada")]).unwrap();
-    let world = World::new().await;
+    let shop = Shop::new().await;
     let whole = json!({ "email": "a@example.com", "name": "Ada" });
     for step in [None, Some(Adoption::Backfill), Some(Adoption::Verify), Some(Adoption::Contract)] {
         if let Some(step) = step {
-            adopt(&world.vault, &map, &rows, step, &small(), &mut Silent).await.unwrap();
+            adopt(&shop.vault, &map, &rows, step, &small(), &mut ()).await.unwrap();
         }
-        let text = reveal_subject(&world.vault, &TenantId::default_tenant(), &1, &[(&map, &rows)]).await.unwrap();
+        let text = reveal_subject(&shop.vault, &TenantId::default_tenant(), &1, &[(&map, &rows)]).await.unwrap();
         assert_eq!(serde_json::from_str::<Value>(text.expose()).unwrap()["rows"][0]["fields"], whole, "after {step:?}");
     }
 }
 
 #[tokio::test]
 async fn a_whole_table_comes_out_line_by_line_in_order() {
-    let world = World::populated(30).await;
+    let shop = Shop::populated(30).await;
     struct Lines(Vec<Value>);
     #[async_trait::async_trait]
     impl Observer<Vec<Revealed>> for Lines {
@@ -122,7 +122,7 @@ async fn a_whole_table_comes_out_line_by_line_in_order() {
         }
     }
     let mut lines = Lines(Vec::new());
-    let tally = reveal_table(&world.vault, &map(), &world.rows, &small(), &mut lines).await.unwrap();
+    let tally = reveal_table(&shop.vault, &map(), &shop.rows, &small(), &mut lines).await.unwrap();
     assert_eq!((tally.rows, tally.current, tally.empty), (30, 60, 30));
     for (line, row) in lines.0.iter().zip(1..=30) {
         assert_eq!(line["fields"]["email"], json!(format!("{row}@example.com")));
@@ -130,14 +130,14 @@ async fn a_whole_table_comes_out_line_by_line_in_order() {
 }
 
 #[tokio::test]
-async fn a_table_whose_ids_are_of_another_type_holds_nothing_of_the_person() {
-    let world = World::populated(3).await;
+async fn a_table_with_ids_of_another_type_has_nothing_of_the_person() {
+    let shop = Shop::populated(3).await;
     let other = TableMap::new("guest", ["id"], "guest", IdColumn::uuid("subject"));
     let other = other.ids([IdColumn::integer("id")]).field(FieldMap::new("email"));
     let tenant = TenantId::default_tenant();
     let reveal = async |subject: &str, maps: &[&TableMap]| {
-        let tables: Vec<_> = maps.iter().map(|map| (*map, &world.rows as &dyn fieldseal::rows::RowSource)).collect();
-        reveal_subject(&world.vault, &tenant, subject, &tables)
+        let tables: Vec<_> = maps.iter().map(|map| (*map, &shop.rows as &dyn fieldseal::rows::RowSource)).collect();
+        reveal_subject(&shop.vault, &tenant, subject, &tables)
             .await
             .map(|text| text.expose().matches("@example.com").count())
     };
@@ -152,9 +152,9 @@ async fn a_table_whose_ids_are_of_another_type_holds_nothing_of_the_person() {
 
 #[tokio::test]
 async fn what_is_revealed_is_not_printed_by_accident() {
-    let world = World::populated(3).await;
-    let tables: [(&TableMap, &dyn fieldseal::rows::RowSource); 1] = [(&map(), &world.rows)];
-    let revealed = reveal_subject(&world.vault, &TenantId::default_tenant(), &1, &tables).await.unwrap();
+    let shop = Shop::populated(3).await;
+    let tables: [(&TableMap, &dyn fieldseal::rows::RowSource); 1] = [(&map(), &shop.rows)];
+    let revealed = reveal_subject(&shop.vault, &TenantId::default_tenant(), &1, &tables).await.unwrap();
     assert!(revealed.expose().contains("1@example.com"));
     assert_eq!(format!("{revealed:?}"), "Revealed(..)");
 }

@@ -70,9 +70,9 @@ fn path(folder: &TempDir) -> PathBuf {
     folder.path().join("erasures")
 }
 
-fieldseal::journal_suite! { #[tokio::test] file_journal, in_folder }
-fieldseal::journal_suite! { #[tokio::test(flavor = "multi_thread")] file_journal_on_threads, in_folder }
-fieldseal::persistent_journal_suite! { #[tokio::test] file_journal_again, folder, open }
+fieldseal_testkit::journal_suite! { #[tokio::test] file_journal, in_folder }
+fieldseal_testkit::journal_suite! { #[tokio::test(flavor = "multi_thread")] file_journal_on_threads, in_folder }
+fieldseal_testkit::persistent_journal_suite! { #[tokio::test] file_journal_again, folder, open }
 
 fn acme() -> TenantId {
     TenantId::new("acme").unwrap()
@@ -177,7 +177,7 @@ async fn an_empty_journal_is_a_header() {
 async fn the_same_entries_are_the_same_bytes() {
     let sample = sample(3).await;
     let file = fs::read(path(&sample.folder)).unwrap();
-    let vector = include_str!("../vectors/slots.json");
+    let vector = include_str!("../../vectors/slots.json");
     let vector: serde_json::Value = serde_json::from_str(vector).unwrap();
     let unhex = |text: &serde_json::Value| -> Vec<u8> {
         let text = text.as_str().unwrap();
@@ -293,7 +293,7 @@ async fn a_torn_entry_is_ignored_and_overwritten_by_the_next_append() {
 }
 
 #[tokio::test]
-async fn a_torn_entry_that_is_longer_than_the_next_leaves_nothing_behind() {
+async fn a_torn_entry_longer_than_the_next_leaves_nothing_behind() {
     let sample = sample(1).await;
     let long = JournalEntry::of_tenant(
         Timestamp::from_millis(1),
@@ -313,7 +313,7 @@ async fn a_torn_entry_that_is_longer_than_the_next_leaves_nothing_behind() {
 }
 
 #[tokio::test]
-async fn a_whole_entry_that_was_not_committed_is_finished_by_whoever_opens_the_file() {
+async fn an_uncommitted_whole_entry_is_finished_on_opening() {
     let sample = sample(2).await;
     let tail = sample.next(9).await;
     let mut expected = [&sample.bytes[..], &tail].concat();
@@ -324,7 +324,7 @@ async fn a_whole_entry_that_was_not_committed_is_finished_by_whoever_opens_the_f
 }
 
 #[tokio::test]
-async fn a_whole_entry_that_was_not_committed_is_finished_by_the_next_append() {
+async fn an_uncommitted_whole_entry_is_finished_by_the_next_append() {
     let sample = sample(2).await;
     let tail = sample.next(9).await;
     let journal = open(&sample.folder).await;
@@ -335,7 +335,7 @@ async fn a_whole_entry_that_was_not_committed_is_finished_by_the_next_append() {
     assert_eq!(entries(&journal).await.len(), 2);
     let error = journal.append(&entry(3), &head).await.unwrap_err();
     assert_eq!(error.kind(), JournalErrorKind::Conflict);
-    let next = head.after(&entry(9));
+    let next = head.advanced_by(&entry(9));
     assert_eq!(journal.head().await.unwrap(), next);
     journal.append(&entry(3), &next).await.unwrap();
     assert_eq!(entries(&open(&sample.folder).await).await, [entry(0), entry(1), entry(9), entry(3)]);
@@ -626,7 +626,7 @@ async fn an_append_that_nobody_waits_for_is_made() {
         drop(polled);
     }
     for _ in 0..2000 {
-        if journal.head().await.unwrap() == Head::EMPTY.after(&next) {
+        if journal.head().await.unwrap() == Head::EMPTY.advanced_by(&next) {
             return assert_eq!(entries(&open(&sample.folder).await).await, [next]);
         }
         std::thread::sleep(Duration::from_millis(5));
@@ -722,7 +722,7 @@ async fn child_appends_until_killed() {
 #[tokio::test]
 async fn processes_that_append_at_once_lose_no_entry() {
     let sample = sample(0).await;
-    let mut children = ["0", "500"].map(|first| child("file::child_appends", &path(&sample.folder), first));
+    let mut children = ["0", "500"].map(|first| child("journal::file::child_appends", &path(&sample.folder), first));
     for (child, first) in children.iter_mut().zip([0, 500]) {
         assert!(appended(child).eq(first..first + 500));
         assert!(child.wait().unwrap().success());
@@ -743,7 +743,7 @@ async fn a_killed_process_loses_no_entry_that_it_was_told_of() {
     let mut all = BTreeSet::new();
     for round in 0..12 {
         let first = round * 1_000_000;
-        let mut child = child("file::child_appends_until_killed", &path(&sample.folder), &first.to_string());
+        let mut child = child("journal::file::child_appends_until_killed", &path(&sample.folder), &first.to_string());
         let mut confirmed = appended(&mut child);
         all.extend(confirmed.next());
         std::thread::sleep(Duration::from_micros(1700 * round));
@@ -773,7 +773,7 @@ async fn an_append_that_does_not_fit_leaves_the_journal_usable() {
     let mut shell = Command::new("sh");
     let program = std::env::current_exe().unwrap();
     shell.args(["-c", "trap '' XFSZ; ulimit -f 8 || exit; exec \"$0\" \"$@\""]).arg(program);
-    let mut child = spawn(shell, "file::child_fills_the_disk", &path(&sample.folder), "0");
+    let mut child = spawn(shell, "journal::file::child_fills_the_disk", &path(&sample.folder), "0");
     let appended: Vec<_> = appended(&mut child).collect();
     assert!(child.wait().unwrap().success());
     let journal = open(&sample.folder).await;

@@ -1,11 +1,9 @@
 //! The journals: the conformance suite on each, and what a file adds.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::print_stdout, reason = "a test")]
 
-#[path = "journal/file.rs"]
 mod file;
 
 use fieldseal::journal::{ErasureJournal as _, MemoryJournal};
-use fieldseal::testing::counting::Counting;
+use fieldseal_testkit::counting::Counting;
 
 async fn memory() -> MemoryJournal {
     MemoryJournal::new().unwrap()
@@ -15,12 +13,12 @@ async fn counting() -> Counting<MemoryJournal> {
     Counting::new(memory().await)
 }
 
-fieldseal::journal_suite! {
+fieldseal_testkit::journal_suite! {
     #[tokio::test]
     memory_journal, memory
 }
 
-fieldseal::journal_suite! {
+fieldseal_testkit::journal_suite! {
     #[tokio::test]
     counting_journal, counting
 }

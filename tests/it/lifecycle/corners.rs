@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use fieldseal::store::Notice;
-use fieldseal::testing::faults::{Act, CallPoint, Gate, Port};
-use fieldseal::vault::Enrolment;
+use fieldseal::vault::Enrollment;
+use fieldseal_testkit::faults::{Act, CallPoint, Gate, Port};
 use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, join_all};
 
@@ -13,17 +13,19 @@ use super::*;
 
 tests![
     a_tenant_that_is_erased_while_it_is_made_stops_nobody
-    a_tenant_that_two_processes_make_at_once_is_not_taken_for_lost
+    a_tenant_made_by_two_processes_at_once_is_not_taken_for_lost
     an_adoption_that_failed_anywhere_goes_on_where_it_stopped
     two_processes_adopt_at_once
-    a_store_that_can_not_be_scrubbed_keeps_nobody_from_their_keys
-    an_erasure_is_in_force_max_age_after_its_tombstone_had_landed
+    a_store_that_is_not_scrubbed_keeps_nobody_from_their_keys
+    an_erasure_is_in_force_max_age_after_its_tombstone
     who_is_prolonged_while_a_sweep_decides_is_spared
     who_is_held_while_a_sweep_closes_her_stays_readable
     a_cancellation_cancels_nothing_that_is_scheduled_after_it
     who_was_scheduled_elsewhere_is_scheduled_here_too
     asking_after_nobody_makes_no_tenant
     an_epoch_above_64_is_refused_before_anything_changes
+    an_enrollment_put_after_its_epochs_end_goes_on_in_the_next
+    a_rotation_put_after_its_epochs_end_goes_on_in_the_next
     ; in memory: a_vault_is_built_beside_a_bulk_erasure erasures_that_wait_for_a_scrub_share_the_next_one
         who_is_prolonged_while_the_provider_fails_is_spared
 ];
@@ -54,15 +56,15 @@ async fn meanwhile<T>(
 
 /// A due period: a sweep erases her from now on.
 async fn enroll_due(world: &World, customers: &Tenant) -> Result<Vec<u8>> {
-    let due = Enrolment::new().due_at(later(&world.clock, millis(10)));
+    let due = Enrollment::new().retain_until(world.later(millis(10)));
     let envelope = seal(&customers.enroll_with("ada", &due).await?)?;
     world.clock.advance(millis(20));
     Ok(envelope)
 }
 
 async fn a_tenant_that_is_erased_while_it_is_made_stops_nobody(on: &Ground) -> Result {
-    let world = World::on(on).await?;
-    let envelope = seal(&world.customers().await?.enroll("ada").await?)?;
+    let world = world_on(on).await?;
+    let envelope = seal(&world.tenant().await?.enroll("ada").await?)?;
     let tap = Tap::open();
     let (maker, running) = (world.tapped(&tap).build().await?.tenant(&acme()), world.vault().await?);
     let gate = park(&tap, |call| matches!(call.slot, Some(SlotId::Tenant(tenant)) if *tenant == acme()));
@@ -77,8 +79,8 @@ async fn a_tenant_that_is_erased_while_it_is_made_stops_nobody(on: &Ground) -> R
     Ok(())
 }
 
-async fn a_tenant_that_two_processes_make_at_once_is_not_taken_for_lost(on: &Ground) -> Result {
-    let world = World::on(on).await?;
+async fn a_tenant_made_by_two_processes_at_once_is_not_taken_for_lost(on: &Ground) -> Result {
+    let world = world_on(on).await?;
     let tap = Tap::open();
     let (here, there) = (world.tapped(&tap).build().await?.tenant(&acme()), world.vault().await?.tenant(&acme()));
     let gate = park(&tap, |call| call.port == Port::Journal); // it has found nothing of the tenant in the store
@@ -94,7 +96,7 @@ async fn a_tenant_that_two_processes_make_at_once_is_not_taken_for_lost(on: &Gro
 }
 
 /// A store with two tenants that was made without a journal.
-async fn unjournalled(world: &World) -> Result<Vec<u8>> {
+async fn unjournaled(world: &World) -> Result<Vec<u8>> {
     let builder = Vault::builder(world.provider.clone(), world.store.clone()).clock(world.clock.clone());
     let vault = builder.purposes(["billing"]).without_journal().build().await?;
     vault.tenant(&acme()).enroll("ada").await?;
@@ -109,7 +111,7 @@ async fn has_adopted(world: &World, envelope: &[u8]) -> Result {
     let created = |event: &&JournalEvent| matches!(event, JournalEvent::RootCreated { .. });
     assert_eq!(world.events().await?.iter().filter(created).count(), 3, "each root is entered once");
     assert!(is_erased(&{
-        let customers = world.customers().await?;
+        let customers = world.tenant().await?;
         customers.erase("ada", &whole()).await?;
         customers.keys("ada").await
     }));
@@ -118,8 +120,8 @@ async fn has_adopted(world: &World, envelope: &[u8]) -> Result {
 
 async fn an_adoption_that_failed_anywhere_goes_on_where_it_stopped(on: &Ground) -> Result {
     for point in 0.. {
-        let world = World::on(on).await?;
-        let envelope = unjournalled(&world).await?;
+        let world = world_on(on).await?;
+        let envelope = unjournaled(&world).await?;
         let fails = move |call: &CallPoint<'_>| call.number == point / 2 && call.is_over() == (point % 2 == 1);
         let tap = Tap::new(move |call| if fails(call) { Act::Fail } else { Act::Go });
         let built = world.tapped(&tap).build().await;
@@ -135,11 +137,11 @@ async fn an_adoption_that_failed_anywhere_goes_on_where_it_stopped(on: &Ground) 
 
 async fn two_processes_adopt_at_once(on: &Ground) -> Result {
     for seed in 0..20 {
-        let world = World::on(on).await?;
-        let envelope = unjournalled(&world).await?;
+        let world = world_on(on).await?;
+        let envelope = unjournaled(&world).await?;
         let (here, there) = (world.tapped(&Tap::random(seed, 3)), world.tapped(&Tap::random(seed + 100, 3)));
         tokio::try_join!(here.build(), there.build())?;
-        for customers in [world.customers().await?, world.builder().replay().await?.0.default_tenant()] {
+        for customers in [world.tenant().await?, world.builder().replay().await?.0.default_tenant()] {
             assert!(open(&customers.keys("ada").await?, &envelope)?, "seed {seed}");
         }
     }
@@ -147,8 +149,8 @@ async fn two_processes_adopt_at_once(on: &Ground) -> Result {
 }
 
 /// A vacuum that takes too long, a right that was taken away: whoever asked for the erasure is told, and nobody else.
-async fn a_store_that_can_not_be_scrubbed_keeps_nobody_from_their_keys(on: &Ground) -> Result {
-    let world = World::on(on).await?;
+async fn a_store_that_is_not_scrubbed_keeps_nobody_from_their_keys(on: &Ground) -> Result {
+    let world = world_on(on).await?;
     let tap = Tap::open();
     let vault = world.tapped(&tap).build().await?;
     let here = vault.default_tenant();
@@ -179,7 +181,7 @@ async fn a_store_that_can_not_be_scrubbed_keeps_nobody_from_their_keys(on: &Grou
     here.keys("ben").await?;
     assert_eq!(scrubs.load(Ordering::SeqCst), 0);
     assert!(!is_done().await?);
-    assert!(vault.sweep().await?.failed.is_empty());
+    assert!(vault.erase_due().await?.failed.is_empty());
     assert!(is_done().await?, "the next sweep finishes it");
     Ok(())
 }
@@ -187,7 +189,7 @@ async fn a_store_that_can_not_be_scrubbed_keeps_nobody_from_their_keys(on: &Grou
 /// The one that runs may have begun before their tombstones landed.
 async fn erasures_that_wait_for_a_scrub_share_the_next_one(on: &Ground) -> Result {
     for fails in [false, true] {
-        let world = World::on(on).await?;
+        let world = world_on(on).await?;
         let (tap, gate, scrubs) = (Tap::open(), Gate::new(), Arc::new(AtomicU64::new(0)));
         let customers = world.tapped(&tap).build().await?.default_tenant();
         let subjects = ["ada", "ben", "cy", "dan", "eve"];
@@ -218,10 +220,10 @@ async fn erasures_that_wait_for_a_scrub_share_the_next_one(on: &Ground) -> Resul
     Ok(())
 }
 
-async fn an_erasure_is_in_force_max_age_after_its_tombstone_had_landed(on: &Ground) -> Result {
-    let world = World::on(on).await?;
+async fn an_erasure_is_in_force_max_age_after_its_tombstone(on: &Ground) -> Result {
+    let world = world_on(on).await?;
     let tap = Tap::open();
-    let (here, there) = (world.tapped(&tap).build().await?.default_tenant(), world.customers().await?);
+    let (here, there) = (world.tapped(&tap).build().await?.default_tenant(), world.tenant().await?);
     let envelope = seal(&here.enroll("ada").await?)?;
     let gate = park(&tap, |call| call.puts_a_subject());
     let (request, keys) = (whole(), Mutex::new(None));
@@ -232,7 +234,7 @@ async fn an_erasure_is_in_force_max_age_after_its_tombstone_had_landed(on: &Grou
     };
     let receipt = meanwhile(&gate, here.erase("ada", &request), read).await??;
     let keys = keys.into_inner().unwrap().unwrap();
-    assert_eq!(receipt.effective_by(), later(&world.clock, MAX_AGE), "from the journal's done, not from the intent");
+    assert_eq!(receipt.effective_by(), world.later(MAX_AGE), "from the journal's done, not from the intent");
     world.clock.advance(MAX_AGE - millis(1));
     assert!(open(&keys, &envelope)?, "and not a moment less");
     world.clock.advance(millis(2));
@@ -241,24 +243,24 @@ async fn an_erasure_is_in_force_max_age_after_its_tombstone_had_landed(on: &Grou
 }
 
 async fn who_is_prolonged_while_a_sweep_decides_is_spared(on: &Ground) -> Result {
-    let world = World::on(on).await?;
+    let world = world_on(on).await?;
     let tap = Tap::open();
-    let (sweeper, customers) = (world.tapped(&tap).build().await?, world.customers().await?);
+    let (sweeper, customers) = (world.tapped(&tap).build().await?, world.tenant().await?);
     enroll_due(&world, &customers).await?;
     let gate = park(&tap, |call| call.port == Port::Journal && call.method == "append"); // it has closed her
     let envelope = Mutex::new(Vec::new());
     let prolong = async {
         customers.cancel_erasure("ada").await?;
-        let period = Enrolment::new().due_at(later(&world.clock, Duration::from_secs(9999)));
+        let period = Enrollment::new().retain_until(world.later(Duration::from_secs(9999)));
         *envelope.lock().unwrap() = seal(&customers.enroll_with("ada", &period).await?)?;
         Ok(())
     };
-    let swept = meanwhile(&gate, sweeper.sweep(), prolong).await??;
+    let swept = meanwhile(&gate, sweeper.erase_due(), prolong).await??;
     assert!(swept.receipts.is_empty() && swept.failed.is_empty());
     let envelope = envelope.into_inner().unwrap();
-    assert!(open(&world.customers().await?.keys("ada").await?, &envelope)?);
+    assert!(open(&world.tenant().await?.keys("ada").await?, &envelope)?);
     world.clock.advance(Duration::from_secs(10_000));
-    assert_eq!(world.vault().await?.sweep().await?.receipts.len(), 1, "her new period ends, too");
+    assert_eq!(world.vault().await?.erase_due().await?.receipts.len(), 1, "her new period ends, too");
     Ok(())
 }
 
@@ -266,10 +268,10 @@ async fn who_is_prolonged_while_a_sweep_decides_is_spared(on: &Ground) -> Result
 async fn who_is_prolonged_while_the_provider_fails_is_spared(on: &Ground) -> Result {
     let (mut spared, mut erased) = (0, 0);
     for n in 0.. {
-        let (world, tap) = (World::on(on).await?, Tap::open());
-        let (sweeps, customers) = (world.tapped(&tap).build().await?, world.customers().await?);
+        let (world, tap) = (world_on(on).await?, Tap::open());
+        let (sweeps, customers) = (world.tapped(&tap).build().await?, world.tenant().await?);
         let envelope = enroll_due(&world, &customers).await?;
-        let later = Enrolment::new().due_at(later(&world.clock, 100 * MAX_AGE));
+        let later = Enrollment::new().retain_until(world.later(100 * MAX_AGE));
         let (prolonged, told) = (Arc::new(Mutex::new(None)), customers.clone());
         let (answer, forgets, fails) = (prolonged.clone(), sweeps.clone(), AtomicBool::new(true));
         tap.set(move |call| {
@@ -281,14 +283,14 @@ async fn who_is_prolonged_while_the_provider_fails_is_spared(on: &Ground) -> Res
             let asks = answer.is_some() && call.port == Port::Provider;
             if asks && fails.swap(false, Ordering::SeqCst) { Act::Fail } else { Act::Go }
         });
-        let _ = sweeps.sweep().await;
+        let _ = sweeps.erase_due().await;
         tap.set(|_| Act::Go);
         let prolonged = prolonged.lock().unwrap().take();
         match prolonged {
             None => break,
             Some(Ok(_)) => {
                 spared += 1;
-                assert!(open(&world.customers().await?.keys("ada").await?, &envelope)?, "call {n}");
+                assert!(open(&world.tenant().await?.keys("ada").await?, &envelope)?, "call {n}");
             }
             Some(Err(_)) => erased += 1,
         }
@@ -299,9 +301,9 @@ async fn who_is_prolonged_while_the_provider_fails_is_spared(on: &Ground) -> Res
 
 async fn who_is_held_while_a_sweep_closes_her_stays_readable(on: &Ground) -> Result {
     for applied_is_past_it in [false, true] {
-        let world = World::on(on).await?;
+        let world = world_on(on).await?;
         let tap = Tap::open();
-        let (sweeper, customers) = (world.tapped(&tap).build().await?, world.customers().await?);
+        let (sweeper, customers) = (world.tapped(&tap).build().await?, world.tenant().await?);
         let envelope = enroll_due(&world, &customers).await?;
         let gate = park(&tap, |call| call.puts_a_subject());
         let hold = async {
@@ -311,50 +313,50 @@ async fn who_is_held_while_a_sweep_closes_her_stays_readable(on: &Ground) -> Res
             }
             Ok(())
         };
-        let swept = meanwhile(&gate, sweeper.sweep(), hold).await??;
+        let swept = meanwhile(&gate, sweeper.erase_due(), hold).await??;
         assert_eq!((swept.receipts.len(), swept.held, swept.failed.len()), (0, 1, 0));
         for _ in 0..2 {
             assert!(open(&customers.keys("ada").await?, &envelope)?);
             let vault = world.vault().await?;
             assert!(open(&vault.default_tenant().keys("ada").await?, &envelope)?);
-            assert_eq!(vault.sweep().await?.held, 1);
+            assert_eq!(vault.erase_due().await?.held, 1);
             world.pass_max_age();
         }
         customers.release("ada").await?;
-        assert_eq!(world.vault().await?.sweep().await?.receipts.len(), 1, "due as ever once she is released");
+        assert_eq!(world.vault().await?.erase_due().await?.receipts.len(), 1, "due as ever once she is released");
     }
     Ok(())
 }
 
 async fn a_cancellation_cancels_nothing_that_is_scheduled_after_it(on: &Ground) -> Result {
-    let world = World::on(on).await?;
+    let world = world_on(on).await?;
     let tap = Tap::open();
-    let (here, there) = (world.tapped(&tap).build().await?.default_tenant(), world.customers().await?);
+    let (here, there) = (world.tapped(&tap).build().await?.default_tenant(), world.tenant().await?);
     there.enroll("ada").await?;
-    there.schedule_erasure("ada", later(&world.clock, Duration::from_secs(5000))).await?;
+    there.schedule_erasure("ada", world.later(Duration::from_secs(5000))).await?;
     let gate = park(&tap, |call| call.puts_a_subject()); // it is entered; the slot's copy is on the way
     let schedule = async {
-        there.schedule_erasure("ada", later(&world.clock, Duration::from_secs(1000))).await?;
+        there.schedule_erasure("ada", world.later(Duration::from_secs(1000))).await?;
         world.vault().await.map(drop) // `applied` is past all this
     };
     meanwhile(&gate, here.cancel_erasure("ada"), schedule).await??;
-    for customers in [&here, &there, &world.customers().await?] {
+    for customers in [&here, &there, &world.tenant().await?] {
         assert!(is_erased(&customers.keys("ada").await), "the journal's last word is that she is scheduled");
     }
     world.clock.advance(Duration::from_secs(1001));
     let vault = world.vault().await?;
-    assert_eq!(vault.sweep().await?.receipts.len(), 1);
+    assert_eq!(vault.erase_due().await?.receipts.len(), 1);
     assert!(is_erased(&vault.default_tenant().keys("ada").await));
     Ok(())
 }
 
 async fn who_was_scheduled_elsewhere_is_scheduled_here_too(on: &Ground) -> Result {
-    let world = World::on(on).await?;
-    let (here, there) = (world.customers().await?, world.customers().await?);
+    let world = world_on(on).await?;
+    let (here, there) = (world.tenant().await?, world.tenant().await?);
     here.enroll("ada").await?;
     let keys = there.keys("ada").await?;
     let envelope = seal(&keys)?;
-    let at = later(&world.clock, Duration::from_secs(5000));
+    let at = world.later(Duration::from_secs(5000));
     here.schedule_erasure("ada", at).await?;
     assert!(open(&keys, &envelope)?, "this process has not heard of it");
     there.schedule_erasure("ada", at).await?; // which changes nothing in the store
@@ -363,7 +365,7 @@ async fn who_was_scheduled_elsewhere_is_scheduled_here_too(on: &Ground) -> Resul
 }
 
 async fn a_vault_is_built_beside_a_bulk_erasure(on: &Ground) -> Result {
-    let world = World::on(on).await?;
+    let world = world_on(on).await?;
     let tap = Tap::open();
     let eraser = world.tapped(&tap).build().await?.default_tenant();
     let mut bulk = Bulk { eraser, tap, begun: 0, under_way: VecDeque::new() };
@@ -384,7 +386,7 @@ async fn a_vault_is_built_beside_a_bulk_erasure(on: &Ground) -> Result {
     Ok(())
 }
 
-/// Erasures of which the last are always under way: the intent is journalled, the tombstone not put.
+/// Erasures of which the last are always under way: the intent is journaled, the tombstone not put.
 struct Bulk {
     eraser: Tenant,
     tap: Tap,
@@ -413,7 +415,7 @@ impl Bulk {
 }
 
 async fn asking_after_nobody_makes_no_tenant(on: &Ground) -> Result {
-    let world = World::on(on).await?;
+    let world = world_on(on).await?;
     let vault = world.vault().await?;
     let before = world.events().await?;
     let tenant = vault.tenant(&acme());
@@ -422,7 +424,7 @@ async fn asking_after_nobody_makes_no_tenant(on: &Ground) -> Result {
     assert!(matches!(tenant.rotate("nobody").await, Err(Error::SubjectUnknown)));
     assert!(matches!(tenant.rotate_now("nobody").await, Err(Error::SubjectUnknown)));
     assert!(matches!(tenant.cancel_erasure("nobody").await, Err(Error::SubjectUnknown)));
-    let at = later(&world.clock, MAX_AGE);
+    let at = world.later(MAX_AGE);
     assert!(matches!(tenant.schedule_erasure("nobody", at).await, Err(Error::SubjectUnknown)));
     assert_eq!(world.events().await?, before);
     let tenants = world.store.scan(&Scan::new(Filter::All)).await?.slots;
@@ -431,7 +433,7 @@ async fn asking_after_nobody_makes_no_tenant(on: &Ground) -> Result {
 }
 
 async fn an_epoch_above_64_is_refused_before_anything_changes(on: &Ground) -> Result {
-    let world = World::on(on).await?;
+    let world = world_on(on).await?;
     let vault = world.vault().await?;
     let envelope = seal(&vault.default_tenant().enroll("ada").await?)?;
     for n in 2..=64 {
@@ -446,9 +448,58 @@ async fn an_epoch_above_64_is_refused_before_anything_changes(on: &Ground) -> Re
     customers.enroll("ben").await?;
     customers.rotate("ada").await?;
     customers.hold("ada").await?;
-    assert_eq!(world.rewrap_all(&vault).await?, 0, "the rotation moved her");
+    assert_eq!(rewrap_all(&vault, 3).await?, 0, "the rotation moved her");
     vault.retire_epoch(epoch(1)).await?;
     assert_eq!(vault.advance_epoch().await?, epoch(65), "as soon as one is retired");
-    assert!(open(&world.customers().await?.keys("ada").await?, &envelope)?);
+    assert!(open(&world.tenant().await?.keys("ada").await?, &envelope)?);
     Ok(())
+}
+
+/// A put of a subject's slot under epoch 1 that comes to the store when epoch 1 is retired.
+async fn a_late_put<F>(on: &Ground, call: impl FnOnce(Tenant) -> F) -> Result
+where
+    F: Future<Output = Result<SubjectKeys>> + Send + 'static,
+{
+    let world = world_on(on).await?;
+    let sealed = seal(&world.tenant().await?.enroll("ada").await?)?;
+    let (tap, gate) = (Tap::open(), Gate::new());
+    let slow = world.tapped(&tap).build().await?.default_tenant();
+    slow.keys("ada").await?;
+    let (first, parked) = (AtomicBool::new(true), gate.clone());
+    tap.set(move |point| {
+        let parks = point.puts_a_subject() && first.swap(false, Ordering::SeqCst);
+        if parks { Act::Park(parked.clone()) } else { Act::Go }
+    });
+    let call = tokio::spawn(call(slow));
+    gate.reached().await;
+    let vault = world.builder().build().await?;
+    let first = epoch(1);
+    world.provider.add_key().await?;
+    vault.advance_epoch().await?;
+    rewrap_all(&vault, 100).await?;
+    vault.retire_epoch(first).await?;
+    gate.open();
+    let keys = call.await.unwrap()?;
+    world.assert_nothing_within(first).await?;
+    let late = seal(&keys)?;
+    let fresh = world.tenant().await?;
+    assert!(open(&fresh.keys("ada").await?, &sealed)? && open(&fresh.keys(&keys).await?, &late)?);
+    Ok(())
+}
+
+async fn an_enrollment_put_after_its_epochs_end_goes_on_in_the_next(on: &Ground) -> Result {
+    a_late_put(on, |customers| async move { customers.enroll("ben").await }).await
+}
+
+async fn a_rotation_put_after_its_epochs_end_goes_on_in_the_next(on: &Ground) -> Result {
+    a_late_put(on, |customers| async move {
+        customers.rotate("ada").await?;
+        customers.keys("ada").await
+    })
+    .await?;
+    a_late_put(on, |customers| async move {
+        customers.rotate_now("ada").await?;
+        customers.keys("ada").await
+    })
+    .await
 }

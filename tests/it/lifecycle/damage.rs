@@ -5,9 +5,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use fieldseal::error::ProviderErrorKind;
 use fieldseal::journal::ErasureJournal as _;
-use fieldseal::lifecycle::{ErasureStatus, UndoneReason};
-use fieldseal::testing::faults::Act;
-use fieldseal::vault::Enrolment;
+use fieldseal::vault::Enrollment;
+use fieldseal::vault::{ErasureStatus, UndoneReason};
+use fieldseal_testkit::faults::Act;
 
 use super::*;
 
@@ -19,8 +19,8 @@ tests![
     an_erasure_is_not_final_beside_a_backup_that_opens
     an_epoch_that_a_restore_lost_can_be_retired
     a_hold_ends_with_the_root_that_it_was_put_under
-    a_schedule_of_somebody_whom_the_backup_lacks_can_be_cancelled
-    a_restore_under_a_running_process_is_in_force_max_age_after_it
+    a_schedule_of_somebody_the_backup_lacks_can_be_cancelled
+    a_restore_under_a_running_process_is_in_force_after_max_age
     the_status_of_a_tenants_erasure_is_that_of_the_store_now
 ];
 
@@ -39,7 +39,7 @@ async fn dead(world: &World, since: impl AsyncFnOnce(&Tenant) -> Result) -> Resu
     customers.rotate("ada").await?;
     let backup = world.store.backup().await?;
     since(&customers).await?;
-    world.rewrap_all(&vault).await?;
+    rewrap_all(&vault, 3).await?;
     vault.retire_epoch(epoch(1)).await?;
     world.store.restore(backup);
     Ok(envelope)
@@ -58,14 +58,14 @@ async fn applied_moves(world: &World) -> Result<bool> {
 }
 
 async fn what_takes_no_key_is_done_in_a_dead_epoch_too(on: &Ground) -> Result {
-    let world = World::on(on).await?;
+    let world = world_on(on).await?;
     let envelope = dead(&world, async |_: &Tenant| Ok(())).await?;
-    let customers = world.customers().await?;
+    let customers = world.tenant().await?;
     customers.erase("ben", &only("billing")).await?;
     customers.hold("ben").await?;
     assert!(matches!(customers.erase("ben", &whole()).await, Err(Error::SubjectHeld)));
     customers.release("ben").await?;
-    customers.schedule_erasure("ben", later(&world.clock, 100 * MAX_AGE)).await?;
+    customers.schedule_erasure("ben", world.later(100 * MAX_AGE)).await?;
     assert!(is_erased(&customers.keys("ben").await));
     customers.cancel_erasure("ben").await?;
     assert!(is_of_a_dead_key(&customers.keys("ben").await), "nothing of him opens");
@@ -74,7 +74,7 @@ async fn what_takes_no_key_is_done_in_a_dead_epoch_too(on: &Ground) -> Result {
         world.pass_max_age();
         assert!(open(&customers.keys("ada").await?, &envelope)?);
     }
-    for customers in [world.builder().replay().await?.0.default_tenant(), world.customers().await?] {
+    for customers in [world.builder().replay().await?.0.default_tenant(), world.tenant().await?] {
         assert!(open(&customers.keys("ada").await?, &envelope)?);
         customers.erase("cy", &whole()).await?;
     }
@@ -85,25 +85,25 @@ async fn what_takes_no_key_is_done_in_a_dead_epoch_too(on: &Ground) -> Result {
 
 async fn a_subject_in_a_dead_epoch_stops_no_build(on: &Ground) -> Result {
     for held in [true, false] {
-        let world = World::on(on).await?;
+        let world = world_on(on).await?;
         let since = async |customers: &Tenant| match held {
             true => customers.hold("ben").await,
             false => customers.erase("ben", &only("billing")).await.map(drop),
         };
         let envelope = dead(&world, since).await?;
-        for customers in [world.customers().await?, world.builder().replay().await?.0.default_tenant()] {
+        for customers in [world.tenant().await?, world.builder().replay().await?.0.default_tenant()] {
             assert!(open(&customers.keys("ada").await?, &envelope)?);
             assert!(is_of_a_dead_key(&customers.keys("ben").await), "nothing of him opens");
             customers.erase("cy", &whole()).await?;
         }
-        let customers = world.customers().await?;
+        let customers = world.tenant().await?;
         if held {
             assert!(matches!(customers.erase("ben", &whole()).await, Err(Error::SubjectHeld)));
             customers.release("ben").await?;
         }
         customers.erase("ben", &whole()).await?;
-        assert!(is_erased(&world.customers().await?.keys("ben").await));
-        world.customers().await?.enroll("dee").await?;
+        assert!(is_erased(&world.tenant().await?.keys("ben").await));
+        world.tenant().await?.enroll("dee").await?;
         customers.erase("dee", &whole()).await?;
         assert!(applied_moves(&world).await?);
     }
@@ -111,10 +111,10 @@ async fn a_subject_in_a_dead_epoch_stops_no_build(on: &Ground) -> Result {
 }
 
 async fn a_slot_that_does_not_open_stops_no_build_rewrap_or_sweep(on: &Ground) -> Result {
-    let world = World::on(on).await?;
+    let world = world_on(on).await?;
     let vault = world.vault().await?;
     for n in 1..=30i64 {
-        let due = Enrolment::new().due_at(later(&world.clock, millis(10)));
+        let due = Enrollment::new().retain_until(world.later(millis(10)));
         vault.default_tenant().enroll_with(&n, &due).await?;
     }
     let slot = world.subjects().await?.remove(0); // the first that a scan comes to
@@ -136,7 +136,7 @@ async fn a_slot_that_does_not_open_stops_no_build_rewrap_or_sweep(on: &Ground) -
     assert_eq!((moved, failed.as_slice()), (29, std::slice::from_ref(slot.id())));
     assert!(matches!(vault.retire_epoch(epoch(1)).await, Err(Error::EpochInUse { slots: 1 })));
     world.clock.advance(millis(20));
-    let swept = vault.sweep().await?;
+    let swept = vault.erase_due().await?;
     assert_eq!((swept.receipts.len(), swept.failed.len()), (29, 1));
     assert_eq!(swept.failed.first().map(|(id, _)| id), Some(slot.id()));
     world.vault().await?;
@@ -145,17 +145,17 @@ async fn a_slot_that_does_not_open_stops_no_build_rewrap_or_sweep(on: &Ground) -
 }
 
 async fn subjects_in_a_dead_epoch_stop_no_rewrap_or_sweep(on: &Ground) -> Result {
-    let world = World::on(on).await?;
+    let world = world_on(on).await?;
     let vault = world.vault().await?;
     let all: Vec<i64> = (1..=20).collect();
     for n in &all {
-        let due = Enrolment::new().due_at(later(&world.clock, millis(10)));
+        let due = Enrollment::new().retain_until(world.later(millis(10)));
         vault.default_tenant().enroll_with(n, &due).await?;
     }
     advance(&world, &vault).await?;
     assert_eq!(vault.rewrap_page(None, 10).await?.moved, 10);
     let backup = world.store.backup().await?;
-    world.rewrap_all(&vault).await?;
+    rewrap_all(&vault, 3).await?;
     vault.retire_epoch(epoch(1)).await?;
     world.store.restore(backup);
     let vault = world.vault().await?;
@@ -165,7 +165,7 @@ async fn subjects_in_a_dead_epoch_stop_no_rewrap_or_sweep(on: &Ground) -> Result
     assert!(page.failed.into_iter().all(|(_, e)| is_of_a_dead_key::<()>(&Err(e))));
     world.clock.advance(millis(20));
     // Erasing needs no key.
-    let swept = vault.sweep().await?;
+    let swept = vault.erase_due().await?;
     assert_eq!((swept.receipts.len(), swept.failed.len()), (20, 0));
     assert!(world.subjects().await?.iter().all(|slot| slot.epoch().is_none()));
     Ok(())
@@ -181,7 +181,7 @@ async fn journal_until_now(world: &World) -> Result<MemoryJournal> {
 }
 
 async fn an_erasure_is_not_final_beside_a_backup_that_opens(on: &Ground) -> Result {
-    let world = World::on(on).await?;
+    let world = world_on(on).await?;
     let vault = world.vault().await?;
     vault.default_tenant().enroll("ben").await?;
     let older = world.store.backup().await?;
@@ -190,11 +190,11 @@ async fn an_erasure_is_not_final_beside_a_backup_that_opens(on: &Ground) -> Resu
     world.store.restore(older);
     let vault = world.builder().replay().await?.0;
     advance(&world, &vault).await?;
-    world.rewrap_all(&vault).await?;
+    rewrap_all(&vault, 3).await?;
     vault.default_tenant().enroll("ada").await?; // line 1 again, in epoch 2
     let receipt = vault.default_tenant().erase("ada", &whole()).await?;
     advance(&world, &vault).await?;
-    world.rewrap_all(&vault).await?;
+    rewrap_all(&vault, 3).await?;
     vault.retire_epoch(epoch(2)).await?;
     world.pass_max_age();
     let ErasureStatus::Erased { waits_for } = vault.default_tenant().erasure_status(&receipt).await? else {
@@ -204,8 +204,8 @@ async fn an_erasure_is_not_final_beside_a_backup_that_opens(on: &Ground) -> Resu
     let now = world.store.backup().await?;
     // Whoever has that backup and can use the first master key reads her.
     world.store.restore(newer);
-    let thief = World { journal: Arc::new(journal), ..world };
-    assert!(open(&thief.customers().await?.keys("ada").await?, &envelope)?);
+    let thief = world.with_journal(journal);
+    assert!(open(&thief.tenant().await?.keys("ada").await?, &envelope)?);
     thief.store.restore(now);
     vault.retire_epoch(epoch(1)).await?;
     assert!(matches!(vault.default_tenant().erasure_status(&receipt).await?, ErasureStatus::Final { .. }));
@@ -213,7 +213,7 @@ async fn an_erasure_is_not_final_beside_a_backup_that_opens(on: &Ground) -> Resu
 }
 
 async fn an_epoch_that_a_restore_lost_can_be_retired(on: &Ground) -> Result {
-    let world = World::on(on).await?;
+    let world = world_on(on).await?;
     let vault = world.vault().await?;
     vault.default_tenant().enroll("ada").await?;
     let first = world.store.backup().await?;
@@ -221,7 +221,7 @@ async fn an_epoch_that_a_restore_lost_can_be_retired(on: &Ground) -> Result {
     world.store.restore(first);
     let vault = world.vault().await?;
     assert_eq!(advance(&world, &vault).await?, epoch(3));
-    world.rewrap_all(&vault).await?;
+    rewrap_all(&vault, 3).await?;
     let receipt = vault.default_tenant().erase("ada", &whole()).await?;
     assert_eq!(advance(&world, &vault).await?, epoch(4));
     world.pass_max_age();
@@ -237,7 +237,7 @@ async fn an_epoch_that_a_restore_lost_can_be_retired(on: &Ground) -> Result {
 }
 
 async fn a_hold_ends_with_the_root_that_it_was_put_under(on: &Ground) -> Result {
-    let world = World::on(on).await?;
+    let world = world_on(on).await?;
     let vault = world.vault().await?;
     let empty = world.store.backup().await?;
     let tenant = vault.tenant(&acme());
@@ -257,13 +257,13 @@ async fn a_hold_ends_with_the_root_that_it_was_put_under(on: &Ground) -> Result 
     Ok(())
 }
 
-async fn a_schedule_of_somebody_whom_the_backup_lacks_can_be_cancelled(on: &Ground) -> Result {
-    let world = World::on(on).await?;
-    let customers = world.customers().await?;
+async fn a_schedule_of_somebody_the_backup_lacks_can_be_cancelled(on: &Ground) -> Result {
+    let world = world_on(on).await?;
+    let customers = world.tenant().await?;
     customers.enroll("ben").await?;
     let backup = world.store.backup().await?;
     customers.enroll("ada").await?;
-    customers.schedule_erasure("ada", later(&world.clock, Duration::from_secs(5000))).await?;
+    customers.schedule_erasure("ada", world.later(Duration::from_secs(5000))).await?;
     world.store.restore(backup);
     let customers = world.builder().replay().await?.0.default_tenant();
     assert!(matches!(customers.keys("ada").await, Err(Error::SubjectUnknown)));
@@ -273,14 +273,14 @@ async fn a_schedule_of_somebody_whom_the_backup_lacks_can_be_cancelled(on: &Grou
     assert!(matches!(customers.cancel_erasure("nobody").await, Err(Error::SubjectUnknown)));
     world.clock.advance(Duration::from_secs(6000));
     let vault = world.vault().await?;
-    assert!(vault.sweep().await?.receipts.is_empty());
+    assert!(vault.erase_due().await?.receipts.is_empty());
     assert!(open(&vault.default_tenant().keys("ada").await?, &envelope)?);
     Ok(())
 }
 
-async fn a_restore_under_a_running_process_is_in_force_max_age_after_it(on: &Ground) -> Result {
-    let world = World::on(on).await?;
-    let (running, eraser) = (world.customers().await?, world.customers().await?);
+async fn a_restore_under_a_running_process_is_in_force_after_max_age(on: &Ground) -> Result {
+    let world = world_on(on).await?;
+    let (running, eraser) = (world.tenant().await?, world.tenant().await?);
     let envelope = seal(&running.enroll("ada").await?)?;
     let backup = world.store.backup().await?;
     eraser.erase("ada", &whole()).await?;
@@ -296,7 +296,7 @@ async fn a_restore_under_a_running_process_is_in_force_max_age_after_it(on: &Gro
 }
 
 async fn the_status_of_a_tenants_erasure_is_that_of_the_store_now(on: &Ground) -> Result {
-    let world = World::on(on).await?;
+    let world = world_on(on).await?;
     let vault = world.vault().await?;
     vault.tenant(&acme()).enroll("ada").await?;
     let backup = world.store.backup().await?;

@@ -8,18 +8,18 @@ use fieldseal::provider::{
 use super::*;
 
 tests![
-    everything_opens_across_epochs_and_after_the_old_one_has_ended
+    everything_opens_across_epochs_and_after_the_old_has_ended
     an_epoch_has_a_master_key_of_its_own
-    an_epoch_is_journalled_before_it_is_opened
+    an_epoch_is_journaled_before_it_is_opened
     a_root_that_was_left_behind_holds_the_epoch
-    held_and_scheduled_subjects_hold_an_epoch_and_move_with_the_others
+    held_and_scheduled_subjects_hold_an_epoch_and_move_along
     a_rewrap_revives_no_tombstone
     the_current_epoch_and_unknown_ones_are_not_retired
     retiring_again_tells_and_does_nothing
-    a_later_epoch_can_be_retired_before_an_earlier_one_never_with_something_in_either
+    a_later_epoch_can_be_retired_first_and_neither_while_in_use
     no_key_lands_under_an_epoch_that_is_being_retired
-    a_master_key_that_the_provider_still_wraps_with_is_not_destroyed
-    an_epoch_opened_after_a_restore_takes_no_number_that_was_taken
+    a_master_key_the_provider_still_wraps_with_is_not_destroyed
+    an_epoch_opened_after_a_restore_takes_no_used_number
     a_restored_backup_from_a_retired_epoch_does_not_open
     a_backup_from_between_opens_what_had_left_the_retired_epoch
     rotation_and_epochs_need_no_journal
@@ -27,8 +27,8 @@ tests![
     rewraps_in_parts_move_each_slot_once_and_leave_none_out
 ];
 
-async fn everything_opens_across_epochs_and_after_the_old_one_has_ended(on: &Ground) -> Result {
-    let world = World::on(on).await?;
+async fn everything_opens_across_epochs_and_after_the_old_has_ended(on: &Ground) -> Result {
+    let world = world_on(on).await?;
     let (vault, other) = (world.vault().await?, world.vault().await?);
     let customers = vault.default_tenant();
     let mut sealed = Vec::new();
@@ -42,8 +42,8 @@ async fn everything_opens_across_epochs_and_after_the_old_one_has_ended(on: &Gro
         assert!(open(&other.default_tenant().keys(n).await?, envelope)?);
     }
     assert!(matches!(vault.retire_epoch(epoch(1)).await, Err(Error::EpochInUse { slots: 10 })));
-    assert_eq!(world.rewrap_all(&vault).await?, 10);
-    assert_eq!(world.rewrap_all(&vault).await?, 0, "what is there stays");
+    assert_eq!(rewrap_all(&vault, 3).await?, 10);
+    assert_eq!(rewrap_all(&vault, 3).await?, 0, "what is there stays");
     let retired = vault.retire_epoch(epoch(1)).await?;
     assert_eq!((retired.epoch, &retired.master, retired.destruction), (epoch(1), &first, Destruction::Destroyed));
     for process in [&vault, &other, &world.vault().await?] {
@@ -55,7 +55,7 @@ async fn everything_opens_across_epochs_and_after_the_old_one_has_ended(on: &Gro
 }
 
 async fn an_epoch_has_a_master_key_of_its_own(on: &Ground) -> Result {
-    let world = World::on(on).await?;
+    let world = world_on(on).await?;
     let vault = world.vault().await?;
     vault.default_tenant().enroll("ada").await?;
     assert!(matches!(vault.advance_epoch().await, Err(Error::InvalidInput(_))), "no new master key was made");
@@ -65,8 +65,8 @@ async fn an_epoch_has_a_master_key_of_its_own(on: &Ground) -> Result {
     Ok(())
 }
 
-async fn an_epoch_is_journalled_before_it_is_opened(on: &Ground) -> Result {
-    let world = World::on(on).await?;
+async fn an_epoch_is_journaled_before_it_is_opened(on: &Ground) -> Result {
+    let world = world_on(on).await?;
     let vault = world.vault().await?;
     advance(&world, &vault).await?;
     let master = world.provider.current().await?;
@@ -75,7 +75,7 @@ async fn an_epoch_is_journalled_before_it_is_opened(on: &Ground) -> Result {
 }
 
 async fn a_root_that_was_left_behind_holds_the_epoch(on: &Ground) -> Result {
-    let world = World::on(on).await?;
+    let world = world_on(on).await?;
     let vault = world.vault().await?;
     vault.tenant(&TenantId::new("acme")?).enroll("ada").await?;
     // As if the process had died between the epoch and its tenants: the tenant's slot as it was.
@@ -93,16 +93,16 @@ async fn a_root_that_was_left_behind_holds_the_epoch(on: &Ground) -> Result {
     Ok(())
 }
 
-async fn held_and_scheduled_subjects_hold_an_epoch_and_move_with_the_others(on: &Ground) -> Result {
-    let world = World::on(on).await?;
+async fn held_and_scheduled_subjects_hold_an_epoch_and_move_along(on: &Ground) -> Result {
+    let world = world_on(on).await?;
     let vault = world.vault().await?;
     let customers = vault.default_tenant();
     let sealed = [seal(&customers.enroll("ada").await?)?, seal(&customers.enroll("ben").await?)?];
     customers.hold("ada").await?;
-    customers.schedule_erasure("ben", later(&world.clock, Duration::from_secs(1000))).await?;
+    customers.schedule_erasure("ben", world.later(Duration::from_secs(1000))).await?;
     advance(&world, &vault).await?;
     assert!(matches!(vault.retire_epoch(epoch(1)).await, Err(Error::EpochInUse { slots: 2 })));
-    assert_eq!(world.rewrap_all(&vault).await?, 2);
+    assert_eq!(rewrap_all(&vault, 3).await?, 2);
     vault.retire_epoch(epoch(1)).await?;
     customers.cancel_erasure("ben").await?;
     for (subject, envelope) in ["ada", "ben"].into_iter().zip(&sealed) {
@@ -112,22 +112,22 @@ async fn held_and_scheduled_subjects_hold_an_epoch_and_move_with_the_others(on: 
 }
 
 async fn a_rewrap_revives_no_tombstone(on: &Ground) -> Result {
-    let world = World::on(on).await?;
+    let world = world_on(on).await?;
     let vault = world.vault().await?;
     let customers = vault.default_tenant();
     customers.enroll("ada").await?;
     customers.erase("ada", &whole()).await?;
     let tombstone = world.subjects().await?.remove(0);
     advance(&world, &vault).await?;
-    assert_eq!(world.rewrap_all(&vault).await?, 0);
+    assert_eq!(rewrap_all(&vault, 3).await?, 0);
     assert_eq!(world.subjects().await?.remove(0).revision(), tombstone.revision());
     vault.retire_epoch(epoch(1)).await?;
-    assert!(is_erased(&world.customers().await?.keys("ada").await));
+    assert!(is_erased(&world.tenant().await?.keys("ada").await));
     Ok(())
 }
 
 async fn the_current_epoch_and_unknown_ones_are_not_retired(on: &Ground) -> Result {
-    let world = World::on(on).await?;
+    let world = world_on(on).await?;
     let vault = world.vault().await?;
     for n in [1, 2] {
         assert!(matches!(vault.retire_epoch(epoch(n)).await, Err(Error::InvalidInput(_))));
@@ -137,11 +137,11 @@ async fn the_current_epoch_and_unknown_ones_are_not_retired(on: &Ground) -> Resu
 }
 
 async fn retiring_again_tells_and_does_nothing(on: &Ground) -> Result {
-    let world = World::on(on).await?;
+    let world = world_on(on).await?;
     let vault = world.vault().await?;
     vault.default_tenant().enroll("ada").await?;
     advance(&world, &vault).await?;
-    world.rewrap_all(&vault).await?;
+    rewrap_all(&vault, 3).await?;
     let first = vault.retire_epoch(epoch(1)).await?;
     let events = world.events().await?.len();
     assert_eq!(world.vault().await?.retire_epoch(epoch(1)).await?, first);
@@ -149,23 +149,23 @@ async fn retiring_again_tells_and_does_nothing(on: &Ground) -> Result {
     Ok(())
 }
 
-async fn a_later_epoch_can_be_retired_before_an_earlier_one_never_with_something_in_either(on: &Ground) -> Result {
-    let world = World::on(on).await?;
+async fn a_later_epoch_can_be_retired_first_and_neither_while_in_use(on: &Ground) -> Result {
+    let world = world_on(on).await?;
     let vault = world.vault().await?;
     let sealed = seal(&vault.default_tenant().enroll("ada").await?)?;
     advance(&world, &vault).await?;
     advance(&world, &vault).await?;
     assert!(matches!(vault.retire_epoch(epoch(2)).await, Err(Error::EpochInUse { slots: 1 })), "what is in epoch 1");
-    world.rewrap_all(&vault).await?;
+    rewrap_all(&vault, 3).await?;
     vault.retire_epoch(epoch(2)).await?;
     vault.retire_epoch(epoch(1)).await?;
-    assert!(open(&world.customers().await?.keys("ada").await?, &sealed)?);
+    assert!(open(&world.tenant().await?.keys("ada").await?, &sealed)?);
     Ok(())
 }
 
 async fn no_key_lands_under_an_epoch_that_is_being_retired(on: &Ground) -> Result {
-    let world = World::on(on).await?;
-    let (stale, vault) = (world.customers().await?, world.vault().await?);
+    let world = world_on(on).await?;
+    let (stale, vault) = (world.tenant().await?, world.vault().await?);
     stale.enroll("ada").await?; // knows epoch 1
     advance(&world, &vault).await?;
     assert!(vault.retire_epoch(epoch(1)).await.is_err(), "ada is in it; the floor is up all the same");
@@ -173,17 +173,17 @@ async fn no_key_lands_under_an_epoch_that_is_being_retired(on: &Ground) -> Resul
     stale.rotate("ada").await?; // moves on the way
     assert!(world.subjects().await?.iter().all(|slot| slot.epoch() == Some(epoch(2))));
     vault.retire_epoch(epoch(1)).await?;
-    assert!(open(&world.customers().await?.keys("ben").await?, &seal(&ben)?)?);
+    assert!(open(&world.tenant().await?.keys("ben").await?, &seal(&ben)?)?);
     Ok(())
 }
 
-async fn a_master_key_that_the_provider_still_wraps_with_is_not_destroyed(on: &Ground) -> Result {
-    let world = World::on(on).await?;
+async fn a_master_key_the_provider_still_wraps_with_is_not_destroyed(on: &Ground) -> Result {
+    let world = world_on(on).await?;
     let vault = world.vault().await?;
     vault.default_tenant().enroll("ada").await?;
     let first = world.provider.current().await?;
     advance(&world, &vault).await?;
-    world.rewrap_all(&vault).await?;
+    rewrap_all(&vault, 3).await?;
     let set_back = SetBack { provider: world.provider.clone(), to: first.clone() };
     let builder = Vault::builder(set_back, world.store.clone()).journal(world.journal.clone());
     let refused = builder.build().await?.retire_epoch(epoch(1)).await;
@@ -195,7 +195,7 @@ async fn a_master_key_that_the_provider_still_wraps_with_is_not_destroyed(on: &G
 /// A provider whose current master key an operator set back.
 #[derive(Debug)]
 struct SetBack {
-    provider: Arc<LocalKeyring>,
+    provider: LocalKeyring,
     to: MasterKeyId,
 }
 
@@ -224,8 +224,8 @@ impl MasterKeyProvider for SetBack {
     }
 }
 
-async fn an_epoch_opened_after_a_restore_takes_no_number_that_was_taken(on: &Ground) -> Result {
-    let world = World::on(on).await?;
+async fn an_epoch_opened_after_a_restore_takes_no_used_number(on: &Ground) -> Result {
+    let world = world_on(on).await?;
     let vault = world.vault().await?;
     vault.default_tenant().enroll("ada").await?;
     let backup = world.store.backup().await?;
@@ -239,12 +239,12 @@ async fn an_epoch_opened_after_a_restore_takes_no_number_that_was_taken(on: &Gro
 }
 
 async fn a_restored_backup_from_a_retired_epoch_does_not_open(on: &Ground) -> Result {
-    let world = World::on(on).await?;
+    let world = world_on(on).await?;
     let vault = world.vault().await?;
     vault.default_tenant().enroll("ada").await?;
     let backup = world.store.backup().await?;
     advance(&world, &vault).await?;
-    world.rewrap_all(&vault).await?;
+    rewrap_all(&vault, 3).await?;
     vault.retire_epoch(epoch(1)).await?;
     drop(vault);
     world.store.restore(backup);
@@ -254,18 +254,18 @@ async fn a_restored_backup_from_a_retired_epoch_does_not_open(on: &Ground) -> Re
 }
 
 async fn a_backup_from_between_opens_what_had_left_the_retired_epoch(on: &Ground) -> Result {
-    let world = World::on(on).await?;
+    let world = world_on(on).await?;
     let vault = world.vault().await?;
     let sealed = seal(&vault.default_tenant().enroll("ada").await?)?;
     vault.default_tenant().enroll("ben").await?;
     advance(&world, &vault).await?;
     vault.default_tenant().rotate("ada").await?; // moves her alone
     let backup = world.store.backup().await?;
-    world.rewrap_all(&vault).await?;
+    rewrap_all(&vault, 3).await?;
     vault.retire_epoch(epoch(1)).await?;
     drop(vault);
     world.store.restore(backup);
-    let customers = world.customers().await?;
+    let customers = world.tenant().await?;
     assert!(open(&customers.keys("ada").await?, &sealed)?);
     let lost = customers.keys("ben").await;
     assert!(matches!(lost, Err(Error::Provider(e)) if e.kind() == ProviderErrorKind::KeyDestroyed));
@@ -276,21 +276,21 @@ async fn a_backup_from_between_opens_what_had_left_the_retired_epoch(on: &Ground
 }
 
 async fn rotation_and_epochs_need_no_journal(on: &Ground) -> Result {
-    let world = World::on(on).await?;
+    let world = world_on(on).await?;
     let builder = Vault::builder(world.provider.clone(), world.store.clone()).clock(world.clock.clone());
     let vault = builder.without_journal().build().await?;
     let customers = vault.default_tenant();
     let sealed = seal(&customers.enroll("ada").await?)?;
     customers.rotate("ada").await?;
     advance(&world, &vault).await?;
-    world.rewrap_all(&vault).await?;
+    rewrap_all(&vault, 3).await?;
     vault.retire_epoch(epoch(1)).await?;
     assert!(open(&customers.keys("ada").await?, &sealed)?);
     Ok(())
 }
 
 async fn a_page_of_rewrapping_is_resumed_at_its_cursor(on: &Ground) -> Result {
-    let world = World::on(on).await?;
+    let world = world_on(on).await?;
     let vault = world.vault().await?;
     let subjects: Vec<i64> = (1..=10).collect();
     vault.default_tenant().enroll_all(&subjects).await?;
@@ -303,7 +303,7 @@ async fn a_page_of_rewrapping_is_resumed_at_its_cursor(on: &Ground) -> Result {
 }
 
 async fn rewraps_in_parts_move_each_slot_once_and_leave_none_out(on: &Ground) -> Result {
-    let world = World::on(on).await?;
+    let world = world_on(on).await?;
     let vault = world.vault().await?;
     let people: Vec<String> = (0..60).map(|n| format!("person {n}")).collect();
     vault.default_tenant().enroll_all(&people).await?;
@@ -311,9 +311,9 @@ async fn rewraps_in_parts_move_each_slot_once_and_leave_none_out(on: &Ground) ->
     advance(&world, &vault).await?;
     let mut moved = Vec::new();
     for index in 0..3 {
-        let (part, mut from, mut own) = (Part::new(index, 3)?, None, 0);
+        let (part, mut from, mut own) = (Shard::new(index, 3)?, None, 0);
         loop {
-            let page = vault.rewrap_part_page(part, from.as_ref(), 7).await?;
+            let page = vault.rewrap_shard_page(part, from.as_ref(), 7).await?;
             own += page.moved;
             from = page.next;
             if from.is_none() {

@@ -1,8 +1,8 @@
 //! Erasing subjects, purposes and tenants; holds, schedules and retention; receipts.
 
-use fieldseal::lifecycle::{ErasureReceipt, ErasureStatus, KeyEnd, UndoneReason};
 use fieldseal::provider::MasterKeyProvider as _;
-use fieldseal::vault::Enrolment;
+use fieldseal::vault::Enrollment;
+use fieldseal::vault::{ErasureReceipt, ErasureStatus, KeyEnd, UndoneReason};
 
 use super::*;
 
@@ -16,15 +16,15 @@ tests![
     many_are_erased_at_once_and_one_that_is_held_spoils_nothing
     without_a_journal_nothing_is_erased
     a_hold_stands_until_it_is_released
-    a_scheduled_erasure_hides_at_once_and_is_undone_until_it_is_due
-    a_retention_period_ends_in_an_erasure_unless_it_is_prolonged_or_held
+    a_scheduled_erasure_hides_at_once_and_is_undone_until_due
+    a_retention_period_ends_in_erasure_unless_prolonged_or_held
     an_erased_tenant_has_no_keys_and_never_gets_any
     nobody_makes_anything_in_a_tenant_that_was_erased_meanwhile
     what_an_erased_tenant_has_left_is_buried_and_holds_no_epoch
-    a_schedule_is_fulfilled_by_an_erasure_of_the_whole_subject_alone
+    only_an_erasure_of_the_whole_subject_fulfills_a_schedule
     a_tenant_that_was_never_seen_is_erased_too
-    a_receipt_tells_what_is_gone_and_what_could_still_hold_a_copy
-    an_erasure_is_final_once_every_master_key_that_wrapped_the_keys_is_destroyed
+    a_receipt_tells_what_is_gone_and_what_may_hold_a_copy
+    an_erasure_is_final_once_all_its_master_keys_are_destroyed
     a_keyring_file_is_final_as_far_as_its_operator_vouches
     a_receipt_of_another_tenant_or_journal_is_refused
     an_earlier_receipt_holds_beside_a_new_line
@@ -33,8 +33,8 @@ tests![
 ];
 
 async fn an_erased_subject_is_erased_for_good_and_not_unknown(on: &Ground) -> Result {
-    let world = World::on(on).await?;
-    let (here, there) = (world.customers().await?, world.customers().await?);
+    let world = world_on(on).await?;
+    let (here, there) = (world.tenant().await?, world.tenant().await?);
     let held = here.enroll("ada").await?;
     let envelope = seal(&held)?;
     let elsewhere = there.keys("ada").await?;
@@ -50,7 +50,7 @@ async fn an_erased_subject_is_erased_for_good_and_not_unknown(on: &Ground) -> Re
     world.pass_max_age();
     assert!(matches!(open(&elsewhere, &envelope), Err(Error::KeysExpired)), "for max_age at most");
     assert!(is_erased(&there.keys("ada").await));
-    assert!(is_erased(&world.customers().await?.keys("ada").await));
+    assert!(is_erased(&world.tenant().await?.keys("ada").await));
     Ok(())
 }
 
@@ -64,19 +64,19 @@ impl PlaceOpen for SubjectKeys {
     }
 }
 
-fn due_at(millis: u64) -> Enrolment {
-    Enrolment::new().due_at(Timestamp::from_millis(millis))
+fn due_at(millis: u64) -> Enrollment {
+    Enrollment::new().retain_until(Timestamp::from_millis(millis))
 }
 
 async fn one_purpose_is_erased_alone(on: &Ground) -> Result {
-    let world = World::on(on).await?;
-    let customers = world.customers().await?;
+    let world = world_on(on).await?;
+    let customers = world.tenant().await?;
     let held = customers.enroll("ada").await?;
     let (default, billing) = (seal_for(&held, "default")?, seal_for(&held, "billing")?);
     let receipt = customers.erase("ada", &only("billing")).await?;
     assert_eq!((receipt.is_whole(), receipt.purposes().len()), (false, 1));
     assert!(matches!(open(&held, &default), Err(Error::KeysExpired)), "what is out is to be read again");
-    for keys in [customers.keys("ada").await?, world.customers().await?.enroll("ada").await?] {
+    for keys in [customers.keys("ada").await?, world.tenant().await?.enroll("ada").await?] {
         assert!(open(&keys, &default)?);
         assert!(matches!(open_for(&keys, &billing, "billing"), Err(Error::PurposeErased { .. })));
         assert!(matches!(seal_for(&keys, "billing"), Err(Error::PurposeErased { .. })));
@@ -88,11 +88,11 @@ async fn one_purpose_is_erased_alone(on: &Ground) -> Result {
 }
 
 async fn who_was_never_seen_is_erased_too(on: &Ground) -> Result {
-    let world = World::on(on).await?;
-    let customers = world.customers().await?;
+    let world = world_on(on).await?;
+    let customers = world.tenant().await?;
     let receipt = customers.erase("ada", &whole()).await?;
     assert!(receipt.purposes().iter().all(|erased| erased.key_ids.is_empty()));
-    assert!(is_erased(&customers.enroll("ada").await) && is_erased(&world.customers().await?.enroll("ada").await));
+    assert!(is_erased(&customers.enroll("ada").await) && is_erased(&world.tenant().await?.enroll("ada").await));
     // A service that knows other purposes doesn't take her for new.
     let other = Vault::builder(world.provider.clone(), world.store.clone()).journal(world.journal.clone());
     let other = other.purposes(["marketing"]).build().await?.default_tenant();
@@ -101,15 +101,15 @@ async fn who_was_never_seen_is_erased_too(on: &Ground) -> Result {
 }
 
 async fn enrolling_again_takes_a_word_and_opens_nothing_old(on: &Ground) -> Result {
-    let world = World::on(on).await?;
-    let customers = world.customers().await?;
+    let world = world_on(on).await?;
+    let customers = world.tenant().await?;
     let old = seal(&customers.enroll("ada").await?)?;
     for line in 2..4 {
         customers.erase("ada", &whole()).await?;
         assert!(is_erased(&customers.enroll("ada").await));
-        let keys = customers.enroll_with("ada", &Enrolment::new().again()).await?;
+        let keys = customers.enroll_with("ada", &Enrollment::new().even_if_erased()).await?;
         assert!(matches!(open(&keys, &old), Err(Error::PurposeErased { .. })));
-        assert!(open(&world.customers().await?.keys("ada").await?, &seal(&keys)?)?);
+        assert!(open(&world.tenant().await?.keys("ada").await?, &seal(&keys)?)?);
         let reenrolled =
             |event: &&JournalEvent| matches!(event, JournalEvent::Reenrolled { line: l, .. } if *l == line);
         assert_eq!(world.events().await?.iter().filter(reenrolled).count(), 2, "both purposes, line {line}");
@@ -118,8 +118,8 @@ async fn enrolling_again_takes_a_word_and_opens_nothing_old(on: &Ground) -> Resu
 }
 
 async fn the_intent_comes_before_the_tombstone_and_done_after_it(on: &Ground) -> Result {
-    let world = World::on(on).await?;
-    let customers = world.customers().await?;
+    let world = world_on(on).await?;
+    let customers = world.tenant().await?;
     customers.enroll("ada").await?;
     let before = world.events().await?.len();
     customers.erase("ada", &whole()).await?;
@@ -132,14 +132,14 @@ async fn the_intent_comes_before_the_tombstone_and_done_after_it(on: &Ground) ->
 }
 
 async fn erasing_again_gives_the_receipt_again(on: &Ground) -> Result {
-    let world = World::on(on).await?;
-    let customers = world.customers().await?;
+    let world = world_on(on).await?;
+    let customers = world.tenant().await?;
     customers.enroll("ada").await?;
     let request = whole().reference("case 4711");
     let first = customers.erase("ada", &request).await?;
     let events = world.events().await?.len();
     world.clock.advance(Duration::from_secs(9));
-    assert_same(&world.customers().await?.erase("ada", &request).await?, &first);
+    assert_same(&world.tenant().await?.erase("ada", &request).await?, &first);
     assert_eq!(world.events().await?.len(), events, "and enters nothing");
     Ok(())
 }
@@ -160,8 +160,8 @@ fn assert_same(again: &ErasureReceipt, first: &ErasureReceipt) {
 }
 
 async fn many_are_erased_at_once_and_one_that_is_held_spoils_nothing(on: &Ground) -> Result {
-    let world = World::on(on).await?;
-    let customers = world.customers().await?;
+    let world = world_on(on).await?;
+    let customers = world.tenant().await?;
     customers.enroll_all(&["ada", "ben", "cy"]).await?;
     customers.hold("ben").await?;
     let answers = customers.erase_all(&["ada", "ben", "ada", "cy", "never seen"], &whole()).await?;
@@ -173,25 +173,25 @@ async fn many_are_erased_at_once_and_one_that_is_held_spoils_nothing(on: &Ground
 }
 
 async fn without_a_journal_nothing_is_erased(on: &Ground) -> Result {
-    let world = World::on(on).await?;
+    let world = world_on(on).await?;
     let builder = Vault::builder(world.provider.clone(), world.store.clone());
     let vault = builder.without_journal().build().await?;
     let customers = vault.default_tenant();
     let envelope = seal(&customers.enroll("ada").await?)?;
-    let at = later(&world.clock, MAX_AGE);
+    let at = world.later(MAX_AGE);
     let invalid = |result: Result| matches!(result, Err(Error::InvalidInput(_)));
     assert!(invalid(customers.erase("ada", &whole()).await.map(drop)));
     assert!(invalid(customers.erase_all(&["ada"], &whole()).await.map(drop)));
     assert!(invalid(customers.schedule_erasure("ada", at).await) && invalid(customers.hold("ada").await));
-    assert!(invalid(vault.sweep().await.map(drop)) && invalid(vault.replay_journal().await.map(drop)));
+    assert!(invalid(vault.erase_due().await.map(drop)) && invalid(vault.replay_journal().await.map(drop)));
     assert!(invalid(vault.erase_tenant(customers.id(), &whole()).await.map(drop)));
     assert!(open(&customers.keys("ada").await?, &envelope)?);
     Ok(())
 }
 
 async fn a_hold_stands_until_it_is_released(on: &Ground) -> Result {
-    let world = World::on(on).await?;
-    let (here, there) = (world.customers().await?, world.customers().await?);
+    let world = world_on(on).await?;
+    let (here, there) = (world.tenant().await?, world.tenant().await?);
     let envelope = seal(&here.enroll("ada").await?)?;
     assert!(matches!(here.hold("nobody").await, Err(Error::SubjectUnknown)));
     here.hold("ada").await?;
@@ -199,7 +199,7 @@ async fn a_hold_stands_until_it_is_released(on: &Ground) -> Result {
     for refused in [
         there.erase("ada", &whole()).await.map(drop),
         there.erase("ada", &only("billing")).await.map(drop),
-        there.schedule_erasure("ada", later(&world.clock, MAX_AGE)).await,
+        there.schedule_erasure("ada", world.later(MAX_AGE)).await,
         there.vault().erase_tenant(there.id(), &whole()).await.map(drop),
     ] {
         assert!(matches!(refused, Err(Error::SubjectHeld)));
@@ -212,61 +212,64 @@ async fn a_hold_stands_until_it_is_released(on: &Ground) -> Result {
     Ok(())
 }
 
-async fn a_scheduled_erasure_hides_at_once_and_is_undone_until_it_is_due(on: &Ground) -> Result {
-    let world = World::on(on).await?;
-    let (here, there) = (world.customers().await?, world.customers().await?);
+async fn a_scheduled_erasure_hides_at_once_and_is_undone_until_due(on: &Ground) -> Result {
+    let world = world_on(on).await?;
+    let (here, there) = (world.tenant().await?, world.tenant().await?);
     let held = here.enroll("ada").await?;
     let envelope = seal(&held)?;
-    let at = later(&world.clock, Duration::from_secs(3600));
+    let at = world.later(Duration::from_secs(3600));
     here.schedule_erasure("ada", at).await?;
     assert!(matches!(open(&held, &envelope), Err(Error::SubjectErased { at: told }) if told == at));
     assert!(is_erased(&there.keys("ada").await) && is_erased(&there.enroll("ada").await));
-    assert!(is_erased(&there.enroll_with("ada", &Enrolment::new().again()).await), "it is undone by cancelling alone");
-    assert!(there.vault().sweep().await?.receipts.is_empty(), "it is not due");
+    assert!(
+        is_erased(&there.enroll_with("ada", &Enrollment::new().even_if_erased()).await),
+        "it is undone by cancelling alone"
+    );
+    assert!(there.vault().erase_due().await?.receipts.is_empty(), "it is not due");
     there.cancel_erasure("ada").await?;
     there.cancel_erasure("ada").await?;
     assert!(open(&here.keys("ada").await?, &envelope)?);
     // Scheduled again, moved, and due.
     here.schedule_erasure("ada", at).await?;
-    let sooner = later(&world.clock, Duration::from_secs(60));
+    let sooner = world.later(Duration::from_secs(60));
     here.schedule_erasure("ada", sooner).await?;
     world.clock.advance(Duration::from_secs(60));
-    let swept = there.vault().sweep().await?;
+    let swept = there.vault().erase_due().await?;
     assert_eq!((swept.receipts.len(), swept.held), (1, 0));
     assert!(is_erased(&here.cancel_erasure("ada").await), "too late");
-    let swept = there.vault().sweep().await?;
+    let swept = there.vault().erase_due().await?;
     assert!(swept.receipts.is_empty() && swept.held == 0 && swept.failed.is_empty(), "a tombstone is not due");
     assert!(matches!(here.schedule_erasure("nobody", at).await, Err(Error::SubjectUnknown)));
     Ok(())
 }
 
-async fn a_retention_period_ends_in_an_erasure_unless_it_is_prolonged_or_held(on: &Ground) -> Result {
-    let world = World::on(on).await?;
+async fn a_retention_period_ends_in_erasure_unless_prolonged_or_held(on: &Ground) -> Result {
+    let world = world_on(on).await?;
     let vault = world.vault().await?;
     let customers = vault.default_tenant();
-    let end = later(&world.clock, Duration::from_secs(100));
+    let end = world.later(Duration::from_secs(100));
     for subject in ["ada", "ben", "cy"] {
-        customers.enroll_with(subject, &Enrolment::new().due_at(end)).await?;
+        customers.enroll_with(subject, &Enrollment::new().retain_until(end)).await?;
     }
     customers.enroll("dee").await?;
     customers.hold("ben").await?;
-    customers.enroll_with("cy", &Enrolment::new().due_at(later(&world.clock, Duration::from_secs(1000)))).await?;
-    assert!(vault.sweep().await?.receipts.is_empty());
+    customers.enroll_with("cy", &Enrollment::new().retain_until(world.later(Duration::from_secs(1000)))).await?;
+    assert!(vault.erase_due().await?.receipts.is_empty());
     world.clock.advance(Duration::from_secs(100));
-    let swept = vault.sweep().await?;
+    let swept = vault.erase_due().await?;
     assert_eq!((swept.receipts.len(), swept.held), (1, 1));
     assert!(is_erased(&customers.keys("ada").await));
     for subject in ["ben", "cy", "dee"] {
         assert!(customers.keys(subject).await.is_ok());
     }
     customers.release("ben").await?;
-    assert_eq!(vault.sweep().await?.receipts.len(), 1);
+    assert_eq!(vault.erase_due().await?.receipts.len(), 1);
     assert!(is_erased(&customers.keys("ben").await));
     Ok(())
 }
 
 async fn an_erased_tenant_has_no_keys_and_never_gets_any(on: &Ground) -> Result {
-    let world = World::on(on).await?;
+    let world = world_on(on).await?;
     let (vault, other) = (world.vault().await?, world.vault().await?);
     let acme = TenantId::new("acme")?;
     let mut held = Vec::new();
@@ -274,7 +277,7 @@ async fn an_erased_tenant_has_no_keys_and_never_gets_any(on: &Ground) -> Result 
         held.push(vault.tenant(&acme).enroll(&n).await?);
     }
     let envelope = seal(&held[0])?;
-    let neighbour = seal(&vault.default_tenant().enroll("ada").await?)?;
+    let neighbor = seal(&vault.default_tenant().enroll("ada").await?)?;
     let elsewhere = other.tenant(&acme).keys(&1i64).await?;
     let receipt = vault.erase_tenant(&acme, &whole()).await?;
     assert!(receipt.tag().is_none() && receipt.is_whole() && receipt.purposes().is_empty());
@@ -282,25 +285,25 @@ async fn an_erased_tenant_has_no_keys_and_never_gets_any(on: &Ground) -> Result 
     assert!(matches!(open(&held[0], &envelope), Err(Error::KeysExpired)));
     for tenant in [vault.tenant(&acme), world.vault().await?.tenant(&acme)] {
         assert!(erased(tenant.keys(&1i64).await.map(drop)) && erased(tenant.enroll(&9i64).await.map(drop)));
-        assert!(erased(tenant.enroll_with(&1i64, &Enrolment::new().again()).await.map(drop)));
+        assert!(erased(tenant.enroll_with(&1i64, &Enrollment::new().even_if_erased()).await.map(drop)));
         assert!(erased(tenant.rotate(&1i64).await.map(drop)) && erased(tenant.erase(&1i64, &whole()).await.map(drop)));
     }
     assert!(open(&elsewhere, &envelope)?);
     world.pass_max_age();
     assert!(open(&elsewhere, &envelope).is_err() && erased(other.tenant(&acme).keys(&1i64).await.map(drop)));
-    assert!(open(&other.default_tenant().keys("ada").await?, &neighbour)?, "others are not concerned");
+    assert!(open(&other.default_tenant().keys("ada").await?, &neighbor)?, "others are not concerned");
     assert_same(&vault.erase_tenant(&acme, &whole()).await?, &receipt);
     // Its tombstones hold no epoch.
     world.provider.add_key().await?;
     vault.advance_epoch().await?;
-    world.rewrap_all(&vault).await?;
+    rewrap_all(&vault, 3).await?;
     vault.retire_epoch(Epoch::FIRST).await?;
     assert!(matches!(vault.tenant(&acme).erasure_status(&receipt).await?, ErasureStatus::Final { .. }));
     Ok(())
 }
 
 async fn nobody_makes_anything_in_a_tenant_that_was_erased_meanwhile(on: &Ground) -> Result {
-    let world = World::on(on).await?;
+    let world = world_on(on).await?;
     let (vault, other) = (world.vault().await?, world.vault().await?);
     let acme = TenantId::new("acme")?;
     other.tenant(&acme).enroll("ada").await?; // has the tenant's keys for a while
@@ -311,7 +314,7 @@ async fn nobody_makes_anything_in_a_tenant_that_was_erased_meanwhile(on: &Ground
 }
 
 async fn what_an_erased_tenant_has_left_is_buried_and_holds_no_epoch(on: &Ground) -> Result {
-    let world = World::on(on).await?;
+    let world = world_on(on).await?;
     let vault = world.vault().await?;
     let acme = TenantId::new("acme")?;
     vault.tenant(&acme).enroll("ada").await?;
@@ -323,22 +326,22 @@ async fn what_an_erased_tenant_has_left_is_buried_and_holds_no_epoch(on: &Ground
     world.provider.add_key().await?;
     vault.advance_epoch().await?;
     assert!(matches!(vault.retire_epoch(Epoch::FIRST).await, Err(Error::EpochInUse { slots: 1 })));
-    assert_eq!(world.rewrap_all(&vault).await?, 1);
+    assert_eq!(rewrap_all(&vault, 3).await?, 1);
     vault.retire_epoch(Epoch::FIRST).await?;
     assert_eq!(world.subjects().await?.remove(0).epoch(), None);
     Ok(())
 }
 
-async fn a_schedule_is_fulfilled_by_an_erasure_of_the_whole_subject_alone(on: &Ground) -> Result {
-    let world = World::on(on).await?;
-    let customers = world.customers().await?;
+async fn only_an_erasure_of_the_whole_subject_fulfills_a_schedule(on: &Ground) -> Result {
+    let world = world_on(on).await?;
+    let customers = world.tenant().await?;
     customers.enroll("ada").await?;
-    let at = later(&world.clock, Duration::from_secs(3600));
+    let at = world.later(Duration::from_secs(3600));
     customers.schedule_erasure("ada", at).await?;
     for purpose in ["billing", "default"] {
         customers.erase("ada", &only(purpose)).await?;
     }
-    let again = Enrolment::new().again();
+    let again = Enrollment::new().even_if_erased();
     let refused = customers.enroll_with("ada", &again).await;
     assert!(
         matches!(refused, Err(Error::SubjectErased { at: told }) if told == at),
@@ -347,14 +350,14 @@ async fn a_schedule_is_fulfilled_by_an_erasure_of_the_whole_subject_alone(on: &G
     customers.erase("ada", &whole()).await?;
     let envelope = seal(&customers.enroll_with("ada", &again).await?)?;
     world.clock.advance(Duration::from_secs(3601));
-    let customers = world.customers().await?;
-    assert!(customers.vault().sweep().await?.receipts.is_empty());
+    let customers = world.tenant().await?;
+    assert!(customers.vault().erase_due().await?.receipts.is_empty());
     assert!(open(&customers.keys("ada").await?, &envelope)?);
     Ok(())
 }
 
 async fn a_tenant_that_was_never_seen_is_erased_too(on: &Ground) -> Result {
-    let world = World::on(on).await?;
+    let world = world_on(on).await?;
     let vault = world.vault().await?;
     let acme = TenantId::new("acme")?;
     vault.erase_tenant(&acme, &whole()).await?;
@@ -363,13 +366,13 @@ async fn a_tenant_that_was_never_seen_is_erased_too(on: &Ground) -> Result {
     Ok(())
 }
 
-async fn a_receipt_tells_what_is_gone_and_what_could_still_hold_a_copy(on: &Ground) -> Result {
-    let world = World::on(on).await?;
-    let customers = world.customers().await?;
+async fn a_receipt_tells_what_is_gone_and_what_may_hold_a_copy(on: &Ground) -> Result {
+    let world = world_on(on).await?;
+    let customers = world.tenant().await?;
     let envelope = seal(&customers.enroll("ada").await?)?;
     customers.rotate_now("ada").await?;
     let receipt = customers.erase("ada", &whole().reference("case 4711")).await?;
-    let now = later(&world.clock, Duration::ZERO);
+    let now = world.later(Duration::ZERO);
     assert_eq!((receipt.erased_at(), receipt.effective_by()), (now, now.plus(MAX_AGE)));
     assert_eq!(receipt.reference(), Some("case 4711"));
     let [billing, default] = receipt.purposes() else { panic!("two purposes") };
@@ -377,8 +380,8 @@ async fn a_receipt_tells_what_is_gone_and_what_could_still_hold_a_copy(on: &Grou
     assert!(default.key_ids.iter().any(|id| id.as_bytes() == &envelope[1..25]), "the key that the envelope names");
     let [master] = receipt.master_keys() else { panic!("one master key") };
     assert_eq!((&master.master, &master.end), (&world.provider.current().await?, &KeyEnd::Lives));
-    assert_eq!(receipt.tag(), Some(&world.customers().await?.tag("ada").await?));
-    assert_ne!(receipt.tag(), Some(&world.customers().await?.tag("ben").await?));
+    assert_eq!(receipt.tag(), Some(&world.tenant().await?.tag("ada").await?));
+    assert_ne!(receipt.tag(), Some(&world.tenant().await?.tag("ben").await?));
     let shown = receipt.to_string();
     assert!(shown.contains("case 4711") && shown.contains("is there; retiring the epoch ends it"));
     // As a word: hexadecimal digits can spell this name.
@@ -386,21 +389,20 @@ async fn a_receipt_tells_what_is_gone_and_what_could_still_hold_a_copy(on: &Grou
     Ok(())
 }
 
-async fn an_erasure_is_final_once_every_master_key_that_wrapped_the_keys_is_destroyed(on: &Ground) -> Result {
-    let world = World::on(on).await?;
+async fn an_erasure_is_final_once_all_its_master_keys_are_destroyed(on: &Ground) -> Result {
+    let world = world_on(on).await?;
     let vault = world.vault().await?;
     let customers = vault.default_tenant();
     let next = async || -> Result<()> {
         world.provider.add_key().await?;
         vault.advance_epoch().await?;
-        world.rewrap_all(&vault).await.map(drop)
+        rewrap_all(&vault, 3).await.map(drop)
     };
     customers.enroll("ada").await?;
     next().await?;
     next().await?; // epoch 3: she is erased here
     let receipt = customers.erase("ada", &whole()).await?;
-    let epochs =
-        |masters: &[fieldseal::lifecycle::MasterKeyEnd]| masters.iter().map(|m| m.epoch.get()).collect::<Vec<_>>();
+    let epochs = |masters: &[fieldseal::vault::MasterKeyEnd]| masters.iter().map(|m| m.epoch.get()).collect::<Vec<_>>();
     assert_eq!(epochs(receipt.master_keys()), [1, 2, 3]);
     let waits = async || -> Result<Vec<u32>> {
         match customers.erasure_status(&receipt).await? {
@@ -424,7 +426,7 @@ async fn an_erasure_is_final_once_every_master_key_that_wrapped_the_keys_is_dest
 async fn a_keyring_file_is_final_as_far_as_its_operator_vouches(on: &Ground) -> Result {
     let folder = tempfile::tempdir().unwrap();
     let keyring = LocalKeyring::generate(folder.path().join("keyring")).await?;
-    let world = World::on(on).await?;
+    let world = world_on(on).await?;
     let builder = Vault::builder(keyring.clone(), world.store.clone()).clock(world.clock.clone());
     let vault = builder.journal(world.journal.clone()).build().await?;
     let customers = vault.default_tenant();
@@ -443,9 +445,9 @@ async fn a_keyring_file_is_final_as_far_as_its_operator_vouches(on: &Ground) -> 
 }
 
 async fn a_receipt_of_another_tenant_or_journal_is_refused(on: &Ground) -> Result {
-    let (world, other) = (World::on(on).await?, World::on(on).await?);
-    let receipt = world.customers().await?.erase("ada", &whole()).await?;
-    let elsewhere = other.customers().await?.erasure_status(&receipt).await;
+    let (world, other) = (world_on(on).await?, world_on(on).await?);
+    let receipt = world.tenant().await?.erase("ada", &whole()).await?;
+    let elsewhere = other.tenant().await?.erasure_status(&receipt).await;
     assert!(matches!(elsewhere, Err(Error::InvalidInput(_))));
     let acme = world.vault().await?.tenant(&TenantId::new("acme")?);
     assert!(matches!(acme.erasure_status(&receipt).await, Err(Error::InvalidInput(_))));
@@ -453,18 +455,18 @@ async fn a_receipt_of_another_tenant_or_journal_is_refused(on: &Ground) -> Resul
 }
 
 async fn an_earlier_receipt_holds_beside_a_new_line(on: &Ground) -> Result {
-    let world = World::on(on).await?;
-    let customers = world.customers().await?;
+    let world = world_on(on).await?;
+    let customers = world.tenant().await?;
     customers.enroll("ada").await?;
     let receipt = customers.erase("ada", &whole()).await?;
-    customers.enroll_with("ada", &Enrolment::new().again()).await?;
+    customers.enroll_with("ada", &Enrollment::new().even_if_erased()).await?;
     assert!(matches!(customers.erasure_status(&receipt).await?, ErasureStatus::Erased { .. }));
     Ok(())
 }
 
 async fn an_erasure_that_did_not_hold_is_undone_with_its_reason(on: &Ground) -> Result {
-    let world = World::on(on).await?;
-    let customers = world.customers().await?;
+    let world = world_on(on).await?;
+    let customers = world.tenant().await?;
     let before = world.store.backup().await?;
     customers.enroll("ada").await?;
     let enrolled = world.store.backup().await?;
@@ -477,7 +479,7 @@ async fn an_erasure_that_did_not_hold_is_undone_with_its_reason(on: &Ground) -> 
 }
 
 async fn the_longest_max_age_counts_for_when_an_erasure_is_in_force(on: &Ground) -> Result {
-    let world = World::on(on).await?;
+    let world = world_on(on).await?;
     let short = world.builder().max_age(Duration::from_secs(300)).build().await?;
     let quick = world.builder().max_age(Duration::from_secs(5)).build().await?;
     quick.default_tenant().enroll("ada").await?; // has read the store's max_age

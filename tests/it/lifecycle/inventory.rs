@@ -3,18 +3,18 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use fieldseal::error::StoreErrorKind;
-use fieldseal::lifecycle::{
+use fieldseal::vault::Enrollment;
+use fieldseal::vault::{
     EpochStatus, ErasureRecord, ErasureStatus, InventoryPage, KeyEnd, SubjectInfo, SubjectState, VersionState,
 };
-use fieldseal::testing::faults::{Act, Port};
-use fieldseal::vault::Enrolment;
+use fieldseal_testkit::faults::{Act, Port};
 
 use super::*;
 
 tests![
-    a_version_is_pending_until_its_time_and_superseded_from_that_of_a_later_one
+    a_version_is_pending_then_current_then_superseded
     what_has_become_of_a_subject_is_told
-    a_subject_that_nobody_enrolled_is_unknown_and_asking_makes_nothing
+    asking_for_an_unknown_subject_makes_nothing
     pages_of_any_size_tell_each_subject_once
     a_damaged_slot_is_told_and_hides_no_other
     no_provider_is_asked_for_a_subject
@@ -23,7 +23,7 @@ tests![
     holds_and_schedules_are_told_while_they_stand
     an_erasure_is_pending_until_it_is_done
     a_record_says_what_the_status_of_its_receipt_says
-    a_provider_is_asked_once_for_each_master_key_however_many_were_erased
+    a_provider_is_asked_once_for_each_master_key
     what_ended_with_a_root_or_a_tenant_waits_for_nothing
     without_a_journal_epochs_are_told_and_erasures_are_not
 ];
@@ -59,11 +59,11 @@ fn is_damaged(e: &Error) -> bool {
     matches!(e, Error::Store(e) if e.kind() == StoreErrorKind::Corrupt)
 }
 
-async fn a_version_is_pending_until_its_time_and_superseded_from_that_of_a_later_one(on: &Ground) -> Result {
-    let world = World::on(on).await?;
-    let customers = world.customers().await?;
+async fn a_version_is_pending_then_current_then_superseded(on: &Ground) -> Result {
+    let world = world_on(on).await?;
+    let customers = world.tenant().await?;
     customers.enroll("ada").await?;
-    let made = later(&world.clock, Duration::ZERO);
+    let made = world.later(Duration::ZERO);
     assert_eq!(versions(&customers.inventory("ada").await?), [VersionState::Current]);
     let second = customers.rotate("ada").await?;
     let info = customers.inventory("ada").await?;
@@ -79,20 +79,20 @@ async fn a_version_is_pending_until_its_time_and_superseded_from_that_of_a_later
     // One that waits is passed over by one that doesn't.
     customers.rotate("ada").await?;
     customers.rotate_now("ada").await?;
-    let now = VersionState::Superseded { since: later(&world.clock, Duration::ZERO) };
+    let now = VersionState::Superseded { since: world.later(Duration::ZERO) };
     assert_eq!(versions(&customers.inventory("ada").await?), [since, now, now, VersionState::Current]);
     Ok(())
 }
 
 async fn what_has_become_of_a_subject_is_told(on: &Ground) -> Result {
-    let world = World::on(on).await?;
+    let world = world_on(on).await?;
     let vault = world.vault().await?;
     let customers = vault.default_tenant();
-    let (soon, due) = (later(&world.clock, MAX_AGE), later(&world.clock, MAX_AGE * 2));
+    let (soon, due) = (world.later(MAX_AGE), world.later(MAX_AGE * 2));
     for subject in ["live", "held", "scheduled", "part", "gone"] {
         customers.enroll(subject).await?;
     }
-    customers.enroll_with("kept", &Enrolment::new().due_at(due)).await?;
+    customers.enroll_with("kept", &Enrollment::new().retain_until(due)).await?;
     customers.hold("held").await?;
     customers.schedule_erasure("scheduled", soon).await?;
     customers.erase("part", &only("billing")).await?;
@@ -126,8 +126,8 @@ async fn what_has_become_of_a_subject_is_told(on: &Ground) -> Result {
     Ok(())
 }
 
-async fn a_subject_that_nobody_enrolled_is_unknown_and_asking_makes_nothing(on: &Ground) -> Result {
-    let world = World::on(on).await?;
+async fn asking_for_an_unknown_subject_makes_nothing(on: &Ground) -> Result {
+    let world = world_on(on).await?;
     let vault = world.vault().await?;
     for tenant in [vault.tenant(&acme()), vault.default_tenant()] {
         assert!(matches!(tenant.inventory("nobody").await, Err(Error::SubjectUnknown)));
@@ -142,7 +142,7 @@ async fn a_subject_that_nobody_enrolled_is_unknown_and_asking_makes_nothing(on: 
 }
 
 async fn pages_of_any_size_tell_each_subject_once(on: &Ground) -> Result {
-    let world = World::on(on).await?;
+    let world = world_on(on).await?;
     let vault = world.vault().await?;
     for n in 1..=5 {
         vault.default_tenant().enroll(&n.to_string()).await?;
@@ -164,7 +164,7 @@ async fn pages_of_any_size_tell_each_subject_once(on: &Ground) -> Result {
 }
 
 async fn a_damaged_slot_is_told_and_hides_no_other(on: &Ground) -> Result {
-    let world = World::on(on).await?;
+    let world = world_on(on).await?;
     let vault = world.vault().await?;
     for subject in ["ada", "ben", "cy"] {
         vault.default_tenant().enroll(subject).await?;
@@ -189,7 +189,7 @@ async fn a_damaged_slot_is_told_and_hides_no_other(on: &Ground) -> Result {
 }
 
 async fn no_provider_is_asked_for_a_subject(on: &Ground) -> Result {
-    let world = World::on(on).await?;
+    let world = world_on(on).await?;
     let tap = Tap::open();
     let vault = world.tapped(&tap).build().await?;
     vault.default_tenant().enroll("ada").await?;
@@ -209,7 +209,7 @@ async fn no_provider_is_asked_for_a_subject(on: &Ground) -> Result {
 }
 
 async fn a_store_that_can_not_be_reached_is_no_empty_one(on: &Ground) -> Result {
-    let world = World::on(on).await?;
+    let world = world_on(on).await?;
     let tap = Tap::open();
     let vault = world.tapped(&tap).build().await?;
     vault.default_tenant().enroll("ada").await?;
@@ -221,9 +221,9 @@ async fn a_store_that_can_not_be_reached_is_no_empty_one(on: &Ground) -> Result 
 }
 
 async fn an_epoch_is_current_live_retired_or_lost(on: &Ground) -> Result {
-    let world = World::on(on).await?;
+    let world = world_on(on).await?;
     let vault = world.vault().await?;
-    let opened = later(&world.clock, Duration::ZERO);
+    let opened = world.later(Duration::ZERO);
     vault.default_tenant().enroll("ada").await?;
     world.clock.advance(MAX_AGE);
     let backup = world.store.backup().await?;
@@ -239,7 +239,7 @@ async fn an_epoch_is_current_live_retired_or_lost(on: &Ground) -> Result {
     ];
     let now: Result<Vec<_>> = told().await;
     assert_eq!(now?, expected);
-    world.rewrap_all(&vault).await?;
+    rewrap_all(&vault, 3).await?;
     for n in [1, 2] {
         vault.retire_epoch(epoch(n)).await?;
     }
@@ -266,13 +266,13 @@ async fn record(customers: &Tenant, subject: &str) -> Result<Option<ErasureRecor
 }
 
 async fn holds_and_schedules_are_told_while_they_stand(on: &Ground) -> Result {
-    let world = World::on(on).await?;
-    let customers = world.customers().await?;
+    let world = world_on(on).await?;
+    let customers = world.tenant().await?;
     for subject in ["ada", "ben"] {
         customers.enroll(subject).await?;
         assert_eq!(record(&customers, subject).await?, None);
     }
-    let at = later(&world.clock, MAX_AGE);
+    let at = world.later(MAX_AGE);
     customers.hold("ada").await?;
     customers.schedule_erasure("ben", at).await?;
     let (ada, ben) = (record(&customers, "ada").await?.unwrap(), record(&customers, "ben").await?.unwrap());
@@ -285,11 +285,11 @@ async fn holds_and_schedules_are_told_while_they_stand(on: &Ground) -> Result {
 }
 
 async fn an_erasure_is_pending_until_it_is_done(on: &Ground) -> Result {
-    let world = World::on(on).await?;
+    let world = world_on(on).await?;
     let crash = Tap::open();
     let customers = world.tapped(&crash).build().await?.default_tenant();
     customers.enroll("ada").await?;
-    let intended = later(&world.clock, Duration::ZERO);
+    let intended = world.later(Duration::ZERO);
     crash.set(|call| if call.puts_a_subject() && !call.is_over() { Act::Fail } else { Act::Go });
     assert!(customers.erase("ada", &only("billing")).await.is_err());
     let pending = record(&customers, "ada").await?.unwrap();
@@ -297,7 +297,7 @@ async fn an_erasure_is_pending_until_it_is_done(on: &Ground) -> Result {
     assert_eq!((pending.whole, pending.purposes), (false, vec![Purpose::new("billing")?]));
 
     world.clock.advance(millis(5));
-    let customers = world.customers().await?; // which finishes it
+    let customers = world.tenant().await?; // which finishes it
     let done = record(&customers, "ada").await?.unwrap();
     assert_eq!((done.intended_at, done.done_at), (Some(intended), Some(intended.plus(millis(5)))));
     customers.erase("ada", &whole()).await?;
@@ -307,7 +307,7 @@ async fn an_erasure_is_pending_until_it_is_done(on: &Ground) -> Result {
 }
 
 async fn a_record_says_what_the_status_of_its_receipt_says(on: &Ground) -> Result {
-    let world = World::on(on).await?;
+    let world = world_on(on).await?;
     let vault = world.vault().await?;
     let customers = vault.default_tenant();
     let mut receipts = Vec::new();
@@ -322,7 +322,7 @@ async fn a_record_says_what_the_status_of_its_receipt_says(on: &Ground) -> Resul
     vault.tenant(&acme()).enroll("dee").await?;
     let of_acme = vault.erase_tenant(&acme(), &whole()).await?;
     advance(&world, &vault).await?;
-    world.rewrap_all(&vault).await?;
+    rewrap_all(&vault, 3).await?;
     let (mut erased, mut ended) = (0, 0);
     for retired in [None, Some(epoch(1)), Some(epoch(2))] {
         if let Some(epoch) = retired {
@@ -347,8 +347,8 @@ async fn a_record_says_what_the_status_of_its_receipt_says(on: &Ground) -> Resul
     Ok(())
 }
 
-async fn a_provider_is_asked_once_for_each_master_key_however_many_were_erased(on: &Ground) -> Result {
-    let world = World::on(on).await?;
+async fn a_provider_is_asked_once_for_each_master_key(on: &Ground) -> Result {
+    let world = world_on(on).await?;
     let asked = Arc::new(AtomicU64::new(0));
     let count = asked.clone();
     let tap = Tap::new(move |call| {
@@ -366,7 +366,7 @@ async fn a_provider_is_asked_once_for_each_master_key_however_many_were_erased(o
 }
 
 async fn what_ended_with_a_root_or_a_tenant_waits_for_nothing(on: &Ground) -> Result {
-    let world = World::on(on).await?;
+    let world = world_on(on).await?;
     let vault = world.vault().await?;
     let empty = world.store.backup().await?;
     let tenant = vault.tenant(&acme());
@@ -374,7 +374,7 @@ async fn what_ended_with_a_root_or_a_tenant_waits_for_nothing(on: &Ground) -> Re
         tenant.enroll(subject).await?;
     }
     tenant.hold("ada").await?;
-    tenant.schedule_erasure("ben", later(&world.clock, MAX_AGE)).await?;
+    tenant.schedule_erasure("ben", world.later(MAX_AGE)).await?;
     tenant.erase("cy", &whole()).await?;
     assert_eq!(vault.erasures().await?.len(), 3);
     world.store.restore(empty);
@@ -384,7 +384,7 @@ async fn what_ended_with_a_root_or_a_tenant_waits_for_nothing(on: &Ground) -> Re
 
     let tenant = vault.tenant(&acme());
     tenant.enroll("dee").await?;
-    tenant.schedule_erasure("dee", later(&world.clock, MAX_AGE)).await?;
+    tenant.schedule_erasure("dee", world.later(MAX_AGE)).await?;
     vault.erase_tenant(&acme(), &whole()).await?;
     let left = vault.erasures().await?;
     assert!(left.iter().all(|record| record.scheduled_at.is_none() && record.done_at.is_some()));
@@ -393,7 +393,7 @@ async fn what_ended_with_a_root_or_a_tenant_waits_for_nothing(on: &Ground) -> Re
 }
 
 async fn without_a_journal_epochs_are_told_and_erasures_are_not(on: &Ground) -> Result {
-    let world = World::on(on).await?;
+    let world = world_on(on).await?;
     let vault = Vault::builder(world.provider.clone(), world.store.clone()).without_journal().build().await?;
     assert_eq!(vault.epochs().await?.len(), 1);
     assert!(matches!(vault.erasures().await, Err(Error::InvalidInput(_))));

@@ -16,7 +16,7 @@ type ProviderResult<T> = std::result::Result<T, ProviderError>;
 /// A keyring whose answers can be made to be odd.
 #[derive(Debug)]
 struct Odd {
-    keyring: Arc<LocalKeyring>,
+    keyring: LocalKeyring,
     /// Answers before the first wrapped key that is damaged; `usize::MAX` if none is.
     whole: AtomicUsize,
     /// How often unwrapping an epoch key is refused.
@@ -73,8 +73,8 @@ impl MasterKeyProvider for Odd {
 
 /// Credentials that are renewed at this moment: the tenant's other keys came out.
 async fn a_refusal_that_passes_is_not_remembered(on: &Ground) -> Result {
-    let world = World::on(on).await?;
-    let sealed = seal(&world.customers().await?.enroll("ada").await?)?;
+    let world = world_on(on).await?;
+    let sealed = seal(&world.tenant().await?.enroll("ada").await?)?;
     let odd = Odd::new(&world);
     let customers = world.vault_with(odd.clone()).await?.default_tenant();
     // Once when the subject's tag is asked for, once for its keys.
@@ -86,8 +86,8 @@ async fn a_refusal_that_passes_is_not_remembered(on: &Ground) -> Result {
 
 /// It would take the place of the one that opens.
 async fn a_wrapped_key_that_does_not_open_is_not_stored(on: &Ground) -> Result {
-    let world = World::on(on).await?;
-    let sealed = seal(&world.customers().await?.enroll("ada").await?)?;
+    let world = world_on(on).await?;
+    let sealed = seal(&world.tenant().await?.enroll("ada").await?)?;
     let odd = Odd::new(&world);
     let vault = world.vault_with(odd.clone()).await?;
     odd.damages_after(0);
@@ -98,13 +98,13 @@ async fn a_wrapped_key_that_does_not_open_is_not_stored(on: &Ground) -> Result {
     assert!(is_of_kind(&vault.advance_epoch().await, ProviderErrorKind::Corrupt), "a tenant's keys");
     odd.damages_after(1); // behind the new epoch key
     assert!(is_of_kind(&vault.advance_epoch().await, ProviderErrorKind::Corrupt), "a tenant's root");
-    assert!(open(&world.customers().await?.keys("ada").await?, &sealed)?);
+    assert!(open(&world.tenant().await?.keys("ada").await?, &sealed)?);
 
     odd.damages_after(usize::MAX);
     vault.advance_epoch().await?;
-    world.rewrap_all(&vault).await?;
+    rewrap_all(&vault, 3).await?;
     vault.retire_epoch(epoch(1)).await?;
-    assert!(open(&world.customers().await?.keys("ada").await?, &sealed)?);
+    assert!(open(&world.tenant().await?.keys("ada").await?, &sealed)?);
     vault.tenant(&acme()).enroll("ada").await?;
     Ok(())
 }

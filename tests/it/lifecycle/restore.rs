@@ -1,37 +1,37 @@
 //! Crashes and restored backups: what is finished, what is refused, what a replay does.
 
 use fieldseal::journal::ErasureJournal;
-use fieldseal::lifecycle::ErasureStatus;
-use fieldseal::testing::faults::Gate;
-use fieldseal::vault::Enrolment;
+use fieldseal::vault::Enrollment;
+use fieldseal::vault::ErasureStatus;
+use fieldseal_testkit::faults::Gate;
 use futures_util::FutureExt as _;
 
 use super::*;
 
 tests![
     a_restored_backup_does_not_undo_an_erasure
-    a_backup_from_before_the_subject_was_enrolled_gets_its_tombstone
+    a_backup_older_than_the_subject_gets_its_tombstone
     a_replay_never_destroys_a_higher_line
     a_line_is_above_what_the_journal_says_was_erased
     holds_and_schedules_come_back_with_a_replay
     a_hold_that_only_the_journal_knows_of_stands
     an_intent_without_done_is_finished_by_the_next_vault
-    a_tombstone_without_done_is_entered_as_done_by_the_next_vault
-    an_enrolment_finishes_what_crashed_before_it_answers
+    a_tombstone_without_done_is_completed_by_the_next_vault
+    an_enrollment_finishes_what_crashed_before_it_answers
     a_journal_that_lacks_what_the_store_has_seen_is_refused
     a_restore_under_a_running_process_is_noticed_within_max_age
-    an_erasure_that_a_running_process_never_saw_in_the_store_is_missed_all_the_same
+    an_erasure_a_process_never_saw_is_missed_after_a_restore
     a_store_that_went_back_with_nothing_erased_is_noticed_too
     a_writer_from_before_a_restore_overwrites_nothing
     a_single_slot_that_was_restored_by_hand_takes_a_full_replay
     erasing_again_mends_what_came_back
-    finality_counts_the_master_keys_that_the_journal_names_not_those_that_the_store_remembers
+    finality_counts_the_master_keys_that_the_journal_names
     an_erased_tenant_is_erased_again_after_a_restore
-    a_tenant_that_the_backup_does_not_have_gets_a_new_root_after_a_replay_alone
-    an_erasure_under_way_in_another_process_is_left_to_it_for_max_age
+    a_tenant_the_backup_lacks_gets_a_new_root_by_a_replay_alone
+    another_process_has_max_age_to_finish_its_erasure
     a_look_destroys_what_lives_once_and_buries_nobody
     ; in memory: whoever_finishes_an_erasure_spares_who_was_enrolled_again
-    applied_moves_as_far_as_was_checked_and_builds_read_on_from_there
+    applied_moves_as_far_as_checked_and_builds_go_on_there
 ];
 
 async fn behind(world: &World) -> Result<u64> {
@@ -42,14 +42,14 @@ async fn behind(world: &World) -> Result<u64> {
     }
 }
 
-async fn replay(world: &World) -> Result<(Tenant, fieldseal::vault::Replayed)> {
+async fn replay(world: &World) -> Result<(Tenant, fieldseal::vault::ReplayReport)> {
     let (vault, replayed) = world.builder().replay().await?;
     Ok((vault.default_tenant(), replayed))
 }
 
 async fn a_restored_backup_does_not_undo_an_erasure(on: &Ground) -> Result {
-    let world = World::on(on).await?;
-    let customers = world.customers().await?;
+    let world = world_on(on).await?;
+    let customers = world.tenant().await?;
     let (ada, ben) = (seal(&customers.enroll("ada").await?)?, seal(&customers.enroll("ben").await?)?);
     let backup = world.store.backup().await?;
     let receipt = customers.erase("ada", &whole()).await?;
@@ -59,7 +59,7 @@ async fn a_restored_backup_does_not_undo_an_erasure(on: &Ground) -> Result {
     assert_eq!(behind(&world).await?, 1, "asking again changes nothing");
     let (customers, replayed) = replay(&world).await?;
     assert_eq!(replayed.erasures, 1);
-    assert!(is_erased(&customers.keys("ada").await) && is_erased(&world.customers().await?.enroll("ada").await));
+    assert!(is_erased(&customers.keys("ada").await) && is_erased(&world.tenant().await?.enroll("ada").await));
     assert!(open(&customers.keys("ben").await?, &ben)?);
     assert!(open(&customers.keys("ben").await?, &ada).is_err());
     assert!(matches!(customers.erasure_status(&receipt).await?, ErasureStatus::Erased { .. }));
@@ -67,9 +67,9 @@ async fn a_restored_backup_does_not_undo_an_erasure(on: &Ground) -> Result {
     Ok(())
 }
 
-async fn a_backup_from_before_the_subject_was_enrolled_gets_its_tombstone(on: &Ground) -> Result {
-    let world = World::on(on).await?;
-    let customers = world.customers().await?;
+async fn a_backup_older_than_the_subject_gets_its_tombstone(on: &Ground) -> Result {
+    let world = world_on(on).await?;
+    let customers = world.tenant().await?;
     customers.enroll("ben").await?;
     let backup = world.store.backup().await?;
     customers.enroll("ada").await?;
@@ -83,12 +83,12 @@ async fn a_backup_from_before_the_subject_was_enrolled_gets_its_tombstone(on: &G
 }
 
 async fn a_replay_never_destroys_a_higher_line(on: &Ground) -> Result {
-    let world = World::on(on).await?;
-    let customers = world.customers().await?;
+    let world = world_on(on).await?;
+    let customers = world.tenant().await?;
     customers.enroll("ada").await?;
     let first = world.store.backup().await?;
     customers.erase("ada", &whole()).await?;
-    let envelope = seal(&customers.enroll_with("ada", &Enrolment::new().again()).await?)?;
+    let envelope = seal(&customers.enroll_with("ada", &Enrollment::new().even_if_erased()).await?)?;
     let second = world.store.backup().await?;
     drop(customers);
     // The backup knows line 2: nothing is missing, and a replay leaves it.
@@ -102,7 +102,7 @@ async fn a_replay_never_destroys_a_higher_line(on: &Ground) -> Result {
     assert_eq!(behind(&world).await?, 1);
     let (customers, _) = replay(&world).await?;
     assert!(is_erased(&customers.keys("ada").await));
-    let keys = customers.enroll_with("ada", &Enrolment::new().again()).await?;
+    let keys = customers.enroll_with("ada", &Enrollment::new().even_if_erased()).await?;
     assert!(open(&keys, &envelope).is_err());
     let lines = world.events().await?.into_iter().filter_map(|event| match event {
         JournalEvent::Reenrolled { line, .. } => Some(line),
@@ -111,13 +111,13 @@ async fn a_replay_never_destroys_a_higher_line(on: &Ground) -> Result {
     assert_eq!(lines.max(), Some(3));
     drop(customers);
     assert_eq!(behind(&world).await?, 0, "and nothing takes it for the erased one");
-    assert!(open(&world.customers().await?.keys("ada").await?, &seal(&keys)?)?);
+    assert!(open(&world.tenant().await?.keys("ada").await?, &seal(&keys)?)?);
     Ok(())
 }
 
 async fn a_line_is_above_what_the_journal_says_was_erased(on: &Ground) -> Result {
-    let world = World::on(on).await?;
-    let customers = world.customers().await?;
+    let world = world_on(on).await?;
+    let customers = world.tenant().await?;
     customers.enroll("ben").await?;
     let backup = world.store.backup().await?;
     // Erased without ever having been enrolled: no other entry names her line.
@@ -125,17 +125,17 @@ async fn a_line_is_above_what_the_journal_says_was_erased(on: &Ground) -> Result
     drop(customers);
     world.store.restore(backup);
     let (customers, _) = replay(&world).await?;
-    let keys = customers.enroll_with("ada", &Enrolment::new().again()).await?;
+    let keys = customers.enroll_with("ada", &Enrollment::new().even_if_erased()).await?;
     drop(customers);
     assert_eq!(behind(&world).await?, 0);
-    assert!(open(&world.customers().await?.keys("ada").await?, &seal(&keys)?)?, "line 2 is no line that was erased");
+    assert!(open(&world.tenant().await?.keys("ada").await?, &seal(&keys)?)?, "line 2 is no line that was erased");
     Ok(())
 }
 
 async fn holds_and_schedules_come_back_with_a_replay(on: &Ground) -> Result {
-    let world = World::on(on).await?;
-    let customers = world.customers().await?;
-    let at = later(&world.clock, Duration::from_secs(1000));
+    let world = world_on(on).await?;
+    let customers = world.tenant().await?;
+    let at = world.later(Duration::from_secs(1000));
     let mut sealed = Vec::new();
     for subject in ["ada", "ben", "cy", "dee"] {
         sealed.push(seal(&customers.enroll(subject).await?)?);
@@ -150,19 +150,19 @@ async fn holds_and_schedules_come_back_with_a_replay(on: &Ground) -> Result {
     drop(customers);
     world.store.restore(backup);
     // None of it is an erasure, so the next vault puts it right by itself.
-    let customers = world.customers().await?;
+    let customers = world.tenant().await?;
     assert!(is_erased(&customers.keys("ben").await));
     assert!(open(&customers.keys("dee").await?, &sealed[3])?);
     assert!(matches!(customers.erase("ada", &whole()).await, Err(Error::SubjectHeld)));
     customers.erase("cy", &whole()).await?;
     world.clock.advance(Duration::from_secs(1000));
-    assert_eq!(customers.vault().sweep().await?.receipts.len(), 1, "ben's");
+    assert_eq!(customers.vault().erase_due().await?.receipts.len(), 1, "ben's");
     Ok(())
 }
 
 async fn a_hold_that_only_the_journal_knows_of_stands(on: &Ground) -> Result {
-    let world = World::on(on).await?;
-    let customers = world.customers().await?;
+    let world = world_on(on).await?;
+    let customers = world.tenant().await?;
     customers.enroll("ada").await?;
     let unheld = world.store.backup().await?;
     customers.hold("ada").await?;
@@ -174,45 +174,47 @@ async fn a_hold_that_only_the_journal_knows_of_stands(on: &Ground) -> Result {
 }
 
 async fn an_intent_without_done_is_finished_by_the_next_vault(on: &Ground) -> Result {
-    let world = World::on(on).await?;
-    let customers = world.customers().await?;
+    let world = world_on(on).await?;
+    let customers = world.tenant().await?;
     customers.enroll("ada").await?;
     let alive = world.store.backup().await?;
     customers.erase("ada", &whole()).await?;
     drop(customers);
     // What a crash behind the intent leaves: the journal without its last entry, the store as it was.
-    let world = World { journal: Arc::new(without_last(&world).await?), ..world };
+    let shorter = without_last(&world).await?;
+    let world = world.with_journal(shorter);
     world.store.restore(alive);
-    let customers = world.customers().await?;
+    let customers = world.tenant().await?;
     assert!(is_erased(&customers.keys("ada").await));
     assert!(matches!(world.events().await?.last(), Some(JournalEvent::ErasureDone { .. })));
     Ok(())
 }
 
-async fn a_tombstone_without_done_is_entered_as_done_by_the_next_vault(on: &Ground) -> Result {
-    let world = World::on(on).await?;
-    let customers = world.customers().await?;
+async fn a_tombstone_without_done_is_completed_by_the_next_vault(on: &Ground) -> Result {
+    let world = world_on(on).await?;
+    let customers = world.tenant().await?;
     customers.enroll("ada").await?;
     customers.erase("ada", &whole()).await?;
     drop(customers);
     let tombstone = world.subjects().await?.remove(0);
-    let world = World { journal: Arc::new(without_last(&world).await?), ..world };
-    world.customers().await?;
+    let shorter = without_last(&world).await?;
+    let world = world.with_journal(shorter);
+    world.tenant().await?;
     assert!(matches!(world.events().await?.last(), Some(JournalEvent::ErasureDone { .. })));
     assert_eq!(world.subjects().await?.remove(0).revision(), tombstone.revision(), "and is not written again");
     Ok(())
 }
 
-async fn an_enrolment_finishes_what_crashed_before_it_answers(on: &Ground) -> Result {
-    let world = World::on(on).await?;
-    let running = world.customers().await?;
+async fn an_enrollment_finishes_what_crashed_before_it_answers(on: &Ground) -> Result {
+    let world = world_on(on).await?;
+    let running = world.tenant().await?;
     running.enroll("ben").await?;
     intend(&world, "ada").await?;
     let tail = world.events().await?.len();
     assert!(is_erased(&running.enroll("ada").await), "her tombstone is on its way");
     assert!(matches!(&world.events().await?[tail..], [JournalEvent::ErasureDone { .. }]));
-    let keys = running.enroll_with("ada", &Enrolment::new().again()).await?;
-    assert!(open(&world.customers().await?.keys("ada").await?, &seal(&keys)?)?);
+    let keys = running.enroll_with("ada", &Enrollment::new().even_if_erased()).await?;
+    assert!(open(&world.tenant().await?.keys("ada").await?, &seal(&keys)?)?);
     Ok(())
 }
 
@@ -222,14 +224,8 @@ async fn intend(world: &World, subject: &str) -> Result {
     for entry in world.entries().await? {
         journal.append(&entry, &journal.head().await?).await?;
     }
-    let store = Restorable(Mutex::new(world.store.backup().await?));
-    let twin = World {
-        provider: world.provider.clone(),
-        store: Arc::new(store),
-        journal: Arc::new(journal),
-        clock: world.clock.clone(),
-    };
-    twin.customers().await?.erase(subject, &whole()).await?;
+    let twin = world.clone().with_backup(world.store.backup().await?).with_journal(journal);
+    twin.tenant().await?.erase(subject, &whole()).await?;
     let entries = twin.entries().await?;
     let intent = |entry: &&JournalEntry| matches!(entry.event(), JournalEvent::ErasureIntended { .. });
     let intent = entries.iter().rev().find(intent).unwrap();
@@ -248,14 +244,15 @@ async fn without_last(world: &World) -> Result<MemoryJournal> {
 }
 
 async fn a_journal_that_lacks_what_the_store_has_seen_is_refused(on: &Ground) -> Result {
-    let world = World::on(on).await?;
-    world.customers().await?.erase("ada", &whole()).await?;
+    let world = world_on(on).await?;
+    world.tenant().await?.erase("ada", &whole()).await?;
     world.vault().await?; // which sees it applied
-    let shorter = World { journal: Arc::new(without_last(&world).await?), ..world };
+    let shorter = without_last(&world).await?;
+    let shorter = world.with_journal(shorter);
     assert!(matches!(shorter.vault().await, Err(Error::JournalTruncated)));
     assert!(matches!(replay(&shorter).await, Err(Error::JournalTruncated)));
     // As long, and another: its last entry was replaced.
-    let entry = JournalEntry::store_wide(later(&shorter.clock, MAX_AGE), JournalEvent::MaxAgeRaised { millis: 1 });
+    let entry = JournalEntry::store_wide(shorter.later(MAX_AGE), JournalEvent::MaxAgeRaised { millis: 1 });
     shorter.journal.append(&entry, &shorter.journal.head().await?).await?;
     assert!(matches!(shorter.vault().await, Err(Error::JournalTruncated)));
     shorter.journal.append(&entry, &shorter.journal.head().await?).await?;
@@ -264,8 +261,8 @@ async fn a_journal_that_lacks_what_the_store_has_seen_is_refused(on: &Ground) ->
 }
 
 async fn a_restore_under_a_running_process_is_noticed_within_max_age(on: &Ground) -> Result {
-    let world = World::on(on).await?;
-    let (running, eraser) = (world.customers().await?, world.customers().await?);
+    let world = world_on(on).await?;
+    let (running, eraser) = (world.tenant().await?, world.tenant().await?);
     let envelope = seal(&running.enroll("ada").await?)?;
     let backup = world.store.backup().await?;
     eraser.erase("ada", &whole()).await?;
@@ -284,9 +281,9 @@ async fn a_restore_under_a_running_process_is_noticed_within_max_age(on: &Ground
     Ok(())
 }
 
-async fn an_erasure_that_a_running_process_never_saw_in_the_store_is_missed_all_the_same(on: &Ground) -> Result {
-    let world = World::on(on).await?;
-    let (running, eraser) = (world.customers().await?, world.customers().await?);
+async fn an_erasure_a_process_never_saw_is_missed_after_a_restore(on: &Ground) -> Result {
+    let world = world_on(on).await?;
+    let (running, eraser) = (world.tenant().await?, world.tenant().await?);
     running.enroll("ada").await?;
     let backup = world.store.backup().await?;
     eraser.erase("ada", &whole()).await?;
@@ -299,8 +296,8 @@ async fn an_erasure_that_a_running_process_never_saw_in_the_store_is_missed_all_
 }
 
 async fn a_store_that_went_back_with_nothing_erased_is_noticed_too(on: &Ground) -> Result {
-    let world = World::on(on).await?;
-    let running = world.customers().await?;
+    let world = world_on(on).await?;
+    let running = world.tenant().await?;
     running.enroll("ada").await?;
     let backup = world.store.backup().await?;
     running.hold("ada").await?;
@@ -310,13 +307,13 @@ async fn a_store_that_went_back_with_nothing_erased_is_noticed_too(on: &Ground) 
     world.store.restore(backup);
     world.pass_max_age();
     assert!(matches!(running.keys("ada").await, Err(Error::StoreBehindJournal { .. })));
-    world.customers().await?; // a new one begins from what is there
+    world.tenant().await?; // a new one begins from what is there
     Ok(())
 }
 
 async fn a_writer_from_before_a_restore_overwrites_nothing(on: &Ground) -> Result {
-    let world = World::on(on).await?;
-    let customers = world.customers().await?;
+    let world = world_on(on).await?;
+    let customers = world.tenant().await?;
     customers.enroll("ada").await?;
     let old = world.subjects().await?.remove(0);
     let backup = world.store.backup().await?;
@@ -331,8 +328,8 @@ async fn a_writer_from_before_a_restore_overwrites_nothing(on: &Ground) -> Resul
 }
 
 async fn a_single_slot_that_was_restored_by_hand_takes_a_full_replay(on: &Ground) -> Result {
-    let world = World::on(on).await?;
-    let customers = world.customers().await?;
+    let world = world_on(on).await?;
+    let customers = world.tenant().await?;
     let envelope = seal(&customers.enroll("ada").await?)?;
     let live = world.subjects().await?.remove(0);
     let receipt = customers.erase("ada", &whole()).await?;
@@ -349,8 +346,8 @@ async fn a_single_slot_that_was_restored_by_hand_takes_a_full_replay(on: &Ground
 }
 
 async fn erasing_again_mends_what_came_back(on: &Ground) -> Result {
-    let world = World::on(on).await?;
-    let customers = world.customers().await?;
+    let world = world_on(on).await?;
+    let customers = world.tenant().await?;
     customers.enroll("ada").await?;
     let live = world.subjects().await?.remove(0);
     customers.erase("ada", &whole()).await?;
@@ -361,32 +358,30 @@ async fn erasing_again_mends_what_came_back(on: &Ground) -> Result {
     };
     assert_eq!(done(world.events().await?), 1);
     customers.erase("ada", &whole()).await?;
-    assert!(is_erased(&world.customers().await?.keys("ada").await));
+    assert!(is_erased(&world.tenant().await?.keys("ada").await));
     assert_eq!(done(world.events().await?), 2, "a later master key may have wrapped what came back");
     Ok(())
 }
 
-async fn finality_counts_the_master_keys_that_the_journal_names_not_those_that_the_store_remembers(
-    on: &Ground,
-) -> Result {
-    let world = World::on(on).await?;
+async fn finality_counts_the_master_keys_that_the_journal_names(on: &Ground) -> Result {
+    let world = world_on(on).await?;
     let vault = world.vault().await?;
     vault.default_tenant().enroll("ada").await?;
     let first = world.store.backup().await?;
     world.provider.add_key().await?;
     vault.advance_epoch().await?;
-    world.rewrap_all(&vault).await?;
+    rewrap_all(&vault, 3).await?;
     // A backup taken here has her keys under the second master key. The store goes back to the first.
     drop(vault);
     world.store.restore(first);
-    let receipt = world.customers().await?.erase("ada", &whole()).await?;
+    let receipt = world.tenant().await?.erase("ada", &whole()).await?;
     let epochs: Vec<u32> = receipt.master_keys().iter().map(|master| master.epoch.get()).collect();
     assert_eq!(epochs, [1, 2]);
     Ok(())
 }
 
 async fn an_erased_tenant_is_erased_again_after_a_restore(on: &Ground) -> Result {
-    let world = World::on(on).await?;
+    let world = world_on(on).await?;
     let vault = world.vault().await?;
     let acme = fieldseal::TenantId::new("acme")?;
     vault.tenant(&acme).enroll("ada").await?;
@@ -402,8 +397,8 @@ async fn an_erased_tenant_is_erased_again_after_a_restore(on: &Ground) -> Result
     Ok(())
 }
 
-async fn a_tenant_that_the_backup_does_not_have_gets_a_new_root_after_a_replay_alone(on: &Ground) -> Result {
-    let world = World::on(on).await?;
+async fn a_tenant_the_backup_lacks_gets_a_new_root_by_a_replay_alone(on: &Ground) -> Result {
+    let world = world_on(on).await?;
     let vault = world.vault().await?;
     let acme = fieldseal::TenantId::new("acme")?;
     let empty = world.store.backup().await?;
@@ -430,8 +425,8 @@ async fn a_tenant_that_the_backup_does_not_have_gets_a_new_root_after_a_replay_a
     Ok(())
 }
 
-async fn an_erasure_under_way_in_another_process_is_left_to_it_for_max_age(on: &Ground) -> Result {
-    let world = World::on(on).await?;
+async fn another_process_has_max_age_to_finish_its_erasure(on: &Ground) -> Result {
+    let world = world_on(on).await?;
     let vault = world.vault().await?;
     let running = vault.default_tenant();
     running.enroll("ada").await?;
@@ -449,14 +444,14 @@ async fn an_erasure_under_way_in_another_process_is_left_to_it_for_max_age(on: &
         intended,
         "and is done when the store was scrubbed, which a look doesn't wait for"
     );
-    assert!(vault.sweep().await?.failed.is_empty());
+    assert!(vault.erase_due().await?.failed.is_empty());
     assert!(matches!(&world.events().await?[intended..], [JournalEvent::ErasureDone { .. }]));
     Ok(())
 }
 
 /// Whoever asks for keys waits for a look. What it finds destroyed, and not said to be done, is nothing to do.
 async fn a_look_destroys_what_lives_once_and_buries_nobody(on: &Ground) -> Result {
-    let world = World::on(on).await?;
+    let world = world_on(on).await?;
     let tap = Tap::open();
     let vault = world.tapped(&tap).build().await?;
     let (acme, customers) = (vault.tenant(&acme()), vault.default_tenant());
@@ -496,7 +491,7 @@ async fn a_look_destroys_what_lives_once_and_buries_nobody(on: &Ground) -> Resul
         assert_eq!((count("put"), count("scan"), count("scrub")), (0, 0, 0));
         assert!(open(&held, &envelope)?, "and ended nobody's keys");
     }
-    assert!(vault.sweep().await?.failed.is_empty());
+    assert!(vault.erase_due().await?.failed.is_empty());
     assert_eq!(buried(&world.subjects().await?), 4, "ada, and who was the tenant's");
     let events = world.events().await?;
     let is_done = |event: &JournalEvent| {
@@ -509,31 +504,31 @@ async fn a_look_destroys_what_lives_once_and_buries_nobody(on: &Ground) -> Resul
 /// A sweep that finds an intent stands still at each of its calls, while whoever intended it finishes it himself.
 async fn whoever_finishes_an_erasure_spares_who_was_enrolled_again(on: &Ground) -> Result {
     for n in 0.. {
-        let (world, tap, gate) = (World::on(on).await?, Tap::open(), Gate::new());
-        let (sweeps, customers) = (world.tapped(&tap).build().await?, world.customers().await?);
+        let (world, tap, gate) = (world_on(on).await?, Tap::open(), Gate::new());
+        let (sweeps, customers) = (world.tapped(&tap).build().await?, world.tenant().await?);
         customers.enroll("ada").await?;
         intend(&world, "ada").await?;
         let parked = gate.clone();
         tap.set(move |call| if call.number == n && !call.is_over() { Act::Park(parked.clone()) } else { Act::Go });
-        let mut sweep = std::pin::pin!(sweeps.sweep());
+        let mut sweep = std::pin::pin!(sweeps.erase_due());
         if let Some(swept) = (&mut sweep).now_or_never() {
             assert!(n > 10 && swept?.failed.is_empty());
             break;
         }
         customers.erase("ada", &whole()).await?;
-        let envelope = seal(&customers.enroll_with("ada", &Enrolment::new().again()).await?)?;
+        let envelope = seal(&customers.enroll_with("ada", &Enrollment::new().even_if_erased()).await?)?;
         gate.open();
         assert!(sweep.await?.failed.is_empty());
-        for customers in [&customers, &world.customers().await?] {
+        for customers in [&customers, &world.tenant().await?] {
             assert!(open(&customers.keys("ada").await?, &envelope)?, "call {n}");
         }
     }
     Ok(())
 }
 
-async fn applied_moves_as_far_as_was_checked_and_builds_read_on_from_there(on: &Ground) -> Result {
-    let world = World::on(on).await?;
-    let customers = world.customers().await?;
+async fn applied_moves_as_far_as_checked_and_builds_go_on_there(on: &Ground) -> Result {
+    let world = world_on(on).await?;
+    let customers = world.tenant().await?;
     for n in 1..=50i64 {
         customers.erase(&n, &whole()).await?;
     }

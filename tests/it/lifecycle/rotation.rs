@@ -21,12 +21,12 @@ fn key_of(envelope: &[u8]) -> &[u8] {
 }
 
 async fn a_new_key_is_sealed_under_once_every_process_can_hold_it(on: &Ground) -> Result {
-    let world = World::on(on).await?;
-    let (here, there) = (world.customers().await?, world.customers().await?);
+    let world = world_on(on).await?;
+    let (here, there) = (world.tenant().await?, world.tenant().await?);
     let old = seal(&here.enroll("ada").await?)?;
     let held_before = there.keys("ada").await?;
     let from = here.rotate("ada").await?;
-    assert_eq!(from, later(&world.clock, MAX_AGE));
+    assert_eq!(from, world.later(MAX_AGE));
     assert_eq!(key_of(&seal(&here.keys("ada").await?)?), key_of(&old), "it waits");
     world.clock.advance(MAX_AGE - millis(1));
     let before = here.keys("ada").await?;
@@ -42,13 +42,13 @@ async fn a_new_key_is_sealed_under_once_every_process_can_hold_it(on: &Ground) -
 }
 
 async fn a_key_that_waits_is_not_rotated_again(on: &Ground) -> Result {
-    let world = World::on(on).await?;
-    let customers = world.customers().await?;
+    let world = world_on(on).await?;
+    let customers = world.tenant().await?;
     customers.enroll("ada").await?;
     let from = customers.rotate("ada").await?;
     let slot = world.subjects().await?.remove(0);
     world.clock.advance(Duration::from_secs(10));
-    assert_eq!(world.customers().await?.rotate("ada").await?, from);
+    assert_eq!(world.tenant().await?.rotate("ada").await?, from);
     assert_eq!(world.subjects().await?.remove(0).revision(), slot.revision(), "nothing was written");
     world.pass_max_age();
     assert!(customers.rotate("ada").await? > from, "its time has come, so the next one may");
@@ -56,13 +56,13 @@ async fn a_key_that_waits_is_not_rotated_again(on: &Ground) -> Result {
 }
 
 async fn a_key_is_dated_from_when_it_has_landed(on: &Ground) -> Result {
-    let world = World::on(on).await?;
-    world.customers().await?.enroll("ada").await?;
+    let world = world_on(on).await?;
+    world.tenant().await?.enroll("ada").await?;
     // The write that brings the key takes a minute.
     let slow = Arc::new(Slow { store: world.store.clone(), clock: world.clock.clone() });
     let builder = Vault::builder(world.provider.clone(), slow).clock(world.clock.clone());
     let vault = builder.journal(world.journal.clone()).build().await?;
-    let begun = later(&world.clock, Duration::ZERO);
+    let begun = world.later(Duration::ZERO);
     let from = vault.default_tenant().rotate("ada").await?;
     assert!(from >= begun.plus(Duration::from_secs(60) + MAX_AGE), "who read a moment before it landed has max_age");
     Ok(())
@@ -71,7 +71,7 @@ async fn a_key_is_dated_from_when_it_has_landed(on: &Ground) -> Result {
 /// Time passes while it writes.
 #[derive(Debug)]
 struct Slow {
-    store: Arc<Restorable>,
+    store: RestorableStore,
     clock: ManualClock,
 }
 
@@ -100,17 +100,17 @@ impl KeyStore for Slow {
 }
 
 async fn a_raised_max_age_counts_for_the_date(on: &Ground) -> Result {
-    let world = World::on(on).await?;
+    let world = world_on(on).await?;
     let (old, other) = (world.vault().await?, world.vault().await?);
     old.default_tenant().enroll("ada").await?; // has read the store's max_age
     other.set_max_age(Duration::from_secs(3600)).await?;
-    assert_eq!(old.default_tenant().rotate("ada").await?, later(&world.clock, Duration::from_secs(3600)));
+    assert_eq!(old.default_tenant().rotate("ada").await?, world.later(Duration::from_secs(3600)));
     Ok(())
 }
 
 async fn after_a_leak_the_new_key_is_sealed_under_at_once(on: &Ground) -> Result {
-    let world = World::on(on).await?;
-    let (here, there) = (world.customers().await?, world.customers().await?);
+    let world = world_on(on).await?;
+    let (here, there) = (world.tenant().await?, world.tenant().await?);
     let held = here.enroll("ada").await?;
     let old = seal(&held)?;
     let elsewhere = there.keys("ada").await?;
@@ -125,11 +125,11 @@ async fn after_a_leak_the_new_key_is_sealed_under_at_once(on: &Ground) -> Result
 }
 
 async fn after_a_leak_a_key_that_waits_is_passed_over(on: &Ground) -> Result {
-    let world = World::on(on).await?;
-    let customers = world.customers().await?;
+    let world = world_on(on).await?;
+    let customers = world.tenant().await?;
     customers.enroll("ada").await?;
     customers.rotate("ada").await?;
-    let leaked = world.customers().await?.keys("ada").await?; // with the key that waits
+    let leaked = world.tenant().await?.keys("ada").await?; // with the key that waits
     customers.rotate_now("ada").await?;
     let new = seal(&customers.keys("ada").await?)?;
     assert!(matches!(open(&leaked, &new), Err(Error::KeyNotHeld)));
@@ -143,8 +143,8 @@ async fn after_a_leak_a_key_that_waits_is_passed_over(on: &Ground) -> Result {
 }
 
 async fn every_purpose_that_lives_is_rotated(on: &Ground) -> Result {
-    let world = World::on(on).await?;
-    let customers = world.customers().await?;
+    let world = world_on(on).await?;
+    let customers = world.tenant().await?;
     let keys = customers.enroll("ada").await?;
     let old = [seal_for(&keys, "default")?, seal_for(&keys, "billing")?];
     customers.rotate_now("ada").await?;
@@ -161,11 +161,11 @@ async fn every_purpose_that_lives_is_rotated(on: &Ground) -> Result {
 }
 
 async fn what_is_not_there_is_not_rotated(on: &Ground) -> Result {
-    let world = World::on(on).await?;
-    let customers = world.customers().await?;
+    let world = world_on(on).await?;
+    let customers = world.tenant().await?;
     assert!(matches!(customers.rotate("ada").await, Err(Error::SubjectUnknown)));
     customers.enroll("ada").await?;
-    customers.schedule_erasure("ada", later(&world.clock, Duration::from_secs(60))).await?;
+    customers.schedule_erasure("ada", world.later(Duration::from_secs(60))).await?;
     assert!(is_erased(&customers.rotate("ada").await));
     customers.erase("ada", &whole()).await?;
     assert!(is_erased(&customers.rotate("ada").await));
@@ -174,8 +174,8 @@ async fn what_is_not_there_is_not_rotated(on: &Ground) -> Result {
 }
 
 async fn a_purpose_has_at_most_64_keys_and_loses_none(on: &Ground) -> Result {
-    let world = World::on(on).await?;
-    let customers = world.customers().await?;
+    let world = world_on(on).await?;
+    let customers = world.tenant().await?;
     let first = seal(&customers.enroll("ada").await?)?;
     for _ in 1..64 {
         customers.rotate_now("ada").await?;
@@ -187,8 +187,8 @@ async fn a_purpose_has_at_most_64_keys_and_loses_none(on: &Ground) -> Result {
 }
 
 async fn values_move_to_the_new_key_when_they_are_resealed(on: &Ground) -> Result {
-    let world = World::on(on).await?;
-    let customers = world.customers().await?;
+    let world = world_on(on).await?;
+    let customers = world.tenant().await?;
     let old = seal(&customers.enroll("ada").await?)?;
     customers.rotate("ada").await?;
     let keys = customers.keys("ada").await?;

@@ -4,20 +4,20 @@ use fieldseal::Retry;
 use fieldseal::error::ProviderErrorKind;
 use fieldseal::journal::ErasedLine;
 use fieldseal::store::Tag;
-use fieldseal::vault::Enrolment;
+use fieldseal::vault::Enrollment;
 
 use super::*;
 
 tests![
-    after_a_restore_from_before_an_advance_new_tenants_wait_for_the_next_one
+    after_a_restore_new_tenants_wait_for_the_next_advance
     keys_made_since_the_backup_are_lost_and_said_to_be
     retention_periods_and_max_age_are_those_of_the_backup
-    what_the_end_of_a_lost_journal_told_is_entered_anew_by_erasing_again
-    whoever_can_write_to_the_journal_can_have_anybody_erased_and_read_nothing
+    what_a_lost_journal_end_told_is_entered_by_erasing_again
+    whoever_writes_to_the_journal_can_erase_and_not_read
 ];
 
-async fn after_a_restore_from_before_an_advance_new_tenants_wait_for_the_next_one(on: &Ground) -> Result {
-    let world = World::on(on).await?;
+async fn after_a_restore_new_tenants_wait_for_the_next_advance(on: &Ground) -> Result {
+    let world = world_on(on).await?;
     let vault = world.vault().await?;
     vault.default_tenant().enroll("ada").await?;
     let backup = world.store.backup().await?;
@@ -33,14 +33,14 @@ async fn after_a_restore_from_before_an_advance_new_tenants_wait_for_the_next_on
     assert!(matches!(refused, Err(Error::Provider(e)) if e.kind() == ProviderErrorKind::Misconfigured));
     world.provider.add_key().await?;
     vault.advance_epoch().await?;
-    world.rewrap_all(&vault).await?;
+    rewrap_all(&vault, 3).await?;
     acme.enroll("cy").await?;
     Ok(())
 }
 
 async fn keys_made_since_the_backup_are_lost_and_said_to_be(on: &Ground) -> Result {
-    let world = World::on(on).await?;
-    let customers = world.customers().await?;
+    let world = world_on(on).await?;
+    let customers = world.tenant().await?;
     customers.enroll("ada").await?;
     let backup = world.store.backup().await?;
     customers.rotate_now("ada").await?;
@@ -61,12 +61,12 @@ async fn keys_made_since_the_backup_are_lost_and_said_to_be(on: &Ground) -> Resu
 }
 
 async fn retention_periods_and_max_age_are_those_of_the_backup(on: &Ground) -> Result {
-    let world = World::on(on).await?;
+    let world = world_on(on).await?;
     let vault = world.vault().await?;
     let customers = vault.default_tenant();
-    customers.enroll_with("ada", &Enrolment::new().due_at(later(&world.clock, MAX_AGE))).await?;
+    customers.enroll_with("ada", &Enrollment::new().retain_until(world.later(MAX_AGE))).await?;
     let backup = world.store.backup().await?;
-    customers.enroll_with("ada", &Enrolment::new().due_at(later(&world.clock, MAX_AGE * 100))).await?;
+    customers.enroll_with("ada", &Enrollment::new().retain_until(world.later(MAX_AGE * 100))).await?;
     vault.set_max_age(MAX_AGE * 2).await?;
     drop((vault, customers));
     world.store.restore(backup);
@@ -75,26 +75,26 @@ async fn retention_periods_and_max_age_are_those_of_the_backup(on: &Ground) -> R
     assert!(matches!(asked, Err(Error::MaxAgeTooLong { limit }) if limit == MAX_AGE));
     let (vault, _) = world.builder().replay().await?;
     world.pass_max_age();
-    assert_eq!(vault.sweep().await?.receipts.len(), 1);
+    assert_eq!(vault.erase_due().await?.receipts.len(), 1);
     Ok(())
 }
 
-async fn what_the_end_of_a_lost_journal_told_is_entered_anew_by_erasing_again(on: &Ground) -> Result {
-    let world = World::on(on).await?;
-    let customers = world.customers().await?;
+async fn what_a_lost_journal_end_told_is_entered_by_erasing_again(on: &Ground) -> Result {
+    let world = world_on(on).await?;
+    let customers = world.tenant().await?;
     customers.enroll("ada").await?;
     drop(customers);
     world.vault().await?;
     let (backup, before) = (world.store.backup().await?, world.entries().await?);
-    world.customers().await?.erase("ada", &whole()).await?;
+    world.tenant().await?.erase("ada", &whole()).await?;
 
     // The journal's disk is lost, and its copy is from before the erasure; the store had not seen it applied.
     let journal = MemoryJournal::with_id(world.journal.id().await?);
     for entry in &before {
         journal.append(entry, &journal.head().await?).await?;
     }
-    let world = World { journal: Arc::new(journal), ..world };
-    let customers = world.customers().await?;
+    let world = world.with_journal(journal);
+    let customers = world.tenant().await?;
     assert!(is_erased(&customers.keys("ada").await), "the tombstone is in the store");
     customers.erase("ada", &whole()).await?;
     drop(customers);
@@ -104,13 +104,13 @@ async fn what_the_end_of_a_lost_journal_told_is_entered_anew_by_erasing_again(on
     Ok(())
 }
 
-async fn whoever_can_write_to_the_journal_can_have_anybody_erased_and_read_nothing(on: &Ground) -> Result {
-    let world = World::on(on).await?;
-    let customers = world.customers().await?;
+async fn whoever_writes_to_the_journal_can_erase_and_not_read(on: &Ground) -> Result {
+    let world = world_on(on).await?;
+    let customers = world.tenant().await?;
     customers.enroll("ada").await?;
     let SlotId::Subject(tenant, tag) = world.subjects().await?.remove(0).id().clone() else { unreachable!() };
     let forge = async |tag: Tag, event| {
-        let entry = JournalEntry::of_subject(later(&world.clock, Duration::ZERO), tenant.clone(), tag, event);
+        let entry = JournalEntry::of_subject(world.later(Duration::ZERO), tenant.clone(), tag, event);
         world.journal.append(&entry, &world.journal.head().await?).await.map(drop).map_err(Error::from)
     };
     forge(tag, JournalEvent::Held).await?;
@@ -123,6 +123,6 @@ async fn whoever_can_write_to_the_journal_can_have_anybody_erased_and_read_nothi
     ];
     forge(tag, JournalEvent::ErasureIntended { whole: true, lines }).await?;
     assert!(customers.keys("ada").await.is_ok(), "not before the next check");
-    assert!(is_erased(&world.customers().await?.keys("ada").await));
+    assert!(is_erased(&world.tenant().await?.keys("ada").await));
     Ok(())
 }

@@ -3,11 +3,11 @@
 use std::collections::HashMap;
 
 use fieldseal::journal::ErasedLine;
-use fieldseal::lifecycle::ErasureStatus;
 use fieldseal::provider::{
     AnyOf, ByTenant, Destruction, KeyMaterial, MasterKeyId, ProviderError, Succession, WrapContext, WrappedKey,
 };
 use fieldseal::store::Notice;
+use fieldseal::vault::ErasureStatus;
 
 use super::*;
 
@@ -15,22 +15,22 @@ tests![
     either_provider_alone_keeps_the_application_going
     a_provider_is_added_and_another_removed_by_an_epoch_each
     a_receipt_is_final_when_every_providers_key_is_gone
-    a_revoked_tenant_is_unreadable_and_can_be_erased_and_no_other_is_concerned
+    a_revoked_tenant_is_unreadable_erasable_and_harms_no_other
     an_epoch_goes_on_past_a_tenant_that_refuses_and_tells_of_it
     a_tenant_that_lets_nobody_in_stands_still_alone
     a_tenant_that_refuses_is_held_closed_and_erased_all_the_same
-    a_tenant_whose_newer_key_is_gone_is_closed_and_erased_all_the_same
+    a_tenant_whose_newer_key_is_gone_is_closed_and_erased
     a_restore_is_replayed_past_a_tenant_that_revoked
     what_is_below_the_floor_and_can_not_move_stops_no_other
-    a_notice_ends_keys_at_once_in_a_process_that_would_have_used_them_on
+    a_notice_ends_keys_at_once_in_another_process
 ];
 
 type ProviderResult<T> = std::result::Result<T, ProviderError>;
 
 async fn either_provider_alone_keeps_the_application_going(on: &Ground) -> Result {
-    let world = World::on(on).await?;
+    let world = world_on(on).await?;
     let (other, tap) = (LocalKeyring::ephemeral()?, Tap::open());
-    let both = || AnyOf::new(Tapped::new(world.provider.clone(), &tap)).or(other.clone());
+    let both = || AnyOf::new(Tapped::new(world.provider.clone(), &tap)).member(other.clone());
     let sealed = seal(&world.vault_with(both()).await?.default_tenant().enroll("ada").await?)?;
     tap.set(|_| Act::Fail);
     let cold = world.vault_with(both()).await?;
@@ -43,30 +43,30 @@ async fn either_provider_alone_keeps_the_application_going(on: &Ground) -> Resul
 }
 
 async fn a_provider_is_added_and_another_removed_by_an_epoch_each(on: &Ground) -> Result {
-    let world = World::on(on).await?;
+    let world = world_on(on).await?;
     let [added, last] = [LocalKeyring::ephemeral()?, LocalKeyring::ephemeral()?];
-    let sealed = seal(&world.customers().await?.enroll("ada").await?)?;
+    let sealed = seal(&world.tenant().await?.enroll("ada").await?)?;
 
-    let both = || AnyOf::new(world.provider.clone()).or(added.clone());
+    let both = || AnyOf::new(world.provider.clone()).member(added.clone());
     let vault = world.vault_with(both()).await?;
     let shared = vault.advance_epoch().await;
     assert!(matches!(shared, Err(Error::InvalidInput(_))), "epoch 1 has the first one's key: {shared:?}");
     world.provider.add_key().await?;
     vault.advance_epoch().await?;
-    world.rewrap_all(&vault).await?;
+    rewrap_all(&vault, 3).await?;
     vault.retire_epoch(epoch(1)).await?;
 
     // The first goes, another comes; the second stays, with a new key.
     added.add_key().await?;
-    let next = AnyOf::new(added.clone()).or(last.clone());
+    let next = AnyOf::new(added.clone()).member(last.clone());
     let vault = world.vault_with(next.clone()).await?;
     assert!(open(&vault.default_tenant().keys("ada").await?, &sealed)?, "the one that stays opens what both wrapped");
     vault.advance_epoch().await?;
-    world.rewrap_all(&vault).await?;
+    rewrap_all(&vault, 3).await?;
     let alone = vault.retire_epoch(epoch(2)).await;
     assert!(is_of_kind(&alone, ProviderErrorKind::UnknownKey), "the first one's key would live on: {alone:?}");
     world.provider.add_key().await?;
-    let vault = world.vault_with(Succession::new(next).after(both())).await?;
+    let vault = world.vault_with(Succession::to(next).from(both())).await?;
     vault.retire_epoch(epoch(2)).await?;
 
     assert!(open(&world.vault_with(AnyOf::new(last)).await?.default_tenant().keys("ada").await?, &sealed)?);
@@ -74,9 +74,9 @@ async fn a_provider_is_added_and_another_removed_by_an_epoch_each(on: &Ground) -
 }
 
 async fn a_receipt_is_final_when_every_providers_key_is_gone(on: &Ground) -> Result {
-    let world = World::on(on).await?;
+    let world = world_on(on).await?;
     let other = LocalKeyring::ephemeral()?;
-    let vault = world.vault_with(AnyOf::new(world.provider.clone()).or(other.clone())).await?;
+    let vault = world.vault_with(AnyOf::new(world.provider.clone()).member(other.clone())).await?;
     let customers = vault.default_tenant();
     customers.enroll("ada").await?;
     let receipt = customers.erase("ada", &whole()).await?;
@@ -84,7 +84,7 @@ async fn a_receipt_is_final_when_every_providers_key_is_gone(on: &Ground) -> Res
     world.provider.add_key().await?;
     other.add_key().await?;
     vault.advance_epoch().await?;
-    world.rewrap_all(&vault).await?;
+    rewrap_all(&vault, 3).await?;
     world.pass_max_age();
     assert!(receipt.master_keys()[0].master.members().unwrap().contains(&id));
     world.provider.destroy_key(&id).await?;
@@ -110,7 +110,7 @@ fn globex() -> TenantId {
 
 impl Tenants {
     async fn on(ground: &Ground) -> Result<Self> {
-        let world = World::on(ground).await?;
+        let world = world_on(ground).await?;
         let own = Arc::new(LocalKeyring::ephemeral()?);
         let vault = Self::vault_of(&world, &own).await?;
         let mut sealed = [Vec::new(), Vec::new()];
@@ -134,7 +134,7 @@ impl Tenants {
     }
 }
 
-async fn a_revoked_tenant_is_unreadable_and_can_be_erased_and_no_other_is_concerned(on: &Ground) -> Result {
+async fn a_revoked_tenant_is_unreadable_erasable_and_harms_no_other(on: &Ground) -> Result {
     let tenants = Tenants::on(on).await?;
     let vault = tenants.revoked().await?;
     let (acme, globex) = (vault.tenant(&acme()), vault.tenant(&globex()));
@@ -154,7 +154,7 @@ async fn an_epoch_goes_on_past_a_tenant_that_refuses_and_tells_of_it(on: &Ground
     tenants.own.add_key().await?;
     tenants.world.provider.add_key().await?;
     tenants.vault.advance_epoch().await?;
-    tenants.world.rewrap_all(&tenants.vault).await?;
+    rewrap_all(&tenants.vault, 3).await?;
     tenants.vault.retire_epoch(epoch(1)).await?;
     for (tenant, sealed) in [acme(), globex()].iter().zip(&tenants.sealed) {
         assert!(open(&tenants.vault.tenant(tenant).keys("ada").await?, sealed)?);
@@ -232,7 +232,7 @@ async fn stands_still_alone(
     tenants.vault.tenant(&acme()).erase("eve", &whole()).await?;
     for tenant in [acme(), globex()] {
         tenants.vault.tenant(&tenant).enroll("cy").await?;
-        tenants.vault.tenant(&tenant).schedule_erasure("cy", later(&tenants.world.clock, Duration::ZERO)).await?;
+        tenants.vault.tenant(&tenant).schedule_erasure("cy", tenants.world.later(Duration::ZERO)).await?;
     }
     // In the order of their ids the one that refuses comes first.
     let vault = tenants.world.vault_with(ByTenant::new(tenants.world.provider.clone(), directory)).await?;
@@ -249,7 +249,7 @@ async fn stands_still_alone(
     assert!(!page.failed.is_empty() && page.failed.iter().all(refused), "{kind:?}: {:?}", page.failed);
 
     // Erased it is all the same, when its time has come, subject by subject and whole.
-    let swept = vault.sweep().await?;
+    let swept = vault.erase_due().await?;
     assert!(swept.failed.is_empty(), "{kind:?}: {:?}", swept.failed);
     for tenant in [&acme, &globex] {
         assert!(is_erased(&tenant.keys("cy").await), "{kind:?}");
@@ -270,7 +270,7 @@ async fn a_tenant_that_refuses_is_held_closed_and_erased_all_the_same(on: &Groun
             theirs.enroll(subject).await?;
         }
         theirs.hold("ben").await?;
-        let in_a_while = later(&world.clock, 100 * MAX_AGE);
+        let in_a_while = world.later(100 * MAX_AGE);
         theirs.schedule_erasure("dan", in_a_while).await?;
         // A crash behind the intent to erase one purpose: the other one stays.
         let intended = |lines: &[ErasedLine]| JournalEvent::ErasureIntended { whole: false, lines: lines.to_vec() };
@@ -299,7 +299,7 @@ async fn a_tenant_that_refuses_is_held_closed_and_erased_all_the_same(on: &Groun
             globex.enroll(subject).await?;
             assert!(is_of_kind(&acme.keys("cy").await, kind), "{kind:?}");
         }
-        assert!(refuses().await?.sweep().await?.failed.is_empty(), "{kind:?}");
+        assert!(refuses().await?.erase_due().await?.failed.is_empty(), "{kind:?}");
         assert!(matches!(vault.erase_tenant(acme.id(), &whole()).await, Err(Error::SubjectHeld)), "{kind:?}");
         acme.release("cy").await?;
 
@@ -324,7 +324,7 @@ async fn is_done(world: &World, these: &[ErasedLine]) -> Result<bool> {
 }
 
 /// What it has in the epoch before still opens, until it is erased.
-async fn a_tenant_whose_newer_key_is_gone_is_closed_and_erased_all_the_same(on: &Ground) -> Result {
+async fn a_tenant_whose_newer_key_is_gone_is_closed_and_erased(on: &Ground) -> Result {
     let Tenants { world, own, vault, sealed } = Tenants::on(on).await?;
     let theirs = vault.tenant(&acme());
     for subject in ["ben", "cy"] {
@@ -338,13 +338,13 @@ async fn a_tenant_whose_newer_key_is_gone_is_closed_and_erased_all_the_same(on: 
     let vault = Tenants::vault_of(&world, &own).await?;
     let theirs = vault.tenant(&acme());
     assert!(open(&theirs.keys("ada").await?, &sealed[0])?);
-    theirs.schedule_erasure("ben", later(&world.clock, MAX_AGE)).await?;
+    theirs.schedule_erasure("ben", world.later(MAX_AGE)).await?;
     assert!(is_erased(&theirs.keys("ben").await));
     theirs.erase("cy", &only("billing")).await?;
     let refused = theirs.keys("cy").await?.seal_bytes(b"1", &context("billing"));
     assert!(matches!(refused, Err(Error::PurposeErased { .. })), "{refused:?}");
     world.pass_max_age();
-    let swept = vault.sweep().await?;
+    let swept = vault.erase_due().await?;
     assert_eq!((swept.receipts.len(), swept.failed.len()), (1, 0));
     assert!(open(&theirs.keys("ada").await?, &sealed[0])?);
     Ok(())
@@ -403,7 +403,7 @@ async fn what_is_below_the_floor_and_can_not_move_stops_no_other(on: &Ground) ->
         world.pass_max_age();
         assert!(open(&vault.tenant(globex.id()).keys("ada").await?, &sealed[1])?);
     }
-    let swept = vault.sweep().await?;
+    let swept = vault.erase_due().await?;
     let left: Vec<_> = swept
         .failed
         .iter()
@@ -417,7 +417,7 @@ async fn what_is_below_the_floor_and_can_not_move_stops_no_other(on: &Ground) ->
     let theirs = vault.tenant(acme.id());
     assert!(matches!(theirs.keys("cy").await?.seal_bytes(b"1", &context("billing")), Err(Error::PurposeErased { .. })));
     seal(&theirs.keys("cy").await?)?;
-    assert!(vault.sweep().await?.failed.is_empty());
+    assert!(vault.erase_due().await?.failed.is_empty());
     world_is_free_of(&vault, epoch(1)).await
 }
 
@@ -427,8 +427,8 @@ async fn world_is_free_of(vault: &Vault, epoch: Epoch) -> Result {
     vault.retire_epoch(epoch).await.map(drop)
 }
 
-async fn a_notice_ends_keys_at_once_in_a_process_that_would_have_used_them_on(on: &Ground) -> Result {
-    let world = World::on(on).await?;
+async fn a_notice_ends_keys_at_once_in_another_process(on: &Ground) -> Result {
+    let world = world_on(on).await?;
     let (here, there) = (world.vault().await?, world.vault().await?);
     let keys = there.default_tenant().enroll("ada").await?;
     let sealed = seal(&keys)?;

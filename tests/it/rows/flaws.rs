@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use async_trait::async_trait;
 use fieldseal::rows::{Cell, MemoryRows, Page, Row, RowKey, RowSource, RowsError, Swap};
-use fieldseal::testing::rows::{CellType, FixtureTable, RULES, RowsFixture};
+use fieldseal_testkit::rows::{CellType, FixtureTable, RULES, RowsFixture};
 use tokio::runtime;
 
 /// What a source does wrong.
@@ -165,7 +165,7 @@ impl RowSource for FlawedTable {
     }
 
     async fn page(&self, page: &Page) -> Result<Vec<Row>, RowsError> {
-        let whole = self.rows.page(&Page::of(Page::MAX_LIMIT)).await?;
+        let whole = self.rows.page(&Page::first(Page::MAX_LIMIT)).await?;
         let read = self.rows.page(page).await?;
         Ok(match self.flaw {
             // Where the first row that it gives stands, one before.

@@ -1,15 +1,11 @@
-//! The sources of rows that need no server: the conformance suite on each, and what SQLite adds. What the suite finds.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by a panic")]
+//! The sources of rows that need no server: the conformance suite on each. What the suite finds.
 
-#[path = "rows/flaws.rs"]
 mod flaws;
-#[path = "rows/sqlite.rs"]
-mod sqlite;
 
 use async_trait::async_trait;
 use fieldseal::rows::{Cell, MemoryRows, Page, Row, RowKey, RowSource, RowsErrorKind, Swap};
-use fieldseal::testing::faults::{Act, Port, Tap, Tapped};
-use fieldseal::testing::rows::{CellType, FixtureTable, RowsFixture};
+use fieldseal_testkit::faults::{Act, Port, Tap, Tapped};
+use fieldseal_testkit::rows::{CellType, FixtureTable, RowsFixture};
 
 /// Tables in memory, behind a tap.
 #[derive(Debug)]
@@ -56,12 +52,12 @@ async fn interleaved() -> Memory {
     Memory { tap: Tap::random(7, 3) }
 }
 
-fieldseal::rows_suite! {
+fieldseal_testkit::rows_suite! {
     #[tokio::test]
     memory_rows, memory
 }
 
-fieldseal::rows_suite! {
+fieldseal_testkit::rows_suite! {
     #[tokio::test]
     tapped_rows, interleaved
 }
@@ -85,7 +81,7 @@ async fn a_tap_fails_calls_to_rows_before_and_after_their_work() {
             let failed = |outcome: Option<RowsErrorKind>, of: &str| {
                 assert_eq!(outcome, (of == method).then_some(RowsErrorKind::Unavailable), "{of}, {method}, {is_over}");
             };
-            failed(tapped.page(&Page::of(1)).await.err().map(|e| e.kind()), "page");
+            failed(tapped.page(&Page::first(1)).await.err().map(|e| e.kind()), "page");
             failed(tapped.load(&[key()]).await.err().map(|e| e.kind()), "load");
             failed(tapped.count().await.err().map(|e| e.kind()), "count");
             failed(tapped.swap(&swap("a", "b")).await.err().map(|e| e.kind()), "swap");

@@ -21,18 +21,19 @@ pub struct Customer {
 
 #[cfg(test)]
 mod tests {
-    use sealing::{HasSubject, Record, testing};
+    use fieldseal_testkit::keys_for;
+    use sealing::{HasSubject, Record};
 
     use super::{Customer, CustomerForm};
 
     #[test]
     fn a_record_of_the_renamed_library_seals_and_opens() {
-        let keys = testing::keys_for(&7, &["default", "billing"], &[]);
+        let keys = keys_for(&7, &["default", "billing"], &[]);
         let form = CustomerForm { id: 7, email: "ada@example.com".into(), iban: None, plan: "free".to_owned() };
         assert_eq!(form.subject().unwrap().as_str(), "7");
         let row = Customer::seal(form, &keys).unwrap();
         assert_eq!(row.open(&keys).unwrap().email.expose(), "ada@example.com");
         assert_eq!(keys.open(&row, Customer::EMAIL).unwrap().expose(), "ada@example.com");
-        assert!(row.open(&testing::keys_for(&7, &["default", "billing"], &[])).is_err());
+        assert!(row.open(&keys_for(&7, &["default", "billing"], &[])).is_err());
     }
 }
