@@ -1,7 +1,7 @@
 //! Bulk work over an application's table of eight sealed columns: resealing all of it, and a census. Rows a second, what
 //! reading and writing take of the time, and the most memory that the process ever had.
 //!
-//! `cargo bench --bench jobs --all-features -- 1000000 100000 /dev/shm`: how many rows, over how many subjects, and where the
+//! `cargo bench -p fieldseal-sqlx --all-features --bench jobs -- 1000000 100000 /dev/shm`: how many rows, over how many subjects, and where the
 //! files are. The rows of one subject are scattered over the table, so each page has as many subjects as rows.
 //! `DATABASE_URL=postgres://..` puts the table into that database instead, and goes through it with 1, 2 and 4 workers.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a benchmark fails by a panic")]
@@ -16,14 +16,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use fieldseal::jobs::{self, Census, FieldMap, IdColumn, JobOptions, Silent, TableMap, Tally};
+use fieldseal::jobs::{self, Census, FieldMap, IdColumn, JobOptions, TableMap, Tally};
 use fieldseal::journal::MemoryJournal;
 use fieldseal::provider::LocalKeyring;
-use fieldseal::rows::{Page, PostgresRows, Row, RowKey, RowSource, RowsError, SqliteRows, Swap};
-use fieldseal::store::{
-    Epoch, Expected, KeyStore, Residue, Scan, ScanPage, SlotId, SqliteStore, StoreError, StoredSlot,
-};
+use fieldseal::rows::{Page, Row, RowKey, RowSource, RowsError, Swap};
+use fieldseal::store::{Epoch, Expected, KeyStore, Residue, Scan, ScanPage, SlotId, StoreError, StoredSlot};
 use fieldseal::{FieldContext, SubjectKeys, Vault};
+use fieldseal_sqlx::{PostgresRows, SqliteRows, SqliteStore};
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use sqlx::postgres::{PgPool, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqliteSynchronous};
@@ -110,16 +109,16 @@ async fn go_through(
         rotate_all(vault, subjects).await;
         let options = JobOptions::new().batch(PAGE).workers(*workers);
         let phase = Phase::begin(format!("reseal, workers: {workers}"), spent);
-        let tally = jobs::reseal(vault, map, rows, &options, &mut Silent).await.unwrap();
+        let tally = jobs::reseal(vault, map, rows, &options, &mut ()).await.unwrap();
         assert_eq!((tally.changed, tally.failed), (8 * tally.rows, 0));
         phase.end(&tally);
         let phase = Phase::begin(format!("again, workers: {workers}"), spent);
-        let tally = jobs::reseal(vault, map, rows, &options, &mut Silent).await.unwrap();
+        let tally = jobs::reseal(vault, map, rows, &options, &mut ()).await.unwrap();
         assert_eq!(tally.changed, 0);
         phase.end(&tally);
         let phase = Phase::begin(format!("census, workers: {workers}"), spent);
         let mut census = Census::begin(vault);
-        let tally = jobs::census(vault, map, rows, &mut census, &options, &mut Silent).await.unwrap();
+        let tally = jobs::census(vault, map, rows, &mut census, &options, &mut ()).await.unwrap();
         phase.end(&tally);
         assert!(census.is_complete(map));
     }

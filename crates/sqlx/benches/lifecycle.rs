@@ -1,7 +1,7 @@
 //! The life of a key store: enrolling many subjects, moving them all to a new epoch, erasing some, retiring the old epoch.
 //! How many slots a second each takes, and the most memory that the process ever had.
 //!
-//! `cargo bench --bench lifecycle --all-features -- 100000 /dev/shm`: how many subjects, and where the file is. In memory,
+//! `cargo bench -p fieldseal-sqlx --all-features --bench lifecycle -- 100000 /dev/shm`: how many subjects, and where the file is. In memory,
 //! what is left out is what the disk asks for a synced write: one a slot that is written, six an erasure in the journal.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a benchmark fails by a panic")]
 #![expect(clippy::print_stdout, clippy::disallowed_methods, reason = "it measures time, and prints it")]
@@ -13,10 +13,11 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use fieldseal::journal::FileJournal;
-use fieldseal::lifecycle::ErasureRequest;
 use fieldseal::provider::LocalKeyring;
-use fieldseal::store::{Epoch, SqliteStore};
+use fieldseal::store::Epoch;
+use fieldseal::vault::ErasureRequest;
 use fieldseal::{Tenant, Vault};
+use fieldseal_sqlx::SqliteStore;
 
 /// What the process may take of memory at most, however many subjects there are.
 const MOST_MEMORY_KIB: u64 = 200 * 1024;

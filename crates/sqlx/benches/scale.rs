@@ -1,16 +1,11 @@
 //! What `docs/scale.md` reckons with: bytes a slot, calls an operation, bytes a subject in PostgreSQL, and how many slots a
 //! second 1, 2 and 4 processes rewrap on one PostgreSQL.
 //!
-//! `cargo bench --bench scale --features derive,store-postgres,test-util -- 20000`: how many subjects; `postgres://..` as a
+//! `cargo bench -p fieldseal-sqlx --all-features --bench scale -- 20000`: how many subjects; `postgres://..` as a
 //! second argument instead of a server of its own, whose database then gets a schema `fieldseal_bench`. Client and server share
 //! the machine, so processes beyond its cores show that they don't disturb each other, and no more.
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "a benchmark fails by a panic")]
 #![expect(clippy::print_stdout, clippy::disallowed_methods, reason = "it measures time, and prints it")]
-
-#[path = "../tests/support/postgres.rs"]
-mod postgres;
-#[path = "../tests/support/process.rs"]
-mod process;
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -18,12 +13,14 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use fieldseal::journal::{ErasureJournal as _, FileJournal, MemoryJournal};
-use fieldseal::lifecycle::{ErasureRequest, Part};
 use fieldseal::measure::{Counters, Measured, Port, Series};
 use fieldseal::provider::LocalKeyring;
-use fieldseal::store::{Epoch, Filter, KeyStore as _, MemoryStore, PostgresStore, Scan, SlotId};
+use fieldseal::store::{Epoch, Filter, KeyStore as _, MemoryStore, Scan, SlotId};
+use fieldseal::vault::{ErasureRequest, Shard};
 use fieldseal::{Tenant, Vault};
-use process::{CHILD, Process};
+use fieldseal_sqlx::PostgresStore;
+use fleet_tests::postgres::Server;
+use fleet_tests::process::{CHILD, Process};
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 
 const SUBJECTS: i64 = 20_000;
@@ -131,7 +128,7 @@ async fn calls() {
     keyring.add_key().await.unwrap();
     vault.advance_epoch().await.unwrap();
     told("advance the epoch, 1 tenant");
-    rewrap(&vault, Part::ALL).await;
+    rewrap(&vault, Shard::ALL).await;
     told("rewrap what is left, 1 page");
     vault.retire_epoch(Epoch::FIRST).await.unwrap();
     told("retire the epoch");
@@ -140,7 +137,7 @@ async fn calls() {
 // --- PostgreSQL ------------------------------------------------------------------------------
 
 async fn on_postgres(subjects: i64, url: Option<&str>) {
-    let server = if url.is_none() { postgres::Server::start().await } else { None };
+    let server = if url.is_none() { Server::start().await } else { None };
     let options: PgConnectOptions = match (url, &server) {
         (Some(url), _) => url.parse().unwrap(),
         (None, Some(server)) => server.database().await,
@@ -176,7 +173,7 @@ async fn on_postgres(subjects: i64, url: Option<&str>) {
         let updates_before = updates(&pool).await;
         let began = Instant::now();
         let children: Vec<_> = (0..workers)
-            .map(|index| Process::start(&place.task(Part::new(index, workers).unwrap()), Stdio::null()).unwrap())
+            .map(|index| Process::start(&place.task(Shard::new(index, workers).unwrap()), Stdio::null()).unwrap())
             .collect();
         // Since the last of them was ready: a process starts, opens the keyring and builds its vault for a while.
         let (mut moved, mut slowest) = (Vec::new(), 0.0f64);
@@ -226,7 +223,7 @@ impl Place {
     }
 
     /// What a child is told: its part, the files, and where the server is.
-    fn task(&self, part: Part) -> String {
+    fn task(&self, part: Shard) -> String {
         let (host, database) = (self.options.get_host(), self.options.get_database().unwrap_or_default());
         let socket = self.options.get_socket().map(|socket| socket.display().to_string()).unwrap_or_default();
         let (port, user) = (self.options.get_port(), self.options.get_username());
@@ -234,11 +231,11 @@ impl Place {
             .join("\n")
     }
 
-    fn of_task(task: &str) -> (Part, Self) {
+    fn of_task(task: &str) -> (Shard, Self) {
         let parts: Vec<_> = task.split('\n').collect();
         let [part, folder, host, socket, port, user, database] = parts.as_slice() else { panic!("no task") };
         let (index, of) = part.split_once('/').unwrap();
-        let part = Part::new(index.parse::<u32>().unwrap() - 1, of.parse().unwrap()).unwrap();
+        let part = Shard::new(index.parse::<u32>().unwrap() - 1, of.parse().unwrap()).unwrap();
         let options = PgConnectOptions::new().host(host).port(port.parse().unwrap()).username(user).database(database);
         let options = if socket.is_empty() { options } else { options.socket(socket) };
         (part, Self { folder: Path::new(folder).to_owned(), options })
@@ -255,10 +252,10 @@ async fn rewrap_part(task: &str) {
     println!("{moved} {:.3}", began.elapsed().as_secs_f64());
 }
 
-async fn rewrap(vault: &Vault, part: Part) -> u64 {
+async fn rewrap(vault: &Vault, part: Shard) -> u64 {
     let (mut moved, mut from) = (0, None);
     loop {
-        let page = vault.rewrap_part_page(part, from.as_ref(), PAGE).await.unwrap();
+        let page = vault.rewrap_shard_page(part, from.as_ref(), PAGE).await.unwrap();
         assert!(page.failed.is_empty());
         moved += page.moved;
         from = page.next;

@@ -25,7 +25,8 @@ where
 type Strings<'a> = Generic<'a, i64>;
 type Ints<'a> = Generic<'a, &'a str, i64, 16>;
 
-fn main() {
+#[test]
+fn generics_reach_the_twin_and_every_impl() {
     assert_eq!(Strings::VALUE.spec().name(), "value");
     assert_eq!(<Ints<'_> as Record>::PURPOSES, ["default", "other"]);
     let plain = GenericPlain::<'_, i64> { id: 1, value: "v".into(), bytes: Some([0; 4].into()), label: "l" };

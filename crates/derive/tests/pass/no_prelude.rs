@@ -9,5 +9,3 @@ pub struct Customer {
     pub id: i64,
     pub email: ::fieldseal::Sealed<::std::string::String>,
 }
-
-fn main() {}

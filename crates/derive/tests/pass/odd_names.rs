@@ -82,7 +82,7 @@ mod inner {
     #[record(schema = "scoped", unbound)]
     pub(crate) struct Scoped {
         pub(super) of_super: Sealed<String>,
-        pub(in crate::inner) of_path: Sealed<String>,
+        pub(in crate::pass::odd_names::inner) of_path: Sealed<String>,
         private: Sealed<String>,
     }
 
@@ -105,7 +105,8 @@ macro_rules! record {
 }
 record!(Made, "made", 64, note: Sealed<String>);
 
-fn main() {
+#[test]
+fn fields_may_be_named_like_anything() {
     assert_eq!(r#match::EMAIL_ADDRESS.spec().name(), "emailAddress");
     assert_eq!(Odd::FN.spec().name(), "fn");
     assert_eq!(Odd::SELF_.spec().name(), "self_");

@@ -104,7 +104,8 @@ mod shadowed {
     }
 }
 
-fn main() {
+#[test]
+fn short_names_may_mean_something_else() {
     assert_eq!(<shadowed::Customer as fieldseal::Record>::PURPOSES, ["default", "billing"]);
     assert_eq!(<shadowed::Order as fieldseal::Record>::SCHEMA, "order");
     assert_eq!(shadowed::Customer::IBAN.spec().purpose(), "billing");

@@ -1,22 +1,14 @@
 //! The 5 000 made-up people of Febrl go from columns in the clear to sealed ones while others read them, and back out again.
 //! On SQLite, and the first thousand on a PostgreSQL server of the test's own.
 //!
-//! The people are those of its fourth data set (`tests/data/febrl4a_people.csv`, under the licence beside it): typing errors,
+//! The people are those of its fourth data set (`tests/data/febrl4a_people.csv`, under the license beside it): typing errors,
 //! gaps and all. What isn't said of somebody is NULL.
-//!
-//! Not libtest's harness, which knows only when it is compiled what to ignore.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by a panic")]
-#![expect(clippy::future_not_send, reason = "a test runs on one thread")]
-
-#[path = "support/postgres.rs"]
-mod postgres;
 
 use std::cell::Cell as Shared;
 use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
-use std::process::ExitCode;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -25,29 +17,25 @@ use fieldseal::jobs::{
     reveal_table,
 };
 use fieldseal::provider::LocalKeyring;
-use fieldseal::rows::{Cell, Page, PostgresRows, RowSource, SqliteRows};
+use fieldseal::rows::{Cell, Page, RowSource};
 use fieldseal::store::MemoryStore;
 use fieldseal::{FieldContext, Sealed, Tenant, Vault};
+use fieldseal_sqlx::{PostgresRows, SqliteRows};
+use fleet_tests::harness::{Alone, Trial};
+use fleet_tests::postgres::{Databases, Which};
 use futures_util::future::{join, join_all};
-use libtest_mimic::{Arguments, Completion, Trial};
-use postgres::Server;
 use serde_json::Value;
+use sqlx::postgres::PgConnectOptions;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{AssertSqlSafe, PgPool, Row as _, SqlitePool};
 use tempfile::TempDir;
-use tokio::runtime;
 use tokio::sync::watch;
 
-fn main() -> ExitCode {
-    let trials = vec![
-        Trial::test("sqlite::people_are_adopted_and_come_back_as_they_were", || {
-            on_sqlite();
-            Ok(())
-        }),
-        Trial::ignorable_test("postgres::people_are_adopted_and_come_back_as_they_were", || Ok(on_postgres()))
-            .with_ignored_flag(postgres::skip()),
-    ];
-    libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
+pub(super) fn trials() -> Vec<Trial> {
+    vec![
+        Alone::new().trial("sqlite::febrl::people_are_adopted_and_come_back_as_they_were", on_sqlite),
+        Databases::new(Which::Installed).trial("febrl::people_are_adopted_and_come_back_as_they_were", on_postgres),
+    ]
 }
 
 /// Somebody, with their values in the order of [`FIELDS`], and the state, which stays in the clear.
@@ -91,7 +79,7 @@ fn sealed(name: &str) -> String {
 }
 
 fn people() -> Vec<Person> {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/febrl4a_people.csv");
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/data/febrl4a_people.csv");
     let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_path(file).unwrap();
     let people: Vec<HashMap<String, String>> = reader.deserialize().collect::<Result<_, _>>().unwrap();
     people
@@ -292,7 +280,7 @@ async fn people_are_adopted_and_come_back_as_they_were(database: &impl Database,
 
     // Nothing of anybody stands in a cell any more, but for the state.
     let by_id: HashMap<&str, &Person> = people.iter().map(|person| (person.id.as_str(), person)).collect();
-    for row in rows.page(&Page::of(Page::MAX_LIMIT)).await.unwrap() {
+    for row in rows.page(&Page::first(Page::MAX_LIMIT)).await.unwrap() {
         let Cell::Text(id) = &row.key.cells()[0] else { panic!("an id is text") };
         let telling = by_id[id.as_str()].values.iter().flatten().filter(|value| value.len() >= TELLING);
         let held: Vec<&[u8]> = row.cells.iter().map(bytes).collect();
@@ -321,40 +309,32 @@ fn revealed(line: &str) -> Person {
     Person { id: text(&line["record"][0]).unwrap(), values: values.into(), state: text(&line["clear"]["state"]) }
 }
 
-fn on_sqlite() {
-    block_on(async {
-        let people = people();
-        let folder = TempDir::new().unwrap();
-        let file = folder.path().join("people.db");
-        let options = SqliteConnectOptions::new().filename(&file).create_if_missing(true);
-        let database = SqlitePool::connect_with(options).await.unwrap();
-        database.insert(&people).await;
-        let dated = people.iter().filter(|person| telling(person).is_some()).count();
-        assert_eq!(in_clear(&file, &people), dated, "whoever looks into the file finds them");
-        people_are_adopted_and_come_back_as_they_were(&database, &people, folder.path()).await;
+async fn on_sqlite() {
+    let people = people();
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("people.db");
+    let options = SqliteConnectOptions::new().filename(&file).create_if_missing(true);
+    let database = SqlitePool::connect_with(options).await.unwrap();
+    database.insert(&people).await;
+    let dated = people.iter().filter(|person| telling(person).is_some()).count();
+    assert_eq!(in_clear(&file, &people), dated, "whoever looks into the file finds them");
+    people_are_adopted_and_come_back_as_they_were(&database, &people, folder.path()).await;
 
-        // The rows don't hold them, and the file does.
-        assert!(in_clear(&file, &people) > 0);
-        database.execute("PRAGMA secure_delete = ON; VACUUM").await;
-        assert_eq!(in_clear(&file, &people), 0);
-        database.close().await;
-        let files = fs::read_dir(&folder).unwrap().map(|file| file.unwrap().file_name()).collect::<HashSet<_>>();
-        assert_eq!(files, HashSet::from(["people.db".into(), "people.jsonl".into()]), "no journal is left beside it");
-    });
+    // The rows don't hold them, and the file does.
+    assert!(in_clear(&file, &people) > 0);
+    database.execute("PRAGMA secure_delete = ON; VACUUM").await;
+    assert_eq!(in_clear(&file, &people), 0);
+    database.close().await;
+    let files = fs::read_dir(&folder).unwrap().map(|file| file.unwrap().file_name()).collect::<HashSet<_>>();
+    assert_eq!(files, HashSet::from(["people.db".into(), "people.jsonl".into()]), "no journal is left beside it");
 }
 
-fn on_postgres() -> Completion {
-    block_on(async {
-        let Some(server) = Server::start().await else {
-            return Completion::ignored_with("PostgreSQL is not installed");
-        };
-        let database = PgPool::connect_with(server.database().await).await.unwrap();
-        let people = &people()[..1000];
-        database.insert(people).await;
-        let folder = TempDir::new().unwrap();
-        people_are_adopted_and_come_back_as_they_were(&database, people, folder.path()).await;
-        Completion::Completed
-    })
+async fn on_postgres(database: PgConnectOptions) {
+    let database = PgPool::connect_with(database).await.unwrap();
+    let people = &people()[..1000];
+    database.insert(people).await;
+    let folder = TempDir::new().unwrap();
+    people_are_adopted_and_come_back_as_they_were(&database, people, folder.path()).await;
 }
 
 /// Of how many people the file holds date of birth and social security number, which stand side by side in a record.
@@ -383,10 +363,6 @@ fn bytes(cell: &Cell) -> &[u8] {
 
 fn find(bytes: &[u8], needle: &[u8]) -> bool {
     bytes.windows(needle.len()).any(|window| window == needle)
-}
-
-fn block_on<T>(test: impl Future<Output = T>) -> T {
-    runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(test)
 }
 
 const READERS: usize = 3;

@@ -9,13 +9,13 @@ use axum::http::{StatusCode, Uri};
 use axum::response::{IntoResponse as _, Response};
 use fieldseal::Retry;
 use fieldseal::provider::{
-    KeyMaterial, MasterKeyId, MasterKeyProvider as _, OpenBao, ProviderErrorKind as Kind, Token, WrapContext,
-    WrappedKey,
+    KeyMaterial, MasterKeyId, MasterKeyProvider as _, ProviderErrorKind as Kind, WrapContext, WrappedKey,
 };
+use fieldseal_openbao::{OpenBao, Token};
 use reqwest::Client;
 use tokio::net::TcpListener;
 
-use crate::world::{Bao, key, refused};
+use crate::world::{key, refused};
 
 type Answer = (u16, String);
 
@@ -63,7 +63,7 @@ fn id() -> MasterKeyId {
     MasterKeyId::new("openbao:d8557043-9a06:customers:17").unwrap()
 }
 
-pub(crate) async fn a_status_means_what_it_means(_: &Bao) {
+pub(crate) async fn a_status_means_what_it_means() {
     let liar = Liar::start().await;
     let (wrapped, context) = made();
     for (status, kind) in [
@@ -92,7 +92,7 @@ pub(crate) async fn a_status_means_what_it_means(_: &Bao) {
     }
 }
 
-pub(crate) async fn a_page_that_is_not_found_destroys_no_key(_: &Bao) {
+pub(crate) async fn a_page_that_is_not_found_destroys_no_key() {
     let liar = Liar::start().await;
     assert_eq!(liar.provider.destruction(&id()).await.unwrap(), None);
     for body in ["", "not found", "<html>", "{}", "[]", r#"{"errors":["no handler for route"]}"#, r#"{"errors":null}"#]
@@ -110,7 +110,7 @@ pub(crate) async fn a_page_that_is_not_found_destroys_no_key(_: &Bao) {
     assert!(liar.provider.destruction(&id()).await.is_err());
 }
 
-pub(crate) async fn an_answer_that_is_none_is_refused(_: &Bao) {
+pub(crate) async fn an_answer_that_is_none_is_refused() {
     let liar = Liar::start().await;
     let (wrapped, context) = made();
     let is_key = |text: String| format!(r#"{{"data":{{"plaintext":"{text}"}}}}"#);
@@ -139,7 +139,7 @@ pub(crate) async fn an_answer_that_is_none_is_refused(_: &Bao) {
     }
 }
 
-pub(crate) async fn an_answer_that_has_no_end_is_not_read_to_it(_: &Bao) {
+pub(crate) async fn an_answer_that_has_no_end_is_not_read_to_it() {
     let liar = Liar::start().await;
     let (wrapped, context) = made();
     let long = " ".repeat(64 * 1024 + 1);
@@ -149,7 +149,7 @@ pub(crate) async fn an_answer_that_has_no_end_is_not_read_to_it(_: &Bao) {
     refused(liar.provider.unwrap_key(&wrapped, &context).await, Kind::Unavailable);
 }
 
-pub(crate) async fn a_server_that_does_not_answer_is_unavailable(_: &Bao) {
+pub(crate) async fn a_server_that_does_not_answer_is_unavailable() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = format!("http://{}", listener.local_addr().unwrap());
     let client = Client::builder().timeout(Duration::from_millis(200)).build().unwrap();

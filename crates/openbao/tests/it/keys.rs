@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use fieldseal::provider::{Destruction, MasterKeyId, MasterKeyProvider as _, ProviderErrorKind as Kind, WrappedKey};
-use fieldseal::testing::provider::ProviderFixture as _;
+use fieldseal_testkit::provider::ProviderFixture as _;
 use reqwest::Method;
 use serde_json::json;
 
-use crate::life::whole_life;
 use crate::world::{Bao, key, refused, wrapped};
+use fleet_tests::life::whole_life;
 
 pub(crate) async fn a_whole_life(bao: &Bao) {
     let family = bao.family(json!({})).await;
@@ -18,7 +18,7 @@ pub(crate) async fn a_whole_life(bao: &Bao) {
 }
 
 pub(crate) async fn the_policies_of_the_runbook_suffice(bao: &Bao) {
-    let runbook = include_str!("../../docs/master-keys.md");
+    let runbook = include_str!("../../../../docs/master-keys.md");
     let mut policies = runbook.split("```hcl\n").skip(1).map(|rest| rest.split("```").next().unwrap());
     let (application, retire) = (policies.next().unwrap(), policies.next().unwrap());
     let family = bao.family(json!({})).await;
@@ -69,13 +69,13 @@ pub(crate) async fn a_key_that_is_made_again_is_another_one(bao: &Bao) {
     assert_eq!(family.provider.destruction(&new).await.unwrap(), None);
 }
 
-pub(crate) async fn a_wrapped_key_is_not_taken_for_one_of_another_key_of_its_name(bao: &Bao) {
+pub(crate) async fn a_wrapped_key_is_not_another_keys_of_the_same_name(bao: &Bao) {
     let family = bao.family(json!({})).await;
     let old = family.provider.current().await.unwrap();
     make_again(bao, &family.name).await;
     let (wrapped, context) = wrapped(&family.provider).await;
-    let relabelled = WrappedKey::new(old, wrapped.as_bytes()).unwrap();
-    refused(family.provider.unwrap_key(&relabelled, &context).await, Kind::KeyDestroyed);
+    let relabeled = WrappedKey::new(old, wrapped.as_bytes()).unwrap();
+    refused(family.provider.unwrap_key(&relabeled, &context).await, Kind::KeyDestroyed);
     family.provider.unwrap_key(&wrapped, &context).await.unwrap();
 }
 

@@ -1,36 +1,24 @@
 //! `OpenBao`, on a server of the test's own: the conformance suite, and what a transit engine adds.
-//!
-//! Not libtest's harness, which knows only when it is compiled what to ignore.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by a panic")]
 
-#[path = "openbao/answers.rs"]
 mod answers;
-#[path = "openbao/keys.rs"]
 mod keys;
-#[path = "support/life.rs"]
-mod life;
-#[path = "openbao/refusals.rs"]
 mod refusals;
-#[path = "support/service.rs"]
-mod service;
-#[path = "openbao/world.rs"]
 mod world;
 
 use std::process::ExitCode;
-use std::sync::{Arc, OnceLock};
 
-use fieldseal::testing::provider::RULES;
-use libtest_mimic::{Arguments, Trial};
+use fieldseal_testkit::provider::RULES;
+use fleet_tests::harness::{self, Alone, Shared};
+use fleet_tests::{service, tests};
 use serde_json::json;
-use tokio::runtime;
 use world::Bao;
 
 fn main() -> ExitCode {
     // With the examples' TLS built in, reqwest makes no client before it has cryptography.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let skip = service::skip("openbao", &["bao"]);
-    // Started by the first test that runs, so that listing them starts nothing.
-    let server: Arc<OnceLock<Bao>> = Arc::default();
+    let server = Shared::new(Bao::start).ignored(skip);
     let mut trials = Vec::new();
     for (settings, body) in [
         ("plain", json!({})),
@@ -39,23 +27,16 @@ fn main() -> ExitCode {
         ("xchacha20", json!({"type": "xchacha20-poly1305"})),
     ] {
         for (name, rule) in RULES {
-            let (server, body) = (Arc::clone(&server), body.clone());
-            let test = move || on(&server, async |bao| rule(&bao.family(body).await).await);
-            trials.push(Trial::test(format!("suite::{settings}::{name}"), test).with_ignored_flag(skip));
+            let body = body.clone();
+            let test = async |bao: &Bao| rule(&bao.family(body).await).await;
+            trials.push(server.trial(format!("suite::{settings}::{name}"), test));
         }
     }
-    macro_rules! trials {
-        ($($module:ident::$test:ident)*) => {$({
-            let server = Arc::clone(&server);
-            let name = concat!(stringify!($module), "::", stringify!($test));
-            trials.push(Trial::test(name, move || on(&server, $module::$test)).with_ignored_flag(skip));
-        })*};
-    }
-    trials![
+    trials.extend(tests![server =>
         keys::a_whole_life
         keys::the_policies_of_the_runbook_suffice
         keys::a_key_that_is_made_again_is_another_one
-        keys::a_wrapped_key_is_not_taken_for_one_of_another_key_of_its_name
+        keys::a_wrapped_key_is_not_another_keys_of_the_same_name
         keys::a_key_that_was_deleted_is_not_made_by_wrapping
         keys::a_key_of_another_engine_is_unknown
         keys::a_key_that_can_leave_the_engine_is_refused
@@ -67,21 +48,21 @@ fn main() -> ExitCode {
         keys::a_namespace_is_asked_for
         refusals::a_token_that_is_not_valid_is_denied_until_it_is_renewed
         refusals::nothing_says_the_token_or_the_key
+        refusals::a_path_without_an_engine_is_told
+    ]);
+    // With servers of their own.
+    trials.extend(tests![Alone::new().ignored(skip) =>
         refusals::a_sealed_server_is_unavailable
         refusals::a_server_that_was_killed_is_unavailable
-        refusals::a_path_without_an_engine_is_told
+    ]);
+    // Without one.
+    trials.extend(tests![Alone::new() =>
         refusals::an_address_that_is_none_is_refused
         answers::a_status_means_what_it_means
         answers::a_page_that_is_not_found_destroys_no_key
         answers::an_answer_that_is_none_is_refused
         answers::an_answer_that_has_no_end_is_not_read_to_it
         answers::a_server_that_does_not_answer_is_unavailable
-    ];
-    libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
-}
-
-fn on(server: &OnceLock<Bao>, test: impl AsyncFnOnce(&Bao)) -> Result<(), libtest_mimic::Failed> {
-    let server = server.get_or_init(Bao::start);
-    runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(test(server));
-    Ok(())
+    ]);
+    harness::run(trials)
 }

@@ -4,7 +4,8 @@ use std::error::Error as _;
 use std::sync::{Arc, Mutex};
 
 use fieldseal::Retry;
-use fieldseal::provider::{MasterKeyProvider as _, OpenBao, ProviderError, ProviderErrorKind as Kind, Token};
+use fieldseal::provider::{MasterKeyProvider as _, ProviderError, ProviderErrorKind as Kind};
+use fieldseal_openbao::{OpenBao, Token};
 use reqwest::{Client, Method};
 use serde_json::json;
 
@@ -58,7 +59,7 @@ fn chain(error: &ProviderError) -> String {
     said
 }
 
-pub(crate) async fn a_sealed_server_is_unavailable(_: &Bao) {
+pub(crate) async fn a_sealed_server_is_unavailable() {
     let bao = Bao::start();
     let family = bao.family(json!({})).await;
     let (wrapped, context) = wrapped(&family.provider).await;
@@ -71,7 +72,7 @@ pub(crate) async fn a_sealed_server_is_unavailable(_: &Bao) {
     refused(family.provider.destruction(&id).await, Kind::Unavailable);
 }
 
-pub(crate) async fn a_server_that_was_killed_is_unavailable(_: &Bao) {
+pub(crate) async fn a_server_that_was_killed_is_unavailable() {
     let mut bao = Bao::start();
     let (id, wrapped, context, provider) = {
         let family = bao.family(json!({})).await;
@@ -96,7 +97,7 @@ pub(crate) async fn a_path_without_an_engine_is_told(bao: &Bao) {
     }
 }
 
-pub(crate) async fn an_address_that_is_none_is_refused(_: &Bao) {
+pub(crate) async fn an_address_that_is_none_is_refused() {
     let make = |address: &str, key: &str| OpenBao::new(Client::new(), address, key, Token::new("t").unwrap());
     for address in ["", "bao:8200", "ftp://bao", "https://bao?a=b", "https://bao#a", "/v1", "https://"] {
         refused(make(address, "customers").map(drop), Kind::Misconfigured);

@@ -4,15 +4,14 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use async_trait::async_trait;
 use fieldseal::provider::KeyMaterial;
-use fieldseal::provider::{
-    MasterKeyProvider, OpenBao, ProviderError, ProviderErrorKind, Token, WrapContext, WrappedKey,
-};
+use fieldseal::provider::{MasterKeyProvider, ProviderError, ProviderErrorKind, WrapContext, WrappedKey};
 use fieldseal::store::Epoch;
-use fieldseal::testing::provider::ProviderFixture;
+use fieldseal_openbao::{OpenBao, Token};
+use fieldseal_testkit::provider::ProviderFixture;
 use reqwest::{Client, Method};
 use serde_json::{Value, json};
 
-use crate::service::Service;
+use fleet_tests::service::Service;
 
 /// A server with a transit engine at `transit`.
 pub(crate) struct Bao {

@@ -2,10 +2,10 @@
 
 use cryptoki::object::{Attribute, ObjectClass};
 use fieldseal::provider::{Destruction, MasterKeyId, MasterKeyProvider as _, ProviderErrorKind as Kind, WrappedKey};
-use fieldseal::testing::provider::ProviderFixture as _;
+use fieldseal_testkit::provider::ProviderFixture as _;
 
-use crate::life::whole_life;
 use crate::world::{Admin, SHARED, bytes_of, empty_family, family, key, options, refused, wrapped};
+use fleet_tests::life::whole_life;
 
 pub(crate) async fn a_whole_life() {
     let family = family().await;
@@ -25,8 +25,8 @@ pub(crate) async fn a_key_that_can_leave_the_token_is_refused() {
         let refusal = refused(family.provider.wrap_key(&key, &other).await, Kind::Misconfigured);
         assert!(refusal.to_string().contains("extractable"));
         refused(family.provider.current().await, Kind::Misconfigured);
-        let relabelled = WrappedKey::new(master(id), wrapped.as_bytes()).unwrap();
-        refused(family.provider.unwrap_key(&relabelled, &context).await, Kind::Misconfigured);
+        let relabeled = WrappedKey::new(master(id), wrapped.as_bytes()).unwrap();
+        refused(family.provider.unwrap_key(&relabeled, &context).await, Kind::Misconfigured);
     }
     family.provider.unwrap_key(&wrapped, &context).await.unwrap();
     family.rotate().await;

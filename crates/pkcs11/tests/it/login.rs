@@ -6,9 +6,8 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use fieldseal::Retry;
-use fieldseal::provider::{
-    MasterKeyProvider as _, Pin, Pkcs11, Pkcs11Options, ProviderError, ProviderErrorKind as Kind,
-};
+use fieldseal::provider::{MasterKeyProvider as _, ProviderError, ProviderErrorKind as Kind};
+use fieldseal_pkcs11::{Pin, Pkcs11, Pkcs11Options};
 use futures_util::future::join_all;
 
 use crate::world::{Admin, PIN, module, name, options, refused};

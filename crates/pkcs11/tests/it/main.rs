@@ -1,34 +1,25 @@
 //! `Pkcs11`, on SoftHSM tokens of the test's own: the conformance suite, and what a token adds.
 //!
-//! Not libtest's harness: SoftHSM reads where its tokens are from the environment, once a process; so the program makes them,
-//! and starts itself again.
+//! SoftHSM reads where its tokens are from the environment, once a process; so the program makes them, and starts itself
+//! again.
 #![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
 
-#[path = "pkcs11/keys.rs"]
 mod keys;
-#[path = "support/life.rs"]
-mod life;
-#[path = "pkcs11/login.rs"]
 mod login;
-#[path = "support/process.rs"]
-mod process;
-#[path = "support/service.rs"]
-mod service;
-#[path = "pkcs11/tokens.rs"]
 mod tokens;
-#[path = "pkcs11/world.rs"]
 mod world;
 
 use std::env;
 use std::process::ExitCode;
 
-use fieldseal::testing::provider::RULES;
-use libtest_mimic::{Arguments, Trial};
+use fieldseal_testkit::provider::RULES;
+use fleet_tests::harness::{self, Alone, Arguments};
+use fleet_tests::{process, tests};
 use tokio::runtime;
 
 fn main() -> ExitCode {
     if env::var(process::CHILD).is_ok() {
-        block_on(tokens::child());
+        runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(tokens::child());
         return ExitCode::SUCCESS;
     }
     let mut arguments = Arguments::from_args();
@@ -36,25 +27,12 @@ fn main() -> ExitCode {
     if !skip && !arguments.list && !world::is_made() {
         return world::run_in_one();
     }
+    let softhsm = Alone::new().ignored(skip);
     let mut trials = Vec::new();
     for (name, rule) in RULES {
-        let test = move || {
-            block_on(async { rule(&world::family().await).await });
-            Ok(())
-        };
-        trials.push(Trial::test(format!("suite::{name}"), test).with_ignored_flag(skip));
+        trials.push(softhsm.trial(format!("suite::{name}"), async || rule(&world::family().await).await));
     }
-    macro_rules! trials {
-        ($($module:ident::$test:ident)*) => {$({
-            let test = || {
-                block_on($module::$test());
-                Ok(())
-            };
-            let name = concat!(stringify!($module), "::", stringify!($test));
-            trials.push(Trial::test(name, test).with_ignored_flag(skip));
-        })*};
-    }
-    trials![
+    trials.extend(tests![softhsm =>
         keys::a_whole_life
         keys::a_key_that_can_leave_the_token_is_refused
         keys::a_key_that_is_too_short_is_refused
@@ -75,12 +53,8 @@ fn main() -> ExitCode {
         tokens::what_is_no_module_is_refused
         tokens::what_another_process_does_counts_at_once
         tokens::a_call_that_is_dropped_runs_to_its_end
-    ];
+    ]);
     // Where many threads make and destroy objects at once, SoftHSM fails now and then.
     arguments.test_threads.get_or_insert(1);
-    libtest_mimic::run(&arguments, trials).exit_code()
-}
-
-fn block_on<T>(future: impl Future<Output = T>) -> T {
-    runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
+    harness::run_with(&arguments, trials)
 }

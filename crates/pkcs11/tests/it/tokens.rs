@@ -5,12 +5,13 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use fieldseal::Retry;
-use fieldseal::provider::{MasterKeyProvider as _, Pin, Pkcs11Options, ProviderErrorKind as Kind};
+use fieldseal::provider::{MasterKeyProvider as _, ProviderErrorKind as Kind};
+use fieldseal_pkcs11::{Pin, Pkcs11Options};
 use futures_util::FutureExt as _;
 use futures_util::future::join_all;
 
-use crate::process::Process;
 use crate::world::{Admin, PIN, SHARED, empty_family, family, files_of, key, name, options, refused, wrapped};
+use fleet_tests::process::{CHILD, Process};
 
 /// In a process of its own, whose threads can be counted.
 pub(crate) async fn many_calls_share_few_sessions() {
@@ -114,7 +115,7 @@ pub(crate) async fn what_another_process_does_counts_at_once() {
 
 /// What a child does.
 pub(crate) async fn child() {
-    match std::env::var(crate::process::CHILD).unwrap().as_str() {
+    match std::env::var(CHILD).unwrap().as_str() {
         "busy" => busy().await,
         name => change(name).await,
     }

@@ -14,13 +14,13 @@ use cryptoki::session::{Session, UserType};
 use cryptoki::slot::Slot;
 use cryptoki::types::AuthPin;
 use fieldseal::provider::{
-    KeyMaterial, MasterKeyId, MasterKeyProvider, Pin, Pkcs11, Pkcs11Options, ProviderError, ProviderErrorKind,
-    WrapContext, WrappedKey,
+    KeyMaterial, MasterKeyId, MasterKeyProvider, ProviderError, ProviderErrorKind, WrapContext, WrappedKey,
 };
 use fieldseal::store::Epoch;
-use fieldseal::testing::provider::ProviderFixture;
+use fieldseal_pkcs11::{Pin, Pkcs11, Pkcs11Options};
+use fieldseal_testkit::provider::ProviderFixture;
 
-use crate::service;
+use fleet_tests::service;
 
 /// Whether SoftHSM is missing and may be.
 pub(crate) fn skip() -> bool {
@@ -121,7 +121,7 @@ pub(crate) struct Admin {
 }
 
 impl Admin {
-    /// A provider must be open, so that the module is initialised.
+    /// A provider must be open, so that the module is initialized.
     pub(crate) fn of(label: &str) -> Self {
         let module = Module::new(module().unwrap()).unwrap();
         let _ = module.initialize(CInitializeArgs::new(CInitializeFlags::OS_LOCKING_OK));

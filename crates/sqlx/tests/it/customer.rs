@@ -59,7 +59,7 @@ impl Customer {
 
     /// Sealed under keys of its own.
     pub(crate) fn sealed(plain: CustomerPlain) -> (Self, SubjectKeys) {
-        let keys = fieldseal::testing::keys(&plain.id);
+        let keys = fieldseal_testkit::keys(&plain.id);
         (Self::seal(plain, &keys).unwrap(), keys)
     }
 

@@ -4,16 +4,16 @@ use std::error::Error as _;
 
 use base64ct::{Base64, Encoding as _};
 use fieldseal::clock::Timestamp;
-use fieldseal::journal::{
-    DynamoDbJournal, ErasureJournal as _, Head, JournalEntry, JournalError, JournalErrorKind, JournalEvent,
-};
-use fieldseal::store::{DynamoDbStore, Epoch, Expected, KeyStore as _, SlotId, StoreError, StoreErrorKind, StoredSlot};
-use fieldseal::testing::slot::SampleSlot;
+use fieldseal::journal::{ErasureJournal as _, Head, JournalEntry, JournalError, JournalErrorKind, JournalEvent};
+use fieldseal::store::{Epoch, Expected, KeyStore as _, SlotId, StoreError, StoreErrorKind, StoredSlot};
+use fieldseal_aws::DynamoDbJournal;
+use fieldseal_aws::DynamoDbStore;
+use fieldseal_testkit::slot::SampleSlot;
 use serde_json::{Value, json};
 use tokio::sync::mpsc::UnboundedReceiver;
 
-use crate::dynamodb::{answering, client};
-use crate::subject;
+use super::subject;
+use fleet_tests::dynamodb::{SECRET, answering, client};
 
 type Answer = (u16, Value);
 type Asked = UnboundedReceiver<(String, Value)>;
@@ -145,7 +145,7 @@ pub(crate) async fn an_append_in_the_way_of_another_is_no_damage() {
     assert_eq!(result.unwrap_err().kind(), JournalErrorKind::Conflict);
     // Nobody's did.
     let (result, asked) = append(&second, vec![in_the_way.clone(), head(&[]), (200, json!({}))]).await;
-    assert_eq!(result.unwrap(), Head::EMPTY.after(&second));
+    assert_eq!(result.unwrap(), Head::EMPTY.advanced_by(&second));
     assert_eq!(asked, ["TransactWriteItems", "GetItem", "TransactWriteItems"]);
     let (result, _) = append(&second, vec![[in_the_way, head(&[])]; 8].concat()).await;
     assert_eq!(result.unwrap_err().kind(), JournalErrorKind::Throttled);
@@ -157,7 +157,7 @@ pub(crate) async fn an_append_in_the_way_of_another_is_no_damage() {
         let (result, _) = append(&second, [vec![throttled.clone()], theirs.to_vec()].concat()).await;
         assert_eq!(result.unwrap_err().kind(), JournalErrorKind::Conflict);
         let (result, _) = append(&second, vec![throttled, head(&[]), (200, json!({}))]).await;
-        assert_eq!(result.unwrap(), Head::EMPTY.after(&second));
+        assert_eq!(result.unwrap(), Head::EMPTY.advanced_by(&second));
     }
     let (result, _) = append(&second, vec![canceled(&["ThrottlingError"; 3])]).await;
     assert_eq!(result.unwrap_err().kind(), JournalErrorKind::Throttled);
@@ -172,7 +172,7 @@ pub(crate) async fn a_head_is_given_when_its_entry_is_there() {
     let in_the_way = canceled(&["None", "TransactionConflict"]);
     let (journal, asked) =
         journal(vec![head(std::slice::from_ref(&first)), in_the_way.clone(), in_the_way.clone(), last(&first)]).await;
-    assert_eq!(journal.head().await.unwrap(), Head::EMPTY.after(&first));
+    assert_eq!(journal.head().await.unwrap(), Head::EMPTY.advanced_by(&first));
     assert_eq!(operations(asked), ["GetItem", get, get, get]);
 
     let (journal, _asked) =
@@ -196,7 +196,7 @@ pub(crate) async fn a_head_is_given_when_its_entry_is_there() {
 /// It holds that the entry before, and its copy, are there.
 pub(crate) async fn no_append_overtakes_another() {
     let (first, second) = (entry(1), entry(2));
-    let at = Head::EMPTY.after(&first);
+    let at = Head::EMPTY.advanced_by(&first);
     let held = |transaction: &Value| -> Vec<Value> {
         let items = transaction["TransactItems"].as_array().unwrap().iter();
         items.filter_map(|item| item.get("ConditionCheck")).map(|check| check["Key"]["pk"]["S"].clone()).collect()
@@ -224,13 +224,13 @@ pub(crate) async fn no_append_overtakes_another() {
     let is_there = [head(std::slice::from_ref(&first)), last(&first)].to_vec();
     let answers = [is_there.clone(), vec![busy], is_there, vec![(200, json!({}))]].concat();
     let (journal, _asked) = self::journal(answers).await;
-    assert_eq!(journal.append(&second, &at).await.unwrap(), at.after(&second));
+    assert_eq!(journal.append(&second, &at).await.unwrap(), at.advanced_by(&second));
 }
 
 /// Fewer entries than the head counts are not all there are.
 pub(crate) async fn a_short_read_is_no_end() {
     let entries = [entry(1), entry(2)];
-    let [one, two] = [item_of(&entries[0], Head::EMPTY), item_of(&entries[1], Head::EMPTY.after(&entries[0]))];
+    let [one, two] = [item_of(&entries[0], Head::EMPTY), item_of(&entries[1], Head::EMPTY.advanced_by(&entries[0]))];
     let (end, found) = ([head(&entries), last_of(&entries)], |items: &[&Value]| (200, json!({ "Items": items })));
     let answers = [vec![found(&[&one])], end.to_vec()].concat();
     let (journal, _asked) = self::journal([answers.clone(), vec![found(&[&two])], end.to_vec()].concat()).await;
@@ -301,7 +301,7 @@ pub(crate) async fn no_message_holds_what_an_item_does() {
         let (store, _asked) = ready(vec![answer]).await;
         let error = store.put(&slot(), Expected::Absent).await.unwrap_err();
         let said = everything(&error);
-        assert!(!said.contains(HELD) && !said.contains(crate::dynamodb::SECRET), "{said}");
+        assert!(!said.contains(HELD) && !said.contains(SECRET), "{said}");
         assert!(said.contains("TransactWriteItems"), "{said}");
     }
 }
@@ -358,7 +358,7 @@ fn entry(moment: u64) -> JournalEntry {
 
 /// The head of a journal of these.
 fn head(entries: &[JournalEntry]) -> Answer {
-    let head = entries.iter().fold(Head::EMPTY, |head, entry| head.after(entry));
+    let head = entries.iter().fold(Head::EMPTY, |head, entry| head.advanced_by(entry));
     let mut item = json!({
         "pk": { "S": "head" }, "sk": { "B": "AA==" }, "version": { "N": "1" },
         "id": { "B": Base64::encode_string(&[7; 16]) },
@@ -377,7 +377,7 @@ fn last(entry: &JournalEntry) -> Answer {
 
 fn last_of(entries: &[JournalEntry]) -> Answer {
     let (last, before) = entries.split_last().unwrap();
-    let item = item_of(last, before.iter().fold(Head::EMPTY, |head, entry| head.after(entry)));
+    let item = item_of(last, before.iter().fold(Head::EMPTY, |head, entry| head.advanced_by(entry)));
     let copy = json!({ "pk": { "S": "of-store" }, "sk": item["sk"], "entry": item["entry"] });
     (200, json!({ "Responses": [{ "Item": item }, { "Item": copy }] }))
 }
@@ -387,7 +387,7 @@ fn item_of(entry: &JournalEntry, before: Head) -> Value {
     json!({
         "pk": { "S": "entries" }, "sk": { "B": Base64::encode_string(&before.position().to_be_bytes()) },
         "entry": { "B": Base64::encode_string(&entry.to_bytes()) },
-        "hash": { "B": Base64::encode_string(before.after(entry).hash()) },
+        "hash": { "B": Base64::encode_string(before.advanced_by(entry).hash()) },
     })
 }
 

@@ -7,31 +7,33 @@ use fieldseal::id::Purpose;
 use fieldseal::journal::{ErasedLine, ErasureJournal as _, Head, JournalEntry, JournalErrorKind, JournalEvent};
 use fieldseal::store::Tag;
 
-use crate::tables::set;
-use crate::{Place, journal, store, tenant};
+use fleet_tests::microburst::Upstream;
 
-pub(crate) async fn an_entry_that_was_changed_is_corrupt(url: &str) {
-    let place = Place::new(url);
-    let journal = journal(&place).await;
+use super::tables::set;
+use super::{FreshTable, journal, store, tenant};
+
+pub(crate) async fn an_entry_that_was_changed_is_corrupt(aws: &Upstream) {
+    let fresh = FreshTable::new(aws);
+    let journal = journal(&fresh).await;
     append(&journal, &(0..6).map(held).collect::<Vec<_>>()).await;
-    set(&place, "entries", &position(3), "entry", AttributeValue::B(Blob::new(held(9).to_bytes()))).await;
+    set(&fresh, "entries", &position(3), "entry", AttributeValue::B(Blob::new(held(9).to_bytes()))).await;
     for (from, limit) in [(0, 10), (2, 2), (3, 1)] {
         let error = journal.read(from, limit).await.unwrap_err();
         assert_eq!(error.kind(), JournalErrorKind::Corrupt, "from {from}, at most {limit}");
         assert!(error.to_string().contains("entry 3"), "{error}");
     }
-    set(&place, "entries", &position(4), "hash", AttributeValue::B(Blob::new([7; 32]))).await;
+    set(&fresh, "entries", &position(4), "hash", AttributeValue::B(Blob::new([7; 32]))).await;
     assert_eq!(journal.read(4, 1).await.unwrap_err().kind(), JournalErrorKind::Corrupt, "nor does its hash fit");
     assert_eq!(journal.read(0, 2).await.unwrap(), [held(0), held(1)], "what is before it is sound");
-    set(&place, "entries", &position(3), "entry", AttributeValue::N("3".into())).await;
+    set(&fresh, "entries", &position(3), "entry", AttributeValue::N("3".into())).await;
     assert_eq!(journal.read(0, 10).await.unwrap_err().kind(), JournalErrorKind::Corrupt);
 }
 
-pub(crate) async fn an_entry_that_is_missing_is_corrupt(url: &str) {
-    let place = Place::new(url);
-    let journal = journal(&place).await;
+pub(crate) async fn an_entry_that_is_missing_is_corrupt(aws: &Upstream) {
+    let fresh = FreshTable::new(aws);
+    let journal = journal(&fresh).await;
     append(&journal, &(0..6).map(held).collect::<Vec<_>>()).await;
-    let call = place.client().delete_item().table_name(&place.table).key("pk", AttributeValue::S("entries".into()));
+    let call = fresh.client().delete_item().table_name(&fresh.name).key("pk", AttributeValue::S("entries".into()));
     call.key("sk", AttributeValue::B(Blob::new(position(2)))).send().await.unwrap();
     for from in 0..4 {
         assert_eq!(journal.read(from, 10).await.unwrap_err().kind(), JournalErrorKind::Corrupt, "from {from}");
@@ -40,38 +42,38 @@ pub(crate) async fn an_entry_that_is_missing_is_corrupt(url: &str) {
 }
 
 /// Nor is a decision made on a head whose entry, or copy, is not there.
-pub(crate) async fn a_head_without_its_entry_is_corrupt(url: &str) {
+pub(crate) async fn a_head_without_its_entry_is_corrupt(aws: &Upstream) {
     let name = format!("of-subject-{}-acme", "00".repeat(16));
     for partition in ["entries", &name] {
-        let place = Place::new(url);
-        let journal = journal(&place).await;
+        let fresh = FreshTable::new(aws);
+        let journal = journal(&fresh).await;
         let head = append(&journal, &[held(0), held(1)]).await;
-        assert_eq!(place.journal().head().await.unwrap(), head);
-        let call = place.client().delete_item().table_name(&place.table).key("pk", AttributeValue::S(partition.into()));
+        assert_eq!(fresh.journal().head().await.unwrap(), head);
+        let call = fresh.client().delete_item().table_name(&fresh.name).key("pk", AttributeValue::S(partition.into()));
         call.key("sk", AttributeValue::B(Blob::new(position(1)))).send().await.unwrap();
         assert_eq!(journal.head().await.unwrap_err().kind(), JournalErrorKind::Corrupt, "{partition}");
-        for journal in [journal, place.journal()] {
+        for journal in [journal, fresh.journal()] {
             assert_eq!(journal.append(&held(2), &head).await.unwrap_err().kind(), JournalErrorKind::Corrupt);
             assert_eq!(journal.read(0, 10).await.unwrap_err().kind(), JournalErrorKind::Corrupt);
         }
     }
 }
 
-pub(crate) async fn a_copy_under_somebody_else_is_corrupt(url: &str) {
-    let place = Place::new(url);
-    let journal = journal(&place).await;
+pub(crate) async fn a_copy_under_somebody_else_is_corrupt(aws: &Upstream) {
+    let fresh = FreshTable::new(aws);
+    let journal = journal(&fresh).await;
     let head = append(&journal, &[held(1)]).await;
     let name = format!("of-subject-{}-acme", "00".repeat(16));
     let other = JournalEntry::of_tenant(Timestamp::from_millis(1), tenant("acme"), JournalEvent::TenantErasureIntended);
-    set(&place, &name, &position(0), "entry", AttributeValue::B(Blob::new(other.to_bytes()))).await;
+    set(&fresh, &name, &position(0), "entry", AttributeValue::B(Blob::new(other.to_bytes()))).await;
     let read = journal.read_of(Some(&tenant("acme")), Some(&Tag::from_bytes([0; 16])), &head).await;
     assert_eq!(read.unwrap_err().kind(), JournalErrorKind::Corrupt);
 }
 
 /// What `read` and `read_of` don't look at.
-pub(crate) async fn a_verification_compares_every_copy(url: &str) {
-    let place = Place::new(url);
-    let journal = journal(&place).await;
+pub(crate) async fn a_verification_compares_every_copy(aws: &Upstream) {
+    let fresh = FreshTable::new(aws);
+    let journal = journal(&fresh).await;
     assert_eq!(journal.verify().await.unwrap(), Head::EMPTY);
     let at = Timestamp::from_millis(1);
     let of_tenant = JournalEntry::of_tenant(at, tenant("acme"), JournalEvent::TenantErasureIntended);
@@ -90,22 +92,22 @@ pub(crate) async fn a_verification_compares_every_copy(url: &str) {
             assert!(error.to_string().contains(&format!("copy of entry {n} ")), "{error}");
             assert_eq!(journal.read(0, 1000).await.unwrap(), entries, "the entries are sound");
         };
-        set(&place, partition, &position(n), "entry", bytes(&held(999))).await;
+        set(&fresh, partition, &position(n), "entry", bytes(&held(999))).await;
         damaged().await;
-        let call = place.client().delete_item().table_name(&place.table).key("pk", AttributeValue::S(partition.into()));
+        let call = fresh.client().delete_item().table_name(&fresh.name).key("pk", AttributeValue::S(partition.into()));
         call.key("sk", AttributeValue::B(Blob::new(position(n)))).send().await.unwrap();
         damaged().await;
-        set(&place, partition, &position(n), "entry", entry).await;
+        set(&fresh, partition, &position(n), "entry", entry).await;
         assert_eq!(journal.verify().await.unwrap(), head);
     }
-    set(&place, "entries", &position(50), "entry", bytes(&held(999))).await;
+    set(&fresh, "entries", &position(50), "entry", bytes(&held(999))).await;
     let error = journal.verify().await.unwrap_err();
     assert!(error.kind() == JournalErrorKind::Corrupt && error.to_string().contains("entry 50"), "{error}");
 }
 
 /// DynamoDB reads 1 MB at a time: here some 30 of the entries.
-pub(crate) async fn entries_of_more_than_one_answer_are_read(url: &str) {
-    let journal = journal(&Place::new(url)).await;
+pub(crate) async fn entries_of_more_than_one_answer_are_read(aws: &Upstream) {
+    let journal = journal(&FreshTable::new(aws)).await;
     let entries: Vec<_> = (0..40).map(long).collect();
     let head = append(&journal, &entries).await;
     assert_eq!(journal.read(0, 1000).await.unwrap(), entries);
@@ -114,25 +116,25 @@ pub(crate) async fn entries_of_more_than_one_answer_are_read(url: &str) {
     assert_eq!(journal.read_of(Some(&tenant("acme")), Some(&tag), &head).await.unwrap(), entries);
 }
 
-pub(crate) async fn a_journal_is_not_a_key_store(url: &str) {
-    let place = Place::new(url);
-    store(&place).await;
-    let error = place.journal().head().await.unwrap_err();
+pub(crate) async fn a_journal_is_not_a_key_store(aws: &Upstream) {
+    let fresh = FreshTable::new(aws);
+    store(&fresh).await;
+    let error = fresh.journal().head().await.unwrap_err();
     assert_eq!(error.kind(), JournalErrorKind::Misconfigured);
     assert!(error.to_string().contains("`create_table`"), "{error}");
-    let missing = Place::new(url).journal();
+    let missing = FreshTable::new(aws).journal();
     for error in [
         missing.id().await.unwrap_err(),
         missing.append(&held(1), &Head::EMPTY).await.unwrap_err(),
         missing.read(0, 1).await.unwrap_err(),
-        missing.read_of(None, None, &Head::EMPTY.after(&held(1))).await.unwrap_err(),
+        missing.read_of(None, None, &Head::EMPTY.advanced_by(&held(1))).await.unwrap_err(),
     ] {
         assert_eq!(error.kind(), JournalErrorKind::Misconfigured);
         assert!(error.to_string().contains("`create_table`"), "{error}");
     }
 }
 
-async fn append(journal: &fieldseal::journal::DynamoDbJournal, entries: &[JournalEntry]) -> Head {
+async fn append(journal: &fieldseal_aws::DynamoDbJournal, entries: &[JournalEntry]) -> Head {
     let mut head = journal.head().await.unwrap();
     for entry in entries {
         head = journal.append(entry, &head).await.unwrap();

@@ -1,61 +1,40 @@
-//! `DynamoDbStore` and `DynamoDbJournal` on two emulators, moto and ministack: the conformance suites, the life of a vault's
-//! keys, and what DynamoDB adds. microburst, a proxy before them, gives the errors that they don't; a server of the test's
-//! own what none of them does.
-//!
-//! Not libtest's harness, which knows only when it is compiled what to ignore.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by a panic")]
+//! `DynamoDbStore` and `DynamoDbJournal` on both emulators: the conformance suites, the life of a vault's keys, and what
+//! DynamoDB adds.
 
-#[path = "dynamodb/answers.rs"]
 mod answers;
-#[path = "support/dynamodb.rs"]
-mod dynamodb;
-#[path = "dynamodb/faults.rs"]
 mod faults;
-#[path = "dynamodb/journal.rs"]
 mod journal;
-#[path = "support/service.rs"]
-mod service;
-#[path = "dynamodb/tables.rs"]
 mod tables;
-#[path = "dynamodb/vault.rs"]
 mod vault;
 
-use std::process::ExitCode;
-use std::sync::{Arc, OnceLock};
-
 use fieldseal::TenantId;
-use fieldseal::journal::DynamoDbJournal;
-use fieldseal::store::{DynamoDbLayout, DynamoDbStore, SlotId, Tag};
-use fieldseal::testing;
-use libtest_mimic::{Arguments, Completion, Trial};
-use service::Service;
-use tokio::runtime;
+use fieldseal::store::{SlotId, Tag};
+use fieldseal_aws::{DynamoDbJournal, DynamoDbLayout, DynamoDbStore};
+use fieldseal_testkit as testkit;
+use fleet_tests::harness::{Alone, Shared, Trial};
+use fleet_tests::microburst::Upstream;
+use fleet_tests::{dynamodb, service, tests};
 
-fn main() -> ExitCode {
-    // With the examples' TLS built in, reqwest makes no client before it has cryptography.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let skip = service::skip("dynamodb", &["moto_server", "ministack", "microburst"]);
+use crate::PROGRAMS;
+
+pub(crate) fn trials(ministack: &Shared<Upstream>) -> Vec<Trial> {
+    let skip = service::skip("dynamodb", PROGRAMS);
+    let moto = Shared::new(|| Upstream::new(dynamodb::moto())).named("moto").ignored(skip);
+    let ministack = ministack.clone().ignored(skip);
     let mut trials = Vec::new();
-    for (name, start) in [("moto", dynamodb::moto as fn() -> Service), ("ministack", service::ministack)] {
-        // Started by the first test that runs, so that listing them starts nothing.
-        let server = OnceLock::new();
-        let url = Arc::new(move || server.get_or_init(start).url());
-        for (rule, test) in testing::store::RULES {
-            let url = Arc::clone(&url);
-            let test = move || Ok(run(async { test(&store(&Place::new(&url())).await).await }));
-            trials.push(Trial::ignorable_test(format!("{name}::store::{rule}"), test).with_ignored_flag(skip));
+    for emulator in [&moto, &ministack] {
+        for (rule, check) in testkit::store::RULES {
+            let test = async |aws: &Upstream| check(&store(&FreshTable::new(aws)).await).await;
+            trials.push(emulator.trial(format!("dynamodb::store::{rule}"), test));
         }
-        for (rule, test) in testing::journal::RULES {
-            let url = Arc::clone(&url);
-            let test = move || Ok(run(async { test(&journal(&Place::new(&url())).await).await }));
-            trials.push(Trial::ignorable_test(format!("{name}::journal::{rule}"), test).with_ignored_flag(skip));
+        for (rule, check) in testkit::journal::RULES {
+            let test = async |aws: &Upstream| check(&journal(&FreshTable::new(aws)).await).await;
+            trials.push(emulator.trial(format!("dynamodb::journal::{rule}"), test));
         }
         macro_rules! persistent {
             ($suite:ident $open:ident: $($rule:ident)*) => {$({
-                let url = Arc::clone(&url);
-                let test = move || Ok(run(async { testing::$suite::$rule(&Place::new(&url()), $open).await }));
-                let name = format!("{name}::{}::{}", stringify!($suite), stringify!($rule));
-                trials.push(Trial::ignorable_test(name, test).with_ignored_flag(skip));
+                let test = async |aws: &Upstream| testkit::$suite::$rule(&FreshTable::new(aws), $open).await;
+                trials.push(emulator.trial(concat!("dynamodb::", stringify!($suite), "::", stringify!($rule)), test));
             })*};
         }
         persistent![store store:
@@ -73,15 +52,7 @@ fn main() -> ExitCode {
             one_of_many_journals_wins
             journals_that_try_again_lose_no_entry
         ];
-        macro_rules! trials {
-            ($($module:ident::$test:ident)*) => {$({
-                let url = Arc::clone(&url);
-                let test = move || Ok(run(async { $module::$test(&url()).await }));
-                let name = format!("{name}::{}::{}", stringify!($module), stringify!($test));
-                trials.push(Trial::ignorable_test(name, test).with_ignored_flag(skip));
-            })*};
-        }
-        trials![
+        trials.extend(tests![emulator =>
             tables::a_table_is_made_once_and_keeps_its_layout
             tables::a_table_of_any_layout_is_read_whole
             tables::a_table_that_is_not_there_is_misconfigured
@@ -108,20 +79,12 @@ fn main() -> ExitCode {
             faults::a_put_of_which_nobody_heard_has_landed
             faults::an_answer_that_breaks_off_is_unavailable
             faults::the_sdk_tries_again_what_may_be
-        ];
-        if name == "ministack" {
-            trials![faults::a_put_that_is_sent_twice_is_not_a_conflict];
-        }
+        ]);
     }
-    macro_rules! alone {
-        ($skip:expr; $($module:ident::$test:ident)*) => {$({
-            let test = || Ok(run($module::$test()));
-            let name = concat!(stringify!($module), "::", stringify!($test));
-            trials.push(Trial::ignorable_test(name, test).with_ignored_flag($skip));
-        })*};
-    }
-    // These need no emulator.
-    alone![false;
+    // moto does not know a transaction by its token.
+    trials.extend(tests![ministack => faults::a_put_that_is_sent_twice_is_not_a_conflict]);
+    // On no emulator.
+    trials.extend(tests![Alone::new() =>
         answers::keys_that_were_not_processed_are_asked_for_again
         answers::a_batch_of_which_nothing_is_processed_is_throttled
         answers::a_global_table_is_refused
@@ -134,25 +97,20 @@ fn main() -> ExitCode {
         answers::what_a_transaction_says_is_sorted
         answers::a_scrub_that_may_not_ask_says_so
         answers::no_message_holds_what_an_item_does
-    ];
-    alone![skip; faults::an_emulator_that_is_killed_is_unavailable];
-    libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
-}
-
-fn run(test: impl Future<Output = ()>) -> Completion {
-    runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(test);
-    Completion::Completed
+    ]);
+    trials.extend(tests![Alone::new().ignored(skip) => faults::an_emulator_that_is_killed_is_unavailable]);
+    trials
 }
 
 /// A table that nobody has made yet.
-struct Place {
+struct FreshTable {
     url: String,
-    table: String,
+    name: String,
 }
 
-impl Place {
-    fn new(url: &str) -> Self {
-        Self { url: url.to_owned(), table: dynamodb::fresh() }
+impl FreshTable {
+    fn new(aws: &Upstream) -> Self {
+        Self { url: aws.url(), name: dynamodb::fresh() }
     }
 
     fn client(&self) -> aws_sdk_dynamodb::Client {
@@ -160,23 +118,23 @@ impl Place {
     }
 
     fn store(&self) -> DynamoDbStore {
-        DynamoDbStore::new(self.client(), &self.table)
+        DynamoDbStore::new(self.client(), &self.name)
     }
 
     fn journal(&self) -> DynamoDbJournal {
-        DynamoDbJournal::new(self.client(), &self.table)
+        DynamoDbJournal::new(self.client(), &self.name)
     }
 }
 
-/// A key store in a place, with fewer floors: emulators are slow.
-async fn store(place: &Place) -> DynamoDbStore {
-    let store = place.store();
+/// A key store, with fewer floors: emulators are slow.
+async fn store(fresh: &FreshTable) -> DynamoDbStore {
+    let store = fresh.store();
     store.create_table_with(DynamoDbLayout::new().partitions(5).floors(4)).await.unwrap();
     store
 }
 
-async fn journal(place: &Place) -> DynamoDbJournal {
-    let journal = place.journal();
+async fn journal(fresh: &FreshTable) -> DynamoDbJournal {
+    let journal = fresh.journal();
     journal.create_table().await.unwrap();
     journal
 }

@@ -6,34 +6,38 @@ use aws_sdk_dynamodb::types::{
     AttributeDefinition, AttributeValue, BillingMode, KeySchemaElement, KeyType, PointInTimeRecoverySpecification,
     ScalarAttributeType, StreamSpecification, StreamViewType,
 };
-use fieldseal::store::{
-    DynamoDbLayout, DynamoDbStore, Epoch, Expected, Filter, KeyStore, Scan, SlotId, StoreErrorKind, StoredSlot,
-};
-use fieldseal::testing::slot::SampleSlot;
+use fieldseal::store::{Epoch, Expected, Filter, KeyStore, Scan, SlotId, StoreErrorKind, StoredSlot};
+use fieldseal_aws::{DynamoDbLayout, DynamoDbStore};
+use fieldseal_testkit::slot::SampleSlot;
 
-use crate::{Place, store, subject, tenant};
+use fleet_tests::harness::soak;
+use fleet_tests::microburst::Upstream;
 
-pub(crate) async fn a_table_is_made_once_and_keeps_its_layout(url: &str) {
-    let place = Place::new(url);
-    let first = store(&place).await;
+use super::{FreshTable, store, subject, tenant};
+
+pub(crate) async fn a_table_is_made_once_and_keeps_its_layout(aws: &Upstream) {
+    let fresh = FreshTable::new(aws);
+    let first = store(&fresh).await;
     let slots = fill(&first, (0..40).map(|n| subject("acme", n))).await;
     // With another layout these would not be found.
-    let again = place.store();
+    let again = fresh.store();
     again.create_table().await.unwrap();
     assert_eq!(all(&again, 7).await, slots);
-    let table = place.client().describe_table().table_name(&place.table).send().await.unwrap().table.unwrap();
+    let table = fresh.client().describe_table().table_name(&fresh.name).send().await.unwrap().table.unwrap();
     assert_eq!(table.billing_mode_summary().unwrap().billing_mode(), Some(&BillingMode::PayPerRequest));
     assert_eq!(table.deletion_protection_enabled(), Some(true));
 }
 
 /// The layout's own bounds, and what is right for most.
-pub(crate) async fn a_table_of_any_layout_is_read_whole(url: &str) {
+pub(crate) async fn a_table_of_any_layout_is_read_whole(aws: &Upstream) {
     let (least, wide) = (DynamoDbLayout::new().partitions(0).floors(0), DynamoDbLayout::new().partitions(40).floors(3));
     for layout in [least, wide, DynamoDbLayout::default()] {
-        let store = Place::new(url).store();
+        let store = FreshTable::new(aws).store();
         store.create_table_with(layout).await.unwrap();
         let slots = fill(&store, (0..30).map(|n| subject("acme", n))).await;
-        for limit in [1, 29, 30, 100] {
+        // A page asks every partition.
+        let least = if soak() { 1 } else { 10 };
+        for limit in [least, 29, 30, 100] {
             assert_eq!(all(&store, limit).await, slots);
         }
         let ids: Vec<_> = slots.iter().map(|slot| slot.id().clone()).collect();
@@ -47,8 +51,8 @@ pub(crate) async fn a_table_of_any_layout_is_read_whole(url: &str) {
     }
 }
 
-pub(crate) async fn a_table_that_is_not_there_is_misconfigured(url: &str) {
-    let store = Place::new(url).store();
+pub(crate) async fn a_table_that_is_not_there_is_misconfigured(aws: &Upstream) {
+    let store = FreshTable::new(aws).store();
     let slot = SampleSlot::new(subject("acme", 1)).build();
     for error in [
         store.load(&[SlotId::Vault]).await.unwrap_err(),
@@ -62,20 +66,20 @@ pub(crate) async fn a_table_that_is_not_there_is_misconfigured(url: &str) {
     }
 }
 
-pub(crate) async fn another_table_is_misconfigured(url: &str) {
+pub(crate) async fn another_table_is_misconfigured(aws: &Upstream) {
     use ScalarAttributeType::{B, N, S};
     let shapes: [&[(&str, ScalarAttributeType)]; 4] =
         [&[("pk", S)], &[("pk", S), ("sk", S)], &[("pk", N), ("sk", B)], &[("id", S), ("sk", B)]];
     for shape in shapes {
-        let place = Place::new(url);
-        let mut call = place.client().create_table().table_name(&place.table).billing_mode(BillingMode::PayPerRequest);
+        let fresh = FreshTable::new(aws);
+        let mut call = fresh.client().create_table().table_name(&fresh.name).billing_mode(BillingMode::PayPerRequest);
         for ((name, ty), key) in shape.iter().zip([KeyType::Hash, KeyType::Range]) {
             let attribute = AttributeDefinition::builder().attribute_name(*name).attribute_type(ty.clone()).build();
             let schema = KeySchemaElement::builder().attribute_name(*name).key_type(key).build();
             call = call.attribute_definitions(attribute.unwrap()).key_schema(schema.unwrap());
         }
         call.send().await.unwrap();
-        let store = place.store();
+        let store = fresh.store();
         for error in [store.load(&[SlotId::Vault]).await.unwrap_err(), store.create_table().await.unwrap_err()] {
             assert_eq!(error.kind(), StoreErrorKind::Misconfigured);
             assert!(error.to_string().contains("other keys"), "{error}");
@@ -84,31 +88,31 @@ pub(crate) async fn another_table_is_misconfigured(url: &str) {
 }
 
 /// As a journal's.
-pub(crate) async fn a_table_without_a_layout_is_misconfigured(url: &str) {
-    let place = Place::new(url);
-    crate::journal(&place).await;
-    let error = place.store().load(&[SlotId::Vault]).await.unwrap_err();
+pub(crate) async fn a_table_without_a_layout_is_misconfigured(aws: &Upstream) {
+    let fresh = FreshTable::new(aws);
+    super::journal(&fresh).await;
+    let error = fresh.store().load(&[SlotId::Vault]).await.unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::Misconfigured);
     assert!(error.to_string().contains("no key store's"), "{error}");
 }
 
-pub(crate) async fn a_later_version_of_a_table_is_refused(url: &str) {
-    let place = Place::new(url);
-    store(&place).await;
-    set(&place, "layout", &[0], "version", AttributeValue::N("2".into())).await;
+pub(crate) async fn a_later_version_of_a_table_is_refused(aws: &Upstream) {
+    let fresh = FreshTable::new(aws);
+    store(&fresh).await;
+    set(&fresh, "layout", &[0], "version", AttributeValue::N("2".into())).await;
     for error in
-        [place.store().load(&[SlotId::Vault]).await.unwrap_err(), place.store().create_table().await.unwrap_err()]
+        [fresh.store().load(&[SlotId::Vault]).await.unwrap_err(), fresh.store().create_table().await.unwrap_err()]
     {
         assert_eq!(error.kind(), StoreErrorKind::NewerSchema);
     }
-    set(&place, "layout", &[0], "version", AttributeValue::S("1".into())).await;
-    assert_eq!(place.store().load(&[SlotId::Vault]).await.unwrap_err().kind(), StoreErrorKind::Corrupt);
+    set(&fresh, "layout", &[0], "version", AttributeValue::S("1".into())).await;
+    assert_eq!(fresh.store().load(&[SlotId::Vault]).await.unwrap_err().kind(), StoreErrorKind::Corrupt);
 }
 
 /// DynamoDB reads 1 MB at a time: here 4 of the slots, in a table of one partition.
-pub(crate) async fn slots_of_more_than_one_answer_are_scanned(url: &str) {
-    let place = Place::new(url);
-    let store = place.store();
+pub(crate) async fn slots_of_more_than_one_answer_are_scanned(aws: &Upstream) {
+    let fresh = FreshTable::new(aws);
+    let store = fresh.store();
     store.create_table_with(DynamoDbLayout::new().partitions(1).floors(1)).await.unwrap();
     let mut slots = Vec::new();
     for n in 0..14 {
@@ -127,9 +131,9 @@ pub(crate) async fn slots_of_more_than_one_answer_are_scanned(url: &str) {
 }
 
 /// A page ends after as many requests, and the next goes on where it looked last, not where it found something.
-pub(crate) async fn a_scan_that_finds_little_gets_on(url: &str) {
-    let place = Place::new(url);
-    let store = place.store().requests_per_page(1);
+pub(crate) async fn a_scan_that_finds_little_gets_on(aws: &Upstream) {
+    let fresh = FreshTable::new(aws);
+    let store = fresh.store().requests_per_page(1);
     store.create_table_with(DynamoDbLayout::new().partitions(2).floors(1)).await.unwrap();
     let mut slots = fill(&store, (0..60).map(|n| subject("acme", n))).await;
     for n in [40, 55] {
@@ -149,7 +153,7 @@ pub(crate) async fn a_scan_that_finds_little_gets_on(url: &str) {
         assert!(next.cursor().is_none_or(|last| last.to_bytes() < id), "a cursor that doesn't move on");
         let passed = slots.iter().filter(|slot| slot.epoch().is_some() && slot.id().to_bytes() <= id);
         assert!(passed.eq(&found), "what the cursor has passed was found");
-        next = below.clone().after(cursor);
+        next = below.clone().starting_after(cursor);
     }
     assert_eq!(found, [slots[40].clone(), slots[55].clone()]);
     assert!((4..=12).contains(&empty), "each looks at 5 of 30 in both partitions: {empty}");
@@ -158,13 +162,13 @@ pub(crate) async fn a_scan_that_finds_little_gets_on(url: &str) {
         let own = Scan::new(Filter::All).tenant(tenant("acme")).limit(limit);
         assert_eq!(pages(&store, &own).await, slots);
     }
-    assert_eq!(pages(&place.store(), &below).await, found, "with the usual number of requests");
+    assert_eq!(pages(&fresh.store(), &below).await, found, "with the usual number of requests");
 }
 
 /// 100 keys at most, and 16 MB: here 63 of the slots.
-pub(crate) async fn slots_of_more_than_one_batch_are_loaded(url: &str) {
-    let place = Place::new(url);
-    let store = store(&place).await;
+pub(crate) async fn slots_of_more_than_one_batch_are_loaded(aws: &Upstream) {
+    let fresh = FreshTable::new(aws);
+    let store = store(&fresh).await;
     let mut slots = Vec::new();
     for n in 0..70 {
         let slot = SampleSlot::new(subject("acme", n)).len(StoredSlot::MAX_LEN).build();
@@ -179,8 +183,8 @@ pub(crate) async fn slots_of_more_than_one_batch_are_loaded(url: &str) {
 }
 
 /// A sort key has 1 024 bytes at most, an id up to 1 041. The names begin alike up to there.
-pub(crate) async fn slots_with_long_ids_are_found_by_their_tenant(url: &str) {
-    let store = store(&Place::new(url)).await;
+pub(crate) async fn slots_with_long_ids_are_found_by_their_tenant(aws: &Upstream) {
+    let store = store(&FreshTable::new(aws)).await;
     let names = [1006, 1007, 1008, 1022, 1023, 1024].map(|len| "x".repeat(len));
     let ids = names.iter().flat_map(|name| {
         let subjects = (0..3).map(|n| subject(name, n << 24));
@@ -198,16 +202,16 @@ pub(crate) async fn slots_with_long_ids_are_found_by_their_tenant(url: &str) {
 }
 
 /// Whoever may write to the table can copy an item.
-pub(crate) async fn a_slot_in_another_place_is_corrupt(url: &str) {
-    let place = Place::new(url);
-    let store = store(&place).await;
+pub(crate) async fn a_slot_in_another_place_is_corrupt(aws: &Upstream) {
+    let fresh = FreshTable::new(aws);
+    let store = store(&fresh).await;
     let [ada, ben] = [subject("acme", 1), subject("acme", 2)];
     fill(&store, [ada.clone(), ben.clone()]).await;
-    let mut item = item(&place, &ada).await;
-    let other = self::item(&place, &ben).await;
+    let mut item = item(&fresh, &ada).await;
+    let other = self::item(&fresh, &ben).await;
     item.insert("id".into(), item["sk"].clone());
     item.extend(["pk", "sk"].map(|name| (name.to_owned(), other[name].clone())));
-    place.client().put_item().table_name(&place.table).set_item(Some(item)).send().await.unwrap();
+    fresh.client().put_item().table_name(&fresh.name).set_item(Some(item)).send().await.unwrap();
     for error in [
         store.load(std::slice::from_ref(&ben)).await.unwrap_err(),
         store.scan(&Scan::new(Filter::All)).await.unwrap_err(),
@@ -217,7 +221,7 @@ pub(crate) async fn a_slot_in_another_place_is_corrupt(url: &str) {
     assert!(store.load(&[ada]).await.unwrap()[0].is_some());
 }
 
-pub(crate) async fn a_changed_column_is_corrupt(url: &str) {
+pub(crate) async fn a_changed_column_is_corrupt(aws: &Upstream) {
     let number = |n: &str| AttributeValue::N(n.into());
     let bytes = |bytes: &[u8]| AttributeValue::B(Blob::new(bytes));
     for (name, value) in [
@@ -232,13 +236,13 @@ pub(crate) async fn a_changed_column_is_corrupt(url: &str) {
         ("slot", bytes(&[1, 3, 1])),
         ("id", bytes(&[9])),
     ] {
-        let place = Place::new(url);
-        let store = store(&place).await;
+        let fresh = FreshTable::new(aws);
+        let store = store(&fresh).await;
         let slot = SampleSlot::new(subject("acme", 1)).epoch(Epoch::FIRST).build();
         store.put(&slot, Expected::Absent).await.unwrap();
-        let item = item(&place, slot.id()).await;
+        let item = item(&fresh, slot.id()).await;
         let (AttributeValue::S(pk), AttributeValue::B(sk)) = (&item["pk"], &item["sk"]) else { panic!("its keys") };
-        set(&place, pk, sk.as_ref(), name, value).await;
+        set(&fresh, pk, sk.as_ref(), name, value).await;
         let loaded = store.load(std::slice::from_ref(slot.id())).await.unwrap_err();
         assert_eq!(loaded.kind(), StoreErrorKind::Corrupt, "{name}");
         assert_eq!(store.scan(&Scan::new(Filter::All)).await.unwrap_err().kind(), StoreErrorKind::Corrupt, "{name}");
@@ -246,15 +250,15 @@ pub(crate) async fn a_changed_column_is_corrupt(url: &str) {
 }
 
 /// Not before, and not of what never was.
-pub(crate) async fn a_scrub_tells_of_what_is_switched_on(url: &str) {
-    let place = Place::new(url);
-    let (store, client) = (store(&place).await, place.client());
+pub(crate) async fn a_scrub_tells_of_what_is_switched_on(aws: &Upstream) {
+    let fresh = FreshTable::new(aws);
+    let (store, client) = (store(&fresh).await, fresh.client());
     let always = ["on-demand backups, exports and other copies of the table", STORAGE];
     assert_eq!(residue(&store).await, always);
 
     let on = PointInTimeRecoverySpecification::builder().point_in_time_recovery_enabled(true);
     let on = on.recovery_period_in_days(7).build().unwrap();
-    let call = client.update_continuous_backups().table_name(&place.table).point_in_time_recovery_specification(on);
+    let call = client.update_continuous_backups().table_name(&fresh.name).point_in_time_recovery_specification(on);
     call.send().await.unwrap();
     assert_eq!(residue(&store).await, ["point-in-time recovery", always[0], always[1]]);
     let told = store.scrub().await.unwrap();
@@ -263,7 +267,7 @@ pub(crate) async fn a_scrub_tells_of_what_is_switched_on(url: &str) {
 
     let stream = |on, view| {
         let stream = StreamSpecification::builder().stream_enabled(on).set_stream_view_type(view).build().unwrap();
-        client.update_table().table_name(&place.table).stream_specification(stream).send()
+        client.update_table().table_name(&fresh.name).stream_specification(stream).send()
     };
     stream(true, Some(StreamViewType::NewAndOldImages)).await.unwrap();
     assert_eq!(residue(&store).await, ["the table's stream", "point-in-time recovery", always[0], always[1]]);
@@ -296,23 +300,23 @@ async fn pages(store: &DynamoDbStore, scan: &Scan) -> Vec<StoredSlot> {
         assert!(page.slots.len() <= scan.page_size(), "a page is longer than asked for");
         slots.extend(page.slots);
         let Some(cursor) = page.next else { return slots };
-        next = scan.clone().after(cursor);
+        next = scan.clone().starting_after(cursor);
     }
 }
 
 type Item = std::collections::HashMap<String, AttributeValue>;
 
 /// The item of a slot with a short id, wherever it stands.
-async fn item(place: &Place, id: &SlotId) -> Item {
-    let items = place.client().scan().table_name(&place.table).send().await.unwrap().items.unwrap();
+async fn item(fresh: &FreshTable, id: &SlotId) -> Item {
+    let items = fresh.client().scan().table_name(&fresh.name).send().await.unwrap().items.unwrap();
     let sort = AttributeValue::B(Blob::new(id.to_bytes()));
     items.into_iter().find(|item| item["sk"] == sort).unwrap()
 }
 
 /// Changes an attribute of an item behind the store's back.
-pub(crate) async fn set(place: &Place, pk: &str, sk: &[u8], name: &str, value: AttributeValue) {
-    let client: Client = place.client();
-    let call = client.update_item().table_name(&place.table);
+pub(crate) async fn set(fresh: &FreshTable, pk: &str, sk: &[u8], name: &str, value: AttributeValue) {
+    let client: Client = fresh.client();
+    let call = client.update_item().table_name(&fresh.name);
     call.key("pk", AttributeValue::S(pk.into()))
         .key("sk", AttributeValue::B(Blob::new(sk)))
         .update_expression("SET #name = :value")

@@ -2,17 +2,19 @@
 
 use std::time::Duration;
 
-use fieldseal::lifecycle::{ErasureRequest, ErasureStatus};
 use fieldseal::provider::LocalKeyring;
 use fieldseal::store::Epoch;
-use fieldseal::testing::clock::ManualClock;
+use fieldseal::vault::{ErasureRequest, ErasureStatus};
 use fieldseal::{Error, FieldContext, Result, SubjectKeys, Vault};
+use fieldseal_testkit::clock::ManualClock;
 
-use crate::{Place, journal, store};
+use fleet_tests::microburst::Upstream;
+
+use super::{FreshTable, journal, store};
 
 /// Everything that happens to keys, in one life.
-pub(crate) async fn keys_live_and_die(url: &str) {
-    let world = World::new(url).await;
+pub(crate) async fn keys_live_and_die(aws: &Upstream) {
+    let world = World::new(aws).await;
     let vault = world.process().await;
     let customers = vault.default_tenant();
     let ada = customers.enroll(&1).await.unwrap();
@@ -54,12 +56,12 @@ pub(crate) async fn keys_live_and_die(url: &str) {
 }
 
 /// What one does the other sees after `max_age`, and neither undoes it.
-pub(crate) async fn two_processes_share_a_table(url: &str) {
-    let world = World::new(url).await;
+pub(crate) async fn two_processes_share_a_table(aws: &Upstream) {
+    let world = World::new(aws).await;
     let (one, other) = (world.process().await.default_tenant(), world.process().await.default_tenant());
     let (a, b) = futures_util::future::join(one.enroll(&1), other.enroll(&1)).await;
     let (a, b) = (a.unwrap(), b.unwrap());
-    assert!(opens(&b, &seal(&a)) && opens(&a, &seal(&b)), "two enrolments at once are one");
+    assert!(opens(&b, &seal(&a)) && opens(&a, &seal(&b)), "two enrollments at once are one");
 
     let sealed = seal(&b);
     one.erase(&1, &ErasureRequest::new()).await.unwrap();
@@ -76,13 +78,13 @@ pub(crate) async fn two_processes_share_a_table(url: &str) {
 struct World {
     provider: LocalKeyring,
     clock: ManualClock,
-    keys: Place,
-    journal: Place,
+    keys: FreshTable,
+    journal: FreshTable,
 }
 
 impl World {
-    async fn new(url: &str) -> Self {
-        let (keys, entries) = (Place::new(url), Place::new(url));
+    async fn new(aws: &Upstream) -> Self {
+        let (keys, entries) = (FreshTable::new(aws), FreshTable::new(aws));
         store(&keys).await;
         journal(&entries).await;
         let provider = LocalKeyring::ephemeral().unwrap();

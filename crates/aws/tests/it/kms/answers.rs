@@ -2,11 +2,12 @@
 
 use base64ct::{Base64, Encoding as _};
 use fieldseal::Retry;
-use fieldseal::provider::{AwsKms, MasterKeyId, MasterKeyProvider as _, ProviderErrorKind, WrappedKey};
+use fieldseal::provider::{MasterKeyId, MasterKeyProvider as _, ProviderErrorKind, WrappedKey};
+use fieldseal_aws::AwsKms;
 use serde_json::{Value, json};
 
-use super::kms::{self, HOME};
 use super::material;
+use fleet_tests::kms::{self, HOME};
 
 const ARN: &str = "arn:aws:kms:eu-central-1:123456789012:key/11111111-2222-3333-4444-555555555555";
 const OTHER: &str = "arn:aws:kms:eu-central-1:123456789012:key/66666666-2222-3333-4444-555555555555";
@@ -15,7 +16,7 @@ fn wrapped() -> WrappedKey {
     WrappedKey::new(MasterKeyId::new(ARN).unwrap(), *b"wrapped").unwrap()
 }
 
-pub(super) async fn the_key_that_wrapped_is_asked_for_and_no_other(_: &str) {
+pub(crate) async fn the_key_that_wrapped_is_asked_for_and_no_other() {
     let (key, context) = material();
     let answer = json!({ "KeyId": ARN, "Plaintext": Base64::encode_string(key.expose()) });
     let (url, mut asked) = kms::answering(vec![answer]).await;
@@ -27,7 +28,7 @@ pub(super) async fn the_key_that_wrapped_is_asked_for_and_no_other(_: &str) {
     assert_eq!(asked["EncryptionContext"]["fieldseal:tenant"], "acme");
 }
 
-pub(super) async fn an_answer_that_does_not_fit_is_corrupt(_: &str) {
+pub(crate) async fn an_answer_that_does_not_fit_is_corrupt() {
     let (key, context) = material();
     let plain = |key: &[u8]| Base64::encode_string(key);
     for (what, answer) in [

@@ -6,11 +6,14 @@ use std::time::Duration;
 
 use aws_sdk_kms::Client;
 use fieldseal::Retry;
-use fieldseal::provider::{AwsKms, MasterKeyProvider as _, ProviderError, ProviderErrorKind as Kind};
+use fieldseal::provider::{MasterKeyProvider as _, ProviderError, ProviderErrorKind as Kind};
+use fieldseal_aws::AwsKms;
 use serde_json::json;
 
-use super::kms::{self, HOME, SECRET};
-use super::{Fixture, material, service};
+use fleet_tests::kms::{self, HOME, SECRET};
+use fleet_tests::microburst::{HANGS, Upstream};
+
+use super::{Fixture, material};
 
 /// What each call answers to an error of KMS.
 const KINDS: &[(&str, u16, Kind)] = &[
@@ -52,25 +55,25 @@ const OF_DECRYPT: &[(&str, u16, Kind)] = &[
 
 const TEXT: &str = "User arn:aws:iam::123456789012:user/zoe may not use key 1234 for acme";
 
-pub(super) async fn each_error_of_kms_is_of_its_kind(url: &str) {
-    let fixture = Fixture::new(url).await;
+pub(crate) async fn each_error_of_kms_is_of_its_kind(aws: &Upstream) {
+    let fixture = Fixture::new(aws).await;
     let (key, context) = material();
     let wrapped = fixture.provider.wrap_key(&key, &context).await.unwrap();
-    let burst = service::microburst(url);
+    let burst = aws.microburst().await;
     let provider = fixture.over(&burst.url());
     let error = |code: &str, status: u16| json!({ "code": code, "status": status, "message": TEXT });
     for (code, status, kind) in KINDS.iter().chain(OF_DECRYPT) {
-        kms::fail(&burst.url(), "Decrypt", error(code, *status)).await;
+        burst.breaks("kms", "Decrypt", json!({ "error": error(code, *status) })).await;
         is(&provider.unwrap_key(&wrapped, &context).await.unwrap_err(), *kind, code);
     }
     for (code, status, kind) in KINDS {
-        kms::fail(&burst.url(), "Encrypt", error(code, *status)).await;
+        burst.breaks("kms", "Encrypt", json!({ "error": error(code, *status) })).await;
         is(&provider.wrap_key(&key, &context).await.unwrap_err(), *kind, code);
-        kms::fail(&burst.url(), "DescribeKey", error(code, *status)).await;
+        burst.breaks("kms", "DescribeKey", json!({ "error": error(code, *status) })).await;
         is(&provider.current().await.unwrap_err(), *kind, code);
     }
     // The other calls go through, so it was these errors.
-    kms::rules(&burst.url(), json!([])).await;
+    burst.rules(json!([])).await;
     assert_eq!(provider.unwrap_key(&wrapped, &context).await.unwrap().expose(), key.expose());
 }
 
@@ -80,14 +83,14 @@ fn is(error: &ProviderError, kind: Kind, what: &str) {
 }
 
 /// `KMSInvalidStateException` says in its text alone which state that is.
-pub(super) async fn a_state_is_looked_up(url: &str) {
-    let fixture = Fixture::new(url).await;
+pub(crate) async fn a_state_is_looked_up(aws: &Upstream) {
+    let fixture = Fixture::new(aws).await;
     let (key, context) = material();
     let wrapped = fixture.provider.wrap_key(&key, &context).await.unwrap();
-    let burst = service::microburst(url);
+    let burst = aws.microburst().await;
     let provider = fixture.over(&burst.url());
     let state = json!({ "service": "kms", "operation": "Decrypt", "error": { "code": "KMSInvalidStateException" } });
-    kms::rules(&burst.url(), json!([state])).await;
+    burst.rules(json!([state])).await;
     let (_, id) = wrapped.master().as_str().rsplit_once('/').unwrap();
     let unwrapped = async |kind| {
         is(&provider.unwrap_key(&wrapped, &context).await.unwrap_err(), kind, "KMSInvalidStateException");
@@ -100,16 +103,16 @@ pub(super) async fn a_state_is_looked_up(url: &str) {
     unwrapped(Kind::PendingDeletion).await;
     for (code, kind) in [("ThrottlingException", Kind::Throttled), ("AccessDeniedException", Kind::Disabled)] {
         let describe = json!({ "service": "kms", "operation": "DescribeKey", "error": { "code": code } });
-        kms::rules(&burst.url(), json!([state, describe])).await;
+        burst.rules(json!([state, describe])).await;
         unwrapped(kind).await;
     }
 }
 
-pub(super) async fn a_call_that_breaks_off_is_unavailable(url: &str) {
-    let fixture = Fixture::new(url).await;
+pub(crate) async fn a_call_that_breaks_off_is_unavailable(aws: &Upstream) {
+    let fixture = Fixture::new(aws).await;
     let (key, context) = material();
     let wrapped = fixture.provider.wrap_key(&key, &context).await.unwrap();
-    let mut burst = service::microburst(url);
+    let mut burst = aws.microburst().await;
     let provider = fixture.over(&burst.url());
     for fault in [
         json!({ "reset": true }),
@@ -119,7 +122,7 @@ pub(super) async fn a_call_that_breaks_off_is_unavailable(url: &str) {
     ] {
         let mut rule = fault.clone();
         rule["service"] = json!("kms");
-        kms::rules(&burst.url(), json!([rule])).await;
+        burst.rules(json!([rule])).await;
         for error in [
             provider.unwrap_key(&wrapped, &context).await.unwrap_err(),
             provider.wrap_key(&key, &context).await.unwrap_err(),
@@ -136,13 +139,13 @@ pub(super) async fn a_call_that_breaks_off_is_unavailable(url: &str) {
     assert!(error.source().unwrap().to_string().contains("connection refused"), "{error:?}");
 }
 
-pub(super) async fn a_call_that_takes_too_long_is_unavailable(url: &str) {
-    let fixture = Fixture::new(url).await;
+pub(crate) async fn a_call_that_takes_too_long_is_unavailable(aws: &Upstream) {
+    let fixture = Fixture::new(aws).await;
     let (key, context) = material();
     let wrapped = fixture.provider.wrap_key(&key, &context).await.unwrap();
-    let burst = service::microburst(url);
+    let burst = aws.microburst().await;
     // It hangs for ever, so however short the client's patience is, the test says the same.
-    kms::rules(&burst.url(), json!([{ "service": "kms", "timeout": true }])).await;
+    burst.rules(json!([{ "service": "kms", "timeout_ms": HANGS }])).await;
     let client = kms::client_within(&burst.url(), HOME, Duration::from_millis(200));
     let provider = AwsKms::new(client, &fixture.alias).unwrap();
     let error = provider.unwrap_key(&wrapped, &context).await.unwrap_err();
@@ -150,29 +153,29 @@ pub(super) async fn a_call_that_takes_too_long_is_unavailable(url: &str) {
     assert!(error.source().unwrap().to_string().contains("timed out"), "{error:?}");
 }
 
-pub(super) async fn nothing_of_a_failure_shows_what_is_secret(url: &str) {
-    let fixture = Fixture::new(url).await;
+pub(crate) async fn nothing_of_a_failure_shows_what_is_secret(aws: &Upstream) {
+    let fixture = Fixture::new(aws).await;
     let (key, context) = material();
     let wrapped = fixture.provider.wrap_key(&key, &context).await.unwrap();
-    let burst = service::microburst(url);
+    let burst = aws.microburst().await;
     let provider = fixture.over(&burst.url());
     let mut errors = Vec::new();
     for (code, status, _) in KINDS.iter().chain(OF_DECRYPT) {
         let error = json!({ "code": code, "status": status, "message": TEXT });
-        kms::rules(&burst.url(), json!([{ "service": "kms", "error": error }])).await;
+        burst.rules(json!([{ "service": "kms", "error": error }])).await;
         errors.push(provider.unwrap_key(&wrapped, &context).await.unwrap_err());
         errors.push(provider.wrap_key(&key, &context).await.unwrap_err());
     }
     // A code that is none.
-    kms::rules(&burst.url(), json!([{ "service": "kms", "error": { "code": TEXT } }])).await;
+    burst.rules(json!([{ "service": "kms", "error": { "code": TEXT } }])).await;
     errors.push(provider.unwrap_key(&wrapped, &context).await.unwrap_err());
-    kms::rules(&burst.url(), json!([{ "service": "kms", "response": { "corrupt_bytes": 200 } }])).await;
+    burst.rules(json!([{ "service": "kms", "response": { "corrupt_bytes": 200 } }])).await;
     errors.push(provider.unwrap_key(&wrapped, &context).await.unwrap_err());
     // No credentials at all.
     let nobody = aws_sdk_kms::Config::builder()
         .behavior_version_latest()
         .region(aws_sdk_kms::config::Region::new(HOME))
-        .endpoint_url(url)
+        .endpoint_url(aws.url())
         .build();
     errors.push(AwsKms::new(Client::from_conf(nobody), &fixture.alias).unwrap().current().await.unwrap_err());
     let master = wrapped.master().as_str().rsplit_once('/').unwrap().1;
@@ -184,9 +187,19 @@ pub(super) async fn nothing_of_a_failure_shows_what_is_secret(url: &str) {
             source = error.source();
         }
         // None could be part of a request's id, which is hexadecimal and shown.
-        for secret in
-            ["zoe", "acme", "epoch key", "fieldseal:", "arn:", "AKIA", "127.0.0.1", SECRET, master, &fixture.alias]
-        {
+        for secret in [
+            "zoe",
+            "acme",
+            "epoch key",
+            "fieldseal:",
+            "arn:",
+            "AKIA",
+            "127.0.0.1",
+            "localhost",
+            SECRET,
+            master,
+            &fixture.alias,
+        ] {
             assert!(!shown.contains(secret), "{secret}: {shown}");
         }
     }

@@ -1,40 +1,26 @@
-//! `AwsKms` on two emulators of KMS, each where it is right: moto for contexts, tampering and rotation; ministack for what
-//! becomes of keys. Where one is wrong, a test that begins with its name says so, and fails once it isn't any more.
-//! microburst, a proxy before them, gives every error that KMS has.
-//!
-//! Not libtest's harness, which knows only when it is compiled what to ignore.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by a panic")]
+//! `AwsKms`, on each emulator where it is right: on moto contexts, tampering and rotation; on ministack what becomes of keys.
+//! Where one is wrong, a test that begins with its name says so, and fails once it isn't any more.
 
-#[path = "kms/answers.rs"]
 mod answers;
-#[path = "kms/faults.rs"]
 mod faults;
-#[path = "support/kms.rs"]
-mod kms;
-#[path = "kms/names.rs"]
 mod names;
-#[path = "kms/regions.rs"]
 mod regions;
-#[path = "support/service.rs"]
-mod service;
-#[path = "kms/states.rs"]
 mod states;
-#[path = "kms/vault.rs"]
 mod vault;
-
-use std::process::ExitCode;
-use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
 use aws_sdk_kms::Client;
 use fieldseal::TenantId;
-use fieldseal::provider::{AwsKms, KeyMaterial, MasterKeyProvider, WrapContext};
+use fieldseal::provider::{KeyMaterial, MasterKeyProvider, WrapContext};
 use fieldseal::store::Epoch;
-use fieldseal::testing::provider::{self as suite, ProviderFixture};
-use kms::HOME;
-use libtest_mimic::{Arguments, Completion, Trial};
-use service::Service;
-use tokio::runtime;
+use fieldseal_aws::AwsKms;
+use fieldseal_testkit::provider::{self as suite, ProviderFixture};
+use fleet_tests::harness::{Alone, Shared, Trial};
+use fleet_tests::kms::{self, HOME};
+use fleet_tests::microburst::Upstream;
+use fleet_tests::{service, tests};
+
+use crate::PROGRAMS;
 
 /// Rules of the suite that can't be shown on moto. Its deeds are shown by the `names::moto_..`, and the rules hold on
 /// ministack, but for the first two: of these there are twins in `names`, and in `faults` what KMS answers.
@@ -55,36 +41,25 @@ const LIES_OF_MINISTACK: &[&str] = &[
     "a_relabelled_key_does_not_unwrap",
 ];
 
-fn main() -> ExitCode {
-    // With the examples' TLS built in, reqwest makes no client before it has cryptography.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let skip = service::skip("kms", &["moto_server", "ministack", "microburst"]);
-    // Started by the first test that runs, so that listing them starts nothing.
-    let [moto, ministack] = [service::moto as fn() -> Service, service::ministack].map(|start| {
-        let server = OnceLock::<Service>::new();
-        Arc::new(move || server.get_or_init(start).url())
-    });
+pub(crate) fn trials(ministack: &Shared<Upstream>) -> Vec<Trial> {
+    let skip = service::skip("kms", PROGRAMS);
+    let moto = Shared::new(|| Upstream::new(service::moto())).named("moto").ignored(skip);
+    let ministack = ministack.clone().ignored(skip);
     let mut trials = Vec::new();
-    for (name, lies, server) in [("moto", LIES_OF_MOTO, &moto), ("ministack", LIES_OF_MINISTACK, &ministack)] {
+    for (emulator, lies) in [(&moto, LIES_OF_MOTO), (&ministack, LIES_OF_MINISTACK)] {
         for (rule, check) in suite::RULES.iter().filter(|(rule, _)| !lies.contains(rule)) {
-            let server = Arc::clone(server);
-            let test = move || Ok(run(async { check(&Fixture::new(&server()).await).await }));
-            trials.push(Trial::ignorable_test(format!("{name}::suite::{rule}"), test).with_ignored_flag(skip));
+            let test = async |aws: &Upstream| check(&Fixture::new(aws).await).await;
+            trials.push(emulator.trial(format!("kms::suite::{rule}"), test));
         }
     }
-    macro_rules! trials {
-        ($server:ident: $($module:ident::$test:ident)*) => {$({
-            let server = Arc::clone(&$server);
-            let test = move || Ok(run(async { $module::$test(&server()).await }));
-            let name = concat!(stringify!($server), "::", stringify!($module), "::", stringify!($test));
-            trials.push(Trial::ignorable_test(name, test).with_ignored_flag(skip));
-        })*};
+    for rule in LIES_OF_MOTO.iter().chain(LIES_OF_MINISTACK) {
+        assert!(suite::RULES.iter().any(|(name, _)| name == rule), "the suite has no rule {rule}");
     }
-    trials![moto:
+    trials.extend(tests![moto =>
         names::a_key_has_four_names_and_one_id
         names::a_name_that_stands_for_nothing_is_misconfigured
-        names::a_key_that_is_not_fit_is_refused_and_it_is_said_what_to_create
-        names::a_wrapped_key_is_kms_s_ciphertext_under_the_documented_context
+        names::an_unfit_key_is_refused_and_the_error_says_what_to_create
+        names::a_wrapped_key_is_a_ciphertext_of_kms_as_documented
         names::an_id_of_another_account_region_or_form_is_unknown
         names::a_flipped_bit_does_not_unwrap
         names::moto_says_that_a_relabelled_key_is_denied_and_not_why
@@ -98,14 +73,14 @@ fn main() -> ExitCode {
         regions::a_key_of_one_region_is_refused_where_several_are_named
         vault::keys_move_from_epoch_to_epoch
         vault::calls_are_a_matter_of_tenants_not_of_subjects
-    ];
-    trials![ministack:
+    ]);
+    trials.extend(tests![ministack =>
         states::a_disabled_key_is_disabled_until_it_is_enabled
         states::a_destruction_that_is_called_back_is_none
         states::the_waiting_period_is_the_one_that_was_said
         states::a_key_that_is_to_be_destroyed_keeps_its_date
         states::a_key_of_ours_that_kms_does_not_know_is_destroyed
-        states::ministack_decrypts_what_was_changed_or_relabelled
+        states::ministack_decrypts_what_was_changed_or_relabeled
         regions::a_multi_region_key_is_one_master_key_wherever_it_answers
         regions::only_a_region_that_does_not_answer_is_passed_over
         regions::a_region_that_is_silent_leaves_time_for_the_next
@@ -114,23 +89,14 @@ fn main() -> ExitCode {
         regions::a_replica_that_can_not_be_reached_is_no_ones_to_forget
         vault::keys_move_from_epoch_to_epoch
         vault::an_erasure_is_final_once_kms_knows_the_key_no_more
-    ];
-    // Of no emulator's: what KMS answers is made up, or nothing is asked.
-    trials![moto:
+    ]);
+    // On no emulator: what KMS answers is made up, or nothing is asked.
+    trials.extend(tests![Alone::new() =>
         answers::the_key_that_wrapped_is_asked_for_and_no_other
         answers::an_answer_that_does_not_fit_is_corrupt
         names::the_policies_of_the_handbook_fit_the_calls
-    ];
-    for rule in LIES_OF_MOTO.iter().chain(LIES_OF_MINISTACK) {
-        assert!(suite::RULES.iter().any(|(name, _)| name == rule), "the suite has no rule {rule}");
-    }
-    libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
-}
-
-/// Runs a test on a runtime of its own.
-fn run(test: impl Future<Output = ()>) -> Completion {
-    runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(test);
-    Completion::Completed
+    ]);
+    trials
 }
 
 /// A provider with a key of its own, by an alias.
@@ -141,8 +107,8 @@ struct Fixture {
 }
 
 impl Fixture {
-    async fn new(url: &str) -> Self {
-        let client = kms::client(url, HOME);
+    async fn new(aws: &Upstream) -> Self {
+        let client = kms::client(&aws.url(), HOME);
         let (id, _) = kms::key(client.create_key()).await;
         let alias = kms::alias(&client, &id).await;
         let provider = AwsKms::new(client.clone(), &alias).unwrap();

@@ -6,15 +6,19 @@ use aws_sdk_kms::primitives::Blob;
 use aws_sdk_kms::types::{KeySpec, KeyState, KeyUsageType, OriginType};
 use base64ct::{Base64UrlUnpadded, Encoding as _};
 use fieldseal::Retry;
-use fieldseal::provider::{AwsKms, MasterKeyId, MasterKeyProvider as _, ProviderErrorKind, WrappedKey};
-use fieldseal::testing::provider::ProviderFixture as _;
+use fieldseal::provider::{MasterKeyId, MasterKeyProvider as _, ProviderErrorKind, WrappedKey};
+use fieldseal_aws::AwsKms;
+use fieldseal_testkit::provider::ProviderFixture as _;
 use serde_json::Value;
 
-use super::kms::{self, AWAY, HOME};
+use fleet_tests::harness::soak;
+use fleet_tests::kms::{self, AWAY, HOME};
+use fleet_tests::microburst::Upstream;
+
 use super::{Fixture, material};
 
-pub(super) async fn a_key_has_four_names_and_one_id(url: &str) {
-    let client = kms::client(url, HOME);
+pub(crate) async fn a_key_has_four_names_and_one_id(aws: &Upstream) {
+    let client = kms::client(&aws.url(), HOME);
     let (id, arn) = kms::key(client.create_key()).await;
     let alias = kms::alias(&client, &id).await;
     let alias_arn = arn.replace(&format!("key/{id}"), &alias);
@@ -28,8 +32,8 @@ pub(super) async fn a_key_has_four_names_and_one_id(url: &str) {
     }
 }
 
-pub(super) async fn a_name_that_stands_for_nothing_is_misconfigured(url: &str) {
-    let client = kms::client(url, HOME);
+pub(crate) async fn a_name_that_stands_for_nothing_is_misconfigured(aws: &Upstream) {
+    let client = kms::client(&aws.url(), HOME);
     let (key, context) = material();
     for name in ["alias/nothing", "11111111-2222-3333-4444-555555555555"] {
         let provider = AwsKms::new(client.clone(), name).unwrap();
@@ -42,7 +46,7 @@ pub(super) async fn a_name_that_stands_for_nothing_is_misconfigured(url: &str) {
     for name in ["", "two words", away] {
         assert_eq!(AwsKms::new(client.clone(), name).unwrap_err().kind(), ProviderErrorKind::Misconfigured);
     }
-    assert!(AwsKms::new(kms::client(url, AWAY), away).is_ok());
+    assert!(AwsKms::new(kms::client(&aws.url(), AWAY), away).is_ok());
     let provider = AwsKms::new(client.clone(), "alias/any").unwrap();
     assert_eq!(provider.clone().region(client).unwrap_err().kind(), ProviderErrorKind::Misconfigured);
     for days in [0, 6, 31] {
@@ -51,8 +55,8 @@ pub(super) async fn a_name_that_stands_for_nothing_is_misconfigured(url: &str) {
     }
 }
 
-pub(super) async fn a_key_that_is_not_fit_is_refused_and_it_is_said_what_to_create(url: &str) {
-    let client = kms::client(url, HOME);
+pub(crate) async fn an_unfit_key_is_refused_and_the_error_says_what_to_create(aws: &Upstream) {
+    let client = kms::client(&aws.url(), HOME);
     let create = || client.create_key();
     let rsa = create().key_spec(KeySpec::Rsa2048).key_usage(KeyUsageType::EncryptDecrypt);
     let sign = create().key_spec(KeySpec::EccNistP256).key_usage(KeyUsageType::SignVerify);
@@ -72,8 +76,8 @@ pub(super) async fn a_key_that_is_not_fit_is_refused_and_it_is_said_what_to_crea
 }
 
 /// So that it can be decrypted without this library: docs/master-keys.md.
-pub(super) async fn a_wrapped_key_is_kms_s_ciphertext_under_the_documented_context(url: &str) {
-    let fixture = Fixture::new(url).await;
+pub(crate) async fn a_wrapped_key_is_a_ciphertext_of_kms_as_documented(aws: &Upstream) {
+    let fixture = Fixture::new(aws).await;
     let (key, context) = material();
     let wrapped = fixture.provider.wrap_key(&key, &context).await.unwrap();
     let id = Base64UrlUnpadded::encode_string(key.id().as_bytes());
@@ -90,8 +94,8 @@ pub(super) async fn a_wrapped_key_is_kms_s_ciphertext_under_the_documented_conte
     assert_eq!(plain.plaintext.unwrap().as_ref(), key.expose());
 }
 
-pub(super) async fn an_id_of_another_account_region_or_form_is_unknown(url: &str) {
-    let fixture = Fixture::new(url).await;
+pub(crate) async fn an_id_of_another_account_region_or_form_is_unknown(aws: &Upstream) {
+    let fixture = Fixture::new(aws).await;
     let (key, context) = material();
     let wrapped = fixture.provider.wrap_key(&key, &context).await.unwrap();
     let id = wrapped.master().as_str();
@@ -107,9 +111,9 @@ pub(super) async fn an_id_of_another_account_region_or_form_is_unknown(url: &str
         "local-265ac83a20d4b22d".to_owned(),
     ] {
         let other = MasterKeyId::new(&other).unwrap();
-        let relabelled = WrappedKey::new(other.clone(), wrapped.as_bytes()).unwrap();
+        let relabeled = WrappedKey::new(other.clone(), wrapped.as_bytes()).unwrap();
         let errors = [
-            fixture.provider.unwrap_key(&relabelled, &context).await.unwrap_err(),
+            fixture.provider.unwrap_key(&relabeled, &context).await.unwrap_err(),
             fixture.provider.destroy_key(&other).await.unwrap_err(),
             fixture.provider.destruction(&other).await.unwrap_err(),
         ];
@@ -125,8 +129,8 @@ pub(super) async fn an_id_of_another_account_region_or_form_is_unknown(url: &str
 }
 
 /// What a policy asks for is what is sent, and no call of the provider lacks a permission.
-pub(super) async fn the_policies_of_the_handbook_fit_the_calls(_: &str) {
-    let page = include_str!("../../docs/master-keys.md");
+pub(crate) async fn the_policies_of_the_handbook_fit_the_calls() {
+    let page = include_str!("../../../../../docs/master-keys.md");
     let policies = page.split("```json\n").skip(1).map(|block| block.split_once("```").unwrap().0);
     let policies: Vec<Value> = policies.map(|policy| serde_json::from_str(policy).unwrap()).collect();
     let text = serde_json::to_string(&policies).unwrap();
@@ -144,12 +148,13 @@ pub(super) async fn the_policies_of_the_handbook_fit_the_calls(_: &str) {
 
 /// The suite's rule, but for the bytes that name the key: moto, as KMS may, tells nobody whether there is another key that they
 /// may not use, and denies.
-pub(super) async fn a_flipped_bit_does_not_unwrap(url: &str) {
-    let fixture = Fixture::new(url).await;
+pub(crate) async fn a_flipped_bit_does_not_unwrap(aws: &Upstream) {
+    let fixture = Fixture::new(aws).await;
     let (key, context) = material();
     let wrapped = fixture.provider.wrap_key(&key, &context).await.unwrap();
     let mut denied = 0;
-    for bit in 0..wrapped.as_bytes().len() * 8 {
+    // At least one bit of each byte; every one with `FIELDSEAL_SOAK`.
+    for bit in (0..wrapped.as_bytes().len() * 8).step_by(if soak() { 1 } else { 7 }) {
         let mut bytes = wrapped.as_bytes().to_vec();
         bytes[bit / 8] ^= 1 << (bit % 8);
         let changed = WrappedKey::new(wrapped.master().clone(), bytes).unwrap();
@@ -165,19 +170,19 @@ pub(super) async fn a_flipped_bit_does_not_unwrap(url: &str) {
 }
 
 /// KMS says `IncorrectKeyException`, which is `Authentication`: `faults`.
-pub(super) async fn moto_says_that_a_relabelled_key_is_denied_and_not_why(url: &str) {
-    let fixture = Fixture::new(url).await;
+pub(crate) async fn moto_says_that_a_relabelled_key_is_denied_and_not_why(aws: &Upstream) {
+    let fixture = Fixture::new(aws).await;
     let (key, context) = material();
     let wrapped = fixture.provider.wrap_key(&key, &context).await.unwrap();
     fixture.rotate().await;
     let other = fixture.provider.current().await.unwrap();
-    let relabelled = WrappedKey::new(other, wrapped.as_bytes()).unwrap();
-    let error = fixture.provider.unwrap_key(&relabelled, &context).await.unwrap_err();
+    let relabeled = WrappedKey::new(other, wrapped.as_bytes()).unwrap();
+    let error = fixture.provider.unwrap_key(&relabeled, &context).await.unwrap_err();
     assert_eq!(error.kind(), ProviderErrorKind::Denied, "moto says why: this is the suite's rule now");
 }
 
-pub(super) async fn moto_decrypts_under_a_key_that_is_to_be_destroyed(url: &str) {
-    let fixture = Fixture::new(url).await;
+pub(crate) async fn moto_decrypts_under_a_key_that_is_to_be_destroyed(aws: &Upstream) {
+    let fixture = Fixture::new(aws).await;
     let (key, context) = material();
     let wrapped = fixture.provider.wrap_key(&key, &context).await.unwrap();
     fixture.rotate().await;
@@ -192,8 +197,8 @@ pub(super) async fn moto_decrypts_under_a_key_that_is_to_be_destroyed(url: &str)
 }
 
 /// Its ciphertexts have room for the ids of other keys alone. So `regions` is on ministack.
-pub(super) async fn moto_does_not_decrypt_under_a_multi_region_key(url: &str) {
-    let client = kms::client(url, HOME);
+pub(crate) async fn moto_does_not_decrypt_under_a_multi_region_key(aws: &Upstream) {
+    let client = kms::client(&aws.url(), HOME);
     let (id, _) = kms::key(client.create_key().multi_region(true)).await;
     let provider = AwsKms::new(client, id).unwrap();
     let (key, context) = material();

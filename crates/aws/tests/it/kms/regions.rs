@@ -6,12 +6,14 @@ use aws_sdk_kms::Client;
 use aws_sdk_kms::config::timeout::TimeoutConfig;
 use fieldseal::guard::{Guard, Guarded};
 use fieldseal::provider::{
-    AnyOf, AwsKms, Destruction, MasterKeyId, MasterKeyProvider as _, ProviderErrorKind as Kind, Succession,
+    AnyOf, Destruction, MasterKeyId, MasterKeyProvider as _, ProviderErrorKind as Kind, Succession,
 };
+use fieldseal_aws::AwsKms;
 use serde_json::json;
 
-use super::kms::{self, AWAY, HOME};
-use super::service::{self, Service};
+use fleet_tests::kms::{self, AWAY, HOME};
+use fleet_tests::microburst::{HANGS, Microburst, Upstream};
+
 use super::{Fixture, material};
 
 /// A key in both regions, by an alias in each.
@@ -23,8 +25,8 @@ struct TwoRegions {
 }
 
 impl TwoRegions {
-    async fn new(url: &str) -> Self {
-        let [home, away] = [HOME, AWAY].map(|region| kms::client(url, region));
+    async fn new(aws: &Upstream) -> Self {
+        let [home, away] = [HOME, AWAY].map(|region| kms::client(&aws.url(), region));
         let (id, _) = kms::key(home.create_key().multi_region(true)).await;
         home.replicate_key().key_id(&id).replica_region(AWAY).send().await.unwrap();
         let alias = kms::alias(&home, &id).await;
@@ -49,18 +51,18 @@ impl TwoRegions {
 }
 
 /// A microburst before each region.
-fn proxies(url: &str) -> [Service; 2] {
-    [service::microburst(url), service::microburst(url)]
+async fn proxies(aws: &Upstream) -> [Microburst; 2] {
+    [aws.microburst().await, aws.microburst().await]
 }
 
-fn over(key: &TwoRegions, [home, away]: &[Service; 2]) -> AwsKms {
+fn over(key: &TwoRegions, [home, away]: &[Microburst; 2]) -> AwsKms {
     let (home, away) = (kms::client(&home.url(), HOME), kms::client(&away.url(), AWAY));
     AwsKms::new(home, &key.alias).unwrap().region(away).unwrap()
 }
 
-pub(super) async fn a_multi_region_key_is_one_master_key_wherever_it_answers(url: &str) {
-    let two = TwoRegions::new(url).await;
-    let mut proxies = proxies(url);
+pub(crate) async fn a_multi_region_key_is_one_master_key_wherever_it_answers(aws: &Upstream) {
+    let two = TwoRegions::new(aws).await;
+    let mut proxies = proxies(aws).await;
     let provider = over(&two, &proxies);
     let (key, context) = material();
     let at_home = provider.wrap_key(&key, &context).await.unwrap();
@@ -94,17 +96,17 @@ pub(super) async fn a_multi_region_key_is_one_master_key_wherever_it_answers(url
 }
 
 /// It takes the call and says nothing: the guard would give up before the next region is asked.
-pub(super) async fn a_region_that_is_silent_leaves_time_for_the_next(url: &str) {
-    let two = TwoRegions::new(url).await;
-    let proxies = proxies(url);
-    let silent = kms::client_within(&proxies[0].url(), HOME, Duration::from_secs(3));
+pub(crate) async fn a_region_that_is_silent_leaves_time_for_the_next(aws: &Upstream) {
+    let two = TwoRegions::new(aws).await;
+    let proxies = proxies(aws).await;
+    let silent = kms::client_within(&proxies[0].url(), HOME, Duration::from_millis(500));
     let kms = AwsKms::new(silent, &two.alias).unwrap().region(kms::client(&proxies[1].url(), AWAY)).unwrap();
     // Longer than by default: emulators on a machine that is busy answer late.
     let guard = Guard::new().attempt_deadline(Duration::from_secs(60)).deadline(Duration::from_secs(60));
     let provider = Guarded::new(kms, &guard);
     let (key, context) = material();
     let wrapped = two.provider().wrap_key(&key, &context).await.unwrap();
-    kms::rules(&proxies[0].url(), json!([{ "service": "kms", "timeout": true }])).await;
+    proxies[0].rules(json!([{ "service": "kms", "timeout_ms": HANGS }])).await;
     assert_eq!(provider.unwrap_key(&wrapped, &context).await.unwrap().expose(), key.expose());
     assert_eq!(provider.wrap_key(&key, &context).await.unwrap().master(), wrapped.master());
 
@@ -118,9 +120,9 @@ pub(super) async fn a_region_that_is_silent_leaves_time_for_the_next(url: &str) 
     }
 }
 
-pub(super) async fn only_a_region_that_does_not_answer_is_passed_over(url: &str) {
-    let two = TwoRegions::new(url).await;
-    let proxies = proxies(url);
+pub(crate) async fn only_a_region_that_does_not_answer_is_passed_over(aws: &Upstream) {
+    let two = TwoRegions::new(aws).await;
+    let proxies = proxies(aws).await;
     let provider = over(&two, &proxies);
     let (key, context) = material();
     let (_, other) = material();
@@ -133,33 +135,34 @@ pub(super) async fn only_a_region_that_does_not_answer_is_passed_over(url: &str)
         ("InvalidCiphertextException", false),
     ] {
         let error = json!({ "code": code });
-        kms::rules(&proxies[0].url(), json!([{ "service": "kms", "error": error }])).await;
+        proxies[0].rules(json!([{ "service": "kms", "error": error }])).await;
         assert_eq!(provider.unwrap_key(&wrapped, &context).await.is_ok(), passed_over, "{code}");
         assert_eq!(provider.wrap_key(&key, &context).await.is_ok(), passed_over, "{code}");
     }
-    kms::fail(&proxies[0].url(), "Decrypt", json!({ "code": "ThrottlingException" })).await;
+    proxies[0].breaks("kms", "Decrypt", json!({ "error": { "code": "ThrottlingException" } })).await;
     // That it is not authentic, any region can say; what else the second one says is its own.
     assert_eq!(provider.unwrap_key(&wrapped, &other).await.unwrap_err().kind(), Kind::Authentication);
     for code in ["AccessDeniedException", "DisabledException", "NotFoundException", "KMSInternalException"] {
-        kms::fail(&proxies[1].url(), "Decrypt", json!({ "code": code })).await;
+        proxies[1].breaks("kms", "Decrypt", json!({ "error": { "code": code } })).await;
         assert_eq!(provider.unwrap_key(&wrapped, &context).await.unwrap_err().kind(), Kind::Throttled, "{code}");
     }
 }
 
-pub(super) async fn a_key_of_one_region_is_refused_where_several_are_named(url: &str) {
-    let fixture = Fixture::new(url).await;
+pub(crate) async fn a_key_of_one_region_is_refused_where_several_are_named(aws: &Upstream) {
+    let fixture = Fixture::new(aws).await;
     let (key, context) = material();
     let wrapped = fixture.provider.wrap_key(&key, &context).await.unwrap();
-    let two = fixture.provider.clone().region(kms::client(url, AWAY)).unwrap();
+    let two = fixture.provider.clone().region(kms::client(&aws.url(), AWAY)).unwrap();
     assert_eq!(two.current().await.unwrap_err().kind(), Kind::Misconfigured);
-    let fresh = AwsKms::new(fixture.client.clone(), &fixture.alias).unwrap().region(kms::client(url, AWAY)).unwrap();
+    let fresh =
+        AwsKms::new(fixture.client.clone(), &fixture.alias).unwrap().region(kms::client(&aws.url(), AWAY)).unwrap();
     assert_eq!(fresh.wrap_key(&key, &context).await.unwrap_err().kind(), Kind::Misconfigured);
     // What an earlier epoch's key of one region wrapped still unwraps.
     assert_eq!(two.unwrap_key(&wrapped, &context).await.unwrap().expose(), key.expose());
 }
 
-pub(super) async fn a_multi_region_key_is_destroyed_in_every_region(url: &str) {
-    let two = TwoRegions::new(url).await;
+pub(crate) async fn a_multi_region_key_is_destroyed_in_every_region(aws: &Upstream) {
+    let two = TwoRegions::new(aws).await;
     let provider = two.provider().waiting_days(7).unwrap();
     let (key, context) = material();
     let wrapped = provider.wrap_key(&key, &context).await.unwrap();
@@ -188,8 +191,8 @@ async fn dated(client: &Client, id: &str) -> fieldseal::clock::Timestamp {
     fieldseal::clock::Timestamp::from_millis(millis.try_into().unwrap())
 }
 
-pub(super) async fn a_replica_that_can_not_be_reached_is_no_ones_to_forget(url: &str) {
-    let two = TwoRegions::new(url).await;
+pub(crate) async fn a_replica_that_can_not_be_reached_is_no_ones_to_forget(aws: &Upstream) {
+    let two = TwoRegions::new(aws).await;
     let old = two.rotate().await;
     let alone = AwsKms::new(two.home.clone(), &two.alias).unwrap();
     // A client for the primary's region alone: nothing is scheduled there either.
@@ -205,8 +208,8 @@ pub(super) async fn a_replica_that_can_not_be_reached_is_no_ones_to_forget(url: 
 }
 
 /// Each region's provider takes the other's id for one of its own account's, since it names no region.
-pub(super) async fn a_multi_region_key_of_elsewhere_is_destroyed_where_it_is(url: &str) {
-    let [home, away] = [HOME, AWAY].map(|region| kms::client(url, region));
+pub(crate) async fn a_multi_region_key_of_elsewhere_is_destroyed_where_it_is(aws: &Upstream) {
+    let [home, away] = [HOME, AWAY].map(|region| kms::client(&aws.url(), region));
     let alone = async |client: &Client| {
         let (id, _) = kms::key(client.create_key().multi_region(true)).await;
         let alias = kms::alias(client, &id).await;
@@ -222,8 +225,8 @@ pub(super) async fn a_multi_region_key_of_elsewhere_is_destroyed_where_it_is(url
     // A move to another region: who leaves the earlier provider out destroys nothing, and is told so.
     assert_eq!(here.destroy_key(&old).await.unwrap_err().kind(), Kind::UnknownKey);
     assert_eq!(here.unwrap_key(&wrapped, &context).await.unwrap_err().kind(), Kind::UnknownKey);
-    let moved = Succession::new(here.clone()).after(there.clone());
-    let set = AnyOf::new(there.clone()).or(here);
+    let moved = Succession::to(here.clone()).from(there.clone());
+    let set = AnyOf::new(there.clone()).member(here);
     assert_eq!(moved.destruction(&old).await.unwrap(), None);
     assert_eq!(set.destruction(&old).await.unwrap(), None);
     let Destruction::Scheduled { at } = moved.destroy_key(&old).await.unwrap() else { panic!("not scheduled") };

@@ -4,14 +4,17 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use fieldseal::Retry;
 use fieldseal::clock::Timestamp;
-use fieldseal::provider::{AwsKms, Destruction, MasterKeyId, MasterKeyProvider as _, ProviderErrorKind, WrappedKey};
-use fieldseal::testing::provider::ProviderFixture as _;
+use fieldseal::provider::{Destruction, MasterKeyId, MasterKeyProvider as _, ProviderErrorKind, WrappedKey};
+use fieldseal_aws::AwsKms;
+use fieldseal_testkit::provider::ProviderFixture as _;
 
-use super::kms::HOME;
+use fleet_tests::kms::HOME;
+use fleet_tests::microburst::Upstream;
+
 use super::{Fixture, material};
 
-pub(super) async fn a_disabled_key_is_disabled_until_it_is_enabled(url: &str) {
-    let fixture = Fixture::new(url).await;
+pub(crate) async fn a_disabled_key_is_disabled_until_it_is_enabled(aws: &Upstream) {
+    let fixture = Fixture::new(aws).await;
     let (key, context) = material();
     let wrapped = fixture.provider.wrap_key(&key, &context).await.unwrap();
     let id = wrapped.master().as_str();
@@ -29,8 +32,8 @@ pub(super) async fn a_disabled_key_is_disabled_until_it_is_enabled(url: &str) {
     assert_eq!(fixture.provider.unwrap_key(&wrapped, &context).await.unwrap().expose(), key.expose());
 }
 
-pub(super) async fn a_destruction_that_is_called_back_is_none(url: &str) {
-    let fixture = Fixture::new(url).await;
+pub(crate) async fn a_destruction_that_is_called_back_is_none(aws: &Upstream) {
+    let fixture = Fixture::new(aws).await;
     let (key, context) = material();
     let wrapped = fixture.provider.wrap_key(&key, &context).await.unwrap();
     let id = wrapped.master();
@@ -52,8 +55,8 @@ pub(super) async fn a_destruction_that_is_called_back_is_none(url: &str) {
     assert_eq!(fixture.provider.destruction(id).await.unwrap(), Some(again));
 }
 
-pub(super) async fn the_waiting_period_is_the_one_that_was_said(url: &str) {
-    let fixture = Fixture::new(url).await;
+pub(crate) async fn the_waiting_period_is_the_one_that_was_said(aws: &Upstream) {
+    let fixture = Fixture::new(aws).await;
     for (days, provider) in [(30, fixture.provider.clone()), (7, fixture.provider.clone().waiting_days(7).unwrap())] {
         let old = provider.current().await.unwrap();
         fixture.rotate().await;
@@ -65,8 +68,8 @@ pub(super) async fn the_waiting_period_is_the_one_that_was_said(url: &str) {
     }
 }
 
-pub(super) async fn a_key_that_is_to_be_destroyed_keeps_its_date(url: &str) {
-    let fixture = Fixture::new(url).await;
+pub(crate) async fn a_key_that_is_to_be_destroyed_keeps_its_date(aws: &Upstream) {
+    let fixture = Fixture::new(aws).await;
     let old = fixture.provider.current().await.unwrap();
     fixture.rotate().await;
     let call = fixture.client.schedule_key_deletion().key_id(old.as_str()).pending_window_in_days(7);
@@ -76,8 +79,8 @@ pub(super) async fn a_key_that_is_to_be_destroyed_keeps_its_date(url: &str) {
 }
 
 /// Its waiting period is over.
-pub(super) async fn a_key_of_ours_that_kms_does_not_know_is_destroyed(url: &str) {
-    let fixture = Fixture::new(url).await;
+pub(crate) async fn a_key_of_ours_that_kms_does_not_know_is_destroyed(aws: &Upstream) {
+    let fixture = Fixture::new(aws).await;
     let (key, context) = material();
     let wrapped = fixture.provider.wrap_key(&key, &context).await.unwrap();
     let (rest, _) = wrapped.master().as_str().rsplit_once('/').unwrap();
@@ -101,8 +104,8 @@ pub(super) async fn a_key_of_ours_that_kms_does_not_know_is_destroyed(url: &str)
 }
 
 /// It XORs, and takes the key that it is given. So the rules on tampering are moto's alone.
-pub(super) async fn ministack_decrypts_what_was_changed_or_relabelled(url: &str) {
-    let fixture = Fixture::new(url).await;
+pub(crate) async fn ministack_decrypts_what_was_changed_or_relabeled(aws: &Upstream) {
+    let fixture = Fixture::new(aws).await;
     let (key, context) = material();
     let wrapped = fixture.provider.wrap_key(&key, &context).await.unwrap();
     let mut bytes = wrapped.as_bytes().to_vec();
@@ -112,8 +115,8 @@ pub(super) async fn ministack_decrypts_what_was_changed_or_relabelled(url: &str)
     assert_ne!(opened.expect("ministack notices: run the suite's rules on it").expose(), key.expose());
     fixture.rotate().await;
     let other = AwsKms::new(fixture.client.clone(), &fixture.alias).unwrap().current().await.unwrap();
-    let relabelled = WrappedKey::new(other, wrapped.as_bytes()).unwrap();
-    let opened = fixture.provider.unwrap_key(&relabelled, &context).await;
+    let relabeled = WrappedKey::new(other, wrapped.as_bytes()).unwrap();
+    let opened = fixture.provider.unwrap_key(&relabeled, &context).await;
     assert_ne!(opened.expect("ministack notices: run the suite's rules on it").expose(), key.expose());
 }
 

@@ -3,17 +3,18 @@
 use std::sync::Arc;
 
 use fieldseal::journal::MemoryJournal;
-use fieldseal::lifecycle::{ErasureRequest, ErasureStatus, KeyEnd};
 use fieldseal::provider::{Destruction, MasterKeyProvider};
 use fieldseal::store::{Epoch, MemoryStore};
-use fieldseal::testing::clock::ManualClock;
-use fieldseal::testing::counting::Counting;
-use fieldseal::testing::provider::ProviderFixture as _;
+use fieldseal::vault::{ErasureRequest, ErasureStatus, KeyEnd};
 use fieldseal::{Error, FieldContext, Plain, Sealed, SubjectKeys, Vault};
+use fieldseal_testkit::clock::ManualClock;
+use fieldseal_testkit::counting::Counting;
+use fieldseal_testkit::provider::ProviderFixture as _;
 use serde_json::json;
 
-use super::kms;
-use super::{Fixture, service};
+use fleet_tests::microburst::Upstream;
+
+use super::Fixture;
 
 /// What is shared by the processes of an application.
 struct Application {
@@ -58,8 +59,8 @@ async fn rewrap(vault: &Vault) {
     }
 }
 
-pub(super) async fn keys_move_from_epoch_to_epoch(url: &str) {
-    let (fixture, application) = (Fixture::new(url).await, Application::new());
+pub(crate) async fn keys_move_from_epoch_to_epoch(aws: &Upstream) {
+    let (fixture, application) = (Fixture::new(aws).await, Application::new());
     let vault = application.vault(&fixture.provider).await;
     let customers = vault.default_tenant();
     let keys = customers.enroll(&17).await.unwrap();
@@ -87,8 +88,8 @@ pub(super) async fn keys_move_from_epoch_to_epoch(url: &str) {
 }
 
 /// What the handbook says that KMS is called for: Encrypt and Decrypt.
-pub(super) async fn calls_are_a_matter_of_tenants_not_of_subjects(url: &str) {
-    let (fixture, application) = (Fixture::new(url).await, Application::new());
+pub(crate) async fn calls_are_a_matter_of_tenants_not_of_subjects(aws: &Upstream) {
+    let (fixture, application) = (Fixture::new(aws).await, Application::new());
     let provider = Arc::new(Counting::new(fixture.provider.clone()));
     let counts = provider.counts();
     let taken = || {
@@ -118,9 +119,9 @@ pub(super) async fn calls_are_a_matter_of_tenants_not_of_subjects(url: &str) {
     assert_eq!(taken(), (0, 3), "a tenant read again, in both epochs");
 }
 
-pub(super) async fn an_erasure_is_final_once_kms_knows_the_key_no_more(url: &str) {
-    let (fixture, application) = (Fixture::new(url).await, Application::new());
-    let burst = service::microburst(url);
+pub(crate) async fn an_erasure_is_final_once_kms_knows_the_key_no_more(aws: &Upstream) {
+    let (fixture, application) = (Fixture::new(aws).await, Application::new());
+    let burst = aws.microburst().await;
     let provider = fixture.over(&burst.url());
     let vault = application.vault(&provider).await;
     let customers = vault.default_tenant();
@@ -152,13 +153,13 @@ pub(super) async fn an_erasure_is_final_once_kms_knows_the_key_no_more(url: &str
     // ministack never destroys one: what KMS says then.
     let gone = json!({ "code": "NotFoundException" });
     let rule = json!({ "service": "kms", "body": format!("KeyId == '{id}'"), "error": gone });
-    kms::rules(&burst.url(), json!([rule])).await;
+    burst.rules(json!([rule])).await;
     assert_eq!(status().await, ErasureStatus::Final { vouched_for: Vec::new() });
     assert_eq!(vault.retire_epoch(Epoch::FIRST).await.unwrap().destruction, Destruction::Destroyed);
     assert!(vault.default_tenant().keys(&18).await.is_ok());
 
     // Where KMS can't be asked, nothing is claimed.
-    kms::fail(&burst.url(), "DescribeKey", json!({ "code": "KMSInternalException" })).await;
+    burst.breaks("kms", "DescribeKey", json!({ "error": { "code": "KMSInternalException" } })).await;
     let ErasureStatus::Erased { waits_for } = status().await else { panic!("{:?}", status().await) };
     assert_eq!(waits_for[0].end, KeyEnd::Unconfirmed);
 }

@@ -1,13 +1,13 @@
 //! A standby that confirms nothing, and lags: what was confirmed by the primary alone is lost with it. It is a restore.
 
 use fieldseal::Error;
-use fieldseal::lifecycle::ErasureRequest;
-use fieldseal::testing::faults::Tap;
+use fieldseal::vault::ErasureRequest;
+use fieldseal_testkit::faults::Tap;
 
 use super::Result;
 use super::site::{Site, is_erased, opens, persist, seal};
 
-pub(super) async fn what_the_standby_lacks_is_noticed_and_nothing_erased_comes_back(site: Site) -> Result {
+pub(super) async fn what_the_standby_lacks_is_noticed_and_nobody_erased_returns(site: Site) -> Result {
     let running = site.vault().await?;
     let customers = running.default_tenant();
     let (ada, ben) = (seal(&customers.enroll("ada").await?)?, seal(&customers.enroll("ben").await?)?);

@@ -6,20 +6,20 @@ use std::pin::pin;
 use std::time::Duration;
 
 use fieldseal::guard::{Guard, Guarded};
-use fieldseal::journal::PostgresJournal;
 use fieldseal::provider::LocalKeyring;
-use fieldseal::store::{Filter, KeyStore as _, PostgresStore, Scan, StoredSlot};
-use fieldseal::testing::clock::ManualClock;
-use fieldseal::testing::faults::{Tap, Tapped};
+use fieldseal::store::{Filter, KeyStore as _, Scan, StoredSlot};
 use fieldseal::vault::{Ready, VaultBuilder};
 use fieldseal::{Error, FieldContext, Retry, SubjectKeys, Vault};
+use fieldseal_sqlx::{PostgresJournal, PostgresStore};
+use fieldseal_testkit::clock::ManualClock;
+use fieldseal_testkit::faults::{Tap, Tapped};
+use fleet_tests::postgres::{Server, Which};
 use futures_util::future::{Either, select};
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use tempfile::TempDir;
 use tokio::sync::Mutex;
 
 use super::Result;
-use super::postgres::{Server, Which};
 
 /// Where the journal is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
-use fieldseal::lifecycle::ErasureRequest;
 use fieldseal::store::{Epoch, SlotId, SlotState, StoreErrorKind, StoredSlot};
-use fieldseal::testing::faults::{Act, CallPoint, Gate, Moment, Tap};
+use fieldseal::vault::ErasureRequest;
 use fieldseal::{Error, Vault};
+use fieldseal_testkit::faults::{Act, CallPoint, Gate, Moment, Tap};
 use tokio::sync::Notify;
+
+use futures_util::future::{join, join4};
 
 use super::Result;
 use super::site::{Site, is_erased, opens, persist, seal};
@@ -46,12 +48,13 @@ async fn fails_over(site: Site) -> Result {
     site.provider.add_key().await?;
     let epoch = rewraps.advance_epoch().await?;
 
-    let (rewrapped, erased, enrolled, failed_over) = futures_util::join!(
+    let (rewrapped, erased, enrolled, failed_over) = join4(
         rewrap(&rewraps, &told),
         erase(&erases, &told),
         enroll(&rewraps, &told),
         fail_over(&site, &killing, epoch, &told),
-    );
+    )
+    .await;
     rewrapped.and(erased).and(enrolled).and(failed_over)?;
 
     // Nothing was missing, and nothing is half done: a process that starts builds. The others may use keys that they have for
@@ -170,7 +173,7 @@ async fn look(vault: &Vault, told: &Told) -> Result {
     Ok(())
 }
 
-/// The intent is journalled, and the tombstone not put: whichever vault comes next finishes it.
+/// The intent is journaled, and the tombstone not put: whichever vault comes next finishes it.
 pub(super) async fn an_erasure_that_was_cut_off_is_finished(site: Site) -> Result {
     site.confirm_on_both().await;
     let (tap, gate) = (Tap::open(), Gate::new());
@@ -186,7 +189,7 @@ pub(super) async fn an_erasure_that_was_cut_off_is_finished(site: Site) -> Resul
         site.kill_the_primary().await;
         gate.open();
     };
-    let (erased, ()) = futures_util::join!(erasure, ends);
+    let (erased, ()) = join(erasure, ends).await;
     let failed = erased.map(drop).expect_err("there is no primary");
     assert_eq!(failed.retry(), fieldseal::Retry::Later, "{failed:?}");
     site.promote_the_standby();
@@ -217,7 +220,7 @@ pub(super) async fn a_standby_that_is_down_holds_writes_up_and_loses_none(site: 
     site.cut_the_standby_off().await;
 
     let request = ErasureRequest::new();
-    let (enrolled, erased) = futures_util::join!(customers.enroll("dan"), customers.erase("ben", &request));
+    let (enrolled, erased) = join(customers.enroll("dan"), customers.erase("ben", &request)).await;
     for answer in [enrolled.map(drop), erased.map(drop)] {
         let failed = answer.expect_err("the standby has nothing of it");
         // The second attempt meets the first one's lock.

@@ -11,9 +11,9 @@ use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::Servers;
-use crate::aws::World;
-use crate::load::{COLD, Kind, Ledger, Load, is_of};
+use super::Servers;
+use super::aws::World;
+use super::load::{COLD, Kind, Ledger, Load, is_of};
 
 /// A proxy that changes one letter of every text that an answer has under a name.
 struct Liar {

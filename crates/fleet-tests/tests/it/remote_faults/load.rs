@@ -14,7 +14,8 @@ use fieldseal::{Error, Retry, SubjectKeys, TenantId, Vault};
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
-use crate::kms::rules;
+use fleet_tests::harness::soak;
+use fleet_tests::microburst::follow;
 
 /// Who is to blame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -122,11 +123,17 @@ pub(crate) fn context() -> FieldContext<'static> {
 /// Tenants whose subjects are there before anything breaks. The vaults that meet a fault know the first one's keys.
 pub(crate) const WARM: &str = "warm";
 pub(crate) const COLD: [&str; 3] = ["cold-0", "cold-1", "cold-2"];
-const TASKS: usize = 16;
+/// How often the warm ones are used in a round, whoever does it.
+const WARM_USES: usize = 256;
+
+/// How many tasks work at once.
+fn tasks() -> usize {
+    if soak() { 16 } else { 8 }
+}
 
 /// Enrolls everybody whom the tasks look for.
 pub(crate) async fn prepare(vault: &Vault) {
-    let subjects: Vec<_> = (0..TASKS).map(subject).collect();
+    let subjects: Vec<_> = (0..tasks()).map(subject).collect();
     for tenant in COLD.into_iter().chain([WARM]) {
         vault.tenant(&TenantId::new(tenant).unwrap()).enroll_all(&subjects).await.unwrap();
     }
@@ -148,7 +155,7 @@ pub(crate) struct Load {
 impl Load {
     pub(crate) async fn start(vault: Vault, name: &str) -> Arc<Self> {
         let warm = vault.tenant(&TenantId::new(WARM).unwrap());
-        let subjects: Vec<_> = (0..TASKS).map(subject).collect();
+        let subjects: Vec<_> = (0..tasks()).map(subject).collect();
         warm.keys_of(&subjects).await.unwrap();
         let ledger = Ledger::default();
         for tenant in COLD.into_iter().chain([WARM]) {
@@ -160,11 +167,11 @@ impl Load {
     /// Many tasks at once: each uses one of the warm tenant's subjects, one of a tenant that is there, a new one. What failed
     /// of the last two; the first must not.
     pub(crate) async fn run(self: &Arc<Self>, round: &str) -> Vec<Error> {
-        let tasks: Vec<_> = (0..TASKS)
+        let tasks: Vec<_> = (0..tasks())
             .map(|task| {
                 let (load, round) = (Arc::clone(self), round.to_owned());
                 tokio::spawn(async move {
-                    load.use_subject(WARM, &subject(task), 16).await.unwrap();
+                    load.use_subject(WARM, &subject(task), WARM_USES / tasks()).await.unwrap();
                     let known = load.use_subject(COLD[task % COLD.len()], &subject(task), 2).await;
                     let tenant = match task % 4 {
                         0 => format!("new-{}", load.name),
@@ -219,17 +226,17 @@ pub(crate) async fn suffer(
     let load = Load::start(far().await, name).await;
     let mut rule = json!({ "service": "*" });
     rule.as_object_mut().unwrap().extend(fault.as_object().unwrap().clone());
-    rules(microburst, json!([rule])).await;
+    follow(microburst, &json!([rule])).await;
     let failed = load.run("never").await;
     assert_eq!(failed.is_empty(), kinds.is_empty(), "{name}: {failed:?}");
     rule["sequence"] = json!({ "fail": 5, "pass": 4 });
-    rules(microburst, json!([rule])).await;
+    follow(microburst, &json!([rule])).await;
     let then = load.run("sometimes").await;
     for error in failed.iter().chain(&then) {
         is_of(error, kinds, name);
     }
     assert!(load.used() >= 1_000, "{name}: {}", load.used());
-    rules(microburst, json!([])).await;
+    follow(microburst, &json!([])).await;
     // The same process goes on, with those that failed too; and another one finds everything.
     let failed = load.run("never").await;
     assert!(failed.is_empty(), "{name} left something behind: {failed:?}");

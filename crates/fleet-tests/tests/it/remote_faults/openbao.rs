@@ -5,13 +5,16 @@ use std::sync::Arc;
 use fieldseal::Vault;
 use fieldseal::guard::Guarded;
 use fieldseal::journal::MemoryJournal;
-use fieldseal::provider::{OpenBao, ProviderErrorKind as P, Token};
+use fieldseal::provider::ProviderErrorKind as P;
 use fieldseal::store::MemoryStore;
+use fieldseal_openbao::{OpenBao, Token};
 use reqwest::Client;
 use serde_json::{Value, json};
 
-use crate::load::{self, Kind, guard, prepare};
-use crate::service::{Service, microburst};
+use fleet_tests::microburst::Upstream;
+use fleet_tests::service::Service;
+
+use super::load::{self, Kind, guard, prepare};
 
 const ROOT: &str = "root";
 
@@ -32,7 +35,8 @@ pub(crate) async fn each_fault_comes_out_as_its_kind() {
         Vault::builder(Guarded::new(provider, &guard()), store.clone()).journal(journal.clone()).build().await.unwrap()
     };
     prepare(&vault(&bao.url()).await).await;
-    let way = microburst(&bao.url());
+    let bao = Upstream::new(bao);
+    let way = bao.microburst().await;
     let answered = |status: u16| json!({ "error": { "code": "Any", "status": status } });
     for (name, fault, kinds) in [
         ("429", answered(429), &[P::Throttled] as &[P]),

@@ -8,14 +8,16 @@ use fieldseal::Vault;
 use fieldseal::guard::Guarded;
 use fieldseal::journal::MemoryJournal;
 use fieldseal::provider::LocalKeyring;
-use fieldseal::store::{PostgresStore, StoreErrorKind as S};
+use fieldseal::store::StoreErrorKind as S;
+use fieldseal_sqlx::PostgresStore;
 use serde_json::json;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use tokio::net::{TcpStream, UnixStream};
 
-use crate::load::{self, Kind, guard, prepare};
-use crate::server::Server;
-use crate::service::{Service, free_port};
+use fleet_tests::postgres::Server;
+use fleet_tests::service::{Service, free_port};
+
+use super::load::{self, Kind, guard, prepare};
 
 /// A put may have landed when its answer is lost: it is looked for, and counts.
 pub(crate) async fn a_connection_that_breaks_is_unavailable_and_nothing_is_lost() {

@@ -6,17 +6,17 @@ use fieldseal::clock::Clock as _;
 use fieldseal::guard::{Circuit, Guard, Guarded};
 use fieldseal::provider::ProviderErrorKind as P;
 use fieldseal::store::StoreErrorKind as S;
-use fieldseal::testing::clock::ManualClock;
 use fieldseal::{Error, Tenant, TenantId, Vault};
+use fieldseal_testkit::clock::ManualClock;
 use futures_util::FutureExt as _;
 use futures_util::future::{Either, select};
-use serde_json::{Value, json};
+use serde_json::json;
 
-use crate::Servers;
-use crate::aws::World;
-use crate::kms;
-use crate::load::{COLD, Kind, Ledger, WARM, guard, in_time, is_of};
-use crate::service::Service;
+use fleet_tests::microburst::{HANGS, Microburst};
+
+use super::Servers;
+use super::aws::World;
+use super::load::{COLD, Kind, Ledger, WARM, guard, in_time, is_of};
 
 /// Until one call is let through.
 const PAUSE: Duration = Duration::from_secs(10);
@@ -30,9 +30,9 @@ fn brittle(clock: &ManualClock) -> Guard {
 }
 
 /// A vault that knows a tenant, and the circuits to its provider and its store.
-async fn vault(world: &World, to_kms: &Guard, to_dynamodb: &Guard) -> (Vault, Circuit, Circuit) {
-    let provider = Guarded::new(world.provider(&world.to_kms().url()), to_kms);
-    let store = Guarded::new(world.store(&world.to_dynamodb().url()), to_dynamodb);
+async fn vault(world: &World<'_>, to_kms: &Guard, to_dynamodb: &Guard) -> (Vault, Circuit, Circuit) {
+    let provider = Guarded::new(world.provider(&world.to_kms().await.url()), to_kms);
+    let store = Guarded::new(world.store(&world.to_dynamodb().await.url()), to_dynamodb);
     let circuits = (provider.circuit(), store.circuit());
     let vault = Vault::builder(provider, store).journal(world.journal.clone()).build().await.unwrap();
     tenant(&vault, WARM).keys("subject-0").await.unwrap();
@@ -43,40 +43,33 @@ fn tenant(vault: &Vault, name: &str) -> Tenant {
     vault.tenant(&TenantId::new(name).unwrap())
 }
 
-/// How many requests came as far as the microburst.
-async fn asked(of: &Service) -> u64 {
-    let stats = reqwest::get(format!("{}/_microburst/stats", of.url())).await.unwrap();
-    let stats: Value = stats.json().await.unwrap();
-    stats["requests"]["total"].as_u64().unwrap()
-}
-
 /// Opens a circuit by calls that fail; then nothing is asked any more.
-async fn opens(vault: &Vault, circuit: &Circuit, to: &Service, kind: Kind) {
-    kms::rules(&to.url(), json!([{ "error": { "code": "ServiceUnavailable", "status": 503 } }])).await;
+async fn opens(vault: &Vault, circuit: &Circuit, to: &Microburst, kind: Kind) {
+    to.rules(json!([{ "error": { "code": "ServiceUnavailable", "status": 503 } }])).await;
     for n in 0..3 {
         assert!(!circuit.is_open(), "after {n} failures");
         is_of(&cold(vault).await.unwrap_err(), &[kind], "down");
     }
     assert!(circuit.is_open());
-    let before = asked(to).await;
+    let before = to.asked().await;
     for _ in 0..20 {
         let error = cold(vault).await.unwrap_err();
         is_of(&error, &[kind], "not asked");
         assert!(error.to_string().contains("not asked"), "{error}");
     }
-    assert_eq!(asked(to).await, before, "nothing is asked while it is open");
+    assert_eq!(to.asked().await, before, "nothing is asked while it is open");
 }
 
 /// Closes it by one call that comes through, once its pause is over.
-async fn closes(vault: &Vault, circuit: &Circuit, clock: &ManualClock, to: &Service, kind: Kind) {
+async fn closes(vault: &Vault, circuit: &Circuit, clock: &ManualClock, to: &Microburst, kind: Kind) {
     // Still down: the one call that is let through fails, and nobody else may ask.
     clock.advance(PAUSE);
-    let before = asked(to).await;
+    let before = to.asked().await;
     is_of(&cold(vault).await.unwrap_err(), &[kind], "still down");
-    assert_eq!(asked(to).await, before + 1);
+    assert_eq!(to.asked().await, before + 1);
     is_of(&cold(vault).await.unwrap_err(), &[kind], "not asked");
-    assert_eq!(asked(to).await, before + 1);
-    kms::rules(&to.url(), json!([])).await;
+    assert_eq!(to.asked().await, before + 1);
+    to.rules(json!([])).await;
     assert!(circuit.is_open(), "nobody has asked since");
     clock.advance(PAUSE);
     cold(vault).await.unwrap();
@@ -87,11 +80,11 @@ async fn cold(vault: &Vault) -> Result<(), Error> {
     in_time(tenant(vault, COLD[0]).keys("subject-0")).await.map(drop)
 }
 
-pub(crate) async fn the_circuit_to_kms_opens_and_closes_and_warm_tenants_go_on(servers: &Servers) {
+pub(crate) async fn the_circuit_to_kms_opens_and_closes_beside_warm_tenants(servers: &Servers) {
     let (world, clock) = (World::new(servers).await, ManualClock::new());
     let (vault, circuit, _) = vault(&world, &brittle(&clock), &guard()).await;
     let kind = Kind::Provider(P::Unavailable);
-    opens(&vault, &circuit, world.to_kms(), kind).await;
+    opens(&vault, &circuit, world.to_kms().await, kind).await;
     // Subjects that this process never saw, and new ones.
     let (ledger, warm) = (Ledger::default(), tenant(&vault, WARM));
     for subject in ["subject-0", "subject-1", "new"] {
@@ -99,34 +92,35 @@ pub(crate) async fn the_circuit_to_kms_opens_and_closes_and_warm_tenants_go_on(s
         ledger.enrolled(WARM, subject);
         ledger.use_keys(WARM, &keys.unwrap(), 10);
     }
-    closes(&vault, &circuit, &clock, world.to_kms(), kind).await;
+    closes(&vault, &circuit, &clock, world.to_kms().await, kind).await;
     ledger.check(&world.direct().await).await;
 }
 
-pub(crate) async fn the_circuit_to_dynamodb_opens_and_closes_and_warm_subjects_go_on(servers: &Servers) {
+pub(crate) async fn the_circuit_to_dynamodb_opens_and_closes_beside_warm_subjects(servers: &Servers) {
     let (world, clock) = (World::new(servers).await, ManualClock::new());
     let (vault, _, circuit) = vault(&world, &guard(), &brittle(&clock)).await;
     let kind = Kind::Store(S::Unavailable);
-    opens(&vault, &circuit, world.to_dynamodb(), kind).await;
+    opens(&vault, &circuit, world.to_dynamodb().await, kind).await;
     let ledger = Ledger::default();
     let keys = tenant(&vault, WARM).keys("subject-0").await.unwrap();
     ledger.enrolled(WARM, "subject-0");
     ledger.use_keys(WARM, &keys, 10);
-    closes(&vault, &circuit, &clock, world.to_dynamodb(), kind).await;
+    closes(&vault, &circuit, &clock, world.to_dynamodb().await, kind).await;
     ledger.check(&world.direct().await).await;
 }
 
 /// By a clock that the test moves, so however slow the machine is, only what hangs is late.
 pub(crate) async fn what_does_not_answer_is_unavailable_within_the_deadline(servers: &Servers) {
     let world = World::new(servers).await;
-    for (to, kind) in
-        [(world.to_kms(), Kind::Provider(P::Unavailable)), (world.to_dynamodb(), Kind::Store(S::Unavailable))]
-    {
+    for (to, kind) in [
+        (world.to_kms().await, Kind::Provider(P::Unavailable)),
+        (world.to_dynamodb().await, Kind::Store(S::Unavailable)),
+    ] {
         let clock = ManualClock::new();
         let late = Guard::new().attempts(2).circuit(u32::MAX, PAUSE).clock(clock.clone()).timer(clock.clone());
         let guards = if matches!(kind, Kind::Provider(_)) { [&late, &guard()] } else { [&guard(), &late] };
         let vault = vault(&world, guards[0], guards[1]).await.0;
-        kms::rules(&to.url(), json!([{ "timeout": true }])).await;
+        to.rules(json!([{ "timeout_ms": HANGS }])).await;
         let enroll = async { in_time(tenant(&vault, "nobody-yet").enroll("new")).await.map(drop) };
         for call in [cold(&vault).boxed(), enroll.boxed()] {
             let before = clock.monotonic();
@@ -147,7 +141,7 @@ pub(crate) async fn what_does_not_answer_is_unavailable_within_the_deadline(serv
             let waited = clock.monotonic() - before;
             assert!(waited <= DEADLINE + STEP, "one call that hangs, and {waited:?}");
         }
-        kms::rules(&to.url(), json!([])).await;
+        to.rules(json!([])).await;
         cold(&vault).await.unwrap();
     }
 }

@@ -1,62 +1,39 @@
-//! Sealed columns in PostgreSQL: BYTEA, NULL, TEXT, arrays, and what is refused. On a server of their own.
-//!
-//! Not libtest's harness, which knows only when it is compiled what to ignore.
-#![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
+//! Sealed columns in PostgreSQL: BYTEA, NULL, TEXT, arrays, and what is refused.
 
-#[path = "support/customer.rs"]
-mod customer;
-#[path = "support/postgres.rs"]
-mod postgres;
-
-use std::process::ExitCode;
-use std::sync::Arc;
-
-use customer::{Customer, CustomerPlain};
 use fieldseal::{Error, Sealed};
-use libtest_mimic::{Arguments, Completion, Trial};
-use postgres::Server;
+use fleet_tests::harness::{Outcome, Trial};
+use fleet_tests::postgres::Databases;
+use fleet_tests::tests;
 use sqlx::postgres::PgConnection;
 use sqlx::types::Text;
 use sqlx::{Connection as _, Row as _};
-use tokio::runtime;
-use tokio::sync::OnceCell;
 
-fn main() -> ExitCode {
-    // Started by the first test that runs, so that listing them starts nothing.
-    let server = Arc::new(OnceCell::new());
-    macro_rules! trials {
-        ($($test:ident)*) => {
-            vec![$({
-                let server = Arc::clone(&server);
-                let trial = Trial::ignorable_test(stringify!($test), move || Ok(on(&server, $test)));
-                trial.with_ignored_flag(postgres::skip())
-            }),*]
-        };
-    }
-    let trials = trials![
+use crate::customer::{Customer, CustomerPlain};
+
+pub(super) fn trials(databases: &Databases) -> Vec<Trial> {
+    tests![WithTable(databases) =>
         rows_come_back_from_bytea_and_text
         null_is_none
         one_statement_inserts_many_rows
         arrays_come_back
         rows_come_back_from_the_simple_protocol
         one_column_is_written_and_read_by_its_place
-        bytes_that_are_no_envelope_are_a_decode_error_that_shows_nothing
+        bytes_that_are_no_envelope_are_refused_without_being_shown
         a_column_of_another_type_is_refused
-    ];
-    libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
+    ]
 }
 
-/// Runs a test in a database of its own.
-fn on(server: &OnceCell<Option<Server>>, test: impl AsyncFnOnce(PgConnection)) -> Completion {
-    runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
-        let Some(server) = server.get_or_init(Server::start).await else {
-            return Completion::ignored_with("PostgreSQL is not installed");
-        };
-        let mut connection = PgConnection::connect_with(&server.database().await).await.unwrap();
-        sqlx::query(TABLE).execute(&mut connection).await.unwrap();
-        test(connection).await;
-        Completion::Completed
-    })
+/// A connection to a database of the test's own, in which there is a table of customers.
+struct WithTable<'a>(&'a Databases);
+
+impl WithTable<'_> {
+    fn trial<O: Outcome>(&self, name: String, test: impl AsyncFnOnce(PgConnection) -> O + Send + 'static) -> Trial {
+        self.0.trial(name, async move |database| {
+            let mut connection = PgConnection::connect_with(&database).await.unwrap();
+            sqlx::query(TABLE).execute(&mut connection).await.unwrap();
+            test(connection).await
+        })
+    }
 }
 
 const TABLE: &str =
@@ -164,7 +141,7 @@ async fn rows_come_back_from_the_simple_protocol(mut db: PgConnection) {
 async fn one_column_is_written_and_read_by_its_place(mut db: PgConnection) {
     let (row, keys) = Customer::sealed(CustomerPlain::full(7));
     insert(&mut db, &row).await;
-    let mut place = keys.place::<Customer>(&7).unwrap();
+    let mut place = keys.record_ref::<Customer>(&7).unwrap();
     sqlx::query("UPDATE customer SET email = $1, note = $2 WHERE id = 7")
         .bind(place.seal(Customer::EMAIL, "ada@example.org").unwrap())
         .bind(place.seal(Customer::NOTE, "changed").unwrap())
@@ -178,7 +155,7 @@ async fn one_column_is_written_and_read_by_its_place(mut db: PgConnection) {
     assert!(matches!(place.open(Customer::REMARK, &Some(note)), Err(Error::Authentication)));
 }
 
-async fn bytes_that_are_no_envelope_are_a_decode_error_that_shows_nothing(mut db: PgConnection) {
+async fn bytes_that_are_no_envelope_are_refused_without_being_shown(mut db: PgConnection) {
     for (what, sql) in [
         ("bytes", "SELECT 'ada@example.com'::bytea AS email"),
         ("no bytes", "SELECT ''::bytea AS email"),

@@ -1,15 +1,27 @@
 //! Sealed columns in SQLite: BLOB, NULL, TEXT, and what is refused.
-#![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
 
-#[path = "support/customer.rs"]
-mod customer;
-
-use customer::{Customer, CustomerPlain};
 use fieldseal::record::Record as _;
 use fieldseal::{Error, Sealed};
+use fleet_tests::harness::{Alone, Trial};
+use fleet_tests::tests;
 use sqlx::sqlite::SqliteConnection;
 use sqlx::types::Text;
 use sqlx::{Connection as _, Row as _};
+
+use crate::customer::{Customer, CustomerPlain};
+
+pub(super) fn trials() -> Vec<Trial> {
+    tests![Alone::new() =>
+        rows_come_back_from_blob_and_text
+        rows_are_bound_by_value_too
+        columns_of_every_kind_are_resealed
+        null_is_none
+        one_column_is_written_and_read_by_its_place
+        values_swapped_in_the_database_do_not_open
+        bytes_that_are_no_envelope_are_refused_without_being_shown
+        a_column_of_another_type_is_refused
+    ]
+}
 
 async fn database() -> SqliteConnection {
     let mut db = SqliteConnection::connect("sqlite::memory:").await.unwrap();
@@ -34,7 +46,6 @@ async fn select(db: &mut SqliteConnection, id: i64) -> Customer {
     sqlx::query_as("SELECT * FROM customer WHERE id = ?").bind(id).fetch_one(db).await.unwrap()
 }
 
-#[tokio::test]
 async fn rows_come_back_from_blob_and_text() {
     let mut db = database().await;
     let (row, keys) = Customer::sealed(CustomerPlain::full(1));
@@ -48,7 +59,6 @@ async fn rows_come_back_from_blob_and_text() {
     assert_eq!(stored, ("blob".into(), row.email.as_bytes().to_vec(), "text".into(), row.note.to_string()));
 }
 
-#[tokio::test]
 async fn rows_are_bound_by_value_too() {
     let mut db = database().await;
     let (row, _) = Customer::sealed(CustomerPlain::full(1));
@@ -58,10 +68,9 @@ async fn rows_are_bound_by_value_too() {
 }
 
 /// In BLOB, NULL and TEXT alike.
-#[tokio::test]
 async fn columns_of_every_kind_are_resealed() {
     let mut db = database().await;
-    let [before, after] = fieldseal::testing::rotated_keys(&1, &["default"], &[]);
+    let [before, after] = fieldseal_testkit::rotated_keys(&1, &["default"], &[]);
     for (plain, columns) in [(CustomerPlain::full as fn(i64) -> _, 4), (CustomerPlain::sparse, 2)] {
         let mut row = Customer::seal(plain(1), &before).unwrap();
         assert!(row.needs_reseal(&after).unwrap());
@@ -75,14 +84,13 @@ async fn columns_of_every_kind_are_resealed() {
         std::mem::swap(&mut read.email, &mut read.note.0);
         assert!(matches!(read.open(&after), Err(Error::Authentication)));
     }
-    let place = after.place::<Customer>(&1).unwrap();
+    let place = after.record_ref::<Customer>(&1).unwrap();
     let row = Customer::seal(CustomerPlain::full(1), &before).unwrap();
     let note = place.reseal(Customer::NOTE, &row.note).unwrap().unwrap();
     assert!(Customer { note, ..row.clone() }.holds(&after, &CustomerPlain::full(1)));
     assert!(matches!(place.reseal(Customer::REMARK, &Some(row.note)), Err(Error::Authentication)));
 }
 
-#[tokio::test]
 async fn null_is_none() {
     let mut db = database().await;
     let (row, keys) = Customer::sealed(CustomerPlain::sparse(1));
@@ -97,12 +105,11 @@ async fn null_is_none() {
     assert!(null.try_get::<Sealed<String>, _>("email").is_err(), "null is no envelope");
 }
 
-#[tokio::test]
 async fn one_column_is_written_and_read_by_its_place() {
     let mut db = database().await;
     let (row, keys) = Customer::sealed(CustomerPlain::full(7));
     insert(&mut db, &row).await;
-    let mut place = keys.place::<Customer>(&7).unwrap();
+    let mut place = keys.record_ref::<Customer>(&7).unwrap();
     sqlx::query("UPDATE customer SET email = ?, note = ? WHERE id = 7")
         .bind(place.seal(Customer::EMAIL, "ada@example.org").unwrap())
         .bind(place.seal(Customer::NOTE, "changed").unwrap())
@@ -114,7 +121,6 @@ async fn one_column_is_written_and_read_by_its_place() {
     assert_eq!(place.open(Customer::NOTE, &note).unwrap().expose(), "changed");
 }
 
-#[tokio::test]
 async fn values_swapped_in_the_database_do_not_open() {
     let mut db = database().await;
     let (row, keys) = Customer::sealed(CustomerPlain::full(1));
@@ -123,8 +129,7 @@ async fn values_swapped_in_the_database_do_not_open() {
     assert!(matches!(select(&mut db, 1).await.open(&keys), Err(Error::Authentication)));
 }
 
-#[tokio::test]
-async fn bytes_that_are_no_envelope_are_a_decode_error_that_shows_nothing() {
+async fn bytes_that_are_no_envelope_are_refused_without_being_shown() {
     let mut db = database().await;
     for sql in [
         "SELECT CAST('ada@example.com' AS BLOB) AS email",
@@ -143,7 +148,6 @@ async fn bytes_that_are_no_envelope_are_a_decode_error_that_shows_nothing() {
     }
 }
 
-#[tokio::test]
 async fn a_column_of_another_type_is_refused() {
     let mut db = database().await;
     for sql in ["SELECT 4711 AS email", "SELECT 47.11 AS email"] {

@@ -1,11 +1,21 @@
 //! Records that the derive macro made, as rows of sqlx: several in one row, and ids that are UUIDs.
-#![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
 
-use fieldseal::testing::{keys, rotated_keys};
 use fieldseal::{Error, HasSubject as _, Record, Sealed, SubjectKeys};
+use fieldseal_testkit::{keys, rotated_keys};
+use fleet_tests::harness::{Alone, Trial};
+use fleet_tests::tests;
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{AssertSqlSafe, Connection as _, FromRow};
 use uuid::Uuid;
+
+pub(super) fn trials() -> Vec<Trial> {
+    tests![Alone::new() =>
+        two_records_of_one_row_open_each_with_its_own_subjects_keys
+        each_record_of_a_joined_row_is_resealed_under_its_own_keys
+        a_value_in_the_other_records_column_does_not_open
+        a_record_is_bound_to_its_uuid
+    ]
+}
 
 #[derive(Clone, Debug, PartialEq, Record, FromRow)]
 #[record(schema = "customer")]
@@ -87,7 +97,6 @@ async fn order() -> (Customer, SubjectKeys, Seller, SubjectKeys, SqliteConnectio
     (ada, adas, ben, bens, db)
 }
 
-#[tokio::test]
 async fn two_records_of_one_row_open_each_with_its_own_subjects_keys() {
     let (ada, adas, ben, bens, mut db) = order().await;
     let order: OrderRow = sqlx::query_as(JOIN).fetch_one(&mut db).await.unwrap();
@@ -102,8 +111,7 @@ async fn two_records_of_one_row_open_each_with_its_own_subjects_keys() {
     assert!(matches!(bens.open(&order.customer, Customer::EMAIL), Err(Error::WrongSubject)));
 }
 
-#[tokio::test]
-async fn each_record_of_a_joined_row_is_resealed_with_its_own_subjects_keys() {
+async fn each_record_of_a_joined_row_is_resealed_under_its_own_keys() {
     let id = Uuid::new_v4();
     let ([adas_old, adas], [bens_old, bens]) =
         (rotated_keys(&id, &["default"], &[]), rotated_keys(&7, &["default"], &[]));
@@ -128,7 +136,6 @@ async fn each_record_of_a_joined_row_is_resealed_with_its_own_subjects_keys() {
 }
 
 /// The two e-mails are of one type, so a query that confuses them compiles.
-#[tokio::test]
 async fn a_value_in_the_other_records_column_does_not_open() {
     let (_, adas, _, bens, mut db) = order().await;
     let confused = JOIN.replace("seller.email AS", "customer.email AS");
@@ -137,7 +144,6 @@ async fn a_value_in_the_other_records_column_does_not_open() {
     assert!(matches!(order.seller.open(&bens), Err(Error::KeyNotHeld)));
 }
 
-#[tokio::test]
 async fn a_record_is_bound_to_its_uuid() {
     let (ada, adas, .., mut db) = order().await;
     let select =
@@ -145,11 +151,11 @@ async fn a_record_is_bound_to_its_uuid() {
     let read: Customer = sqlx::query_as(select).bind(ada.id).fetch_one(&mut db).await.unwrap();
     assert_eq!(read.subject().unwrap().as_str(), ada.id.hyphenated().to_string());
     assert_eq!(read.open(&adas).unwrap().email.expose(), "ada@example.com");
-    let mut place = adas.place::<Customer>(&ada.id).unwrap();
+    let mut place = adas.record_ref::<Customer>(&ada.id).unwrap();
     assert_eq!(place.open(Customer::EMAIL, &read.email).unwrap().expose(), "ada@example.com");
 
     let other = Uuid::new_v4();
-    assert!(matches!(adas.place::<Customer>(&other), Err(Error::WrongSubject)));
+    assert!(matches!(adas.record_ref::<Customer>(&other), Err(Error::WrongSubject)));
     assert!(matches!(Customer { id: other, ..read }.open(&adas), Err(Error::WrongSubject)));
     let nil = CustomerPlain { id: Uuid::nil(), email: "ada@example.com".into(), phone: None };
     assert!(matches!(Customer::seal(nil, &adas), Err(Error::InvalidInput(_))));

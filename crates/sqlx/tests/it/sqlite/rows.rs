@@ -3,11 +3,39 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use fieldseal::rows::{Cell, Page, Row, RowKey, RowSource, RowsErrorKind, SqliteRows, Swap, Table};
-use fieldseal::testing::rows::{CellType, FixtureTable, RowsFixture};
+use fieldseal::rows::{Cell, Page, Row, RowKey, RowSource, RowsErrorKind, Swap, Table};
+use fieldseal_sqlx::SqliteRows;
+use fieldseal_testkit::rows::{CellType, FixtureTable, RULES, RowsFixture};
+use fleet_tests::harness::{Alone, Trial};
+use fleet_tests::tests;
 use sqlx::sqlite::{SqliteArguments, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions};
 use sqlx::{AssertSqlSafe, Sqlite, SqlitePool};
 use tempfile::TempDir;
+
+pub(super) fn trials() -> Vec<Trial> {
+    let mut trials = tests![Alone::new() =>
+        a_table_or_column_that_is_not_there_is_misconfigured
+        a_table_that_changes_under_its_source_is_misconfigured
+        a_key_that_holds_null_is_misconfigured
+        a_key_that_names_several_rows_changes_none
+        a_writer_that_holds_the_database_makes_a_swap_unavailable
+        a_database_that_may_only_be_read_denies_a_swap
+        a_constraint_that_refuses_a_swap_is_named_without_the_value
+        text_that_is_not_utf8_is_read_as_bytes
+        a_cell_is_of_the_type_of_its_value
+        a_table_of_another_schema_is_named_with_it
+        columns_are_added_once
+        columns_that_are_missing_are_named_without_being_added
+        what_a_trigger_says_is_in_no_error
+    ];
+    for (name, rule) in RULES {
+        let on_file = async move || rule(&file().await).await;
+        trials.push(Alone::new().trial(format!("sqlite::rows::file::{name}"), on_file));
+        let in_memory = async move || rule(&memory().await).await;
+        trials.push(Alone::new().trial(format!("sqlite::rows::in_memory::{name}"), in_memory));
+    }
+    trials
+}
 
 /// A database, and the folder that it is in.
 #[derive(Debug)]
@@ -120,16 +148,6 @@ async fn memory() -> Database {
     Database { pool: SqlitePoolOptions::new().max_connections(1).connect_with(options).await.unwrap(), _folder: None }
 }
 
-fieldseal::rows_suite! {
-    #[tokio::test]
-    file_rows, file
-}
-
-fieldseal::rows_suite! {
-    #[tokio::test]
-    in_memory_rows, memory
-}
-
 async fn execute(pool: &SqlitePool, sql: &str) {
     sqlx::query(AssertSqlSafe(sql.to_owned())).execute(pool).await.unwrap();
 }
@@ -151,7 +169,6 @@ fn rename(n: i64, from: &str, to: &str) -> Swap {
     Swap::of(key(n)).cell(0, Cell::text(from), Cell::text(to))
 }
 
-#[tokio::test]
 async fn a_table_or_column_that_is_not_there_is_misconfigured() {
     let (database, _) = customers().await;
     for (what, table) in [
@@ -165,25 +182,23 @@ async fn a_table_or_column_that_is_not_there_is_misconfigured() {
     }
 }
 
-#[tokio::test]
 async fn a_table_that_changes_under_its_source_is_misconfigured() {
     let (database, rows) = customers().await;
     execute(&database.pool, "ALTER TABLE customer RENAME COLUMN email TO mail").await;
-    let errors = [rows.page(&Page::of(1)).await.unwrap_err(), rows.load(&[key(1)]).await.unwrap_err()];
+    let errors = [rows.page(&Page::first(1)).await.unwrap_err(), rows.load(&[key(1)]).await.unwrap_err()];
     for error in errors {
         assert_eq!(error.kind(), RowsErrorKind::Misconfigured, "{error:?}");
     }
 }
 
-#[tokio::test]
 async fn a_key_that_holds_null_is_misconfigured() {
     let (database, _) = customers().await;
     let table = Table::new("customer", ["phone"], ["email"]);
     let rows = SqliteRows::new(database.pool.clone(), table).await.unwrap();
     let null = RowKey::new(vec![Cell::Null]);
     let errors = [
-        rows.page(&Page::of(5)).await.unwrap_err(),
-        rows.page(&Page::of(5).after(null.clone())).await.unwrap_err(),
+        rows.page(&Page::first(5)).await.unwrap_err(),
+        rows.page(&Page::first(5).starting_after(null.clone())).await.unwrap_err(),
         rows.load(std::slice::from_ref(&null)).await.unwrap_err(),
         rows.swap(&[Swap::of(null).cell(0, Cell::text("bob"), Cell::Null)]).await.unwrap_err(),
         rows.load(&[RowKey::new(vec![Cell::Integer(1), Cell::Integer(1)])]).await.unwrap_err(),
@@ -193,7 +208,6 @@ async fn a_key_that_holds_null_is_misconfigured() {
     }
 }
 
-#[tokio::test]
 async fn a_key_that_names_several_rows_changes_none() {
     let database = memory().await;
     execute(&database.pool, "CREATE TABLE visit (customer INTEGER, note TEXT)").await;
@@ -206,7 +220,6 @@ async fn a_key_that_names_several_rows_changes_none() {
     assert_eq!(changed, 0, "also what came before it in the call");
 }
 
-#[tokio::test]
 async fn a_writer_that_holds_the_database_makes_a_swap_unavailable() {
     let database = on_file(Duration::ZERO).await;
     execute(&database.pool, "CREATE TABLE customer (id INTEGER PRIMARY KEY, email TEXT)").await;
@@ -215,12 +228,11 @@ async fn a_writer_that_holds_the_database_makes_a_swap_unavailable() {
     let writer = database.pool.begin_with("BEGIN IMMEDIATE").await.unwrap();
     let error = rows.swap(&[rename(1, "ada", "bob")]).await.unwrap_err();
     assert_eq!(error.kind(), RowsErrorKind::Unavailable, "{error:?}");
-    assert_eq!(rows.page(&Page::of(5)).await.unwrap().len(), 1, "a reader needs no turn");
+    assert_eq!(rows.page(&Page::first(5)).await.unwrap().len(), 1, "a reader needs no turn");
     writer.rollback().await.unwrap();
     assert_eq!(rows.swap(&[rename(1, "ada", "bob")]).await.unwrap(), [true]);
 }
 
-#[tokio::test]
 async fn a_database_that_may_only_be_read_denies_a_swap() {
     let database = file().await;
     execute(&database.pool, "CREATE TABLE customer (id INTEGER PRIMARY KEY, email TEXT)").await;
@@ -228,12 +240,11 @@ async fn a_database_that_may_only_be_read_denies_a_swap() {
     let options = database.pool.connect_options().as_ref().clone().read_only(true);
     let pool = SqlitePoolOptions::new().connect_with(options).await.unwrap();
     let rows = SqliteRows::new(pool, Table::new("customer", ["id"], ["email"])).await.unwrap();
-    assert_eq!(rows.page(&Page::of(5)).await.unwrap().len(), 1);
+    assert_eq!(rows.page(&Page::first(5)).await.unwrap().len(), 1);
     let error = rows.swap(&[rename(1, "ada", "bob")]).await.unwrap_err();
     assert_eq!(error.kind(), RowsErrorKind::Denied, "{error:?}");
 }
 
-#[tokio::test]
 async fn a_constraint_that_refuses_a_swap_is_named_without_the_value() {
     let database = memory().await;
     let create = "CREATE TABLE customer (id INTEGER PRIMARY KEY, email TEXT UNIQUE CHECK (length(email) < 10))";
@@ -248,12 +259,11 @@ async fn a_constraint_that_refuses_a_swap_is_named_without_the_value() {
         let shown = format!("{error:?} {}", error.as_ref().unwrap());
         assert!(!shown.contains("bob"), "{shown}");
     }
-    let stands = rows.page(&Page::of(5)).await.unwrap();
+    let stands = rows.page(&Page::first(5)).await.unwrap();
     assert!(stands.iter().map(|row| &row.cells[0]).eq(&[Cell::text("ada"), Cell::text("bob")]), "nothing was changed");
 }
 
 /// SQLite keeps any bytes as text. They are read as the bytes that they are, so that nobody takes them for a text.
-#[tokio::test]
 async fn text_that_is_not_utf8_is_read_as_bytes() {
     let (database, rows) = customers().await;
     execute(&database.pool, "INSERT INTO customer VALUES (3, CAST(x'FF61' AS TEXT), NULL)").await;
@@ -262,13 +272,12 @@ async fn text_that_is_not_utf8_is_read_as_bytes() {
 }
 
 /// By type as well as by value: a column of SQLite's holds values of any.
-#[tokio::test]
 async fn a_cell_is_of_the_type_of_its_value() {
     let database = memory().await;
     execute(&database.pool, "CREATE TABLE any (id INTEGER PRIMARY KEY, cell)").await;
     execute(&database.pool, "INSERT INTO any VALUES (1, 1), (2, 1.0), (3, '1'), (4, x'31'), (5, NULL)").await;
     let rows = SqliteRows::new(database.pool.clone(), Table::new("any", ["id"], ["cell"])).await.unwrap();
-    let read = rows.page(&Page::of(9)).await.unwrap();
+    let read = rows.page(&Page::first(9)).await.unwrap();
     let cells = [Cell::Integer(1), Cell::Real(1.0), Cell::text("1"), Cell::bytes(*b"1"), Cell::Null];
     assert!(read.iter().map(|row| &row.cells[0]).eq(&cells), "{read:?}");
     for (n, cell) in (1..).zip(&cells) {
@@ -276,7 +285,6 @@ async fn a_cell_is_of_the_type_of_its_value() {
     }
 }
 
-#[tokio::test]
 async fn a_table_of_another_schema_is_named_with_it() {
     let (database, _) = customers().await;
     execute(&database.pool, "ATTACH ':memory:' AS \"sa\"\"les\"").await;
@@ -286,10 +294,9 @@ async fn a_table_of_another_schema_is_named_with_it() {
     let rows = SqliteRows::new(database.pool.clone(), table).await.unwrap();
     assert_eq!(rows.swap(&[rename(9, "eve", "ada"), rename(1, "ada", "eve")]).await.unwrap(), [true, false]);
     assert_eq!(rows.count().await.unwrap(), 1);
-    assert_eq!(rows.page(&Page::of(5)).await.unwrap()[0].key, key(9));
+    assert_eq!(rows.page(&Page::first(5)).await.unwrap()[0].key, key(9));
 }
 
-#[tokio::test]
 async fn columns_are_added_once() {
     let (database, _) = customers().await;
     let columns =
@@ -308,7 +315,6 @@ async fn columns_are_added_once() {
     assert_eq!(error.kind(), RowsErrorKind::Misconfigured, "{error:?}");
 }
 
-#[tokio::test]
 async fn columns_that_are_missing_are_named_without_being_added() {
     let (database, _) = customers().await;
     let missing = async |table: Table| SqliteRows::missing_columns(&database.pool, &table).await;
@@ -321,7 +327,6 @@ async fn columns_that_are_missing_are_named_without_being_added() {
 }
 
 /// What a trigger says may hold what stands in the row.
-#[tokio::test]
 async fn what_a_trigger_says_is_in_no_error() {
     let database = file().await;
     let script = "CREATE TABLE t (id INTEGER PRIMARY KEY, a TEXT); INSERT INTO t VALUES (1, 'ada@example.com'); \

@@ -1,7 +1,6 @@
 //! What is destroyed is in no file of an SQLite store once the call that destroyed it has returned: neither in the database
 //! nor in its log, read as they are while the store is open. The twin of each test keeps the same slots in an ordinary
 //! table, and finds them.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test")]
 
 use std::collections::HashSet;
 use std::fmt;
@@ -12,17 +11,25 @@ use async_trait::async_trait;
 use fieldseal::clock::Timestamp;
 use fieldseal::error::StoreError;
 use fieldseal::journal::MemoryJournal;
-use fieldseal::lifecycle::ErasureRequest;
 use fieldseal::provider::LocalKeyring;
-use fieldseal::store::{
-    Epoch, Expected, Filter, KeyStore, MemoryStore, Residue, Scan, ScanPage, SlotId, SqliteStore, StoredSlot,
-};
-use fieldseal::vault::Enrolment;
+use fieldseal::store::{Epoch, Expected, Filter, KeyStore, MemoryStore, Residue, Scan, ScanPage, SlotId, StoredSlot};
+use fieldseal::vault::Enrollment;
+use fieldseal::vault::ErasureRequest;
 use fieldseal::{Tenant, TenantId, Vault};
+use fieldseal_sqlx::SqliteStore;
+use fleet_tests::harness::{Alone, Trial, name};
+use fleet_tests::tests;
 use futures_util::lock::Mutex;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode};
 use sqlx::{ConnectOptions as _, Connection as _};
 use tempfile::TempDir;
+
+pub(super) fn trials() -> Vec<Trial> {
+    let mut trials = tests![Alone::new() =>
+    ];
+    trials.extend(gone());
+    trials
+}
 
 /// A vault whose key store is in a folder.
 struct World {
@@ -64,7 +71,7 @@ impl World {
             let page = self.store.scan(&scan).await.unwrap();
             slots.extend(page.slots);
             match page.next {
-                Some(next) => scan = scan.after(next),
+                Some(next) => scan = scan.starting_after(next),
                 None => return slots,
             }
         }
@@ -184,21 +191,22 @@ impl KeyStore for OrdinaryTable {
 
 /// A test that finds nothing, and its twin that finds something: the same jobs on both stores.
 macro_rules! gone {
-    ($($job:ident, $twin:ident;)*) => {$(
-        #[tokio::test]
-        async fn $job() {
-            let world = World::sound().await;
-            let before = jobs::$job(&world).await;
-            assert_eq!(world.found(&before).await, 0);
+    ($($job:ident, $twin:ident;)*) => {
+        fn gone() -> Vec<Trial> {
+            vec![$(
+                Alone::new().trial(name(module_path!(), &[stringify!($job)]), async || {
+                    let world = World::sound().await;
+                    let before = jobs::$job(&world).await;
+                    assert_eq!(world.found(&before).await, 0);
+                }),
+                Alone::new().trial(name(module_path!(), &[stringify!($twin)]), async || {
+                    let world = World::ordinary().await;
+                    let before = jobs::$job(&world).await;
+                    assert!(world.found(&before).await > 0, "this finds nothing even where something is left");
+                }),
+            )*]
         }
-
-        #[tokio::test]
-        async fn $twin() {
-            let world = World::ordinary().await;
-            let before = jobs::$job(&world).await;
-            assert!(world.found(&before).await > 0, "this finds nothing even where something is left");
-        }
-    )*};
+    };
 }
 gone! {
     keys_of_an_erased_subject_are_in_no_file, an_ordinary_table_would_keep_keys_of_an_erased_subject;
@@ -248,13 +256,13 @@ mod jobs {
 
     pub(super) async fn keys_of_swept_subjects_are_in_no_file(world: &World) -> Vec<StoredSlot> {
         let customers = world.customers();
-        let due = Enrolment::new().due_at(Timestamp::from_millis(1));
+        let due = Enrollment::new().retain_until(Timestamp::from_millis(1));
         for subject in 1..=20i64 {
             customers.enroll_with(&subject, &due).await.unwrap();
         }
         customers.enroll("ada").await.unwrap();
         let before = world.slots().await;
-        assert_eq!(world.vault.sweep().await.unwrap().receipts.len(), 20);
+        assert_eq!(world.vault.erase_due().await.unwrap().receipts.len(), 20);
         before
     }
 

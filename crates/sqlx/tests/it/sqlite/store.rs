@@ -5,19 +5,78 @@ use std::collections::{HashMap, HashSet};
 use std::future::{Future, poll_fn};
 use std::path::{Path, PathBuf};
 use std::pin::pin;
+use std::process::Stdio;
 use std::task::Poll;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use fieldseal::TenantId;
 use fieldseal::error::{StoreError, StoreErrorKind};
-use fieldseal::store::{
-    Epoch, Expected, Filter, KeyStore, Residue, Scan, ScanPage, SlotId, SqliteStore, StoredSlot, Tag,
-};
-use fieldseal::testing::slot::SampleSlot;
+use fieldseal::store::{Epoch, Expected, Filter, KeyStore, Residue, Scan, ScanPage, SlotId, StoredSlot, Tag};
+use fieldseal_sqlx::SqliteStore;
+use fieldseal_testkit::slot::SampleSlot;
+use fieldseal_testkit::store::{self as rules, RULES};
+use fleet_tests::harness::{Alone, Trial};
+use fleet_tests::process::Process;
+use fleet_tests::tests;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, SqliteConnection, SqlitePool};
 use tempfile::TempDir;
+
+pub(super) fn trials() -> Vec<Trial> {
+    let mut trials = tests![Alone::new() =>
+        a_later_schema_is_refused_and_left_as_it_is
+        another_applications_file_is_refused_and_left_as_it_is
+        a_file_that_is_no_database_is_refused_and_left_as_it_is
+        altered_tables_are_refused
+        a_pool_without_a_write_ahead_log_is_refused
+        a_file_that_left_wal_mode_is_not_written
+        an_in_memory_pool_of_several_connections_is_refused
+        the_files_are_their_owners_alone
+        names_that_sqlite_reads_as_something_else_are_files
+        the_settings_are_made_on_every_connection_that_writes
+        two_processes_open_a_new_file_at_once
+        columns_that_were_changed_are_found_out
+        a_missing_floor_is_no_floor_of_none
+        a_damaged_file_is_corrupt
+        overwritten_slots_are_in_no_file_after_a_scrub
+        an_ordinary_table_would_keep_overwritten_slots
+        a_reader_that_blocks_the_checkpoint_is_residue
+        a_busy_database_is_unavailable_and_then_is_not
+        a_closed_pool_is_unavailable
+        a_read_only_pool_is_misconfigured
+    ];
+    trials.extend(tests![Alone::new().threads(2) =>
+        a_dropped_put_leaves_the_store_sound
+    ]);
+    let suite = |name: &str| format!("sqlite::store::{name}");
+    for (name, rule) in RULES {
+        let own_file = async move || rule(&own_file().await).await;
+        trials.push(Alone::new().trial(suite(&format!("own_file::{name}")), own_file));
+        trials.push(Alone::new().threads(2).trial(suite(&format!("own_file_on_threads::{name}")), own_file));
+        let shared_pool = async move || rule(&shared_pool().await).await;
+        trials.push(Alone::new().trial(suite(&format!("shared_pool::{name}")), shared_pool));
+        let in_memory = async move || rule(&in_memory().await).await;
+        trials.push(Alone::new().trial(suite(&format!("in_memory::{name}")), in_memory));
+    }
+    macro_rules! persistent {
+        ($($rule:ident)*) => {$(
+            let file_again = async || rules::$rule(&folder().await, open).await;
+            trials.push(Alone::new().trial(suite(concat!("file_again::", stringify!($rule))), file_again));
+            let pool_again = async || rules::$rule(&folder().await, open_shared).await;
+            trials.push(Alone::new().trial(suite(concat!("pool_again::", stringify!($rule))), pool_again));
+        )*};
+    }
+    persistent![
+        what_was_put_survives_reopening
+        the_floor_survives_reopening
+        a_new_place_can_be_opened_by_many_at_once
+        a_store_sees_at_once_what_another_put
+        one_of_many_stores_wins
+        nothing_below_the_floor_lands_through_another_store
+    ];
+    trials
+}
 
 /// A store and the folder that its file is in.
 #[derive(Debug)]
@@ -103,13 +162,6 @@ async fn memory_pool(connections: u32) -> SqlitePool {
     SqlitePoolOptions::new().max_connections(connections).connect("sqlite::memory:").await.unwrap()
 }
 
-fieldseal::store_suite! { #[tokio::test] sqlite_own_file, own_file }
-fieldseal::store_suite! { #[tokio::test(flavor = "multi_thread")] sqlite_own_file_on_threads, own_file }
-fieldseal::store_suite! { #[tokio::test] sqlite_shared_pool, shared_pool }
-fieldseal::store_suite! { #[tokio::test] sqlite_in_memory, in_memory }
-fieldseal::persistent_store_suite! { #[tokio::test] sqlite_file_again, folder, open }
-fieldseal::persistent_store_suite! { #[tokio::test] sqlite_pool_again, folder, open_shared }
-
 fn id(n: u128) -> SlotId {
     SlotId::Subject(TenantId::default_tenant(), Tag::from_bytes(n.to_be_bytes()))
 }
@@ -133,7 +185,6 @@ fn error(opened: Result<SqliteStore, StoreError>) -> StoreError {
 
 // Opening
 
-#[tokio::test]
 async fn a_later_schema_is_refused_and_left_as_it_is() {
     let folder = folder().await;
     let mut db = raw_new(&folder).await;
@@ -155,7 +206,6 @@ async fn raw_new(folder: &TempDir) -> SqliteConnection {
     options.journal_mode(SqliteJournalMode::Wal).connect().await.unwrap()
 }
 
-#[tokio::test]
 async fn another_applications_file_is_refused_and_left_as_it_is() {
     for mode in [SqliteJournalMode::Delete, SqliteJournalMode::Wal] {
         let folder = folder().await;
@@ -169,7 +219,6 @@ async fn another_applications_file_is_refused_and_left_as_it_is() {
     }
 }
 
-#[tokio::test]
 async fn a_file_that_is_no_database_is_refused_and_left_as_it_is() {
     for content in [&b"not a database, but longer than the hundred bytes of a header "[..]; 1].map(|c| c.repeat(20)) {
         let folder = folder().await;
@@ -185,7 +234,6 @@ async fn a_file_that_is_no_database_is_refused_and_left_as_it_is() {
     assert_eq!(self::error(SqliteStore::open(nowhere).await).kind(), StoreErrorKind::Misconfigured);
 }
 
-#[tokio::test]
 async fn altered_tables_are_refused() {
     for alter in [
         "ALTER TABLE fieldseal_slots ADD COLUMN note TEXT",
@@ -206,7 +254,6 @@ async fn altered_tables_are_refused() {
     }
 }
 
-#[tokio::test]
 async fn a_pool_without_a_write_ahead_log_is_refused() {
     let folder = folder().await;
     let options = options(&folder).journal_mode(SqliteJournalMode::Delete);
@@ -216,7 +263,6 @@ async fn a_pool_without_a_write_ahead_log_is_refused() {
     assert!(error.to_string().contains("WAL"), "{error}");
 }
 
-#[tokio::test]
 async fn a_file_that_left_wal_mode_is_not_written() {
     let folder = folder().await;
     let store = open_shared(&folder).await;
@@ -235,13 +281,11 @@ async fn a_file_that_left_wal_mode_is_not_written() {
     assert_eq!(slots, 0);
 }
 
-#[tokio::test]
 async fn an_in_memory_pool_of_several_connections_is_refused() {
     assert_eq!(error(SqliteStore::new(memory_pool(2).await).await).kind(), StoreErrorKind::Misconfigured);
 }
 
 #[cfg(unix)]
-#[tokio::test]
 async fn the_files_are_their_owners_alone() {
     use std::os::unix::fs::PermissionsExt as _;
 
@@ -255,7 +299,6 @@ async fn the_files_are_their_owners_alone() {
     }
 }
 
-#[tokio::test]
 async fn names_that_sqlite_reads_as_something_else_are_files() {
     let folder = folder().await;
     for name in [":memory:", "file:keys?mode=memory", "keys.db?mode=ro", "%41.db"] {
@@ -266,7 +309,6 @@ async fn names_that_sqlite_reads_as_something_else_are_files() {
     }
 }
 
-#[tokio::test]
 async fn the_settings_are_made_on_every_connection_that_writes() {
     let folder = folder().await;
     // A pool that never keeps a connection: each write comes on a new one, with the application's settings.
@@ -291,34 +333,22 @@ async fn the_settings_are_made_on_every_connection_that_writes() {
     store.scrub().await.unwrap();
 }
 
-/// Run by `two_processes_open_a_new_file_at_once` in processes of their own.
-#[tokio::test]
-#[ignore = "the other process of a test"]
-async fn child_opens_and_puts() {
-    let Ok(folder) = std::env::var("FIELDSEAL_TEST_FOLDER") else { return };
-    let first: u128 = std::env::var("FIELDSEAL_TEST_FIRST").unwrap().parse().unwrap();
-    let store = SqliteStore::open(Path::new(&folder).join("keys.db")).await.unwrap();
+/// A process of `two_processes_open_a_new_file_at_once`: it is told the first of its slots, and the folder.
+pub(crate) async fn child(task: &str) {
+    let (first, folder) = task.split_once(' ').unwrap();
+    let first: u128 = first.parse().unwrap();
+    let store = SqliteStore::open(Path::new(folder).join("keys.db")).await.unwrap();
     for n in first..first + 20 {
         store.put(&SampleSlot::new(id(n)).build(), Expected::Absent).await.unwrap();
     }
 }
 
-#[tokio::test]
 async fn two_processes_open_a_new_file_at_once() {
     let folder = folder().await;
-    let children: Vec<_> = (0..3)
-        .map(|n| {
-            std::process::Command::new(std::env::current_exe().unwrap())
-                .args(["--exact", "sqlite::child_opens_and_puts", "--ignored"])
-                .env("FIELDSEAL_TEST_FOLDER", folder.path())
-                .env("FIELDSEAL_TEST_FIRST", (n * 100).to_string())
-                .stdout(std::process::Stdio::null())
-                .spawn()
-                .unwrap()
-        })
-        .collect();
+    let task = |n: u32| format!("sqlite {} {}", n * 100, folder.path().display());
+    let children: Vec<_> = (0..3).map(|n| Process::start(&task(n), Stdio::null()).unwrap()).collect();
     for mut child in children {
-        assert!(child.wait().unwrap().success());
+        assert!(child.child.wait().unwrap().success());
     }
     let page = open(&folder).await.scan(&Scan::new(Filter::All)).await.unwrap();
     assert_eq!(page.slots.len(), 60);
@@ -326,7 +356,6 @@ async fn two_processes_open_a_new_file_at_once() {
 
 // What is read back
 
-#[tokio::test]
 async fn columns_that_were_changed_are_found_out() {
     for change in [
         "UPDATE fieldseal_slots SET epoch = 9",
@@ -357,7 +386,6 @@ async fn columns_that_were_changed_are_found_out() {
     }
 }
 
-#[tokio::test]
 async fn a_missing_floor_is_no_floor_of_none() {
     let folder = folder().await;
     let store = open(&folder).await;
@@ -367,7 +395,6 @@ async fn a_missing_floor_is_no_floor_of_none() {
     assert_eq!(store.raise_floor(Epoch::FIRST).await.unwrap_err().kind(), StoreErrorKind::Corrupt);
 }
 
-#[tokio::test]
 async fn a_damaged_file_is_corrupt() {
     let folder = folder().await;
     let store = open(&folder).await;
@@ -445,7 +472,6 @@ async fn put_over(store: &SqliteStore, slot: &StoredSlot, old: Option<&StoredSlo
     store.put(slot, expected).await.unwrap();
 }
 
-#[tokio::test]
 async fn overwritten_slots_are_in_no_file_after_a_scrub() {
     let (own, shared) = (fast_folder(), fast_folder());
     for (folder, store) in [(&own, open(&own).await), (&shared, open_shared(&shared).await)] {
@@ -459,7 +485,6 @@ async fn overwritten_slots_are_in_no_file_after_a_scrub() {
 }
 
 /// The twin of the test above: why slots stand in rooms. In an ordinary table `secure_delete` isn't enough.
-#[tokio::test]
 async fn an_ordinary_table_would_keep_overwritten_slots() {
     for (secure_delete, at_least) in [("ON", 1), ("OFF", 100)] {
         let folder = fast_folder();
@@ -482,7 +507,6 @@ async fn an_ordinary_table_would_keep_overwritten_slots() {
     }
 }
 
-#[tokio::test]
 async fn a_reader_that_blocks_the_checkpoint_is_residue() {
     let folder = folder().await;
     let options = options(&folder).busy_timeout(Duration::from_millis(50));
@@ -527,7 +551,6 @@ async fn dropped_after(polls: usize, future: impl Future) -> bool {
     .await
 }
 
-#[tokio::test(flavor = "multi_thread")]
 async fn a_dropped_put_leaves_the_store_sound() {
     let folder = folder().await;
     let options = options(&folder);
@@ -556,7 +579,6 @@ async fn a_dropped_put_leaves_the_store_sound() {
     }
 }
 
-#[tokio::test]
 async fn a_busy_database_is_unavailable_and_then_is_not() {
     let folder = folder().await;
     let options = options(&folder).busy_timeout(Duration::from_millis(20));
@@ -571,7 +593,6 @@ async fn a_busy_database_is_unavailable_and_then_is_not() {
     store.put(&slot, Expected::Absent).await.unwrap();
 }
 
-#[tokio::test]
 async fn a_closed_pool_is_unavailable() {
     let folder = folder().await;
     let pool = pool(&folder).await;
@@ -580,7 +601,6 @@ async fn a_closed_pool_is_unavailable() {
     assert_eq!(store.load(&[id(1)]).await.unwrap_err().kind(), StoreErrorKind::Unavailable);
 }
 
-#[tokio::test]
 async fn a_read_only_pool_is_misconfigured() {
     let folder = folder().await;
     drop(open_shared(&folder).await);

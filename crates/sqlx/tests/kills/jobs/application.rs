@@ -7,9 +7,10 @@ use std::io::{Read as _, Write as _};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use fieldseal::rows::{Cell, RowKey, RowSource as _, SqliteRows, Table};
-use fieldseal::testing::clock::ManualClock;
+use fieldseal::rows::{Cell, RowKey, RowSource as _, Table};
 use fieldseal::{Error, SubjectKeys, Tenant};
+use fieldseal_sqlx::SqliteRows;
+use fieldseal_testkit::clock::ManualClock;
 use sqlx::SqlitePool;
 
 use super::child::say;

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use fieldseal::Vault;
 use fieldseal::jobs::{Adoption, Census, JobOptions, adopt, census, reseal, reveal_table};
-use fieldseal::rows::SqliteRows;
-use fieldseal::testing::faults::{Act, Tapped};
+use fieldseal_sqlx::SqliteRows;
+use fieldseal_testkit::faults::{Act, Tapped};
 
 use super::keeper::{Keeper, State, Stop};
 use super::table::map;
@@ -15,7 +15,7 @@ use super::*;
 /// `task` is one of
 /// - `job FOLDER JOB POINT`: does the job; at its POINT-th point it says `reached`, and stands still.
 /// - `application FOLDER JOB SEED`: writes to the table, until its input ends.
-pub(super) async fn run(task: &str) -> Result {
+pub(crate) async fn run(task: &str) -> Result {
     let words: Vec<&str> = task.split('\n').collect();
     match words.as_slice() {
         ["job", folder, job, point] => {

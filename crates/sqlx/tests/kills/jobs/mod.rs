@@ -3,27 +3,14 @@
 //! application that goes on writing. It is run again from the checkpoint that it left, in a new process: every value opens,
 //! none is changed twice or half, and nothing that the application wrote is lost.
 //!
-//! The test's own program is the child: it is started again with `CHILD` set. The application keeps a record of its own of
-//! what it writes; the parent holds the table against it.
-#![expect(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "a test fails by a panic")]
-#![expect(clippy::print_stdout, reason = "the child tells its parent")]
-#![expect(clippy::disallowed_methods, reason = "how long a child may run is drawn by the clock")]
+//! The application keeps a record of its own of what it writes; the parent holds the table against it.
 
-#[path = "job_kills/application.rs"]
 mod application;
-#[path = "job_kills/child.rs"]
 mod child;
-#[path = "job_kills/keeper.rs"]
 mod keeper;
-#[path = "job_kills/look.rs"]
 mod look;
-#[path = "job_kills/parent.rs"]
 mod parent;
-#[path = "support/process.rs"]
-mod process;
-#[path = "job_kills/table.rs"]
 mod table;
-#[path = "job_kills/template.rs"]
 mod template;
 
 use std::path::{Path, PathBuf};
@@ -32,27 +19,17 @@ use std::time::Duration;
 use fieldseal::Vault;
 use fieldseal::journal::FileJournal;
 use fieldseal::provider::LocalKeyring;
-use fieldseal::store::{KeyStore as _, SqliteStore};
-use fieldseal::testing::clock::ManualClock;
-use fieldseal::testing::faults::{Tap, Tapped};
-use process::{CHILD, Process};
+use fieldseal::store::KeyStore as _;
+use fieldseal_sqlx::SqliteStore;
+use fieldseal_testkit::clock::ManualClock;
+use fieldseal_testkit::faults::{Tap, Tapped};
+use fleet_tests::process::{Failure, Process, Result};
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePool, SqlitePoolOptions};
 
-type Failure = Box<dyn std::error::Error + Send + Sync>;
-type Result<T = ()> = std::result::Result<T, Failure>;
+use crate::{Random, kill_at_points, new_folder, seed};
 
-fn main() {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    match std::env::var(CHILD) {
-        Ok(task) => {
-            if let Err(e) = runtime.block_on(child::run(&task)) {
-                child::say(&format!("failed {e:?}"));
-                std::process::exit(1);
-            }
-        }
-        Err(_) => parent::run(runtime),
-    }
-}
+pub(crate) use child::run as child;
+pub(crate) use parent::trials;
 
 /// A job that is killed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -133,11 +110,6 @@ impl Place {
     }
 }
 
-/// A new folder, in memory where there is such a place: processes are killed, not the machine, so a disk would only be slow.
-fn new_folder() -> Result<tempfile::TempDir> {
-    Ok(tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir())?)
-}
-
 /// The key store.
 const KEYS: &str = "keys.db";
 /// The application's database.
@@ -160,20 +132,3 @@ fn now() -> ManualClock {
 }
 
 const HOUR: Duration = Duration::from_secs(3600);
-
-/// SplitMix64.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    fn below(&mut self, n: u64) -> u64 {
-        self.next() % n
-    }
-}

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use fieldseal::rows::Row;
-use libtest_mimic::{Arguments, Failed, Trial};
+use fleet_tests::harness::{Blocking, Trial, soak};
 use tokio::runtime::Runtime;
 
 use super::application::Record;
@@ -14,29 +14,32 @@ use super::table::{ROWS, all, is_written, subject_of};
 use super::template::{Log, make};
 use super::*;
 
-pub(super) fn run(runtime: Runtime) {
-    let runtime = Arc::new(runtime);
-    let on = |name: String, test: Box<dyn Fn(&Runtime) -> Result + Send>| {
-        let runtime = runtime.clone();
-        Trial::test(name, move || test(&runtime).map_err(|e| Failed::from(format!("{e:?}"))))
-    };
-    let mut trials = Vec::new();
-    for job in Job::ALL {
-        let name = format!("killed_at_each_point_of_{job:?}");
-        trials.push(on(name, Box::new(move |runtime| killed_at_each_point(runtime, job))));
-        let name = format!("killed_at_{KILLS}_random_moments_of_{job:?}_beside_an_application_that_writes");
-        trials.push(on(name, Box::new(move |runtime| killed_at_random_moments(runtime, job))));
-    }
-    libtest_mimic::run(&Arguments::from_args(), trials).exit();
+pub(crate) fn trials(runtime: &Arc<Runtime>) -> Vec<Trial> {
+    let jobs = Job::ALL.into_iter().flat_map(|job| {
+        let on = [(); 2].map(|()| Arc::clone(runtime));
+        let [one, two] = on;
+        [
+            Blocking::new().trial(format!("jobs::killed_at_points_of_{job:?}"), move || killed_at_points(&one, job)),
+            Blocking::new().trial(format!("jobs::killed_at_random_moments_of_{job:?}_beside_a_writer"), move || {
+                killed_at_random_moments(&two, job)
+            }),
+        ]
+    });
+    jobs.collect()
 }
 
-/// At random moments, of each job.
-const KILLS: u32 = 50;
+/// Of each job, at random moments.
+fn kills() -> u32 {
+    if soak() { 50 } else { 12 }
+}
+
+/// Of how many points of a job it is killed at one.
+const EVERY: u64 = 10;
 
 /// The point that no job comes to.
 const NEVER: u64 = u64::MAX;
 
-fn killed_at_each_point(runtime: &Runtime, job: Job) -> Result {
+fn killed_at_points(runtime: &Runtime, job: Job) -> Result {
     let folder = new_folder()?;
     let template = runtime.block_on(make(folder.path(), job, Log::Ahead))?;
     let before = runtime.block_on(all(&template))?;
@@ -47,18 +50,14 @@ fn killed_at_each_point(runtime: &Runtime, job: Job) -> Result {
         runtime.block_on(check_values(&place, job, &before, &Record::default(), job.leaves()))?;
         runtime.block_on(Undisturbed::look(before.clone(), &place))?
     };
-    let mut kills = 0;
-    for point in 0.. {
+    let lay = || {
         let folder = new_folder()?;
         let place = template.copy_to(folder.path())?;
-        let mut child = start_job(&place, job, point)?;
-        match child.next_line()?.as_str() {
-            "reached" => child.kill()?,
-            "done" => break,
-            other => return Err(format!("the child at point {point} says {other:?}").into()),
-        }
-        kills += 1;
-        let look = async {
+        Ok((folder, place))
+    };
+    let start = |(_, place): &(_, Place), point| start_job(place, job, point);
+    let points = kill_at_points(EVERY, lay, start, |(_folder, place)| {
+        runtime.block_on(async {
             // Elsewhere: to open the table is to make it whole, and that is for the next child to do.
             let elsewhere = new_folder()?;
             let left = all(&place.copy_table_to(elsewhere.path())?).await?;
@@ -69,11 +68,10 @@ fn killed_at_each_point(runtime: &Runtime, job: Job) -> Result {
                 return Ok(()); // it shows each value, and changes none
             }
             check_values(&place, job, &before, &Record::default(), job.leaves()).await
-        };
-        runtime.block_on(look).map_err(|e| format!("killed at point {point}: {e:?}"))?;
-    }
-    println!("{job:?} was killed at {kills} points");
-    assert!(kills > 50, "there is more to be killed at");
+        })
+    })?;
+    println!("{job:?} was killed at points up to {points}");
+    assert!(points > 50, "there is more to be killed at");
     Ok(())
 }
 
@@ -88,24 +86,23 @@ impl Job {
 
 /// Round by round: the job is killed until it comes to its end all the same, and then the application stops.
 fn killed_at_random_moments(runtime: &Runtime, job: Job) -> Result {
-    let seed =
-        u64::try_from(std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?.as_nanos() & 0xffff_ffff)?;
+    let seed = seed();
     println!("seed {seed}");
     let mut random = Random(seed);
-    let (mut kills, mut writes) = (0, 0);
+    let (mut killed, mut writes) = (0, 0);
     for log in [Log::Ahead, Log::Rollback] {
         let folder = new_folder()?;
         let template = runtime.block_on(make(folder.path(), job, log))?;
         let mut round = Round { runtime, job, template, kills: 0, longest: Duration::ZERO };
         // Nobody is killed in the first: it tells how long a job takes.
         writes += round.play(&mut random)?;
-        while round.kills < KILLS / 2 {
+        while round.kills < kills() / 2 {
             let written = round.play(&mut random);
             writes += written.map_err(|e| format!("seed {seed}, {log:?}, after {} kills: {e}", round.kills))?;
         }
-        kills += round.kills;
+        killed += round.kills;
     }
-    println!("{job:?} was killed {kills} times beside {writes} changes");
+    println!("{job:?} was killed {killed} times beside {writes} changes");
     assert!(writes > 100, "the application came to nothing");
     Ok(())
 }
@@ -136,7 +133,7 @@ impl Round<'_> {
             finish(&place, job)?;
             self.longest = began.elapsed();
         } else {
-            while self.kills < KILLS / 2 && self.is_killed(&place, random)? {
+            while self.kills < kills() / 2 && self.is_killed(&place, random)? {
                 self.kills += 1;
             }
             finish(&place, job)?;
@@ -207,5 +204,5 @@ fn start_job(place: &Place, job: Job, point: u64) -> Result<Process> {
 
 fn start(place: &Place, task: &str, job: Job, detail: &str) -> Result<Process> {
     let folder = place.0.to_str().ok_or("a folder of another name")?;
-    Process::start(&[task, folder, &format!("{job:?}"), detail].join("\n"), Stdio::piped())
+    Process::start(&["jobs", task, folder, &format!("{job:?}"), detail].join("\n"), Stdio::piped())
 }

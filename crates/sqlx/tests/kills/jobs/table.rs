@@ -2,8 +2,9 @@
 //! it.
 
 use fieldseal::jobs::{FieldMap, Form, IdColumn, TableMap};
-use fieldseal::rows::{Cell, Page, Row, RowSource as _, SqliteRows, Table};
+use fieldseal::rows::{Cell, Page, Row, RowSource as _, Table};
 use fieldseal::{Error, FieldContext, Sealed, SubjectKeys};
+use fieldseal_sqlx::SqliteRows;
 use sqlx::SqlitePool;
 
 use super::*;
@@ -152,7 +153,7 @@ pub(super) async fn all(place: &Place) -> Result<Vec<Row>> {
     let database = place.database().await?;
     let columns = ["subject", "email", "phone", "note", "iban", "email_plain", "phone_plain", "note_plain"];
     let rows = SqliteRows::new(database.clone(), Table::new("customer", ["id"], columns)).await?;
-    let all = rows.page(&Page::of(Page::MAX_LIMIT)).await?;
+    let all = rows.page(&Page::first(Page::MAX_LIMIT)).await?;
     database.close().await;
     assert_eq!(all.len(), usize::try_from(ROWS)?, "rows came or went");
     Ok(all)

@@ -3,10 +3,10 @@
 use std::path::Path;
 
 use fieldseal::id::Purpose;
-use fieldseal::lifecycle::ErasureRequest;
 use fieldseal::provider::KeyringOptions;
 use fieldseal::rows::Cell;
 use fieldseal::store::MemoryStore;
+use fieldseal::vault::ErasureRequest;
 use fieldseal::vault::KeyPage;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool};
 

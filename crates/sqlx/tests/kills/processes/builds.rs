@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use fieldseal::id::Purpose;
 use fieldseal::journal::JournalEvent;
-use fieldseal::testing::faults::{Act, CallPoint};
+use fieldseal_testkit::faults::{Act, CallPoint};
 
 use super::*;
 
@@ -46,7 +46,7 @@ impl Build {
     }
 
     pub(super) async fn find(self, on: &Ground) -> Result<Found> {
-        let folder = tempfile::tempdir()?;
+        let folder = new_folder()?;
         let mut place = Place::empty(folder.path(), on).await?;
         let mut sealed = HashMap::new();
         match self {
@@ -100,8 +100,8 @@ impl Build {
                 assert_eq!(count(place, created).await?, 3, "the vault's root and the tenants', each once");
                 let store = place.store().await?;
                 let keyring = LocalKeyring::open(place.keyring()).await?;
-                let unjournalled = Vault::builder(keyring, store).without_journal().build().await;
-                assert!(matches!(unjournalled, Err(Error::WrongJournal)));
+                let unjournaled = Vault::builder(keyring, store).without_journal().build().await;
+                assert!(matches!(unjournaled, Err(Error::WrongJournal)));
             }
             Self::Finish | Self::Replay => {
                 assert!(matches!(customers.keys("ada").await, Err(Error::SubjectErased { .. })));

@@ -3,7 +3,7 @@
 use std::io::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use fieldseal::testing::faults::{Act, CallPoint};
+use fieldseal_testkit::faults::{Act, CallPoint};
 
 use super::builds::Build;
 use super::*;
@@ -13,7 +13,7 @@ use super::*;
 ///   to look at what it left takes longer, its points are those at which something has changed.
 /// - `build FOLDER BUILD POINT`: the same of a vault that is built; its points are those at which the files have changed.
 /// - `work FOLDER SEED COUNT`: does what comes, COUNT times, and says what it has done.
-pub(super) async fn run(task: &str) -> Result {
+pub(crate) async fn run(task: &str) -> Result {
     let words: Vec<&str> = task.split('\n').collect();
     match words.as_slice() {
         ["job", folder, job, point] => {
@@ -146,23 +146,6 @@ fn permit<T>(done: fieldseal::Result<T>) -> Result {
             Ok(())
         }
         done => Ok(done.map(drop)?),
-    }
-}
-
-/// SplitMix64.
-pub(super) struct Random(pub(super) u64);
-
-impl Random {
-    pub(super) fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    pub(super) fn below(&mut self, n: u64) -> u64 {
-        self.next() % n
     }
 }
 

@@ -1,50 +1,27 @@
 //! Processes that are killed, and processes that run beside each other, on one keyring file, one store and one journal: in
 //! files, and in PostgreSQL.
 //!
-//! The test's own program is the child: it is started again with `CHILD` set. A child that is to be killed stands still at
-//! a call of a port, says so, and gets SIGKILL; nothing of it runs on. What it left is opened by a fresh vault, the same is
-//! called again, and everything that lives must open, everything that was erased must not, and nothing is done twice. Others
-//! are killed while they build their vault.
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by a panic")]
-#![expect(clippy::print_stdout, reason = "the child tells its parent")]
-#![expect(clippy::disallowed_methods, reason = "how long a child may run is drawn by the clock")]
+//! A child that is to be killed stands still at a call of a port, says so, and gets SIGKILL; nothing of it runs on. What it
+//! left is opened by a fresh vault, the same is called again, and everything that lives must open, everything that was erased
+//! must not, and nothing is done twice. Others are killed while they build their vault.
 
-#[path = "processes/builds.rs"]
 mod builds;
-#[path = "processes/child.rs"]
 mod child;
-#[path = "processes/parent.rs"]
 mod parent;
-#[path = "processes/place.rs"]
 mod place;
-#[path = "support/postgres.rs"]
-mod postgres;
-#[path = "support/process.rs"]
-mod process;
 
-use fieldseal::lifecycle::ErasureRequest;
 use fieldseal::provider::{LocalKeyring, MasterKeyProvider};
 use fieldseal::store::{Epoch, Filter, KeyStore, Scan, SlotId};
-use fieldseal::testing::faults::Tap;
+use fieldseal::vault::ErasureRequest;
 use fieldseal::{Error, FieldContext, SubjectKeys, Tenant, TenantId, Vault};
+use fieldseal_testkit::faults::Tap;
+use fleet_tests::process::{Failure, Process, Result};
 use place::{Ground, Place};
-use process::{CHILD, Process};
 
-type Failure = Box<dyn std::error::Error + Send + Sync>;
-type Result<T = ()> = std::result::Result<T, Failure>;
+use crate::{Random, kill_at_points, new_folder, seed};
 
-fn main() {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    match std::env::var(CHILD) {
-        Ok(task) => {
-            if let Err(e) = runtime.block_on(child::run(&task)) {
-                println!("failed {e:?}");
-                std::process::exit(1);
-            }
-        }
-        Err(_) => parent::run(runtime),
-    }
-}
+pub(crate) use child::run as child;
+pub(crate) use parent::trials;
 
 /// What a child is killed at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,7 +83,7 @@ impl Job {
         match self {
             Self::Enroll => customers.enroll("new").await.map(drop),
             Self::EnrollAgain => {
-                customers.enroll_with("gone", &fieldseal::vault::Enrolment::new().again()).await.map(drop)
+                customers.enroll_with("gone", &fieldseal::vault::Enrollment::new().even_if_erased()).await.map(drop)
             }
             Self::Rotate => customers.rotate("ada").await.map(drop),
             Self::RotateNow => customers.rotate_now("ada").await,
@@ -124,9 +101,10 @@ impl Job {
             Self::Release => customers.release("held").await,
             Self::Schedule => customers.schedule_erasure("ada", NEVER).await,
             Self::Cancel => customers.cancel_erasure("scheduled").await,
-            Self::Sweep => {
-                vault.sweep().await.and_then(|swept| swept.failed.into_iter().next().map_or(Ok(()), |(_, e)| Err(e)))
-            }
+            Self::Sweep => vault
+                .erase_due()
+                .await
+                .and_then(|swept| swept.failed.into_iter().next().map_or(Ok(()), |(_, e)| Err(e))),
             Self::Advance => match vault.advance_epoch().await {
                 // It was done before the kill.
                 Err(Error::InvalidInput(_)) if vault.current_epoch().await? > Epoch::FIRST => Ok(()),

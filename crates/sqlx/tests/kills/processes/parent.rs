@@ -5,52 +5,43 @@ use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
-use libtest_mimic::{Arguments, Completion, Trial};
+use fleet_tests::harness::{Blocking, Completion, Trial, soak};
+use fleet_tests::postgres::{Databases, Which};
 use tokio::runtime::Runtime;
-use tokio::sync::OnceCell;
 
 use super::builds::Build;
-use super::child::Random;
-use super::postgres::{Server, Which};
 use super::*;
 
-pub(super) fn run(runtime: Runtime) {
-    let runtime = Arc::new(runtime);
+pub(crate) fn trials(runtime: &Arc<Runtime>) -> Vec<Trial> {
     let mut trials = Vec::new();
     for (name, test) in tests() {
-        let (runtime, test) = (runtime.clone(), test.clone());
-        trials.push(Trial::test(format!("files::{name}"), move || Ok(test(&runtime, &Ground::Files)?)));
+        let (runtime, test) = (Arc::clone(runtime), test.clone());
+        trials.push(Blocking::new().trial(format!("files::{name}"), move || test(&runtime, &Ground::Files)));
     }
     for which in Which::ALL {
-        let server = Arc::new(OnceCell::new());
+        let databases = Databases::new(which);
         for (name, test) in tests_on(which) {
-            let (runtime, server) = (runtime.clone(), server.clone());
-            let start = async move || {
-                let server = Server::start_with(which, &["fsync=off", "max_connections=300"]).await?;
-                Some(Ground::Postgres(Arc::new(server)))
-            };
-            let test = move || {
-                let Some(ground) = runtime.block_on(server.get_or_init(start)) else {
+            let (runtime, databases) = (Arc::clone(runtime), databases.clone());
+            let place = Blocking::new().named(which.name()).ignored(which.skip());
+            trials.push(place.trial(name, move || {
+                if databases.server().is_none() {
                     return Ok(Completion::ignored_with("it is not installed"));
-                };
-                test(&runtime, ground)?;
-                Ok(Completion::Completed)
-            };
-            let trial = Trial::ignorable_test(format!("{}::{name}", which.name()), test);
-            trials.push(trial.with_ignored_flag(which.skip()));
+                }
+                test(&runtime, &Ground::Postgres(databases)).map(|()| Completion::Completed)
+            }));
         }
     }
-    libtest_mimic::run(&Arguments::from_args(), trials).exit();
+    trials
 }
 
 type Test = Arc<dyn Fn(&Runtime, &Ground) -> Result + Send + Sync>;
 
-/// Where each point is killed at once, it is their number that counts, not how a version of PostgreSQL answers: the newest
-/// has them all.
+/// At its points, it is their number that counts, not how a version of PostgreSQL answers: a child is killed there on the
+/// newest.
 fn tests_on(which: Which) -> Vec<(String, Test)> {
     let mut tests = tests();
     if which != Which::Embedded {
-        tests.retain(|(name, _)| !name.starts_with("killed_at_each"));
+        tests.retain(|(name, _)| !name.starts_with("killed_at_calls") && !name.starts_with("killed_at_writes"));
     }
     tests
 }
@@ -58,11 +49,11 @@ fn tests_on(which: Which) -> Vec<(String, Test)> {
 fn tests() -> Vec<(String, Test)> {
     let mut tests: Vec<(String, Test)> = Vec::new();
     for job in Job::ALL {
-        let name = format!("killed_at_each_call_of_{job:?}");
-        tests.push((name, Arc::new(move |runtime, on| killed_at_each_call(runtime, on, job))));
+        let name = format!("killed_at_calls_of_{job:?}");
+        tests.push((name, Arc::new(move |runtime, on| killed_at_calls(runtime, on, job))));
     }
     for build in Build::ALL {
-        let name = format!("killed_at_each_write_of_a_build_{build:?}");
+        let name = format!("killed_at_writes_of_a_build_{build:?}");
         tests.push((name, Arc::new(move |runtime, on| killed_while_it_builds(runtime, on, build))));
     }
     tests.push(("killed_at_random_moments".into(), Arc::new(killed_at_random_moments)));
@@ -78,7 +69,7 @@ struct Template {
 
 impl Template {
     async fn make(job: Job, on: &Ground) -> Result<Self> {
-        let folder = tempfile::tempdir()?;
+        let folder = new_folder()?;
         let place = Place::make(folder.path(), on).await?;
         let (vault, keyring) = place.vault(&Tap::open()).await?;
         let customers = vault.default_tenant();
@@ -93,14 +84,14 @@ impl Template {
         sealed.insert("acme", seal(&vault.tenant(&acme()).keys(&1i64).await?)?);
         customers.hold("held").await?;
         customers.schedule_erasure("scheduled", NEVER).await?;
-        let elsewhere = tempfile::tempdir()?;
+        let elsewhere = new_folder()?;
         let backup = match job {
             Job::Replay => Some(place.with_a_copy_of_the_store(elsewhere.path()).await?),
             _ => None,
         };
         customers.erase("gone", &request).await?;
         let past = fieldseal::clock::Timestamp::from_millis(1);
-        customers.enroll_with("due", &fieldseal::vault::Enrolment::new().due_at(past)).await?;
+        customers.enroll_with("due", &fieldseal::vault::Enrollment::new().retain_until(past)).await?;
         if matches!(job, Job::Advance | Job::Rewrap | Job::Retire) {
             keyring.add_key().await?;
         }
@@ -132,41 +123,48 @@ async fn put_back(place: &Place, backup: &Place) -> Result {
     Ok(())
 }
 
-fn killed_at_each_call(runtime: &Runtime, on: &Ground, job: Job) -> Result {
+fn killed_at_calls(runtime: &Runtime, on: &Ground, job: Job) -> Result {
     let template = runtime.block_on(Template::make(job, on))?;
-    kill_at_each_point(runtime, &Place(template.folder.path().to_owned()), &format!("job\nFOLDER\n{job:?}"), |place| {
+    let place = Place(template.folder.path().to_owned());
+    kill(runtime, on, &place, &format!("job\nFOLDER\n{job:?}"), |place| {
         runtime.block_on(look(place, job, &template.sealed))
     })
 }
 
 fn killed_while_it_builds(runtime: &Runtime, on: &Ground, build: Build) -> Result {
     let found = runtime.block_on(build.find(on))?;
-    kill_at_each_point(runtime, &found.place, &format!("build\nFOLDER\n{build:?}"), |place| {
+    kill(runtime, on, &found.place, &format!("build\nFOLDER\n{build:?}"), |place| {
         runtime.block_on(build.look(place, &found))
     })
 }
 
-/// Has a child do the task in a copy of the place, kills it at its first point, and looks; then at its second, until it
-/// comes to its end.
-fn kill_at_each_point(runtime: &Runtime, from: &Place, task: &str, look: impl Fn(&Place) -> Result) -> Result {
+/// Has children do the task in copies of the place, and kills each at another point.
+fn kill(runtime: &Runtime, on: &Ground, from: &Place, task: &str, look: impl Fn(&Place) -> Result) -> Result {
     runtime.block_on(from.settle())?;
-    let mut kills = 0;
-    for point in 0.. {
-        let folder = tempfile::tempdir()?;
+    let lay = || {
+        let folder = new_folder()?;
         let place = runtime.block_on(from.copy_to(folder.path()))?;
-        let task = [&task.replace("FOLDER", folder.path().to_str().unwrap()), &point.to_string()[..]].join("\n");
-        let mut child = start(&task)?;
-        match child.next_line()?.as_str() {
-            "reached" => child.kill()?,
-            "done" => break,
-            other => return Err(format!("the child at point {point} says {other:?}").into()),
-        }
-        kills += 1;
-        look(&place).map_err(|e| format!("killed at point {point}: {e:?}"))?;
-        runtime.block_on(place.discard())?;
-    }
-    assert!(kills > 1, "nobody was killed");
+        Ok((folder, place))
+    };
+    let start = |(folder, _): &(tempfile::TempDir, Place), point: u64| {
+        start(&[&task.replace("FOLDER", folder.path().to_str().unwrap()), &point.to_string()[..]].join("\n"))
+    };
+    let points = kill_at_points(on.every(), lay, start, |(_folder, place)| {
+        look(&place)?;
+        runtime.block_on(place.discard())
+    })?;
+    assert!(points > 1, "nobody was killed");
     Ok(())
+}
+
+impl Ground {
+    /// Of how many points a child is killed at one.
+    fn every(&self) -> u64 {
+        match self {
+            Self::Files => 4,
+            Self::Postgres(_) => 5,
+        }
+    }
 }
 
 /// What a killed child left, and what the same job makes of it.
@@ -222,7 +220,7 @@ async fn look(place: &Place, job: Job, sealed: &HashMap<&'static str, Vec<u8>>) 
         // However often it was begun, one new key waits.
         Job::Rotate => assert_eq!(longest_slot(place).await?, BEFORE + ONE_EACH, "rotated twice, or half"),
         Job::Advance => {
-            // One that was journalled and not opened has taken its number.
+            // One that was journaled and not opened has taken its number.
             let opened = vault.current_epoch().await?;
             assert!((2..=3).contains(&opened.get()));
             assert!(matches!(vault.advance_epoch().await, Err(Error::InvalidInput(_))), "no tenant was left behind");
@@ -258,14 +256,13 @@ const ONE_EACH: usize = 2 * 142;
 fn killed_at_random_moments(runtime: &Runtime, on: &Ground) -> Result {
     // How far a child gets in a time depends on what else there is to do: so it is killed after some lines, and a while.
     let (kills, lines, micros) = match on {
-        Ground::Files => (200, 4, 60_000),
+        Ground::Files => (if soak() { 200 } else { 60 }, 4, 60_000),
         Ground::Postgres(_) => (20, 20, 10_000),
     };
-    let seed =
-        u64::try_from(std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?.as_nanos() & 0xffff_ffff)?;
+    let seed = seed();
     println!("seed {seed}");
     let mut random = Random(seed);
-    let folder = tempfile::tempdir()?;
+    let folder = new_folder()?;
     let place = runtime.block_on(Place::make(folder.path(), on))?;
     let mut told = Told::default();
     for kill in 0..kills {
@@ -298,7 +295,7 @@ async fn end_all_epochs(place: &Place) -> Result {
     rewrap_all(&vault).await?;
     for epoch in 1..current {
         match vault.retire_epoch(Epoch::new(epoch).unwrap()).await {
-            // One that was journalled and lost its race: its master key opened the next.
+            // One that was journaled and lost its race: its master key opened the next.
             Err(Error::InvalidInput(why)) if why.contains("no such epoch") || why.contains("same master key") => {}
             retired => drop(retired?),
         }
@@ -311,7 +308,7 @@ fn two_processes(runtime: &Runtime, on: &Ground) -> Result {
         Ground::Files => "600",
         Ground::Postgres(_) => "150",
     };
-    let folder = tempfile::tempdir()?;
+    let folder = new_folder()?;
     let place = runtime.block_on(Place::make(folder.path(), on))?;
     let task = |seed: &str| ["work", folder.path().to_str().unwrap(), seed, steps].join("\n");
     let children = [start(&task("1"))?, start(&task("2"))?];
@@ -377,5 +374,5 @@ impl Told {
 }
 
 fn start(task: &str) -> Result<Process> {
-    Process::start(task, Stdio::null())
+    Process::start(&format!("processes\n{task}"), Stdio::null())
 }

@@ -6,22 +6,23 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use fieldseal::Vault;
-use fieldseal::journal::{ErasureJournal, FileJournal, PostgresJournal};
+use fieldseal::journal::{ErasureJournal, FileJournal};
 use fieldseal::provider::{KeyringOptions, LocalKeyring};
-use fieldseal::store::{Expected, Filter, KeyStore, PostgresStore, Scan, SqliteStore};
-use fieldseal::testing::faults::{Tap, Tapped};
+use fieldseal::store::{Expected, Filter, KeyStore, Scan};
 use fieldseal::vault::{Ready, VaultBuilder};
+use fieldseal_sqlx::{PostgresJournal, PostgresStore, SqliteStore};
+use fieldseal_testkit::faults::{Tap, Tapped};
+use fleet_tests::postgres::Databases;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
 use sqlx::{AssertSqlSafe, Connection as _};
 
 use super::Result;
-use super::postgres::Server;
 
 /// Where stores and journals are.
 #[derive(Clone)]
 pub(super) enum Ground {
     Files,
-    Postgres(Arc<Server>),
+    Postgres(Databases),
 }
 
 /// A folder that processes share. Where it has a file [`DATABASES`], the store and the journal are what that names.
@@ -36,7 +37,8 @@ impl Place {
     pub(super) async fn empty(folder: &Path, on: &Ground) -> Result<Self> {
         let place = Self(folder.to_owned());
         KeyringOptions::new().generate(place.keyring()).await?;
-        if let Ground::Postgres(server) = on {
+        if let Ground::Postgres(databases) = on {
+            let server = databases.server().ok_or("it was started")?;
             let mut names = vec![server.dir().display().to_string()];
             for _ in 0..2 {
                 let database = server.database().await;

@@ -4,16 +4,16 @@ use std::time::Duration;
 
 use fieldseal::TenantId;
 use fieldseal::clock::Timestamp;
-use fieldseal::journal::{
-    ErasureJournal as _, Head, JournalEntry, JournalError, JournalErrorKind, JournalEvent, PostgresJournal,
-};
+use fieldseal::journal::{ErasureJournal as _, Head, JournalEntry, JournalError, JournalErrorKind, JournalEvent};
 use fieldseal::store::Tag;
+use fieldseal_sqlx::PostgresJournal;
+use fleet_tests::harness::Completion;
+use fleet_tests::postgres::{Server, Which};
 use futures_util::FutureExt as _;
-use libtest_mimic::Completion;
 use sqlx::postgres::PgConnectOptions;
 
-use super::postgres::{Server, Which};
-use super::{execute, made, pool};
+use super::made;
+use crate::postgres::{execute, pool};
 
 pub(super) async fn a_schema_may_have_any_name(database: PgConnectOptions) {
     let pool = pool(database).await;
@@ -44,7 +44,7 @@ pub(super) async fn journals_in_two_schemas_are_two(database: PgConnectOptions) 
 pub(super) async fn the_shipped_sql_makes_what_migrate_makes(database: PgConnectOptions) {
     let pool = pool(database).await;
     let journal = made(&pool).await;
-    let sql = include_str!("../../src/journal/postgres/migrations/0001_journal.sql");
+    let sql = include_str!("../../../../src/postgres/journal/migrations/0001_journal.sql");
     execute(&pool, &sql.replace("\"fieldseal\"", "by_hand")).await;
     let by_hand = PostgresJournal::builder(pool.clone()).schema("by_hand").open().await.unwrap();
     assert_eq!(fill(&by_hand, 4).await, fill(&journal, 4).await);
@@ -232,7 +232,7 @@ pub(super) async fn an_append_that_waits_for_long_is_throttled(database: PgConne
     let error = journal.append(&entry(1), &Head::EMPTY).await.unwrap_err();
     assert_eq!(error.kind(), JournalErrorKind::Throttled, "{error:?}");
     open.rollback().await.unwrap();
-    assert_eq!(journal.append(&entry(1), &Head::EMPTY).await.unwrap(), Head::EMPTY.after(&entry(1)));
+    assert_eq!(journal.append(&entry(1), &Head::EMPTY).await.unwrap(), Head::EMPTY.advanced_by(&entry(1)));
 }
 
 /// It may not have heard of what was appended.

@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
-use fieldseal::rows::{Cell, Page, PostgresRows, RowSource, RowsErrorKind};
+use fieldseal::rows::{Cell, Page, RowSource, RowsErrorKind};
+use fieldseal_sqlx::PostgresRows;
 use futures_util::future::join;
 use sqlx::PgPool;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 
-use super::{customers, execute, key, load, pool, rename};
+use super::{customers, key, load, rename};
+use crate::postgres::{execute, pool};
 
 /// No statement with a name, no setting, no transaction: the next call may be given to another server.
 pub(super) async fn nothing_is_left_in_the_session(database: PgConnectOptions) {
@@ -24,7 +26,7 @@ pub(super) async fn nothing_is_left_in_the_session(database: PgConnectOptions) {
     let before = session().await;
     assert!(before.0.len() >= 3 && before.1 == 0);
     let rows = customers(&pool).await;
-    rows.page(&Page::of(5).after(key(1)).only("email", Cell::text("bob"))).await.unwrap();
+    rows.page(&Page::first(5).starting_after(key(1)).only("email", Cell::text("bob"))).await.unwrap();
     load(&rows, key(1)).await;
     assert_eq!(rows.swap(&[rename(1, "ada", "eve"), rename(2, "eve", "ada")]).await.unwrap(), [true, false]);
     rows.count().await.unwrap();
@@ -32,7 +34,7 @@ pub(super) async fn nothing_is_left_in_the_session(database: PgConnectOptions) {
     assert_eq!(session().await, before);
     // Nor after an error.
     execute(&pool, "ALTER TABLE customer DROP email").await;
-    rows.page(&Page::of(5)).await.unwrap_err();
+    rows.page(&Page::first(5)).await.unwrap_err();
     rows.swap(&[rename(1, "eve", "ada")]).await.unwrap_err();
     assert_eq!(session().await, before);
 }
@@ -68,7 +70,7 @@ pub(super) async fn a_row_that_is_held_for_long_throttles_a_swap(database: PgCon
     let error = rows.swap(&both).await.unwrap_err();
     assert_eq!(error.kind(), RowsErrorKind::Throttled, "{error:?}");
     // The rows that nobody holds can be had, and all can be read.
-    assert_eq!(rows.page(&Page::of(5)).await.unwrap().len(), 2);
+    assert_eq!(rows.page(&Page::first(5)).await.unwrap().len(), 2);
     assert_eq!(rows.swap(&[rename(1, "ada", "eve")]).await.unwrap(), [true], "nothing was changed, nothing is held");
     application.commit().await.unwrap();
     assert_eq!(rows.swap(&both).await.unwrap(), [false, true]);

@@ -1,50 +1,27 @@
-//! `PostgresRows`, on a server of the test's own: the conformance suite, and what PostgreSQL adds.
-//!
-//! Not libtest's harness, which knows only when it is compiled what to ignore.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by a panic")]
+//! `PostgresRows`: the conformance suite, and what PostgreSQL adds.
 
-#[path = "rows/postgres_locks.rs"]
 mod locks;
-#[path = "support/postgres.rs"]
-mod postgres;
-#[path = "rows/postgres_tables.rs"]
 mod tables;
-#[path = "rows/postgres_types.rs"]
 mod types;
 
-use std::process::ExitCode;
-use std::sync::Arc;
-
 use async_trait::async_trait;
-use fieldseal::rows::{Cell, PostgresRows, Row, RowKey, RowSource, Swap, Table};
-use fieldseal::testing::rows::{CellType, FixtureTable, RULES, RowsFixture};
-use libtest_mimic::{Arguments, Completion, Trial};
-use postgres::Server;
-use sqlx::postgres::{PgArguments, PgConnectOptions, PgPool, PgPoolOptions};
+use fieldseal::rows::{Cell, Row, RowKey, RowSource, Swap, Table};
+use fieldseal_sqlx::PostgresRows;
+use fieldseal_testkit::rows::{CellType, FixtureTable, RULES, RowsFixture};
+use fleet_tests::harness::Trial;
+use fleet_tests::postgres::Databases;
+use fleet_tests::tests;
+use sqlx::postgres::{PgArguments, PgPool};
 use sqlx::{AssertSqlSafe, Postgres};
-use tokio::runtime;
-use tokio::sync::OnceCell;
 
-type Shared = Arc<OnceCell<Option<Server>>>;
+use super::{execute, pool};
 
-fn main() -> ExitCode {
-    // Started by the first test that runs, so that listing them starts nothing.
-    let server: Shared = Arc::new(OnceCell::new());
-    let mut trials = Vec::new();
-    for (name, rule) in RULES {
-        let server = Arc::clone(&server);
-        let test = move || Ok(on(&server, async |database| rule(&Suite(pool(database).await)).await));
-        trials.push(Trial::ignorable_test(format!("suite::{name}"), test).with_ignored_flag(postgres::skip()));
-    }
-    macro_rules! trials {
-        ($($module:ident::$test:ident)*) => {$({
-            let server = Arc::clone(&server);
-            let name = concat!(stringify!($module), "::", stringify!($test));
-            let test = move || Ok(on(&server, $module::$test));
-            trials.push(Trial::ignorable_test(name, test).with_ignored_flag(postgres::skip()));
-        })*};
-    }
-    trials![
+pub(super) fn trials(databases: &Databases) -> Vec<Trial> {
+    let suite = RULES.iter().map(|(name, rule)| {
+        databases.trial(format!("rows::suite::{name}"), async move |database| rule(&Suite(pool(database).await)).await)
+    });
+    let mut trials: Vec<_> = suite.collect();
+    trials.extend(tests![databases =>
         types::a_column_of_any_type_is_read_and_swapped
         types::a_column_of_any_type_is_a_key
         types::a_row_is_found_by_a_column_of_any_type
@@ -72,27 +49,8 @@ fn main() -> ExitCode {
         locks::columns_are_not_added_while_a_transaction_holds_the_table
         locks::a_swap_that_is_dropped_holds_no_lock
         locks::rows_that_refer_to_the_changed_are_not_held_up
-    ];
-    libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
-}
-
-/// Runs a test in a database of its own.
-fn on(server: &OnceCell<Option<Server>>, test: impl AsyncFnOnce(PgConnectOptions)) -> Completion {
-    runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
-        let Some(server) = server.get_or_init(Server::start).await else {
-            return Completion::ignored_with("PostgreSQL is not installed");
-        };
-        test(server.database().await).await;
-        Completion::Completed
-    })
-}
-
-async fn pool(database: PgConnectOptions) -> PgPool {
-    PgPoolOptions::new().max_connections(6).connect_with(database).await.unwrap()
-}
-
-async fn execute(pool: &PgPool, sql: &str) {
-    sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(pool).await.unwrap();
+    ]);
+    trials
 }
 
 /// Two customers: 1 is ada, 2 is bob.

@@ -1,9 +1,11 @@
 //! What a table may be, and what is refused.
 
-use fieldseal::rows::{Cell, Page, PostgresRows, RowKey, RowSource, RowsErrorKind, Swap, Table};
+use fieldseal::rows::{Cell, Page, RowKey, RowSource, RowsErrorKind, Swap, Table};
+use fieldseal_sqlx::PostgresRows;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 
-use super::{customers, execute, key, load, pool, rename, source};
+use super::{customers, key, load, rename, source};
+use crate::postgres::{execute, pool};
 
 pub(super) async fn names_are_names(database: PgConnectOptions) {
     let pool = pool(database).await;
@@ -54,11 +56,11 @@ pub(super) async fn what_is_not_there_is_misconfigured(database: PgConnectOption
     // It goes while it is worked on.
     let old = source(&pool, Table::new("customer", ["id"], ["old"])).await;
     execute(&pool, "ALTER TABLE customer DROP old").await;
-    let error = old.page(&Page::of(5)).await.unwrap_err();
+    let error = old.page(&Page::first(5)).await.unwrap_err();
     assert_eq!(error.kind(), RowsErrorKind::Misconfigured, "{error:?}");
     execute(&pool, "DROP TABLE customer").await;
     let errors = [
-        rows.page(&Page::of(5)).await.unwrap_err(),
+        rows.page(&Page::first(5)).await.unwrap_err(),
         rows.load(&[key(1)]).await.unwrap_err(),
         rows.swap(&[rename(1, "ada", "eve")]).await.unwrap_err(),
         rows.count().await.unwrap_err(),
@@ -86,7 +88,7 @@ pub(super) async fn what_the_role_may_not_do_is_denied(database: PgConnectOption
     source(&clerk, Table::new("customer", ["id"], ["phone"])).await;
     execute(&owner, "GRANT SELECT ON customer TO clerk").await;
     let rows = source(&clerk, Table::new("customer", ["id"], ["email"])).await;
-    assert_eq!(rows.page(&Page::of(5)).await.unwrap().len(), 2);
+    assert_eq!(rows.page(&Page::first(5)).await.unwrap().len(), 2);
     let error = rows.swap(&[rename(1, "ada", "eve")]).await.unwrap_err();
     assert_eq!(error.kind(), RowsErrorKind::Denied, "{error:?}");
     execute(&owner, "GRANT UPDATE (email) ON customer TO clerk").await;
@@ -122,8 +124,8 @@ pub(super) async fn a_partitioned_table_and_a_view_are_tables(database: PgConnec
         let rows = source(&pool, Table::new(name, ["id"], ["email"])).await;
         let keys =
             async |page: Page| rows.page(&page).await.unwrap().into_iter().map(|row| row.key).collect::<Vec<_>>();
-        assert!(keys(Page::of(2)).await == [key(1), key(11)], "{name}");
-        assert!(keys(Page::of(2).after(key(11))).await == [key(12)], "{name}");
+        assert!(keys(Page::first(2)).await == [key(1), key(11)], "{name}");
+        assert!(keys(Page::first(2).starting_after(key(11))).await == [key(12)], "{name}");
         assert_eq!(rows.swap(&[rename(11, "bob", "b"), rename(1, "ada", "a")]).await.unwrap(), [true; 2], "{name}");
         assert_eq!(rows.count().await.unwrap(), 3, "{name}");
         assert!(load(&rows, key(11)).await == [Cell::text("b")], "{name}");
@@ -150,7 +152,7 @@ pub(super) async fn a_key_that_holds_null_is_misconfigured(database: PgConnectOp
     let pool = pool(database).await;
     customers(&pool).await;
     let rows = source(&pool, Table::new("customer", ["phone"], ["email"])).await;
-    let error = rows.page(&Page::of(5)).await.unwrap_err();
+    let error = rows.page(&Page::first(5)).await.unwrap_err();
     assert_eq!(error.kind(), RowsErrorKind::Misconfigured, "{error:?}");
 }
 
@@ -186,7 +188,7 @@ pub(super) async fn what_a_constraint_or_trigger_refuses_shows_no_value(database
     }
     assert_eq!(rows.swap(&[rename(1, "ada", "R")]).await.unwrap(), [false], "a trigger that lets the row be");
     let stands = [vec![Cell::text("ada"), Cell::bytes(*b"\0")], vec![Cell::text("bob"), Cell::Null]];
-    assert!(rows.page(&Page::of(5)).await.unwrap().iter().map(|row| &row.cells).eq(&stands), "nothing was changed");
+    assert!(rows.page(&Page::first(5)).await.unwrap().iter().map(|row| &row.cells).eq(&stands), "nothing was changed");
 }
 
 pub(super) async fn columns_are_added_once(database: PgConnectOptions) {
@@ -234,7 +236,7 @@ pub(super) async fn an_analysed_table_is_counted_by_its_statistics(database: PgC
     let pool = pool(database).await;
     let rows = customers(&pool).await;
     execute(&pool, "ALTER TABLE customer SET (autovacuum_enabled = off)").await;
-    assert_eq!(rows.count().await.unwrap(), 2, "never analysed: counted");
+    assert_eq!(rows.count().await.unwrap(), 2, "never analyzed: counted");
     execute(&pool, "INSERT INTO customer SELECT n, 'x' FROM generate_series(3, 100) n; ANALYZE customer").await;
     execute(&pool, "DELETE FROM customer WHERE id > 90").await;
     assert_eq!(rows.count().await.unwrap(), 100);
@@ -259,7 +261,7 @@ pub(super) async fn calls_go_by_the_index_of_the_key(database: PgConnectOptions)
     let keys: Vec<_> = (1..=20).map(|n| key(n * 200)).collect();
     let before = scanned().await;
 
-    let page = rows.page(&Page::of(20).after(key(4000))).await.unwrap();
+    let page = rows.page(&Page::first(20).starting_after(key(4000))).await.unwrap();
     assert!(page.len() == 20 && page.iter().zip(4001..).all(|(row, n)| row.key == key(n)));
     assert!(rows.load(&keys).await.unwrap().iter().all(Option::is_some));
     let swaps: Vec<_> = keys.iter().map(|key| Swap::of(key.clone()).cell(0, Cell::text("x"), Cell::Null)).collect();

@@ -2,11 +2,13 @@
 
 use std::slice;
 
-use fieldseal::rows::{Cell, Page, PostgresRows, RowKey, RowSource, RowsErrorKind, Swap, Table};
+use fieldseal::rows::{Cell, Page, RowKey, RowSource, RowsErrorKind, Swap, Table};
+use fieldseal_sqlx::PostgresRows;
 use sqlx::PgPool;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 
-use super::{customers, execute, key, load, pool, rename, source};
+use super::{customers, key, load, rename, source};
+use crate::postgres::{execute, pool};
 
 /// A type; two of its values as SQL has them, in the order of the type; and as cells.
 struct Sample {
@@ -101,7 +103,7 @@ pub(super) async fn a_column_of_any_type_is_read_and_swapped(database: PgConnect
     for sample in samples() {
         let (ty, [first, second]) = (sample.ty, &sample.cells);
         let rows = filled(&pool, &sample).await;
-        let read = rows.page(&Page::of(5)).await.unwrap();
+        let read = rows.page(&Page::first(5)).await.unwrap();
         is(&read[0].cells[0], first, ty);
         is(&read[1].cells[0], second, ty);
         let swap = |n: i64, old: &Cell, new: &Cell| Swap::of(key(n)).cell(0, old.clone(), new.clone());
@@ -129,11 +131,14 @@ pub(super) async fn a_column_of_any_type_is_a_key(database: PgConnectOptions) {
             .await;
         execute(&pool, &format!("INSERT INTO sample VALUES ({second}, 2), ({first}, 1)")).await;
         let rows = source(&pool, Table::new("sample", ["cell"], ["n"])).await;
-        let read = rows.page(&Page::of(5)).await.unwrap();
+        let read = rows.page(&Page::first(5)).await.unwrap();
         assert!(read.iter().map(|row| &row.key).eq(&keys), "{ty}");
-        let behind = rows.page(&Page::of(5).after(keys[0].clone())).await.unwrap();
+        let behind = rows.page(&Page::first(5).starting_after(keys[0].clone())).await.unwrap();
         assert!(behind.iter().map(|row| &row.key).eq(&keys[1..]), "{ty}: behind the first");
-        assert!(rows.page(&Page::of(5).after(keys[1].clone())).await.unwrap().is_empty(), "{ty}: behind the last");
+        assert!(
+            rows.page(&Page::first(5).starting_after(keys[1].clone())).await.unwrap().is_empty(),
+            "{ty}: behind the last"
+        );
         for (n, key) in (1..).zip(keys) {
             is(&load(&rows, key.clone()).await[0], &Cell::Integer(n), ty);
             let swap = Swap::of(key).cell(0, Cell::Integer(n), Cell::Integer(n + 2));
@@ -149,12 +154,12 @@ pub(super) async fn a_row_is_found_by_a_column_of_any_type(database: PgConnectOp
     for sample in samples() {
         let rows = filled(&pool, &sample).await;
         for (n, cell) in (1..).zip(sample.cells) {
-            let found = rows.page(&Page::of(5).only("cell", cell)).await.unwrap();
+            let found = rows.page(&Page::first(5).only("cell", cell)).await.unwrap();
             assert!(found.iter().map(|row| &row.key).eq([&key(n)]), "{}", sample.ty);
         }
-        assert!(rows.page(&Page::of(5).only("cell", Cell::Null)).await.unwrap().is_empty(), "{}", sample.ty);
+        assert!(rows.page(&Page::first(5).only("cell", Cell::Null)).await.unwrap().is_empty(), "{}", sample.ty);
         for other in [Cell::text("nothing of the kind"), Cell::bytes(*b"?"), Cell::Integer(77)] {
-            assert!(rows.page(&Page::of(5).only("cell", other)).await.unwrap().is_empty(), "{}", sample.ty);
+            assert!(rows.page(&Page::first(5).only("cell", other)).await.unwrap().is_empty(), "{}", sample.ty);
         }
     }
 }
@@ -180,7 +185,7 @@ pub(super) async fn what_a_column_can_not_hold_is_refused_or_no_match(database: 
     ] {
         let expecting = Swap::of(key(1)).cell(at, what.clone(), stands[at].clone());
         assert_eq!(rows.swap(&[expecting]).await.unwrap(), [false], "{at}: {what:?}");
-        assert!(rows.page(&Page::of(1).only(&rows.columns()[at], what.clone())).await.unwrap().is_empty());
+        assert!(rows.page(&Page::first(1).only(&rows.columns()[at], what.clone())).await.unwrap().is_empty());
         let writing = Swap::of(key(1)).cell(at, stands[at].clone(), what.clone());
         let other = Swap::of(key(1)).cell(3, stands[3].clone(), Cell::Null);
         let error = rows.swap(&[other, writing]).await.unwrap_err();
@@ -194,7 +199,7 @@ pub(super) async fn what_a_column_can_not_hold_is_refused_or_no_match(database: 
         let swap = Swap::of(key.clone()).cell(3, Cell::Null, Cell::Null);
         let errors = [
             rows.load(slice::from_ref(&key)).await.unwrap_err(),
-            rows.page(&Page::of(1).after(key)).await.unwrap_err(),
+            rows.page(&Page::first(1).starting_after(key)).await.unwrap_err(),
             rows.swap(&[swap]).await.unwrap_err(),
         ];
         for error in errors {
@@ -231,7 +236,8 @@ pub(super) async fn how_a_session_writes_values_does_not_matter(database: PgConn
     for sample in samples() {
         let rows = filled(&plain, &sample).await;
         let through_odd = source(&odd, Table::new("sample", ["id"], ["cell"])).await;
-        let (read, odd_read) = (rows.page(&Page::of(5)).await.unwrap(), through_odd.page(&Page::of(5)).await.unwrap());
+        let (read, odd_read) =
+            (rows.page(&Page::first(5)).await.unwrap(), through_odd.page(&Page::first(5)).await.unwrap());
         assert!(read == odd_read, "{}", sample.ty);
         let [first, second] = sample.cells;
         let swap = Swap::of(key(1)).cell(0, first, second.clone());
@@ -256,7 +262,7 @@ pub(super) async fn text_that_the_collation_holds_to_be_equal_is_not_the_same(da
         sqlx::query_scalar("SELECT email = 'ADA' FROM customer WHERE id = 1").fetch_one(&pool).await.unwrap();
     assert!(equal, "in the collation's eyes");
     assert_eq!(rows.swap(&[rename(1, "ADA", "new")]).await.unwrap(), [false]);
-    assert!(rows.page(&Page::of(5).only("email", Cell::text("ADA"))).await.unwrap().is_empty());
-    assert_eq!(rows.page(&Page::of(5).only("email", Cell::text("ada"))).await.unwrap().len(), 1);
+    assert!(rows.page(&Page::first(5).only("email", Cell::text("ADA"))).await.unwrap().is_empty());
+    assert_eq!(rows.page(&Page::first(5).only("email", Cell::text("ada"))).await.unwrap().len(), 1);
     assert_eq!(rows.swap(&[rename(1, "ada", "new")]).await.unwrap(), [true]);
 }

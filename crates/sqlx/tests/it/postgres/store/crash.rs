@@ -1,17 +1,19 @@
 //! A server that is killed while a process puts: what the process was told has landed is there.
 
-use std::process::{ExitCode, Stdio};
+use std::process::Stdio;
 use std::time::Duration;
 
 use fieldseal::TenantId;
-use fieldseal::store::{Expected, KeyStore as _, PostgresStore, SlotId, Tag};
-use fieldseal::testing::slot::SampleSlot;
-use libtest_mimic::Completion;
+use fieldseal::store::{Expected, KeyStore as _, SlotId, Tag};
+use fieldseal_sqlx::PostgresStore;
+use fieldseal_testkit::slot::SampleSlot;
+use fleet_tests::harness::Completion;
+use fleet_tests::postgres::{Server, Which};
+use fleet_tests::process::Process;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 
-use super::postgres::{Server, Which};
-use super::process::Process;
-use super::{block_on, made, pool};
+use super::made;
+use crate::postgres::pool;
 
 /// Each of a few writers replaces its own slot again and again, and says so each time that it was confirmed.
 pub(super) async fn nothing_that_was_confirmed_is_lost(which: Which) -> Completion {
@@ -20,7 +22,7 @@ pub(super) async fn nothing_that_was_confirmed_is_lost(which: Which) -> Completi
     };
     let database = server.database().await;
     made(&pool(database.clone()).await).await;
-    let task = format!("{} {}", server.dir().display(), database.get_database().unwrap());
+    let task = format!("postgres {} {}", server.dir().display(), database.get_database().unwrap());
     for round in 0..3_u64 {
         let mut child = Process::start(&format!("{task} {round}"), Stdio::null()).unwrap();
         let mut confirmed = [None; WRITERS];
@@ -48,13 +50,13 @@ pub(super) async fn nothing_that_was_confirmed_is_lost(which: Which) -> Completi
 }
 
 #[expect(clippy::print_stdout, reason = "what the parent reads")]
-pub(super) fn child(task: &str) -> ExitCode {
+pub(crate) async fn child(task: &str) {
     let mut words = task.split(' ');
     let mut word = || words.next().unwrap();
     let (socket, database, round) = (word(), word(), word().parse::<u64>().unwrap());
     let options =
         PgConnectOptions::new_without_pgpass().socket(socket).port(5432).username("postgres").database(database);
-    block_on(async {
+    {
         // A put that gets a connection of the killed server's fails, and doesn't wait for another.
         let pool = PgPoolOptions::new().acquire_timeout(Duration::from_secs(10)).test_before_acquire(false);
         let pool = pool.connect_with(options).await.unwrap();
@@ -71,8 +73,7 @@ pub(super) fn child(task: &str) -> ExitCode {
             }
         });
         futures_util::future::join_all(writers).await;
-    });
-    ExitCode::SUCCESS
+    }
 }
 
 fn slot(round: u64, writer: u8, content: u64) -> fieldseal::store::StoredSlot {

@@ -4,16 +4,18 @@ use std::time::Duration;
 
 use fieldseal::id::Purpose;
 use fieldseal::journal::MemoryJournal;
-use fieldseal::lifecycle::ErasureRequest;
 use fieldseal::provider::LocalKeyring;
-use fieldseal::store::{Epoch, Expected, KeyStore as _, Notice, Notices, PostgresStore, SlotId, SlotState, StoredSlot};
-use fieldseal::testing::slot::SampleSlot;
+use fieldseal::store::{Epoch, Expected, KeyStore as _, Notice, SlotId, SlotState, StoredSlot};
+use fieldseal::vault::ErasureRequest;
 use fieldseal::{TenantId, Vault};
+use fieldseal_sqlx::{Notices, PostgresStore};
+use fieldseal_testkit::slot::SampleSlot;
 use futures_util::StreamExt as _;
 use sqlx::PgPool;
 use sqlx::postgres::PgConnectOptions;
 
-use super::{execute, made, pool};
+use super::made;
+use crate::postgres::{execute, pool};
 
 pub(super) async fn what_ends_is_told_to_other_stores(database: PgConnectOptions) {
     let (one, other) = (telling(&pool(database.clone()).await, "fieldseal").await, pool(database).await);
@@ -122,7 +124,7 @@ pub(super) async fn what_is_no_id_is_passed_over(database: PgConnectOptions) {
 }
 
 async fn telling(pool: &PgPool, schema: &str) -> PostgresStore {
-    let builder = PostgresStore::builder(pool.clone()).schema(schema).notify(true);
+    let builder = PostgresStore::builder(pool.clone()).schema(schema).with_notices();
     builder.migrate().await.unwrap();
     builder.open().await.unwrap()
 }

@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
-use fieldseal::store::{Epoch, Expected, Filter, KeyStore as _, PostgresStore, Scan, SlotId, StoreErrorKind};
-use fieldseal::testing::slot::SampleSlot;
+use fieldseal::store::{Epoch, Expected, Filter, KeyStore as _, Scan, SlotId, StoreErrorKind};
+use fieldseal_sqlx::PostgresStore;
+use fieldseal_testkit::slot::SampleSlot;
 use futures_util::FutureExt as _;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 
-use super::{execute, made, pool};
+use super::made;
+use crate::postgres::{execute, pool};
 
 /// What is confirmed is on disk, also the standby's where there is one that is waited for.
 pub(super) async fn a_put_is_durable_whatever_the_session_says(database: PgConnectOptions) {
@@ -67,7 +69,7 @@ pub(super) async fn nothing_is_left_in_the_session(database: PgConnectOptions) {
     };
     let before = session().await;
     assert!(before.0.len() >= 5 && before.1 == 0 && before.2 == 0);
-    let builder = PostgresStore::builder(pool.clone()).notify(true);
+    let builder = PostgresStore::builder(pool.clone()).with_notices();
     builder.migrate().await.unwrap();
     let store = builder.open().await.unwrap();
     let slot = SampleSlot::new(SlotId::Vault).epoch(Epoch::FIRST).build();

@@ -5,18 +5,20 @@ use std::time::Duration;
 use fieldseal::TenantId;
 use fieldseal::clock::Clock as _;
 use fieldseal::guard::{Guard, Guarded};
-use fieldseal::store::{Expected, KeyStore, PostgresReplica, PostgresStore, SlotId, StoreErrorKind, StoredSlot, Tag};
-use fieldseal::testing::clock::ManualClock;
-use fieldseal::testing::slot::SampleSlot;
+use fieldseal::store::{Expected, KeyStore, SlotId, StoreErrorKind, StoredSlot, Tag};
+use fieldseal_sqlx::{PostgresReplica, PostgresStore};
+use fieldseal_testkit::clock::ManualClock;
+use fieldseal_testkit::slot::SampleSlot;
+use fleet_tests::harness::Completion;
+use fleet_tests::postgres::{Server, Which};
+use fleet_tests::proxy::Proxy;
 use futures_util::FutureExt as _;
 use futures_util::future::{Either, select};
-use libtest_mimic::Completion;
 use sqlx::PgPool;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 
-use super::postgres::{Server, Which};
-use super::proxy::Proxy;
-use super::{execute, made, pool};
+use super::made;
+use crate::postgres::{execute, pool};
 
 /// A primary, its standby, and how often the primary was asked.
 struct World {

@@ -4,14 +4,16 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use fieldseal::TenantId;
-use fieldseal::store::{Expected, KeyStore, PostgresStore, Residue, SlotId, SlotState, StoreErrorKind, StoredSlot};
-use fieldseal::testing::slot::SampleSlot;
-use libtest_mimic::Completion;
+use fieldseal::store::{Expected, KeyStore, Residue, SlotId, SlotState, StoreErrorKind, StoredSlot};
+use fieldseal_sqlx::PostgresStore;
+use fieldseal_testkit::slot::SampleSlot;
+use fleet_tests::harness::Completion;
+use fleet_tests::postgres::{Server, Which};
 use sqlx::PgPool;
 use sqlx::postgres::PgConnectOptions;
 
-use super::postgres::{Server, Which};
-use super::{execute, made, partitioned, pool};
+use super::{made, partitioned};
+use crate::postgres::{execute, pool};
 
 pub(super) async fn what_a_vacuum_leaves_is_told(database: PgConnectOptions) {
     let (pool, data) = (pool(database.clone()).await, data(&database));
@@ -72,7 +74,7 @@ pub(super) async fn dead_rows_that_a_prepared_transaction_holds_are_told(databas
 pub(super) async fn a_full_scrub_leaves_no_byte_in_the_table(database: PgConnectOptions) {
     let (pool, data) = (pool(database.clone()).await, data(&database));
     made(&pool).await;
-    let store = PostgresStore::builder(pool.clone()).scrub_full(true).open().await.unwrap();
+    let store = PostgresStore::builder(pool.clone()).with_full_scrub().open().await.unwrap();
     for len in [300, 30_000] {
         let (before, _) = erased(&pool, &store, len, &data).await;
         let mut residue = store.scrub().await.unwrap();

@@ -3,12 +3,13 @@
 use fieldseal::Vault;
 use fieldseal::journal::MemoryJournal;
 use fieldseal::provider::LocalKeyring;
-use fieldseal::store::{Expected, KeyStore as _, PostgresStore, SlotId, Tag};
-use fieldseal::testing::slot::SampleSlot;
+use fieldseal::store::{Expected, KeyStore as _, SlotId, Tag};
+use fieldseal_sqlx::PostgresStore;
+use fieldseal_testkit::slot::SampleSlot;
+use fleet_tests::proxy::Proxy;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 
 use super::made;
-use super::proxy::Proxy;
 
 pub(super) async fn a_page_of_a_hundred_is_one(database: PgConnectOptions) {
     let (proxy, pool) = proxied(&database).await;

@@ -1,19 +1,21 @@
 //! The tables: how they are made, in a schema of whichever name, and which are refused.
 
 use fieldseal::TenantId;
-use fieldseal::store::{Expected, Filter, KeyStore as _, PostgresStore, Scan, SlotId, StoreError, StoreErrorKind};
-use fieldseal::testing::slot::SampleSlot;
+use fieldseal::store::{Expected, Filter, KeyStore as _, Scan, SlotId, StoreError, StoreErrorKind};
+use fieldseal_sqlx::PostgresStore;
+use fieldseal_testkit::slot::SampleSlot;
 use futures_util::future::join_all;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{AssertSqlSafe, PgConnection, PgPool};
 
-use super::{execute, made, partitioned, pool};
+use super::{made, partitioned};
+use crate::postgres::{execute, pool};
 
 pub(super) async fn a_schema_may_have_any_name(database: PgConnectOptions) {
     let pool = pool(database).await;
     let slot = SampleSlot::new(SlotId::Vault).build();
     for name in ["public", "Keys", "a b", "a\"b", "a'b", "a\\b", "k\u{e4}y", "select", "%s", "$1", &"x".repeat(63)] {
-        let builder = PostgresStore::builder(pool.clone()).schema(name).notify(true);
+        let builder = PostgresStore::builder(pool.clone()).schema(name).with_notices();
         builder.migrate().await.unwrap();
         let store = builder.open().await.unwrap();
         store.put(&slot, Expected::Absent).await.unwrap();
@@ -87,7 +89,7 @@ pub(super) async fn a_tenant_may_have_partitions_of_its_own(database: PgConnectO
 
 /// The statements of the example in `partitioned.sql`, with one partition.
 fn of_a_large_tenant() -> Vec<String> {
-    let sql = include_str!("../../src/store/postgres/migrations/partitioned.sql");
+    let sql = include_str!("../../../../src/postgres/store/migrations/partitioned.sql");
     let lines = sql.lines().filter_map(|line| line.strip_prefix("--     "));
     let example: Vec<_> = lines.map(|line| line.split("  -- ").next().unwrap_or_default()).collect();
     let example = example.join("\n").replace("MODULUS 4", "MODULUS 1");
@@ -124,7 +126,7 @@ pub(super) async fn tables_are_made_by_one_of_many(database: PgConnectOptions) {
 pub(super) async fn the_shipped_sql_makes_what_migrate_makes(database: PgConnectOptions) {
     let pool = pool(database).await;
     made(&pool).await;
-    let sql = include_str!("../../src/store/postgres/migrations/0001_key_store.sql");
+    let sql = include_str!("../../../../src/postgres/store/migrations/0001_key_store.sql");
     execute(&pool, &sql.replace("\"fieldseal\"", "by_hand")).await;
     PostgresStore::builder(pool.clone()).schema("by_hand").open().await.unwrap();
     assert_eq!(catalog(&pool, "by_hand").await, catalog(&pool, "fieldseal").await);

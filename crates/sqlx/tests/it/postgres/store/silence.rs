@@ -3,14 +3,15 @@
 use std::time::Duration;
 
 use fieldseal::guard::{Guard, Guarded};
-use fieldseal::journal::{ErasureJournal as _, PostgresJournal};
-use fieldseal::store::{Epoch, Expected, Filter, KeyStore as _, PostgresStore, Scan, SlotId};
-use fieldseal::testing::slot::SampleSlot;
+use fieldseal::journal::ErasureJournal as _;
+use fieldseal::store::{Epoch, Expected, Filter, KeyStore as _, Scan, SlotId};
+use fieldseal_sqlx::{PostgresJournal, PostgresStore};
+use fieldseal_testkit::slot::SampleSlot;
+use fleet_tests::proxy::Proxy;
 use futures_util::future::join_all;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 
 use super::made;
-use super::proxy::Proxy;
 
 /// As many calls as there are places are given up; then the way is good again, and so is the pool.
 pub(super) async fn a_call_that_is_given_up_costs_no_place_in_the_pool(database: PgConnectOptions) {
