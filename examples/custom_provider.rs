@@ -1,8 +1,8 @@
-//! A master key provider of one's own: keys in files that an orchestrator mounts (a volume of secrets, a ramdisk that an
-//! operator fills at boot). And the rules that it must hold, tried on it.
+//! A master key provider of your own: keys in files that an orchestrator mounts (a volume of secrets, a ramdisk that an
+//! operator fills at boot).
 //!
-//! `cargo run --example custom_provider --all-features` guards a vault with it; `cargo test --example custom_provider
-//! --all-features` runs the conformance suite, as your own crate would in its tests.
+//! `cargo run --example custom_provider` guards a vault with it. `cargo test --example custom_provider` runs the testkit's
+//! suite on it: the rules that each provider must hold, as your own crate would in its tests.
 #![expect(clippy::print_stdout, reason = "an example prints")]
 
 use std::fs::{self, File};
@@ -182,7 +182,7 @@ mod tests {
     use std::sync::{Mutex, PoisonError};
 
     use super::*;
-    use fieldseal::testing::provider::ProviderFixture;
+    use fieldseal_testkit::provider::ProviderFixture;
 
     /// Keys in a folder of a test's own, and the operator who mounts new ones.
     struct Operator {
@@ -249,5 +249,5 @@ mod tests {
         assert_eq!(left(keys, second.as_str()).last(), Some(&(false, true)));
     }
 
-    fieldseal::provider_suite! { #[tokio::test] mounted, operator }
+    fieldseal_testkit::provider_suite! { #[tokio::test] mounted, operator }
 }

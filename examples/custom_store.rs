@@ -1,8 +1,7 @@
-//! A key store of one's own: a folder with a file a slot, for any number of processes of one host. And the rules that it
-//! must hold, tried on it.
+//! A key store of your own: a folder with a file a slot, for any number of processes of one host.
 //!
-//! `cargo run --example custom_store --all-features` keeps a vault's keys in it; `cargo test --example custom_store
-//! --all-features` runs the conformance suite, as your own crate would in its tests.
+//! `cargo run --example custom_store` keeps a vault's keys in it. `cargo test --example custom_store` runs the testkit's
+//! suite on it: the rules that each key store must hold, as your own crate would in its tests.
 #![expect(clippy::print_stdout, reason = "an example prints")]
 
 use std::fs::{self, File};
@@ -12,9 +11,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use fieldseal::journal::MemoryJournal;
-use fieldseal::lifecycle::ErasureRequest;
 use fieldseal::provider::LocalKeyring;
 use fieldseal::store::{Epoch, Expected, Filter, KeyStore, Residue, Scan, ScanPage, SlotId, StoreError, StoredSlot};
+use fieldseal::vault::ErasureRequest;
 use fieldseal::{Error, Tenant, Vault};
 
 /// Slots in files that are named by their ids in hexadecimal, so that the names have the order of the ids.
@@ -153,8 +152,6 @@ impl KeyStore for FolderStore {
                     Filter::All => true,
                     Filter::EpochBelow(epoch) => slot.epoch().is_some_and(|own| own < epoch),
                     Filter::DueBefore(moment) => slot.due().is_some_and(|due| due < moment),
-                    // A filter of a later version of the port: to find less than was asked for would be worse than to say so.
-                    _ => return Err(StoreError::misconfigured("this store doesn't know the filter: update it")),
                 };
                 // One more than asked for tells that there is a next page.
                 if found && slots.len() == scan.page_size() {
@@ -182,8 +179,8 @@ impl KeyStore for FolderStore {
     /// A file that was replaced is gone from the folder, and not from the disk: that must be said.
     async fn scrub(&self) -> Result<Residue, StoreError> {
         Ok(Residue::none()
-            .and("blocks of replaced files", "their reuse by the file system, the device's disposal")
-            .and("backups and snapshots of the folder", "their retention"))
+            .may_remain_in("blocks of replaced files", "their reuse by the file system, the device's disposal")
+            .may_remain_in("backups and snapshots of the folder", "their retention"))
     }
 }
 
@@ -317,6 +314,6 @@ mod tests {
         FolderStore::scratch().expect("it can be written")
     }
 
-    fieldseal::store_suite! { #[tokio::test] folder, make }
-    fieldseal::persistent_store_suite! { #[tokio::test] on_disk, place, open }
+    fieldseal_testkit::store_suite! { #[tokio::test] folder, make }
+    fieldseal_testkit::persistent_store_suite! { #[tokio::test] on_disk, place, open }
 }

@@ -1,9 +1,9 @@
 //! The customers' table while it is adopted: columns in the clear get sealed ones beside them, and give way to them.
 //! `docs/jobs.md` has the steps; here is the application's part in them.
 //!
-//! The service is the same all the while: what it is given is sealed, and what it hands over is. Which of two columns
-//! counts says [`HalfSealed::sealed`], what is written says [`Stage`]. When the plaintext is dropped and the sealed columns
-//! have taken its names, the table is that of `database.rs`.
+//! The service is the same all the while: it gets sealed values, and gives sealed values. `HalfSealed::sealed` decides which
+//! of two columns counts, [`Stage`] decides what is written. When the plaintext is dropped and the sealed columns have taken
+//! its names, the table is that of [`database`].
 
 use std::path::Path;
 
@@ -16,7 +16,8 @@ use crate::database::{self, Customer, CustomerPlain, Database, Postgres, Sqlite}
 
 /// Which version of the application it is: what it writes. Both read the plaintext if there is one, else what is sealed.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Stage {
+#[expect(clippy::exhaustive_enums, reason = "an application's own type")]
+pub enum Stage {
     /// Both, in one statement. Deployed before the backfill.
     Both,
     /// What is sealed, and NULL for the plaintext. Deployed before the contract.
@@ -24,8 +25,8 @@ pub(crate) enum Stage {
 }
 
 /// The table in a database, while it is adopted.
-#[derive(Clone)]
-pub(crate) struct Adopting<D> {
+#[derive(Clone, Debug)]
+pub struct Adopting<D> {
     database: D,
     customers: Tenant,
     stage: Stage,
@@ -46,7 +47,7 @@ struct HalfSealed<I> {
 impl<I: ToId + HasSubject + Clone> HalfSealed<I> {
     /// While there is a plaintext, it is what counts: an older version of the application may have changed it alone.
     fn sealed(self, keys: &KeyPage) -> fieldseal::Result<Customer<I>> {
-        let place = || keys.get(&self.id)?.place::<Customer<I>>(&self.id);
+        let place = || keys.get(&self.id)?.record_ref::<Customer<I>>(&self.id);
         let name = match self.name {
             Some(plain) => Some(place()?.seal(Customer::NAME, plain)?),
             None => self.name_sealed,
@@ -70,7 +71,7 @@ impl<I: ToId + HasSubject + Clone> HalfSealed<I> {
 
 impl<D: Database> Adopting<D> {
     /// Over a table that has its sealed columns: `name_sealed` beside `name`, and so on.
-    pub(crate) fn new(database: D, customers: &Tenant, stage: Stage) -> Self {
+    pub fn new(database: D, customers: &Tenant, stage: Stage) -> Self {
         Self { database, customers: customers.clone(), stage }
     }
 
@@ -99,7 +100,10 @@ impl<D: Database> Adopting<D> {
 
 impl Adopting<Sqlite> {
     /// With such a table, as it is after the first step (expand).
-    pub(crate) async fn sqlite(path: &Path, customers: &Tenant, stage: Stage) -> sqlx::Result<Self> {
+    ///
+    /// # Errors
+    /// Those of sqlx.
+    pub async fn sqlite(path: &Path, customers: &Tenant, stage: Stage) -> sqlx::Result<Self> {
         let pool = SqlitePool::connect_with(database::options(path)).await?;
         sqlx::query(
             "CREATE TABLE IF NOT EXISTS customer (
@@ -165,7 +169,7 @@ macro_rules! queries {
         ) -> sqlx::Result<bool> {
             let keys = self.customers.keys(id).await.map_err(ours)?;
             let open = |phone: Option<&Sealed<String>>| {
-                let plain = keys.place::<Customer<Self::Id>>(id)?.open(Customer::PHONE, &phone.cloned())?;
+                let plain = keys.record_ref::<Customer<Self::Id>>(id)?.open(Customer::PHONE, &phone.cloned())?;
                 Ok(plain.map(|plain| plain.into_inner()))
             };
             let (is, becomes) = (open(old).map_err(ours)?, open(new).map_err(ours)?);

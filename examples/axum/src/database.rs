@@ -12,26 +12,36 @@ use sqlx::{FromRow, PgPool, SqlitePool};
 use uuid::Uuid;
 
 /// A customer as stored; `I` is what the database names one by.
-#[derive(Record, FromRow)]
+#[derive(Record, FromRow, Debug)]
 #[record(schema = "customer")]
-pub(crate) struct Customer<I: ToId + HasSubject + Clone> {
+#[expect(clippy::exhaustive_structs, reason = "an application's own type")]
+pub struct Customer<I: ToId + HasSubject + Clone> {
+    /// The row's, and the person's.
     #[record(id, subject)]
-    pub(crate) id: I,
+    pub id: I,
+    /// Padded: how long it is would say something of it.
     #[record(pad = 32)]
-    pub(crate) name: Sealed<String>,
-    pub(crate) email: Sealed<String>,
-    pub(crate) phone: Option<Sealed<String>>,
+    pub name: Sealed<String>,
+    /// Of any length.
+    pub email: Sealed<String>,
+    /// Not everybody has one.
+    pub phone: Option<Sealed<String>>,
 }
 
 /// What the service asks of a database.
-pub(crate) trait Database: Clone + Send + Sync + 'static {
+pub trait Database: Clone + Send + Sync + 'static {
+    /// What it names a customer by.
     type Id: ToId + HasSubject + Clone + Serialize + DeserializeOwned + Send + Sync + 'static;
 
     /// The id of a row that is not there yet: what is sealed is bound to it.
     fn next_id(&self) -> impl Future<Output = sqlx::Result<Self::Id>> + Send;
+    /// Stores a new customer.
     fn insert(&self, row: &Customer<Self::Id>) -> impl Future<Output = sqlx::Result<()>> + Send;
+    /// A whole row.
     fn select(&self, id: &Self::Id) -> impl Future<Output = sqlx::Result<Option<Customer<Self::Id>>>> + Send;
+    /// A single column.
     fn select_email(&self, id: &Self::Id) -> impl Future<Output = sqlx::Result<Option<Sealed<String>>>> + Send;
+    /// The first so many rows.
     fn page(&self, limit: i64) -> impl Future<Output = sqlx::Result<Vec<Customer<Self::Id>>>> + Send;
 
     /// Replaces the phone if it still is `old`; false if it isn't.
@@ -44,11 +54,16 @@ pub(crate) trait Database: Clone + Send + Sync + 'static {
 }
 
 /// SQLite numbers a row when it is inserted, which is too late: the application makes UUIDs.
-#[derive(Clone)]
-pub(crate) struct Sqlite(pub(crate) SqlitePool);
+#[derive(Clone, Debug)]
+#[expect(clippy::exhaustive_structs, reason = "an application's own type")]
+pub struct Sqlite(pub SqlitePool);
 
 impl Sqlite {
-    pub(crate) async fn open(path: &Path) -> sqlx::Result<Self> {
+    /// Makes the table if it isn't there.
+    ///
+    /// # Errors
+    /// Those of sqlx.
+    pub async fn open(path: &Path) -> sqlx::Result<Self> {
         let pool = SqlitePool::connect_with(options(path)).await?;
         sqlx::query(
             "CREATE TABLE IF NOT EXISTS customer (id BLOB PRIMARY KEY, name BLOB NOT NULL, email BLOB NOT NULL, phone BLOB)",
@@ -59,17 +74,22 @@ impl Sqlite {
     }
 }
 
-/// In WAL mode who reads and who writes don't wait for each other.
+/// In WAL mode readers and writers don't wait for each other.
 pub(crate) fn options(path: &Path) -> SqliteConnectOptions {
     SqliteConnectOptions::new().filename(path).create_if_missing(true).journal_mode(SqliteJournalMode::Wal)
 }
 
 /// PostgreSQL draws an id from a sequence before the row is inserted.
-#[derive(Clone)]
-pub(crate) struct Postgres(pub(crate) PgPool);
+#[derive(Clone, Debug)]
+#[expect(clippy::exhaustive_structs, reason = "an application's own type")]
+pub struct Postgres(pub PgPool);
 
 impl Postgres {
-    pub(crate) async fn open(pool: PgPool) -> sqlx::Result<Self> {
+    /// Makes the table if it isn't there.
+    ///
+    /// # Errors
+    /// Those of sqlx.
+    pub async fn open(pool: PgPool) -> sqlx::Result<Self> {
         sqlx::query("CREATE SEQUENCE IF NOT EXISTS customer_id").execute(&pool).await?;
         sqlx::query(
             "CREATE TABLE IF NOT EXISTS customer (id BIGINT PRIMARY KEY, name BYTEA NOT NULL, email BYTEA NOT NULL, phone BYTEA)",

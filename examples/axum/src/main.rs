@@ -1,32 +1,24 @@
-//! A small service that keeps customers sealed: axum, sqlx, on SQLite or PostgreSQL.
+//! Runs the service.
 //!
-//! `cargo run --example axum_sqlx --all-features`                            SQLite, in a scratch folder
-//! `DATABASE_URL=postgres://.. cargo run --example axum_sqlx --all-features` PostgreSQL
-//! `cargo run --example axum_sqlx --all-features -- --adopting both`         SQLite, over a table that is being adopted
-//!
-//! `service.rs` is what to read: `State<Tenant>`, handlers, and which status an error becomes. `database.rs` holds the
-//! queries, and where ids come from: a value is sealed under its row's id, so the id must exist before the row.
-//! `adopting.rs` is for a table that held its customers in the clear before: what the application does while `docs/jobs.md`
-//! is followed. The service is the same.
+//! `cargo run -p axum-example`                            SQLite, in `target/axum`
+//! `DATABASE_URL=postgres://.. cargo run -p axum-example` PostgreSQL
+//! `cargo run -p axum-example -- --adopting both`         SQLite, over a table that is being adopted
 #![expect(clippy::print_stdout, reason = "an example prints")]
-
-mod adopting;
-mod database;
-mod service;
 
 use std::path::Path;
 
-use adopting::{Adopting, Stage};
-use database::{Postgres, Sqlite};
+use axum_example::adopting::{Adopting, Stage};
+use axum_example::database::{Postgres, Sqlite};
+use axum_example::service;
 use fieldseal::journal::FileJournal;
 use fieldseal::provider::LocalKeyring;
-use fieldseal::store::SqliteStore;
 use fieldseal::{Tenant, Vault};
+use fieldseal_sqlx::SqliteStore;
 use sqlx::PgPool;
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let scratch = Path::new(env!("CARGO_MANIFEST_DIR")).join("target").join("axum_sqlx");
+    let scratch = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/axum");
     std::fs::create_dir_all(&scratch)?;
     let customers = open_vault(&scratch).await?;
     let router = match (std::env::var("DATABASE_URL"), stage()) {
@@ -45,7 +37,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     );
     println!("  curl http://{address}/customers");
     if std::env::args().any(|arg| arg == "--check") {
-        return Ok(()); // everything opens: for the test of examples
+        return Ok(()); // everything opens
     }
     axum::serve(listener, router).await?;
     Ok(())
@@ -64,7 +56,7 @@ async fn open_vault(folder: &Path) -> Result<Tenant, Box<dyn std::error::Error>>
         false => LocalKeyring::generate(keyring).await?,
     };
     let store = SqliteStore::open(folder.join("keys.db")).await?;
-    // In earnest it lies on another disk than the key store, and in another backup.
+    // In production: another disk than the key store's, another backup.
     let journal = FileJournal::open(folder.join("erasures.journal")).await?;
     Ok(Vault::builder(provider, store).journal(journal).build().await?.default_tenant())
 }

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::database::{Customer, CustomerPlain, Database};
 
 /// The service over a database.
-pub(crate) fn router<D: Database>(customers: Tenant, database: D) -> Router {
+pub fn router<D: Database>(customers: Tenant, database: D) -> Router {
     Router::new()
         .route("/customers", post(create::<D>).get(list::<D>))
         .route("/customers/{id}", get(read::<D>))
@@ -131,7 +131,7 @@ async fn email<D: Database>(
     Path(id): Path<D::Id>,
 ) -> Result<Json<Email>, ApiError> {
     let sealed = database.select_email(&id).await?.ok_or(ApiError::NotFound)?;
-    let open = |keys: &SubjectKeys| keys.place::<Customer<D::Id>>(&id)?.open(Customer::EMAIL, &sealed);
+    let open = |keys: &SubjectKeys| keys.record_ref::<Customer<D::Id>>(&id)?.open(Customer::EMAIL, &sealed);
     let email = opened(&customers, &id, open).await?;
     Ok(Json(Email { email }))
 }
@@ -155,7 +155,7 @@ async fn change_phone<D: Database>(
         return Err(ApiError::Conflict);
     }
     let keys = customers.keys(&id).await?;
-    let sealed = keys.place::<Customer<D::Id>>(&id)?.seal(Customer::PHONE, change.to)?;
+    let sealed = keys.record_ref::<Customer<D::Id>>(&id)?.seal(Customer::PHONE, change.to)?;
     match database.swap_phone(&id, row.phone.as_ref(), sealed.as_ref()).await? {
         true => Ok(StatusCode::NO_CONTENT),
         false => Err(ApiError::Conflict),
@@ -179,7 +179,7 @@ async fn opened<I: HasSubject + Sync, T: Send>(
 }
 
 /// What a client hears of an error. The log gets the error itself, which holds no personal data.
-pub(crate) enum ApiError {
+enum ApiError {
     NotFound,
     Conflict,
     Fieldseal(Error),

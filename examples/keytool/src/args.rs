@@ -45,4 +45,6 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Journal(commands::journal::Journal),
     Report(commands::report::Report),
+    Completions(commands::completions::Completions),
+    Man(commands::man::Man),
 }

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use fieldseal::Error;
-use fieldseal::jobs::{Checkpoint, JobOptions, Observer, PageDone, Part, Tally};
+use fieldseal::jobs::{Checkpoint, JobOptions, Observer, PageDone, Tally};
+use fieldseal::vault::Shard;
 use serde_json::Value;
 
 use crate::checkpoints::Checkpoints;
@@ -34,24 +35,24 @@ pub(crate) struct Bulk {
     workers: u8,
     /// This process's share of the rows: 1/4, 2/4, .. in four processes side by side.
     #[arg(help_heading = HEADING, long, value_name = "I/N", default_value = "1/1", value_parser = part)]
-    part: Part,
+    part: Shard,
     /// List what needs a look in this new file, a line of JSON each, with the keys of the rows.
     #[arg(help_heading = HEADING, long, value_name = "FILE")]
     troubles: Option<PathBuf>,
 }
 
-pub(crate) fn part(text: &str) -> Result<Part, String> {
+pub(crate) fn part(text: &str) -> Result<Shard, String> {
     let wrong = || "a share is written I/N, from 1/N to N/N".to_owned();
     let (index, of) = text.split_once('/').ok_or_else(wrong)?;
     let index: u32 = index.parse().map_err(|_| wrong())?;
     let of: u32 = of.parse().map_err(|_| wrong())?;
-    Part::new(index.checked_sub(1).ok_or_else(wrong)?, of).map_err(|_| wrong())
+    Shard::new(index.checked_sub(1).ok_or_else(wrong)?, of).map_err(|_| wrong())
 }
 
 impl Bulk {
     /// How the library is to go through a table.
     pub(crate) fn options(&self, from: Option<Checkpoint>) -> JobOptions {
-        let options = JobOptions::new().batch(self.batch.into()).workers(self.workers.into()).part(self.part);
+        let options = JobOptions::new().batch(self.batch.into()).workers(self.workers.into()).shard(self.part);
         match from {
             Some(checkpoint) => options.from(checkpoint),
             None => options,
@@ -66,7 +67,7 @@ impl Bulk {
     /// Whether nothing is said of how to go through whole tables.
     pub(crate) fn is_only_tables(&self) -> bool {
         let said = (self.batch, self.pause, self.workers, self.part, &self.troubles);
-        said == (BATCH, 0, WORKERS, Part::ALL, &None)
+        said == (BATCH, 0, WORKERS, Shard::ALL, &None)
     }
 
     /// For a dry run, which writes no file either.

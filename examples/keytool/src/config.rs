@@ -187,4 +187,4 @@ fn is_header(line: &str) -> bool {
 }
 
 /// What `init --write-config` writes.
-pub(crate) const TEMPLATE: &str = include_str!("keytool.toml");
+pub(crate) const TEMPLATE: &str = include_str!("../keytool.toml");

@@ -1,11 +1,11 @@
 //! The operator's tool: looks after the keys of a vault. `docs/keytool.md` is the manual.
 //!
-//! `cargo run --example keytool --all-features -- --help`
+//! `cargo install --path examples/keytool`, then `keytool --help`.
 //!
-//! `args` is the command line, `config` is `keytool.toml`, `open` opens what it names, by URL (`../common/ports`), `masters` are its
-//! providers together, `database` and `tables` the application's tables, `commands` has a file a command, `bulk` is what the jobs on tables share (with `checkpoints` and `troubles`), `report`
-//! is the page of `keytool report`;
-//! `exit`, `output`, `progress` and `confirm` are how it speaks. Uses what the library makes public, and nothing else.
+//! `args` is the command line, `config` is `keytool.toml`, `open` opens what it names, by URL (`ports`), `masters` are its
+//! providers together, `database` and `tables` the application's tables, `commands` has a file a command, `bulk` is what the
+//! jobs on tables share (with `checkpoints` and `troubles`), `report` is the page of `keytool report`; `exit`, `output`,
+//! `progress` and `confirm` are how it speaks. Uses what the library makes public, and nothing else.
 
 mod args;
 mod bulk;
@@ -19,7 +19,6 @@ mod files;
 mod masters;
 mod open;
 mod output;
-#[path = "../common/ports/mod.rs"]
 mod ports;
 mod progress;
 mod report;
@@ -58,30 +57,33 @@ async fn run() -> Exit {
 }
 
 async fn answer(args: Args, output: Output) -> Result<Report, Failure> {
-    if let Command::Init(init) = &args.command {
-        init.write_config(&args.config)?;
-    }
-    let tool = Tool { config: Config::load(&args.config)?, output };
+    let file = args.config;
+    let tool = || Ok::<_, Failure>(Tool { config: Config::load(&file)?, output });
     match args.command {
-        Command::Init(init) => init.run(&tool).await,
-        Command::Status(status) => status.run(&tool).await,
-        Command::RotateSubject(rotate) => rotate.run(&tool).await,
-        Command::AdvanceEpoch(advance) => advance.run(&tool).await,
-        Command::Rewrap(rewrap) => rewrap.run(&tool).await,
-        Command::RetireEpoch(retire) => retire.run(&tool).await,
-        Command::Reseal(reseal) => reseal.run(&tool).await,
-        Command::Adopt(adopt) => adopt.run(&tool).await,
-        Command::Census(census) => census.run(&tool).await,
-        Command::Reveal(reveal) => reveal.run(&tool).await,
-        Command::Erase(erase) => erase.run(&tool).await,
-        Command::Schedule(schedule) => schedule.run(&tool).await,
-        Command::Cancel(cancel) => cancel.run(&tool).await,
-        Command::Hold(hold) => hold.run(&tool).await,
-        Command::Release(release) => release.run(&tool).await,
-        Command::Sweep(sweep) => sweep.run(&tool).await,
-        Command::Receipt(receipt) => receipt.run(&tool).await,
-        Command::Journal(journal) => journal.run(&tool).await,
-        Command::Report(report) => report.run(&tool).await,
+        Command::Init(init) => {
+            init.write_config(&file)?;
+            init.run(&tool()?).await
+        }
+        Command::Status(status) => status.run(&tool()?).await,
+        Command::RotateSubject(rotate) => rotate.run(&tool()?).await,
+        Command::AdvanceEpoch(advance) => advance.run(&tool()?).await,
+        Command::Rewrap(rewrap) => rewrap.run(&tool()?).await,
+        Command::RetireEpoch(retire) => retire.run(&tool()?).await,
+        Command::Reseal(reseal) => reseal.run(&tool()?).await,
+        Command::Adopt(adopt) => adopt.run(&tool()?).await,
+        Command::Census(census) => census.run(&tool()?).await,
+        Command::Reveal(reveal) => reveal.run(&tool()?).await,
+        Command::Erase(erase) => erase.run(&tool()?).await,
+        Command::Schedule(schedule) => schedule.run(&tool()?).await,
+        Command::Cancel(cancel) => cancel.run(&tool()?).await,
+        Command::Hold(hold) => hold.run(&tool()?).await,
+        Command::Release(release) => release.run(&tool()?).await,
+        Command::Sweep(sweep) => sweep.run(&tool()?).await,
+        Command::Receipt(receipt) => receipt.run(&tool()?).await,
+        Command::Journal(journal) => journal.run(&tool()?).await,
+        Command::Report(report) => report.run(&tool()?).await,
+        Command::Completions(completions) => Ok(completions.run()),
+        Command::Man(man) => man.run(),
     }
 }
 

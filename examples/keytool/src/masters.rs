@@ -158,7 +158,7 @@ impl Set {
     fn port(&self) -> Arc<dyn MasterKeyProvider> {
         match self.others.as_slice() {
             [] => self.first.port(),
-            others => Arc::new(others.iter().map(Provider::port).fold(AnyOf::new(self.first.port()), AnyOf::or)),
+            others => Arc::new(others.iter().map(Provider::port).fold(AnyOf::new(self.first.port()), AnyOf::member)),
         }
     }
 }
@@ -174,6 +174,6 @@ fn shut(why: &Failure) -> Provider {
 fn succession(current: &Set, previous: &[Set]) -> Arc<dyn MasterKeyProvider> {
     match previous {
         [] => current.port(),
-        previous => Arc::new(previous.iter().map(Set::port).fold(Succession::new(current.port()), Succession::after)),
+        previous => Arc::new(previous.iter().map(Set::port).fold(Succession::to(current.port()), Succession::from)),
     }
 }

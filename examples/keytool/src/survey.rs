@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use fieldseal::Vault;
 use fieldseal::clock::Timestamp;
-use fieldseal::lifecycle::{
+use fieldseal::store::{Epoch, SlotId};
+use fieldseal::vault::{
     EpochInfo, ErasureRecord, ErasureStatus, MasterKeyEnd, SubjectInfo, SubjectState, VersionState,
 };
-use fieldseal::store::{Epoch, SlotId};
 
 use crate::exit::Failure;
 use crate::open::now;
@@ -134,7 +134,7 @@ impl Survey {
 
     /// The current epoch's number.
     pub(crate) fn current(&self) -> Option<Epoch> {
-        let is_current = |counts: &&EpochCounts| counts.info.status == fieldseal::lifecycle::EpochStatus::Current;
+        let is_current = |counts: &&EpochCounts| counts.info.status == fieldseal::vault::EpochStatus::Current;
         self.epochs.iter().find(is_current).map(|counts| counts.info.epoch)
     }
 }

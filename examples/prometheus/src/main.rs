@@ -1,14 +1,14 @@
 //! A service whose ports are guarded and measured, and a page for Prometheus to read.
 //!
-//! `cargo run --example prometheus --all-features`            serves until it is stopped
-//! `cargo run --example prometheus --all-features -- --check` serves, asks itself, and ends
+//! `cargo run -p prometheus-example`            serves until it is stopped
+//! `cargo run -p prometheus-example -- --check` serves, asks itself, and ends
 //!
-//! `open_vault` is what to read: what stands around what. `exposition.rs` writes the page. What to watch in it, and when to
-//! be woken, is in `docs/operations.md`.
+//! Read `open_vault` first: which decorator wraps which. `collector.rs` shows a registry what they count. What to watch, and
+//! when to be woken, is in `docs/operations.md`.
 #![expect(clippy::print_stdout, reason = "an example prints")]
 
 mod check;
-mod exposition;
+mod collector;
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -19,18 +19,20 @@ use axum::extract::{Path as Segment, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use exposition::Page;
-use fieldseal::guard::{Circuit, Guard, Guarded};
+use collector::VaultCollector;
+use fieldseal::guard::{Guard, Guarded};
 use fieldseal::journal::FileJournal;
 use fieldseal::measure::{Counters, Measured, Port};
 use fieldseal::provider::LocalKeyring;
-use fieldseal::store::SqliteStore;
 use fieldseal::{Error, FieldContext, Plain, Retry, Sealed, Tenant, Vault};
+use fieldseal_sqlx::SqliteStore;
+use prometheus_client::encoding::text;
+use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let scratch = Path::new(env!("CARGO_MANIFEST_DIR")).join("target").join("prometheus");
+    let scratch = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/prometheus");
     std::fs::create_dir_all(&scratch)?;
     let router = router(open_vault(&scratch).await?);
     let listener = TcpListener::bind("127.0.0.1:0").await?;
@@ -51,11 +53,9 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 
 #[derive(Clone)]
 struct App {
-    vault: Vault,
     people: Tenant,
-    counters: Counters,
-    circuits: [(Port, Circuit); 3],
-    /// The application's table, as it were.
+    registry: Arc<Registry>,
+    /// In place of the application's table.
     emails: Arc<Mutex<HashMap<u64, Sealed<String>>>>,
 }
 
@@ -78,7 +78,10 @@ async fn open_vault(folder: &Path) -> Result<App, Box<dyn std::error::Error>> {
         .journal(Measured::new(journal, &counters))
         .build()
         .await?;
-    Ok(App { people: vault.default_tenant(), vault, counters, circuits, emails: Arc::default() })
+    let people = vault.default_tenant();
+    let mut registry = Registry::default(); // the application's, with its own metrics
+    registry.register_collector(Box::new(VaultCollector { vault, counters, circuits }));
+    Ok(App { people, registry: Arc::new(registry), emails: Arc::default() })
 }
 
 fn router(app: App) -> Router {
@@ -99,12 +102,10 @@ async fn read(State(app): State<App>, Segment(id): Segment<u64>) -> Result<Strin
     Ok(keys.open_value(&sealed, &FieldContext::new("customer", "email", &id)?)?.into_inner())
 }
 
-async fn metrics(State(app): State<App>) -> impl IntoResponse {
-    let mut page = Page::new();
-    page.durations(&app.counters.snapshot());
-    page.circuits(&app.circuits);
-    page.cache(&app.vault.cache_stats());
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], page.into_text())
+async fn metrics(State(app): State<App>) -> Result<impl IntoResponse, StatusCode> {
+    let mut page = String::new();
+    text::encode(&mut page, &app.registry).map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)?;
+    Ok(([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], page))
 }
 
 /// Whoever asks may come again where a port is down; the details are for the log.

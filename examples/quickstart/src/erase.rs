@@ -1,9 +1,9 @@
 //! How one customer is erased, what a restored backup does to that, and what makes it final.
 //!
-//! `cargo run --example erase --all-features`
+//! `cargo run -p quickstart --bin erase`
 //!
-//! The story goes on where the quickstart ends. Every claim that it prints was checked the moment before: where one does
-//! not hold, the example fails. `docs/erasure.md` and `docs/restore.md` are the same for operators.
+//! The story goes on where the quickstart ends. The program checks every claim before it prints it, and fails where one
+//! does not hold. `docs/erasure.md` and `docs/restore.md` are the same for operators.
 #![expect(clippy::print_stdout, reason = "an example prints")]
 
 mod common;
@@ -15,24 +15,25 @@ use std::time::Duration;
 use common::{Customer, insert, select, select_all};
 use fieldseal::clock::Timestamp;
 use fieldseal::journal::FileJournal;
-use fieldseal::lifecycle::{ErasureReceipt, ErasureRequest, ErasureStatus};
 use fieldseal::provider::{LocalKeyring, ProviderErrorKind};
-use fieldseal::store::{KeyStore as _, SlotId, SqliteStore};
-use fieldseal::testing::clock::ManualClock;
+use fieldseal::store::{KeyStore as _, SlotId};
+use fieldseal::vault::{ErasureReceipt, ErasureRequest, ErasureStatus};
 use fieldseal::vault::{Ready, VaultBuilder};
 use fieldseal::{Error, Record as _, Tenant, Vault};
+use fieldseal_sqlx::SqliteStore;
+use fieldseal_testkit::clock::ManualClock;
 use sqlx::SqlitePool;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode};
 
 type Result<T = (), E = Box<dyn std::error::Error>> = std::result::Result<T, E>;
 
-/// Who asks to be forgotten.
+/// The customer who asks to be forgotten.
 const BJORN: i64 = 4;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result {
-    let here = Places::new()?;
-    // Set by hand, so that the story needs no five minutes.
+    let here = Folders::new()?;
+    // Set by hand: else the story would take five minutes.
     let clock = ManualClock::new();
     clock.set_wall(Timestamp::from_millis(1_795_384_800_000));
     let database = common::open_database(&here.root.join("app.db")).await?;
@@ -67,9 +68,9 @@ async fn main() -> Result {
     ensure(saved == receipt, "the saved receipt is the receipt")?;
 
     println!("4. Nobody reads him, and nobody enrolls him again by accident. The others are as they were.");
-    told("with keys at hand", at_hand.open(&his, Customer::EMAIL), is_erased)?;
-    told("his keys", customers.keys(&his).await, is_erased)?;
-    told("enrolling him", customers.enroll(&his).await, is_erased)?;
+    refused("with keys at hand", at_hand.open(&his, Customer::EMAIL), is_erased)?;
+    refused("his keys", customers.keys(&his).await, is_erased)?;
+    refused("enrolling him", customers.enroll(&his).await, is_erased)?;
     ensure(readable(&customers, &database).await? == 58, "the others are readable")?;
     println!("   {} others are readable", readable(&customers, &database).await?);
 
@@ -86,12 +87,14 @@ async fn main() -> Result {
     ensure(wrapped.iter().all(|key| contains(&of_the_backup, key)), "the backup has them")?;
     println!("   2 wrapped keys of {} bytes: in no file of the key store, in the backup byte for byte", WRAPPED_KEY);
 
-    println!("6. A bad day: everything is stopped, and the backup is put back. The journal lies elsewhere, and tells.");
+    println!(
+        "6. A bad day: everything is stopped, and the backup is put back. The journal, which is elsewhere, shows it."
+    );
     drop((at_hand, customers, vault));
     pool.close().await;
     here.restore()?;
     let (pool, builder) = here.open(&here.store, &clock).await?;
-    told("a vault on it", builder.build().await, |e| matches!(e, Error::StoreBehindJournal { missing: 1 }))?;
+    refused("a vault on it", builder.build().await, |e| matches!(e, Error::StoreBehindJournal { missing: 1 }))?;
     pool.close().await;
 
     println!("7. One process replays the journal: what was erased is erased again.");
@@ -99,7 +102,7 @@ async fn main() -> Result {
     let (vault, replayed) = builder.replay().await?;
     let customers = vault.default_tenant();
     ensure(replayed.erasures == 1, "one erasure was done again")?;
-    told("his keys", customers.keys(&his).await, is_erased)?;
+    refused("his keys", customers.keys(&his).await, is_erased)?;
     ensure(readable(&customers, &database).await? == 58, "the others are readable")?;
 
     println!("8. What can be said of it now, by the saved receipt:");
@@ -114,7 +117,7 @@ async fn main() -> Result {
     let first = vault.current_epoch().await?;
     LocalKeyring::open(&here.keyring).await?.add_key().await?;
     let second = vault.advance_epoch().await?;
-    told("retiring it too early", vault.retire_epoch(first).await, |e| matches!(e, Error::EpochInUse { .. }))?;
+    refused("retiring it too early", vault.retire_epoch(first).await, |e| matches!(e, Error::EpochInUse { .. }))?;
     let (mut moved, mut from) = (0, None);
     loop {
         let page = vault.rewrap_page(from.as_ref(), 20).await?;
@@ -138,7 +141,7 @@ async fn main() -> Result {
     ensure(wrapped_keys(&here.copy_of_backup("second look")?, &receipt).await? == wrapped, "they are in the backup")?;
     let (copy, builder) = here.open(&here.copy_of_backup("third look")?, &clock).await?;
     let destroyed = |e: &Error| matches!(e, Error::Provider(e) if e.kind() == ProviderErrorKind::KeyDestroyed);
-    told("a vault on the backup", builder.build().await, destroyed)?;
+    refused("a vault on the backup", builder.build().await, destroyed)?;
     copy.close().await;
 
     drop((customers, vault));
@@ -149,8 +152,8 @@ async fn main() -> Result {
     Ok(())
 }
 
-/// Where things lie. In earnest the three folders are on three machines, or at least in three backups.
-struct Places {
+/// Where everything is. In production keyring, store and journal are on three machines, or at least in three backups.
+struct Folders {
     root: PathBuf,
     keyring: PathBuf,
     store: PathBuf,
@@ -159,7 +162,7 @@ struct Places {
     receipt: PathBuf,
 }
 
-impl Places {
+impl Folders {
     fn new() -> Result<Self> {
         let root = common::scratch("erase")?;
         for folder in ["keyring", "store", "journal", "backup"] {
@@ -240,8 +243,8 @@ fn contains(bytes: &[u8], part: &[u8]) -> bool {
     position(bytes, part).is_some()
 }
 
-/// Prints the error that was to come; any other, or none, ends the example.
-fn told<T>(what: &str, answer: Result<T, Error>, expected: impl Fn(&Error) -> bool) -> Result {
+/// Prints the expected error; any other, or none, ends the example.
+fn refused<T>(what: &str, answer: Result<T, Error>, expected: impl Fn(&Error) -> bool) -> Result {
     match answer {
         Ok(_) => Err(format!("{what}: this must be refused").into()),
         Err(error) if expected(&error) => {
@@ -257,7 +260,7 @@ fn is_erased(error: &Error) -> bool {
 }
 
 fn ensure(holds: bool, what: &str) -> Result {
-    if holds { Ok(()) } else { Err(format!("not so: {what}").into()) }
+    if holds { Ok(()) } else { Err(format!("this does not hold: {what}").into()) }
 }
 
 fn indented(text: &impl ToString) -> String {

@@ -1,60 +1,32 @@
-//! The service of `examples/axum_sqlx`, over HTTP, on SQLite and on a PostgreSQL server of its own.
-//!
-//! Not libtest's harness, which knows only when it is compiled what to ignore.
-#![expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test fails by a panic")]
-
-#[path = "support/client.rs"]
-mod client;
-#[path = "../examples/axum_sqlx/database.rs"]
-mod database;
-#[path = "support/postgres.rs"]
-mod postgres;
-#[path = "../examples/axum_sqlx/service.rs"]
-mod service;
+//! The service: what it answers, and what it stores.
 
 use std::fs;
 use std::ops::Deref;
-use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
-use client::{Client, Listed, customer, text};
-use database::{Database, Postgres, Sqlite};
+use axum_example::database::{Database, Postgres, Sqlite};
+use axum_example::service;
 use fieldseal::Vault;
 use fieldseal::provider::LocalKeyring;
-use fieldseal::store::{
-    Epoch, Expected, KeyStore, Residue, Scan, ScanPage, SlotId, SqliteStore, StoreError, StoredSlot,
-};
+use fieldseal::store::{Epoch, Expected, KeyStore, Residue, Scan, ScanPage, SlotId, StoreError, StoredSlot};
+use fieldseal_sqlx::SqliteStore;
+use fleet_tests::client::{Client, Listed, customer, text};
+use fleet_tests::harness::{Alone, Trial};
+use fleet_tests::postgres::Databases;
 use futures_util::future::join_all;
-use libtest_mimic::{Arguments, Completion, Trial};
-use postgres::Server;
 use reqwest::{Response, StatusCode, header};
 use serde_json::{Value, json};
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{PgPool, SqlitePool};
 use tempfile::TempDir;
-use tokio::runtime;
-use tokio::sync::OnceCell;
 use uuid::Uuid;
 
-fn main() -> ExitCode {
-    // Started by the first test that runs, so that listing them starts nothing.
-    let server = Arc::new(OnceCell::new());
-    macro_rules! trials {
-        ($($test:ident)*) => {
-            vec![$(
-                Trial::test(concat!("sqlite::", stringify!($test)), || Ok(on_sqlite($test))),
-                {
-                    let server = Arc::clone(&server);
-                    let name = concat!("postgres::", stringify!($test));
-                    let trial = Trial::ignorable_test(name, move || Ok(on_postgres(&server, $test)));
-                    trial.with_ignored_flag(postgres::skip())
-                }
-            ),*]
-        };
-    }
-    let trials = trials![
+use crate::on_both;
+
+pub(crate) fn trials(databases: &Databases) -> Vec<Trial> {
+    on_both![OnSqlite, OnPostgres(databases) =>
         a_new_customer_gets_an_id
         what_was_sent_is_read_back
         a_list_is_a_page_of_fifty
@@ -67,8 +39,7 @@ fn main() -> ExitCode {
         a_value_moved_to_another_row_is_an_error_that_names_nothing
         neither_database_nor_key_store_holds_plaintext
         many_at_once_are_all_created
-    ];
-    libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
+    ]
 }
 
 async fn a_new_customer_gets_an_id<D: Database>(shop: Shop<D>) {
@@ -364,32 +335,34 @@ impl Behind {
     }
 }
 
-fn on_sqlite(test: impl AsyncFnOnce(Shop<Sqlite>)) {
-    block_on(async {
-        let folder = folder();
-        let file = folder.path().join("app.db");
-        let database = Sqlite::open(&file).await.unwrap();
-        let behind = SqlitePool::connect_with(SqliteConnectOptions::new().filename(file)).await.unwrap();
-        test(Shop::open(folder, database, Behind::Sqlite(behind)).await).await;
-    });
+/// A test gets a shop over a file.
+struct OnSqlite;
+
+impl OnSqlite {
+    fn trial(&self, name: String, test: impl AsyncFnOnce(Shop<Sqlite>) + Send + 'static) -> Trial {
+        Alone::new().named("sqlite").trial(name, async || {
+            let folder = folder();
+            let file = folder.path().join("app.db");
+            let database = Sqlite::open(&file).await.unwrap();
+            let behind = SqlitePool::connect_with(SqliteConnectOptions::new().filename(file)).await.unwrap();
+            test(Shop::open(folder, database, Behind::Sqlite(behind)).await).await;
+        })
+    }
 }
 
-fn on_postgres(server: &OnceCell<Option<Server>>, test: impl AsyncFnOnce(Shop<Postgres>)) -> Completion {
-    block_on(async {
-        let Some(server) = server.get_or_init(Server::start).await else {
-            return Completion::ignored_with("PostgreSQL is not installed");
-        };
-        let pool = PgPool::connect_with(server.database().await).await.unwrap();
-        let database = Postgres::open(pool.clone()).await.unwrap();
-        test(Shop::open(folder(), database, Behind::Postgres(pool)).await).await;
-        Completion::Completed
-    })
+/// A test gets a shop over a database of its own.
+struct OnPostgres<'a>(&'a Databases);
+
+impl OnPostgres<'_> {
+    fn trial(&self, name: String, test: impl AsyncFnOnce(Shop<Postgres>) + Send + 'static) -> Trial {
+        self.0.trial(name, async |options| {
+            let pool = PgPool::connect_with(options).await.unwrap();
+            let database = Postgres::open(pool.clone()).await.unwrap();
+            test(Shop::open(folder(), database, Behind::Postgres(pool)).await).await;
+        })
+    }
 }
 
 fn folder() -> Arc<TempDir> {
     Arc::new(TempDir::new().unwrap())
-}
-
-fn block_on<T>(test: impl Future<Output = T>) -> T {
-    runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(test)
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use fieldseal::clock::{Clock as _, SystemClock};
 use fieldseal::jobs::{self, Census as Counted, KeyUse, Observer, PageDone};
-use fieldseal::lifecycle::Unnamed;
+use fieldseal::vault::Unnamed;
 use fieldseal::{Error, Vault};
 use serde_json::json;
 

@@ -1,9 +1,9 @@
 //! `keytool advance-epoch` and `keytool retire-epoch`: a new master key for everything, and the end of an old one.
 
 use fieldseal::Error;
-use fieldseal::lifecycle::{EpochInfo, EpochStatus, KeyEnd};
 use fieldseal::provider::MasterKeyId;
 use fieldseal::store::{Epoch, Filter, KeyStore, Scan, StoredSlot};
+use fieldseal::vault::{EpochInfo, EpochStatus, KeyEnd};
 
 use crate::confirm::Destructive;
 use crate::exit::Failure;
@@ -163,7 +163,7 @@ pub(crate) async fn slots(
         let page = store.scan(&scan).await?;
         found += page.slots.iter().filter(|slot| such(slot)).count() as u64;
         match page.next {
-            Some(next) => scan = scan.after(next),
+            Some(next) => scan = scan.starting_after(next),
             None => return Ok(found),
         }
     }

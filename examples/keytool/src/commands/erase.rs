@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use fieldseal::lifecycle::{ErasureReceipt, ErasureRequest, SubjectInfo};
+use fieldseal::vault::{ErasureReceipt, ErasureRequest, SubjectInfo};
 use fieldseal::{Error, SubjectId, Tenant};
 
 use super::receipt::{RECEIPT_ROOM, as_file};
@@ -33,7 +33,7 @@ pub(crate) struct Erase {
     /// Save the receipt there, or a list of them for several subjects. Never replaces a file.
     #[arg(long, value_name = "FILE")]
     receipt: Option<PathBuf>,
-    /// Also subjects that were never enrolled: then no enrolment makes them by accident.
+    /// Also subjects that were never enrolled: then no enrollment makes them by accident.
     #[arg(long)]
     unknown: bool,
     #[command(flatten)]

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use fieldseal::error::ProviderErrorKind;
 use fieldseal::journal::JournalEvent;
-use fieldseal::lifecycle::{EpochStatus, KeyEnd};
 use fieldseal::store::SlotId;
+use fieldseal::vault::{EpochStatus, KeyEnd};
 use fieldseal::{Error, TenantId, Vault};
 
 use crate::config::{MemberConfig, SetConfig, TEMPLATE, shown};

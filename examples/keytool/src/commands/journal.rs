@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use fieldseal::Error;
 use fieldseal::journal::{ErasureJournal, Head, JournalEvent};
-use fieldseal::vault::Replayed;
+use fieldseal::vault::ReplayReport;
 
 use crate::confirm::Destructive;
 use crate::exit::{Exit, Failure};
@@ -89,7 +89,7 @@ async fn read(
         }
         progress.advance(entries.len() as u64);
         for entry in &entries {
-            at = at.after(entry);
+            at = at.advanced_by(entry);
             *kinds.entry(kind(entry.event())).or_default() += 1;
             last = Some(entry.at());
         }
@@ -133,10 +133,9 @@ impl Replay {
         let text = match missing {
             0 => "The key store has what the journal tells since it was last checked; a replay goes through all of it."
                 .to_owned(),
-            n => format!(
-                "The key store lacks {} at least: it was restored from a backup.",
-                count(n, "journalled change")
-            ),
+            n => {
+                format!("The key store lacks {} at least: it was restored from a backup.", count(n, "journaled change"))
+            }
         };
         if self.destructive.dry_run {
             return Ok(Report::dry_run(&text, serde_json::json!({ "missing": missing })));
@@ -145,7 +144,7 @@ impl Replay {
             format!("{text} Is every other process that has it open stopped, and is everything to be done again?");
         self.destructive.confirm(&question)?;
         // Of a store that is not behind it is the same as `Vault::replay_journal`.
-        let (_, Replayed { erasures, flags, tenants, roots_lost, left, .. }) = ports.builder(tool).replay().await?;
+        let (_, ReplayReport { erasures, flags, tenants, roots_lost, left, .. }) = ports.builder(tool).replay().await?;
         let mut text = format!(
             "Replayed: {} erased again, {} put back, {} erased again, {}.",
             count(erasures, "subject"),

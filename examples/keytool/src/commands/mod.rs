@@ -3,11 +3,13 @@
 
 pub(crate) mod adopt;
 pub(crate) mod census;
+pub(crate) mod completions;
 pub(crate) mod epoch;
 pub(crate) mod erase;
 pub(crate) mod hold;
 pub(crate) mod init;
 pub(crate) mod journal;
+pub(crate) mod man;
 pub(crate) mod receipt;
 pub(crate) mod report;
 pub(crate) mod reseal;

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 
-use fieldseal::lifecycle::{ErasureReceipt, ErasureStatus, MasterKeyEnd};
+use fieldseal::vault::{ErasureReceipt, ErasureStatus, MasterKeyEnd};
 
 use crate::exit::{Exit, Failure};
 use crate::open::Tool;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use fieldseal::jobs::{Census, KeyUse};
 use fieldseal::journal::{ErasureJournal, JournalEvent};
-use fieldseal::lifecycle::{EpochStatus, ErasureRecord, ErasureStatus, KeyEnd, MasterKeyEnd};
+use fieldseal::vault::{EpochStatus, ErasureRecord, ErasureStatus, KeyEnd, MasterKeyEnd};
 use serde_json::json;
 
 use super::census;

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use fieldseal::Error;
-use fieldseal::lifecycle::Part;
 use fieldseal::store::{Epoch, Filter, KeyStore, SlotId};
+use fieldseal::vault::Shard;
 use serde::{Deserialize, Serialize};
 
 use super::epoch::slots;
@@ -32,7 +32,7 @@ pub(crate) struct Rewrap {
     pause: u64,
     /// This process's share of the slots, where several run side by side: 1/3, 2/3 and 3/3.
     #[arg(long, value_name = "I/N", default_value = "1/1", value_parser = part)]
-    part: Part,
+    part: Shard,
     /// Keep there how far it is, and go on from there if it was stopped. Removed at the end.
     #[arg(long, value_name = "FILE")]
     checkpoint: Option<PathBuf>,
@@ -69,10 +69,10 @@ impl Rewrap {
         };
         let (mut moved, mut failed) = (0, Vec::new());
         // Processes side by side don't each read the whole store once more for a bar.
-        let total = if self.part == Part::ALL { Some(self.left(&*ports.store, current).await?) } else { None };
+        let total = if self.part == Shard::ALL { Some(self.left(&*ports.store, current).await?) } else { None };
         let mut progress = Progress::new(tool.output, "slots rewrapped", total);
         loop {
-            let page = vault.rewrap_part_page(self.part, from.as_ref(), self.batch.into()).await?;
+            let page = vault.rewrap_shard_page(self.part, from.as_ref(), self.batch.into()).await?;
             moved += page.moved;
             progress.advance(page.moved + page.failed.len() as u64);
             failed.extend(page.failed);
@@ -116,13 +116,13 @@ fn told(epoch: Epoch, moved: u64, before: u64, failed: Vec<(SlotId, Error)>) -> 
 }
 
 impl Checkpoint {
-    fn of(epoch: Epoch, part: Part, after: &SlotId, moved: u64) -> Self {
+    fn of(epoch: Epoch, part: Shard, after: &SlotId, moved: u64) -> Self {
         let (format, after) = (FORMAT.to_owned(), hex(&after.to_bytes()));
         Self { format, epoch: epoch.get(), part: format!("{part}"), after, moved }
     }
 
     /// Where to go on; at the beginning if there is no checkpoint, or it is of another epoch.
-    fn read(file: &Path, current: Epoch, part: Part) -> Result<(Option<SlotId>, u64), Failure> {
+    fn read(file: &Path, current: Epoch, part: Shard) -> Result<(Option<SlotId>, u64), Failure> {
         let text = match fs::read_to_string(file) {
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok((None, 0)),
             text => text.map_err(|e| Failure::of_file("read the checkpoint", file, &e))?,

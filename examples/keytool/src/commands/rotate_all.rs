@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use fieldseal::clock::Timestamp;
-use fieldseal::lifecycle::{RotatedPage, Rotation};
 use fieldseal::store::SlotId;
+use fieldseal::vault::{RotatePage, Rotation};
 use fieldseal::{TenantId, Vault};
 
 use super::schedule::timestamp;
@@ -83,7 +83,7 @@ impl Everybody {
         &self,
         vault: &Vault,
         rotation: &Rotation,
-        mut see: impl FnMut(&RotatedPage),
+        mut see: impl FnMut(&RotatePage),
     ) -> Result<Done, Failure> {
         let (mut from, mut all) = (None, Done::default());
         loop {

@@ -1,6 +1,6 @@
 //! `keytool status`: what is so, and what is to be done about it.
 
-use fieldseal::lifecycle::{EpochStatus, KeyEnd};
+use fieldseal::vault::{EpochStatus, KeyEnd};
 use serde_json::json;
 
 use crate::exit::{Exit, Failure};

@@ -2,7 +2,7 @@
 
 use std::io::Read as _;
 
-use fieldseal::lifecycle::{SubjectInfo, SubjectState, VersionState};
+use fieldseal::vault::{SubjectInfo, SubjectState, VersionState};
 use fieldseal::{Error, SubjectId, Tenant, TenantId, Vault};
 
 use crate::exit::Failure;

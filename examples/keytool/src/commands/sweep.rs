@@ -40,7 +40,7 @@ impl Sweep {
         }
         let room = RECEIPT_ROOM * (usize::try_from(due).unwrap_or(usize::MAX).min(MOST) + 1);
         let file = self.receipt.as_deref().map(|file| Reserved::new(file, room)).transpose()?;
-        let swept = vault.sweep().await?;
+        let swept = vault.erase_due().await?;
         let unsaved = match file.filter(|_| !swept.receipts.is_empty()) {
             Some(file) => file.write(&as_file(&swept.receipts, false)?).err(),
             None => None,
@@ -79,7 +79,7 @@ async fn due(store: &dyn KeyStore) -> Result<u64, Failure> {
         let page = store.scan(&scan).await?;
         due += page.slots.len() as u64;
         match page.next {
-            Some(next) => scan = scan.after(next),
+            Some(next) => scan = scan.starting_after(next),
             None => return Ok(due),
         }
     }

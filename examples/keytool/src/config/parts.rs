@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde::de::{self, Deserializer, MapAccess, Visitor};
 
-use crate::ports::{Trouble, postgres};
+use crate::ports::Trouble;
 
 /// A port's URL.
 pub(super) fn url<'de, D, U>(deserializer: D) -> Result<U, D::Error>
@@ -26,6 +26,7 @@ pub(crate) enum DatabaseSpec {
     /// An SQLite file.
     Sqlite(PathBuf),
     /// A PostgreSQL server's URL.
+    #[cfg(feature = "postgres")]
     Postgres(String),
 }
 
@@ -34,8 +35,7 @@ impl TryFrom<String> for DatabaseSpec {
 
     fn try_from(text: String) -> Result<Self, String> {
         if ["postgres://", "postgresql://"].iter().any(|scheme| text.starts_with(scheme)) {
-            postgres::parameters(&text).map_err(|e| e.to_string())?;
-            return Ok(Self::Postgres(text));
+            return postgres(text);
         }
         // What was written is not repeated: it may be a URL with a password in it.
         let known = "write \"sqlite:FILE\" or \"postgres://user@host/db\"";
@@ -44,6 +44,17 @@ impl TryFrom<String> for DatabaseSpec {
             None => Err(known.to_owned()),
         }
     }
+}
+
+#[cfg(feature = "postgres")]
+fn postgres(url: String) -> Result<DatabaseSpec, String> {
+    crate::ports::postgres::parameters(&url).map_err(|e| e.to_string())?;
+    Ok(DatabaseSpec::Postgres(url))
+}
+
+#[cfg(not(feature = "postgres"))]
+fn postgres(_: String) -> Result<DatabaseSpec, String> {
+    Err(crate::ports::lacks("postgres").to_string())
 }
 
 /// How long: `90s`, `5m`, `2h`, `14d`.

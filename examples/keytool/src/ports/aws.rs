@@ -5,7 +5,6 @@
 
 use std::error::Error;
 use std::fmt;
-#[cfg(feature = "provider-aws-kms")]
 use std::time::Duration;
 
 use aws_config::retry::RetryConfig;
@@ -21,13 +20,13 @@ use super::{Kind, Trouble};
 
 /// Where a service is asked.
 #[derive(Clone, Debug)]
-pub(super) struct Place {
+pub(super) struct Location {
     /// None: the one of the environment.
     regions: Vec<String>,
     endpoint: Option<String>,
 }
 
-impl Place {
+impl Location {
     pub(super) fn take(query: &mut Query) -> Result<Self, Trouble> {
         let (regions, endpoint) = (query.take_all("region"), query.take("endpoint")?);
         let is_name = |region: &String| {
@@ -147,15 +146,13 @@ fn encoded_address(address: &str) -> String {
 }
 
 /// `alias/fieldseal?region=eu-central-1&region=eu-west-1`
-#[cfg(feature = "provider-aws-kms")]
 #[derive(Clone, Debug)]
 pub(crate) struct KmsUrl {
     key: String,
-    place: Place,
+    location: Location,
     waiting_days: Option<u8>,
 }
 
-#[cfg(feature = "provider-aws-kms")]
 impl KmsUrl {
     pub(super) fn parse(text: &str) -> Result<Self, Trouble> {
         let (key, mut query) = Query::split(text)?;
@@ -163,24 +160,24 @@ impl KmsUrl {
         if key.is_empty() || key.len() > 2048 || !key.chars().all(fits) {
             return Err(Trouble::usage("a KMS key is named by its id, its ARN, or its alias: awskms:alias/fieldseal"));
         }
-        let place = Place::take(&mut query)?;
+        let location = Location::take(&mut query)?;
         let waiting_days = match query.take("waiting-days")?.map(|days| days.parse()) {
             None => None,
             Some(Ok(days)) if (7..=30).contains(&days) => Some(days),
             Some(_) => return Err(Trouble::usage("`waiting-days` is 7 to 30")),
         };
         query.end(&["region", "endpoint", "waiting-days"])?;
-        Ok(Self { key: key.to_owned(), place, waiting_days })
+        Ok(Self { key: key.to_owned(), location, waiting_days })
     }
 
-    pub(super) async fn open(&self) -> Result<fieldseal::provider::AwsKms, Trouble> {
+    pub(super) async fn open(&self) -> Result<fieldseal_aws::AwsKms, Trouble> {
         use aws_sdk_kms::Client;
 
-        let mut configs = self.place.configs().await?.into_iter();
+        let mut configs = self.location.configs().await?.into_iter();
         let Some(first) = configs.next() else { return Err(Trouble::usage("no region")) };
         // To the adapter it is a KMS that doesn't answer.
         self.is_known(&first).await?;
-        let mut kms = fieldseal::provider::AwsKms::new(Client::new(&first), self.key.as_str())?;
+        let mut kms = fieldseal_aws::AwsKms::new(Client::new(&first), self.key.as_str())?;
         for config in configs {
             kms = kms.region(Client::new(&config))?;
         }
@@ -192,7 +189,7 @@ impl KmsUrl {
 
     /// That KMS has a key of this name: to the adapter it is one with a name that is wrong.
     pub(super) async fn is_named(&self) -> Result<(), Trouble> {
-        let configs = self.place.configs().await?;
+        let configs = self.location.configs().await?;
         let Some(first) = configs.first() else { return Err(Trouble::usage("no region")) };
         if self.is_known(first).await? { Ok(()) } else { Err(self.missing()) }
     }
@@ -221,20 +218,17 @@ impl KmsUrl {
     }
 }
 
-#[cfg(feature = "provider-aws-kms")]
 impl fmt::Display for KmsUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let days = self.waiting_days.map(|days| format!("waiting-days={days}"));
-        let query: Vec<_> = self.place.query().into_iter().chain(days).collect();
+        let query: Vec<_> = self.location.query().into_iter().chain(days).collect();
         write!(f, "{}{}", self.key, behind(&query))
     }
 }
 
 /// How long it is waited for before the adapter asks, which waits for longer.
-#[cfg(feature = "provider-aws-kms")]
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// How a new master key becomes the current one.
-#[cfg(feature = "provider-aws-kms")]
 pub(super) const NEXT_KEY: &str = "a new master key is made at KMS: `aws kms create-key`, then point the alias at it with \
                                    `aws kms update-alias --alias-name alias/NAME --target-key-id ID`";

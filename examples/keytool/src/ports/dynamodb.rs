@@ -5,14 +5,14 @@ use std::fmt;
 use aws_sdk_dynamodb::Client;
 
 use super::Trouble;
-use super::aws::{Place, behind, unmended};
+use super::aws::{Location, behind, unmended};
 use super::url::Query;
 
 /// `table?region=..&endpoint=..`
 #[derive(Clone, Debug)]
 pub(crate) struct DynamoDbUrl {
     table: String,
-    place: Place,
+    location: Location,
 }
 
 impl DynamoDbUrl {
@@ -22,12 +22,12 @@ impl DynamoDbUrl {
         if !(3..=255).contains(&table.len()) || !table.chars().all(fits) {
             return Err(Trouble::usage("a DynamoDB table's name has 3 to 255 letters, digits, `-`, `_` and `.`"));
         }
-        let place = Place::take(&mut query)?;
+        let location = Location::take(&mut query)?;
         query.end(&["region", "endpoint"])?;
-        if !place.is_one_region() {
+        if !location.is_one_region() {
             return Err(Trouble::usage("a DynamoDB table is in one `region`"));
         }
-        Ok(Self { table: table.to_owned(), place })
+        Ok(Self { table: table.to_owned(), location })
     }
 
     pub(super) fn table(&self) -> &str {
@@ -35,7 +35,7 @@ impl DynamoDbUrl {
     }
 
     pub(super) async fn client(&self) -> Result<Client, Trouble> {
-        let configs = self.place.configs().await?;
+        let configs = self.location.configs().await?;
         configs.first().map(Client::new).ok_or_else(|| Trouble::usage("no region"))
     }
 
@@ -60,6 +60,6 @@ impl DynamoDbUrl {
 
 impl fmt::Display for DynamoDbUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}{}", self.table, behind(&self.place.query()))
+        write!(f, "{}{}", self.table, behind(&self.location.query()))
     }
 }

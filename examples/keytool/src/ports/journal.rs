@@ -15,9 +15,9 @@ use super::{Trouble, exists, file, there};
 pub(crate) enum JournalUrl {
     /// A journal file, for one host.
     File(PathBuf),
-    #[cfg(feature = "store-postgres")]
+    #[cfg(feature = "postgres")]
     Postgres(super::postgres::PostgresUrl),
-    #[cfg(feature = "store-dynamodb")]
+    #[cfg(feature = "aws")]
     DynamoDb(super::dynamodb::DynamoDbUrl),
 }
 
@@ -25,8 +25,8 @@ const SCHEMES: Schemes = Schemes {
     port: "journal",
     known: &[
         Scheme { name: "file", form: "file:FILE", feature: None },
-        Scheme { name: "postgres", form: "postgres://USER@HOST/DATABASE", feature: Some("store-postgres") },
-        Scheme { name: "dynamodb", form: "dynamodb:TABLE?region=REGION", feature: Some("store-dynamodb") },
+        Scheme { name: "postgres", form: "postgres://USER@HOST/DATABASE", feature: Some("postgres") },
+        Scheme { name: "dynamodb", form: "dynamodb:TABLE?region=REGION", feature: Some("aws") },
     ],
 };
 
@@ -35,7 +35,7 @@ impl JournalUrl {
     pub(crate) fn place(&self, folder: &Path) -> String {
         match self {
             Self::File(path) => file(folder, path).display().to_string(),
-            #[cfg(any(feature = "store-postgres", feature = "store-dynamodb"))]
+            #[cfg(any(feature = "aws", feature = "postgres"))]
             remote => remote.to_string(),
         }
     }
@@ -44,14 +44,14 @@ impl JournalUrl {
     pub(crate) async fn is_there(&self, folder: &Path) -> Result<bool, Trouble> {
         match self {
             Self::File(path) => exists(&file(folder, path)),
-            #[cfg(feature = "store-postgres")]
+            #[cfg(feature = "postgres")]
             Self::Postgres(url) => url.has_table(folder, "journal_entries").await,
-            #[cfg(feature = "store-dynamodb")]
+            #[cfg(feature = "aws")]
             Self::DynamoDb(url) => {
                 if !url.is_there().await? {
                     return Ok(false);
                 }
-                let journal = fieldseal::journal::DynamoDbJournal::new(url.client().await?, url.table());
+                let journal = fieldseal_aws::DynamoDbJournal::new(url.client().await?, url.table());
                 match journal.id().await {
                     Ok(_) => Ok(true),
                     // Made by half, or another's: making it tells.
@@ -66,16 +66,16 @@ impl JournalUrl {
     pub(crate) async fn make(&self, folder: &Path) -> Result<(), Trouble> {
         match self {
             Self::File(path) => FileJournal::open(file(folder, path)).await.map(drop)?,
-            #[cfg(feature = "store-postgres")]
+            #[cfg(feature = "postgres")]
             Self::Postgres(url) => {
-                fieldseal::journal::PostgresJournal::builder(url.pool(folder).await?)
+                fieldseal_sqlx::PostgresJournal::builder(url.pool(folder).await?)
                     .schema(url.schema())
                     .migrate()
                     .await?;
             }
-            #[cfg(feature = "store-dynamodb")]
+            #[cfg(feature = "aws")]
             Self::DynamoDb(url) => {
-                fieldseal::journal::DynamoDbJournal::new(url.client().await?, url.table()).create_table().await?;
+                fieldseal_aws::DynamoDbJournal::new(url.client().await?, url.table()).create_table().await?;
             }
         }
         Ok(())
@@ -85,21 +85,20 @@ impl JournalUrl {
     pub(crate) async fn open(&self, folder: &Path) -> Result<Arc<dyn ErasureJournal>, Trouble> {
         Ok(match self {
             Self::File(path) => Arc::new(FileJournal::open(there("journal", file(folder, path))?).await?),
-            #[cfg(feature = "store-postgres")]
+            #[cfg(feature = "postgres")]
             Self::Postgres(url) => {
                 if !url.has_table(folder, "journal_entries").await? {
                     return Err(Trouble::missing(format!("there is no journal at {self}")));
                 }
-                let journal =
-                    fieldseal::journal::PostgresJournal::builder(url.pool(folder).await?).schema(url.schema());
+                let journal = fieldseal_sqlx::PostgresJournal::builder(url.pool(folder).await?).schema(url.schema());
                 Arc::new(super::guarded(journal.open().await?))
             }
-            #[cfg(feature = "store-dynamodb")]
+            #[cfg(feature = "aws")]
             Self::DynamoDb(url) => {
                 if !url.is_there().await? {
                     return Err(Trouble::missing(format!("there is no journal at {self}")));
                 }
-                let journal = fieldseal::journal::DynamoDbJournal::new(url.client().await?, url.table());
+                let journal = fieldseal_aws::DynamoDbJournal::new(url.client().await?, url.table());
                 Arc::new(super::guarded(journal))
             }
         })
@@ -113,11 +112,11 @@ impl FromStr for JournalUrl {
         let (scheme, rest) = SCHEMES.split(text)?;
         match scheme {
             "file" => SCHEMES.path(scheme, rest).map(|path| Self::File(path.into())),
-            #[cfg(feature = "store-postgres")]
+            #[cfg(feature = "postgres")]
             "postgres" => {
                 super::postgres::PostgresUrl::parse(rest, &[], |_| Ok(())).map(|(url, ())| Self::Postgres(url))
             }
-            #[cfg(feature = "store-dynamodb")]
+            #[cfg(feature = "aws")]
             "dynamodb" => super::dynamodb::DynamoDbUrl::parse(rest).map(Self::DynamoDb),
             _ => Err(SCHEMES.refuse(scheme)),
         }
@@ -129,9 +128,9 @@ impl fmt::Display for JournalUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::File(path) => write!(f, "file:{}", path.display()),
-            #[cfg(feature = "store-postgres")]
+            #[cfg(feature = "postgres")]
             Self::Postgres(url) => write!(f, "postgres:{url}"),
-            #[cfg(feature = "store-dynamodb")]
+            #[cfg(feature = "aws")]
             Self::DynamoDb(url) => write!(f, "dynamodb:{url}"),
         }
     }

@@ -1,28 +1,32 @@
-//! Master keys, key store and journal by URL: what the examples `keytool` and `quickstart` are told, and open.
+//! Master keys, key store and journal by URL: what `keytool.toml` names, and the tool opens.
 //!
-//! [`ProviderUrl`], [`StoreUrl`] and [`JournalUrl`] are parsed first, so that what is wrong is told before anything is reached;
-//! each can then say whether what it names is there, make it, and open it. Behind each scheme stands a feature of the library;
-//! a URL of one that this build lacks is refused, with the feature's name. What is remote is given out [`Guarded`].
+//! [`ProviderUrl`], [`StoreUrl`] and [`JournalUrl`] are parsed first, so that an error is told before anything is reached;
+//! each can then say whether what it names is there, make it, and open it. Behind each scheme of a server stands a feature of
+//! this package; a URL of one that this build lacks is refused, with the feature's name. What is remote is given out
+//! [`Guarded`].
 //!
 //! **No error repeats what was written**: it may be a password in the wrong place. Nor does any `Display` have a user, a
 //! password or a PIN.
-//!
-//! Included by path, and uses what the library makes public.
-#![allow(dead_code, unused_imports, reason = "an example, or a build with few features, uses what it needs of this")]
+#![cfg_attr(
+    not(feature = "default"),
+    allow(dead_code, unused_imports, reason = "a build with few backends uses what it needs of this")
+)]
 
-#[cfg(any(feature = "provider-aws-kms", feature = "store-dynamodb"))]
+#[cfg(feature = "aws")]
 mod aws;
-#[cfg(feature = "store-dynamodb")]
+#[cfg(feature = "aws")]
 mod dynamodb;
 mod journal;
-#[cfg(feature = "provider-openbao")]
+#[cfg(feature = "openbao")]
 mod openbao;
-#[cfg(feature = "provider-pkcs11")]
+#[cfg(feature = "pkcs11")]
 mod pkcs11;
+#[cfg(feature = "postgres")]
 pub(crate) mod postgres;
 mod provider;
 mod scheme;
 mod store;
+#[cfg(any(feature = "aws", feature = "openbao", feature = "postgres"))]
 mod tls;
 mod trouble;
 mod url;
@@ -35,6 +39,8 @@ use fieldseal::guard::{Guard, Guarded};
 
 pub(crate) use journal::JournalUrl;
 pub(crate) use provider::{Provider, ProviderUrl};
+#[cfg(not(feature = "postgres"))]
+pub(crate) use scheme::lacks;
 pub(crate) use store::StoreUrl;
 pub(crate) use trouble::{Kind, Trouble};
 

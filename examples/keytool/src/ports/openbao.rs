@@ -4,11 +4,13 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
-use fieldseal::provider::{OpenBao, Token};
+use fieldseal_openbao::{OpenBao, Token};
+use rustls::{ClientConfig, RootCertStore};
 
-use super::tls::{self, Flaw};
+use super::tls::Flaw;
 use super::url::{Query, encoded, is_address};
 use super::{Kind, Trouble, file};
 
@@ -47,7 +49,7 @@ impl OpenBaoUrl {
 
     pub(super) async fn open(&self, folder: &Path) -> Result<OpenBao, Trouble> {
         // Each attempt's end is the guard's.
-        let client = reqwest::Client::builder().tls_backend_preconfigured(tls::config(self.has_tls())?);
+        let client = reqwest::Client::builder().tls_backend_preconfigured(tls(self.has_tls())?);
         // No redirect takes the token out of TLS.
         let client = client.https_only(self.has_tls());
         // A proxy tunnels what has TLS; of anything else it would have token and keys.
@@ -116,6 +118,32 @@ impl OpenBaoUrl {
         );
         Trouble::new(Kind::Operators, what)
     }
+}
+
+/// reqwest's TLS comes without cryptography of its own. Authorities are looked for where TLS is used alone.
+fn tls(is_used: bool) -> Result<ClientConfig, Trouble> {
+    let authorities = if is_used { authorities()? } else { RootCertStore::empty() };
+    let ring = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ClientConfig::builder_with_provider(ring).with_safe_default_protocol_versions();
+    let config = config.map_err(|e| Trouble::unavailable("no TLS").because(e))?;
+    Ok(config.with_root_certificates(authorities).with_no_client_auth())
+}
+
+fn authorities() -> Result<RootCertStore, Trouble> {
+    let mut authorities = RootCertStore::empty();
+    let found = rustls_native_certs::load_native_certs();
+    authorities.add_parsable_certificates(found.certs);
+    if !authorities.is_empty() {
+        return Ok(authorities);
+    }
+    let none = Trouble::usage(
+        "no authority for TLS is trusted here: name a file with its certificate (PEM) in SSL_CERT_FILE, or install the \
+         system's (`ca-certificates`)",
+    );
+    Err(match found.errors.into_iter().next() {
+        Some(e) => none.because(e),
+        None => none,
+    })
 }
 
 /// What is to be done about TLS that doesn't come about.

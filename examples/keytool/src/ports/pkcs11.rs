@@ -6,7 +6,8 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use fieldseal::error::{ProviderError, ProviderErrorKind};
-use fieldseal::provider::{MasterKeyProvider as _, Pin, Pkcs11, Pkcs11Options};
+use fieldseal::provider::MasterKeyProvider as _;
+use fieldseal_pkcs11::{Pin, Pkcs11, Pkcs11Options};
 
 use super::url::{Query, decoded, encoded};
 use super::{ATTEMPT, Trouble, file};
@@ -16,7 +17,7 @@ use super::{ATTEMPT, Trouble, file};
 pub(crate) struct Pkcs11Url {
     token: String,
     serial: Option<String>,
-    /// The master keys are labelled `NAME-1`, `NAME-2` and so on.
+    /// The master keys are labeled `NAME-1`, `NAME-2` and so on.
     object: String,
     module: PathBuf,
     pin_file: Option<PathBuf>,

@@ -166,7 +166,7 @@ pub(crate) async fn pool(options: &PgConnectOptions, connections: u32) -> Result
     Ok(PgPoolOptions::new().max_connections(connections).connect_lazy_with(options.clone()))
 }
 
-/// Why a database can't be opened.
+/// Why a server's database can't be opened.
 pub(crate) struct Refusal {
     pub(crate) kind: Kind,
     pub(crate) why: &'static str,
@@ -200,8 +200,6 @@ pub(crate) fn refusal(e: &sqlx::Error) -> Refusal {
             "TLS can't be set up: look at the host's name, and at what `sslrootcert`, `sslcert` and `sslkey` name, which is PEM",
         ),
         sqlx::Error::Database(_) => match &*code {
-            "5" | "6" => (Kind::Unavailable, "somebody else has it locked"),
-            "26" => (Kind::Damaged, "the file is no SQLite database, or a damaged one"),
             "3D000" => (Kind::Usage, "the server has no database of this name"),
             "28000" => (
                 Kind::Usage,

@@ -20,11 +20,11 @@ use super::{Trouble, exists, file, there};
 pub(crate) enum ProviderUrl {
     /// A keyring file.
     Keyring(PathBuf),
-    #[cfg(feature = "provider-aws-kms")]
+    #[cfg(feature = "aws")]
     AwsKms(super::aws::KmsUrl),
-    #[cfg(feature = "provider-openbao")]
+    #[cfg(feature = "openbao")]
     OpenBao(super::openbao::OpenBaoUrl),
-    #[cfg(feature = "provider-pkcs11")]
+    #[cfg(feature = "pkcs11")]
     Pkcs11(super::pkcs11::Pkcs11Url),
 }
 
@@ -32,13 +32,9 @@ const SCHEMES: Schemes = Schemes {
     port: "provider",
     known: &[
         Scheme { name: "keyring", form: "keyring:FILE", feature: None },
-        Scheme { name: "awskms", form: "awskms:KEY?region=REGION", feature: Some("provider-aws-kms") },
-        Scheme { name: "openbao", form: "openbao:https://HOST:8200/transit/KEY", feature: Some("provider-openbao") },
-        Scheme {
-            name: "pkcs11",
-            form: "pkcs11:token=LABEL;object=LABEL?module-path=FILE",
-            feature: Some("provider-pkcs11"),
-        },
+        Scheme { name: "awskms", form: "awskms:KEY?region=REGION", feature: Some("aws") },
+        Scheme { name: "openbao", form: "openbao:https://HOST:8200/transit/KEY", feature: Some("openbao") },
+        Scheme { name: "pkcs11", form: "pkcs11:token=LABEL;object=LABEL?module-path=FILE", feature: Some("pkcs11") },
     ],
 };
 
@@ -51,8 +47,8 @@ pub(crate) struct Provider {
 /// Who makes its master keys.
 enum Maker {
     Keyring(LocalKeyring),
-    #[cfg(feature = "provider-pkcs11")]
-    Pkcs11(fieldseal::provider::Pkcs11),
+    #[cfg(feature = "pkcs11")]
+    Pkcs11(fieldseal_pkcs11::Pkcs11),
     /// Whoever runs the provider, in this way.
     Operator(&'static str),
     /// Nobody: it could not be opened.
@@ -68,14 +64,14 @@ impl ProviderUrl {
     pub(crate) async fn is_there(&self, folder: &Path) -> Result<bool, Trouble> {
         match self {
             Self::Keyring(path) => exists(&file(folder, path)),
-            #[cfg(feature = "provider-aws-kms")]
+            #[cfg(feature = "aws")]
             Self::AwsKms(url) => {
                 url.is_named().await?;
                 is_there(self.open(folder, None).await, url.missing()).await
             }
-            #[cfg(feature = "provider-openbao")]
+            #[cfg(feature = "openbao")]
             Self::OpenBao(url) => is_there(self.open(folder, None).await, url.missing()).await,
-            #[cfg(feature = "provider-pkcs11")]
+            #[cfg(feature = "pkcs11")]
             Self::Pkcs11(url) => url.is_there(folder).await,
         }
     }
@@ -84,11 +80,11 @@ impl ProviderUrl {
     pub(crate) async fn make(&self, folder: &Path, passphrase: Option<Passphrase>) -> Result<(), Trouble> {
         match self {
             Self::Keyring(path) => protected(passphrase).generate(file(folder, path)).await.map(drop)?,
-            #[cfg(feature = "provider-aws-kms")]
+            #[cfg(feature = "aws")]
             Self::AwsKms(url) => return Err(url.missing()),
-            #[cfg(feature = "provider-openbao")]
+            #[cfg(feature = "openbao")]
             Self::OpenBao(url) => return Err(url.missing()),
-            #[cfg(feature = "provider-pkcs11")]
+            #[cfg(feature = "pkcs11")]
             Self::Pkcs11(url) => url.make(folder).await?,
         }
         Ok(())
@@ -101,17 +97,17 @@ impl ProviderUrl {
                 let keyring = protected(passphrase).open(there("keyring", file(folder, path))?).await?;
                 Provider { port: Arc::new(keyring.clone()), maker: Maker::Keyring(keyring) }
             }
-            #[cfg(feature = "provider-aws-kms")]
+            #[cfg(feature = "aws")]
             Self::AwsKms(url) => {
                 let port = Arc::new(super::guarded(url.open().await?));
                 Provider { port, maker: Maker::Operator(super::aws::NEXT_KEY) }
             }
-            #[cfg(feature = "provider-openbao")]
+            #[cfg(feature = "openbao")]
             Self::OpenBao(url) => {
                 let port = Arc::new(super::guarded(url.open(folder).await?));
                 Provider { port, maker: Maker::Operator(super::openbao::NEXT_KEY) }
             }
-            #[cfg(feature = "provider-pkcs11")]
+            #[cfg(feature = "pkcs11")]
             Self::Pkcs11(url) => {
                 let token = url.open(folder).await?;
                 Provider { port: Arc::new(super::guarded(token.clone())), maker: Maker::Pkcs11(token) }
@@ -128,7 +124,7 @@ impl ProviderUrl {
     pub(crate) fn place(&self, folder: &Path) -> String {
         match self {
             Self::Keyring(path) => file(folder, path).display().to_string(),
-            #[cfg(any(feature = "provider-aws-kms", feature = "provider-openbao", feature = "provider-pkcs11"))]
+            #[cfg(any(feature = "aws", feature = "openbao", feature = "pkcs11"))]
             remote => remote.to_string(),
         }
     }
@@ -173,7 +169,7 @@ impl Provider {
     pub(crate) async fn add_key(&self) -> Result<(), Trouble> {
         match &self.maker {
             Maker::Keyring(keyring) => keyring.add_key().await.map(drop)?,
-            #[cfg(feature = "provider-pkcs11")]
+            #[cfg(feature = "pkcs11")]
             Maker::Pkcs11(token) => super::pkcs11::add_key(token).await?,
             Maker::Operator(how) => return Err(Trouble::usage(*how)),
             Maker::Nobody(why) => return Err(why.clone().into()),
@@ -206,7 +202,7 @@ impl MasterKeyProvider for Shut {
 }
 
 /// Whether a provider's own master key is there.
-#[cfg(any(feature = "provider-aws-kms", feature = "provider-openbao"))]
+#[cfg(any(feature = "aws", feature = "openbao"))]
 async fn is_there(opened: Result<Provider, Trouble>, missing: Trouble) -> Result<bool, Trouble> {
     match opened?.port.current().await {
         Ok(_) => Ok(true),
@@ -230,11 +226,11 @@ impl FromStr for ProviderUrl {
         let (scheme, rest) = SCHEMES.split(text)?;
         match scheme {
             "keyring" => SCHEMES.path(scheme, rest).map(|path| Self::Keyring(path.into())),
-            #[cfg(feature = "provider-aws-kms")]
+            #[cfg(feature = "aws")]
             "awskms" => super::aws::KmsUrl::parse(rest).map(Self::AwsKms),
-            #[cfg(feature = "provider-openbao")]
+            #[cfg(feature = "openbao")]
             "openbao" => super::openbao::OpenBaoUrl::parse(rest).map(Self::OpenBao),
-            #[cfg(feature = "provider-pkcs11")]
+            #[cfg(feature = "pkcs11")]
             "pkcs11" => super::pkcs11::Pkcs11Url::parse(rest).map(Self::Pkcs11),
             _ => Err(SCHEMES.refuse(scheme)),
         }
@@ -246,11 +242,11 @@ impl fmt::Display for ProviderUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Keyring(path) => write!(f, "keyring:{}", path.display()),
-            #[cfg(feature = "provider-aws-kms")]
+            #[cfg(feature = "aws")]
             Self::AwsKms(url) => write!(f, "awskms:{url}"),
-            #[cfg(feature = "provider-openbao")]
+            #[cfg(feature = "openbao")]
             Self::OpenBao(url) => write!(f, "openbao:{url}"),
-            #[cfg(feature = "provider-pkcs11")]
+            #[cfg(feature = "pkcs11")]
             Self::Pkcs11(url) => write!(f, "pkcs11:{url}"),
         }
     }

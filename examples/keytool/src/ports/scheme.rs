@@ -28,9 +28,7 @@ impl Schemes {
     /// Why this is none that can be opened: it isn't known, or this build lacks its feature.
     pub(super) fn refuse(&self, scheme: &str) -> Trouble {
         match self.known.iter().find(|known| known.name == scheme).and_then(|known| known.feature) {
-            Some(feature) => {
-                Trouble::usage(format!("this build has no `{feature}`: build with `--features {feature}`"))
-            }
+            Some(feature) => lacks(feature),
             None => Trouble::usage(format!("there is no such {}: {}", self.port, self.forms())),
         }
     }
@@ -47,4 +45,9 @@ impl Schemes {
         let forms: Vec<_> = self.known.iter().map(|scheme| format!("\"{}\"", scheme.form)).collect();
         format!("known {} {}", if forms.len() == 1 { "is" } else { "are" }, forms.join(", "))
     }
+}
+
+/// What is said of a URL whose backend this build was made without.
+pub(crate) fn lacks(feature: &str) -> Trouble {
+    Trouble::usage(format!("this build has no `{feature}`: build with `--features {feature}`"))
 }

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
 
-use fieldseal::store::{KeyStore, SqliteStore};
+use fieldseal::store::KeyStore;
+use fieldseal_sqlx::SqliteStore;
 
 use super::scheme::{Scheme, Schemes};
 use super::{Trouble, exists, file, there};
@@ -15,9 +16,9 @@ use super::{Trouble, exists, file, there};
 pub(crate) enum StoreUrl {
     /// An SQLite file of the key store's own.
     Sqlite(PathBuf),
-    #[cfg(feature = "store-postgres")]
+    #[cfg(feature = "postgres")]
     Postgres { url: super::postgres::PostgresUrl, notify: bool, scrub_full: bool },
-    #[cfg(feature = "store-dynamodb")]
+    #[cfg(feature = "aws")]
     DynamoDb(super::dynamodb::DynamoDbUrl),
 }
 
@@ -25,8 +26,8 @@ const SCHEMES: Schemes = Schemes {
     port: "store",
     known: &[
         Scheme { name: "sqlite", form: "sqlite:FILE", feature: None },
-        Scheme { name: "postgres", form: "postgres://USER@HOST/DATABASE", feature: Some("store-postgres") },
-        Scheme { name: "dynamodb", form: "dynamodb:TABLE?region=REGION", feature: Some("store-dynamodb") },
+        Scheme { name: "postgres", form: "postgres://USER@HOST/DATABASE", feature: Some("postgres") },
+        Scheme { name: "dynamodb", form: "dynamodb:TABLE?region=REGION", feature: Some("aws") },
     ],
 };
 
@@ -35,7 +36,7 @@ impl StoreUrl {
     pub(crate) fn place(&self, folder: &Path) -> String {
         match self {
             Self::Sqlite(path) => file(folder, path).display().to_string(),
-            #[cfg(any(feature = "store-postgres", feature = "store-dynamodb"))]
+            #[cfg(any(feature = "aws", feature = "postgres"))]
             remote => remote.to_string(),
         }
     }
@@ -44,14 +45,14 @@ impl StoreUrl {
     pub(crate) async fn is_there(&self, folder: &Path) -> Result<bool, Trouble> {
         match self {
             Self::Sqlite(path) => exists(&file(folder, path)),
-            #[cfg(feature = "store-postgres")]
+            #[cfg(feature = "postgres")]
             Self::Postgres { url, .. } => url.has_table(folder, "key_slots").await,
-            #[cfg(feature = "store-dynamodb")]
+            #[cfg(feature = "aws")]
             Self::DynamoDb(url) => {
                 if !url.is_there().await? {
                     return Ok(false);
                 }
-                let store = fieldseal::store::DynamoDbStore::new(url.client().await?, url.table());
+                let store = fieldseal_aws::DynamoDbStore::new(url.client().await?, url.table());
                 match store.load(&[fieldseal::store::SlotId::Vault]).await {
                     Ok(_) => Ok(true),
                     // Made by half, or another's: making it tells.
@@ -66,16 +67,13 @@ impl StoreUrl {
     pub(crate) async fn make(&self, folder: &Path) -> Result<(), Trouble> {
         match self {
             Self::Sqlite(path) => SqliteStore::open(file(folder, path)).await.map(drop)?,
-            #[cfg(feature = "store-postgres")]
+            #[cfg(feature = "postgres")]
             Self::Postgres { url, .. } => {
-                fieldseal::store::PostgresStore::builder(url.pool(folder).await?)
-                    .schema(url.schema())
-                    .migrate()
-                    .await?;
+                fieldseal_sqlx::PostgresStore::builder(url.pool(folder).await?).schema(url.schema()).migrate().await?;
             }
-            #[cfg(feature = "store-dynamodb")]
+            #[cfg(feature = "aws")]
             Self::DynamoDb(url) => {
-                fieldseal::store::DynamoDbStore::new(url.client().await?, url.table()).create_table().await?;
+                fieldseal_aws::DynamoDbStore::new(url.client().await?, url.table()).create_table().await?;
             }
         }
         Ok(())
@@ -85,20 +83,22 @@ impl StoreUrl {
     pub(crate) async fn open(&self, folder: &Path) -> Result<Arc<dyn KeyStore>, Trouble> {
         Ok(match self {
             Self::Sqlite(path) => Arc::new(SqliteStore::open(there("key store", file(folder, path))?).await?),
-            #[cfg(feature = "store-postgres")]
+            #[cfg(feature = "postgres")]
             Self::Postgres { url, notify, scrub_full } => {
                 if !url.has_table(folder, "key_slots").await? {
                     return Err(Trouble::missing(format!("there is no key store at {self}")));
                 }
-                let store = fieldseal::store::PostgresStore::builder(url.pool(folder).await?).schema(url.schema());
-                Arc::new(super::guarded(store.notify(*notify).scrub_full(*scrub_full).open().await?))
+                let store = fieldseal_sqlx::PostgresStore::builder(url.pool(folder).await?).schema(url.schema());
+                let store = if *notify { store.with_notices() } else { store };
+                let store = if *scrub_full { store.with_full_scrub() } else { store };
+                Arc::new(super::guarded(store.open().await?))
             }
-            #[cfg(feature = "store-dynamodb")]
+            #[cfg(feature = "aws")]
             Self::DynamoDb(url) => {
                 if !url.is_there().await? {
                     return Err(Trouble::missing(format!("there is no key store at {self}")));
                 }
-                let store = fieldseal::store::DynamoDbStore::new(url.client().await?, url.table());
+                let store = fieldseal_aws::DynamoDbStore::new(url.client().await?, url.table());
                 Arc::new(super::guarded(store))
             }
         })
@@ -112,7 +112,7 @@ impl FromStr for StoreUrl {
         let (scheme, rest) = SCHEMES.split(text)?;
         match scheme {
             "sqlite" => SCHEMES.path(scheme, rest).map(|path| Self::Sqlite(path.into())),
-            #[cfg(feature = "store-postgres")]
+            #[cfg(feature = "postgres")]
             "postgres" => {
                 let ours = |query: &mut super::url::Query| {
                     let scrub = query.take("scrub")?;
@@ -125,7 +125,7 @@ impl FromStr for StoreUrl {
                     super::postgres::PostgresUrl::parse(rest, &["notify", "scrub"], ours)?;
                 Ok(Self::Postgres { url, notify, scrub_full })
             }
-            #[cfg(feature = "store-dynamodb")]
+            #[cfg(feature = "aws")]
             "dynamodb" => super::dynamodb::DynamoDbUrl::parse(rest).map(Self::DynamoDb),
             _ => Err(SCHEMES.refuse(scheme)),
         }
@@ -137,9 +137,9 @@ impl fmt::Display for StoreUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Sqlite(path) => write!(f, "sqlite:{}", path.display()),
-            #[cfg(feature = "store-postgres")]
+            #[cfg(feature = "postgres")]
             Self::Postgres { url, .. } => write!(f, "postgres:{url}"),
-            #[cfg(feature = "store-dynamodb")]
+            #[cfg(feature = "aws")]
             Self::DynamoDb(url) => write!(f, "dynamodb:{url}"),
         }
     }

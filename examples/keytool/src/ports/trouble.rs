@@ -54,11 +54,7 @@ impl Trouble {
         self
     }
 
-    /// Whose turn it is; an error of the library is given back as it was.
-    pub(crate) fn into_kind(self) -> Kind {
-        self.kind
-    }
-
+    /// Whose turn it is.
     pub(crate) fn kind(&self) -> &Kind {
         &self.kind
     }

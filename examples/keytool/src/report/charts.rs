@@ -1,7 +1,7 @@
-//! Charts as SVG: bars and columns. Imports text only; colours and patterns are classes of the page's CSS.
+//! Charts as SVG: bars and columns. Imports text only; colors and patterns are classes of the page's CSS.
 //!
 //! Lengths are shares of the width and text has the page's size, so that a chart fits a phone and a desk alike. Each part
-//! differs from its neighbours by its pattern or lightness as well as by its hue, and each chart says its figures in words.
+//! differs from its neighbors by its pattern or lightness as well as by its hue, and each chart says its figures in words.
 
 use super::text::{escape, number, short};
 
@@ -75,7 +75,7 @@ pub(crate) fn columns(title: &str, columns: &[Column<'_>]) -> String {
     )
 }
 
-/// The colours of a chart, with their names.
+/// The colors of a chart, with their names.
 pub(crate) fn legend(parts: &[Part<'_>]) -> String {
     let items: String = parts.iter().map(|p| format!("<li>{}{}</li>", swatch(p.class), escape(p.label))).collect();
     format!(r#"<ul class="legend">{items}</ul>"#)

@@ -145,9 +145,9 @@ fn card(class: &str, title: &str, lead: &str, content: &str) -> String {
 }
 
 /// A chart of bars, each under its name.
-fn labelled(name: &str, note: &str, bar: &str) -> String {
+fn labeled(name: &str, note: &str, bar: &str) -> String {
     let name = escape(name);
-    format!(r#"<div class="labelled"><p><span class="name">{name}</span> <span>{note}</span></p>{bar}</div>"#)
+    format!(r#"<div class="labeled"><p><span class="name">{name}</span> <span>{note}</span></p>{bar}</div>"#)
 }
 
 fn nothing(text: &str) -> String {
@@ -166,7 +166,7 @@ fn ages(data: &ReportData) -> String {
         .map(|epoch| {
             let name = format!("Epoch {}, {}", epoch.number, state_of(epoch.state));
             let parts = charts::parts(AGE_CLASSES, AGE_LABELS, epoch.keys.counts());
-            labelled(&name, &count(epoch.keys.total(), "key", "keys"), &charts::bar(&name, &parts, longest))
+            labeled(&name, &count(epoch.keys.total(), "key", "keys"), &charts::bar(&name, &parts, longest))
         })
         .collect();
     let rows = shown().map(|epoch| (Cell::number(epoch.number.into()), epoch.keys.counts()));
@@ -194,7 +194,7 @@ fn coverage(data: &ReportData) -> String {
                 0 => "empty".to_owned(),
                 total => format!("{} current", percent(row.current, total)),
             };
-            labelled(
+            labeled(
                 &row.table,
                 &note,
                 &[charts::bar(&row.table, &of(row), row.total()), charts::key(&of(row))].concat(),
@@ -253,7 +253,7 @@ fn not_final(data: &ReportData) -> String {
             let part = Part { class: class_of_end(waiting.end), label: "Erasures", value: waiting.erasures };
             let note = count(waiting.erasures, "erasure", "erasures");
             let end = format!(r#"<p class="lead">{}</p>"#, end_of(waiting));
-            labelled(&name, &note, &[charts::bar(&name, &[part], most), end].concat())
+            labeled(&name, &note, &[charts::bar(&name, &[part], most), end].concat())
         })
         .collect();
     let several = if data.waits.len() > 1 {

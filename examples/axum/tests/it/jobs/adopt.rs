@@ -1,29 +1,29 @@
 //! A table that holds its customers in the clear is adopted, by the steps of `docs/jobs.md`: with the versions of the
 //! application that are deployed in between, and two of them at work at the same time whenever one takes over.
 
+use axum_example::adopting::Stage;
 use fieldseal::Vault;
-use fieldseal::jobs::{Adoption, FieldMap, Silent, TableMap, Tally, adopt};
+use fieldseal::jobs::{Adoption, FieldMap, TableMap, Tally, adopt};
 use fieldseal::journal::MemoryJournal;
-use fieldseal::lifecycle::ErasureRequest;
 use fieldseal::provider::LocalKeyring;
 use fieldseal::rows::RowSource;
 use fieldseal::store::MemoryStore;
+use fieldseal::vault::ErasureRequest;
+use fleet_tests::client::{Client, customer};
 use reqwest::StatusCode;
 use serde_json::Value;
 
-use crate::adopting::Stage;
-use crate::beside::Beside;
-use crate::client::{Client, customer};
-use crate::engine::Engine;
-use crate::{CUSTOMERS, Traffic, World, options};
+use super::beside::Beside;
+use super::engine::Engine;
+use super::{CUSTOMERS, Site, Traffic, options};
 
 pub(crate) async fn a_table_in_the_clear_is_adopted<E: Engine>(database: E) {
-    let world = World::new().await;
+    let site = Site::new().await;
     in_the_clear(&database).await;
     let before = Client::of(database.before()).await;
     let traffic = Traffic::to(before.clone());
     traffic.create_all(CUSTOMERS).await;
-    let (vault, map) = (world.vault().await, adoption::<E>());
+    let (vault, map) = (site.vault().await, adoption::<E>());
 
     traffic
         .alongside(async {
@@ -33,11 +33,11 @@ pub(crate) async fn a_table_in_the_clear_is_adopted<E: Engine>(database: E) {
             let rows = database.rows(&map).await;
             let beside = || Beside::new(rows.clone(), &traffic, "phone");
             let step = async |step, source: &dyn RowSource| {
-                adopt(&vault, &map, source, step, &options(), &mut Silent).await.unwrap()
+                adopt(&vault, &map, source, step, &options(), &mut ()).await.unwrap()
             };
 
             // The version that does both is deployed; an instance of the one before goes on for a while.
-            let tenant = world.vault().await.default_tenant();
+            let tenant = site.vault().await.default_tenant();
             let both = Client::of(database.connect().await.adopting(&tenant, Stage::Both)).await;
             traffic.deploy(&[&before, &both]).await;
             let source = beside();
@@ -54,7 +54,7 @@ pub(crate) async fn a_table_in_the_clear_is_adopted<E: Engine>(database: E) {
             source.check(false);
 
             // The version that writes what is sealed alone is deployed; then what is left in the clear is removed.
-            let tenant = world.vault().await.default_tenant();
+            let tenant = site.vault().await.default_tenant();
             let sealed = Client::of(database.connect().await.adopting(&tenant, Stage::Sealed)).await;
             traffic.deploy(&[&both, &sealed]).await;
             traffic.more(50).await;
@@ -75,7 +75,7 @@ pub(crate) async fn a_table_in_the_clear_is_adopted<E: Engine>(database: E) {
         database.execute(&format!("ALTER TABLE customer DROP COLUMN {column}")).await;
         database.execute(&format!("ALTER TABLE customer RENAME COLUMN {column}_sealed TO {column}")).await;
     }
-    traffic.deploy(&[&world.serve(database.connect().await).await]).await;
+    traffic.deploy(&[&site.serve(database.connect().await).await]).await;
     traffic.alongside(traffic.more(100)).await;
     traffic.check_all().await;
 }

@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use fieldseal::rows::{Cell, Page, Row, RowKey, RowSource, RowsError, Swap};
 
-use crate::BATCH;
-use crate::traffic::Traffic;
+use super::BATCH;
+use super::traffic::Traffic;
 
 /// A page is handed over stale: after it was read, one of its rows was changed, and the clients were answered so many times
 /// more.

@@ -5,17 +5,17 @@ use std::sync::Arc;
 use axum::extract::{Path, State};
 use axum::routing::{get, post, put};
 use axum::{Json, Router};
+use axum_example::adopting::{Adopting, Stage};
+use axum_example::database::{Database, Postgres, Sqlite};
+use axum_example::service;
 use fieldseal::Tenant;
 use fieldseal::jobs::{IdColumn, TableMap};
-use fieldseal::rows::{PostgresRows, RowSource, SqliteRows};
+use fieldseal::rows::RowSource;
+use fieldseal_sqlx::{PostgresRows, SqliteRows};
 use reqwest::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, PgPool, SqlitePool};
-
-use crate::adopting::{Adopting, Stage};
-use crate::database::{Database, Postgres, Sqlite};
-use crate::service;
 
 pub(crate) trait Engine: Database {
     /// The type of a customer's id.

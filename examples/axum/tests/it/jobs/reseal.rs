@@ -2,17 +2,17 @@
 
 use std::time::Duration;
 
-use fieldseal::jobs::{Census, KeyUse, Silent, census, reseal};
+use fieldseal::jobs::{Census, KeyUse, census, reseal};
 
-use crate::beside::Beside;
-use crate::engine::Engine;
-use crate::{CUSTOMERS, Traffic, World, map, options};
+use super::beside::Beside;
+use super::engine::Engine;
+use super::{CUSTOMERS, Site, Traffic, map, options};
 
 pub(crate) async fn customers_move_to_new_keys_and_the_old_ones_are_retired<E: Engine>(database: E) {
-    let world = World::new().await;
-    let traffic = Traffic::to(world.serve(database.clone()).await);
+    let site = Site::new().await;
+    let traffic = Traffic::to(site.serve(database.clone()).await);
     traffic.create_all(CUSTOMERS).await;
-    let (vault, map, rows) = (world.vault().await, map::<E>(), database.rows(&map::<E>()).await);
+    let (vault, map, rows) = (site.vault().await, map::<E>(), database.rows(&map::<E>()).await);
     let beside = || Beside::new(rows.clone(), &traffic, "phone");
     let old: Vec<E::Id> = traffic.people().iter().map(|person| E::id_of(&person.id)).collect();
 
@@ -22,18 +22,18 @@ pub(crate) async fn customers_move_to_new_keys_and_the_old_ones_are_retired<E: E
                 vault.default_tenant().rotate_now(id).await.unwrap();
             }
             let source = beside();
-            let tally = reseal(&vault, &map, &source, &options(), &mut Silent).await.unwrap();
+            let tally = reseal(&vault, &map, &source, &options(), &mut ()).await.unwrap();
             assert_eq!((tally.rows_changed, tally.not_held, tally.failed), (CUSTOMERS as u64, 0, 0));
             assert!(source.check(true).refused > 0, "a row that was changed meanwhile is read again");
 
             // Until max_age is over, an instance that has read no newer keys seals under the old ones.
             let age = vault.max_age() + Duration::from_secs(1);
-            traffic.between(|| world.clock.advance(age)).await;
-            let tally = reseal(&vault, &map, &rows, &options(), &mut Silent).await.unwrap();
+            traffic.between(|| site.clock.advance(age)).await;
+            let tally = reseal(&vault, &map, &rows, &options(), &mut ()).await.unwrap();
             assert_eq!((tally.not_held, tally.failed), (0, 0));
 
             let (mut counted, source) = (Census::begin(&vault), beside());
-            let tally = census(&vault, &map, &source, &mut counted, &options(), &mut Silent).await.unwrap();
+            let tally = census(&vault, &map, &source, &mut counted, &options(), &mut ()).await.unwrap();
             assert_eq!((tally.not_held, tally.failed), (0, 0));
             assert!(counted.versions().all(|version| version.usage == KeyUse::Current));
             source.check(false);
@@ -52,7 +52,7 @@ pub(crate) async fn customers_move_to_new_keys_and_the_old_ones_are_retired<E: E
             }
             assert_eq!(versions, CUSTOMERS as u64);
             // From now on no instance has the old keys.
-            traffic.between(|| world.clock.advance(age)).await;
+            traffic.between(|| site.clock.advance(age)).await;
             traffic.more(50).await;
         })
         .await;

@@ -5,15 +5,15 @@ use fieldseal::TenantId;
 use fieldseal::jobs::{Observer, PageDone, Revealed, reveal_subject, reveal_table};
 use serde_json::{Value, json};
 
-use crate::beside::Beside;
-use crate::engine::Engine;
-use crate::{CUSTOMERS, Traffic, World, map, options};
+use super::beside::Beside;
+use super::engine::Engine;
+use super::{CUSTOMERS, Site, Traffic, map, options};
 
 pub(crate) async fn a_person_and_a_table_are_revealed<E: Engine>(database: E) {
-    let world = World::new().await;
-    let traffic = Traffic::to(world.serve(database.clone()).await);
+    let site = Site::new().await;
+    let traffic = Traffic::to(site.serve(database.clone()).await);
     traffic.create_all(CUSTOMERS).await;
-    let (vault, map) = (world.vault().await, map::<E>());
+    let (vault, map) = (site.vault().await, map::<E>());
     let source = Beside::new(database.rows(&map).await, &traffic, "phone");
 
     traffic

@@ -5,12 +5,11 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
+use fleet_tests::client::{Client, customer};
 use futures_util::future::{join, join_all};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 use tokio::sync::{RwLock, RwLockReadGuard, watch};
-
-use crate::client::{Client, customer};
 
 /// Several clients, and the instances of the service that they ask in turn.
 #[derive(Debug)]

@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use fieldseal::jobs::{JobOptions, Silent, reseal};
+use axum_example::database::Sqlite;
+use fieldseal::jobs::{JobOptions, reseal};
 use fieldseal::rows::{Page, Row, RowKey, RowSource, RowsError, Swap};
 use sqlx::SqlitePool;
 
-use crate::database::Sqlite;
-use crate::engine::Engine;
-use crate::{CUSTOMERS, Traffic, World, map};
+use super::engine::Engine;
+use super::{CUSTOMERS, Site, Traffic, map};
 
 /// A writer that doesn't wait finds the database free before and after each transaction of a job.
 #[derive(Debug)]
@@ -56,10 +56,10 @@ impl RowSource for Impatient {
 }
 
 pub(crate) async fn between_two_batches_the_database_is_free(database: Sqlite) {
-    let world = World::new().await;
-    let traffic = Traffic::to(world.serve(database.clone()).await);
+    let site = Site::new().await;
+    let traffic = Traffic::to(site.serve(database.clone()).await);
     traffic.create_all(CUSTOMERS).await;
-    let (vault, map) = (world.vault().await, map::<Sqlite>());
+    let (vault, map) = (site.vault().await, map::<Sqlite>());
     for person in traffic.people() {
         vault.default_tenant().rotate_now(&Sqlite::id_of(&person.id)).await.unwrap();
     }
@@ -67,7 +67,7 @@ pub(crate) async fn between_two_batches_the_database_is_free(database: Sqlite) {
     let options = database.0.connect_options().as_ref().clone().busy_timeout(Duration::ZERO);
     let writer = SqlitePool::connect_with(options).await.unwrap();
     let source = Impatient { rows: database.rows(&map).await, writer, batch: 20 };
-    let tally = reseal(&vault, &map, &source, &JobOptions::new().batch(20).workers(1), &mut Silent).await.unwrap();
+    let tally = reseal(&vault, &map, &source, &JobOptions::new().batch(20).workers(1), &mut ()).await.unwrap();
     assert_eq!(tally.rows_changed, CUSTOMERS as u64);
     assert_eq!(database.count("SELECT times FROM written").await, 11 + 2 * 10);
     traffic.check_all().await;

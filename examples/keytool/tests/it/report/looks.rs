@@ -4,11 +4,12 @@ use std::env;
 use std::fs;
 use std::path::Path;
 
-use crate::chromium::{Browser, Measured, Shown};
-use crate::report::{ReportData, page};
-use crate::sample;
+use fleet_tests::chromium::{Browser, Measured, Shown};
 
-pub(crate) fn nothing_overflows() {
+use super::page::{ReportData, page};
+use super::sample;
+
+pub(super) fn nothing_overflows() {
     let mut shown = Vec::new();
     for data in [sample::realistic(), sample::empty(), sample::single(), sample::huge(), sample::hostile()] {
         for width in [320, 360, 719, 720, 1000, 1280] {
@@ -31,7 +32,7 @@ pub(crate) fn nothing_overflows() {
     assert!(!measured.overflows.is_empty() && measured.width > 360);
 }
 
-pub(crate) fn text_from_outside_makes_no_element() {
+pub(super) fn text_from_outside_makes_no_element() {
     let hostile = on_screen(&sample::hostile(), 1280, "light");
     let bare = Shown { page: hostile.page.replace("&lt;", "<").replace("&gt;", ">"), ..hostile.clone() };
     let [escaped, bare] = &browser().measure(&[hostile, bare])[..] else { panic!("two pages") };
@@ -39,7 +40,7 @@ pub(crate) fn text_from_outside_makes_no_element() {
     assert!(!bare.foreign.is_empty(), "the sample is not hostile");
 }
 
-pub(crate) fn the_policy_lets_no_script_run() {
+pub(super) fn the_policy_lets_no_script_run() {
     let plain = on_screen(&sample::empty(), 360, "light");
     let script = plain.page.replace("</body>", "<script>document.title = 'ran'</script></body>");
     let guarded = Shown { page: script.clone(), ..plain.clone() };
@@ -49,7 +50,7 @@ pub(crate) fn the_policy_lets_no_script_run() {
     assert_eq!(bare.title, "ran");
 }
 
-pub(crate) fn pictures_are_of_their_size_and_not_blank() {
+pub(super) fn pictures_are_of_their_size_and_not_blank() {
     let browser = browser();
     for width in [360, 1280] {
         let shown = ["light", "dark"].map(|scheme| on_screen(&sample::realistic(), width, scheme));
@@ -58,10 +59,10 @@ pub(crate) fn pictures_are_of_their_size_and_not_blank() {
         for (shown, measured) in shown.iter().zip(measured) {
             let picture = browser.picture(shown, measured.height);
             assert_eq!((picture.width, picture.height), (width, measured.height));
-            let colours = picture.colours();
+            let colors = picture.colors();
             let pixels = picture.rgb.len() / 3;
-            assert!(colours.len() > 100, "{} colours", colours.len());
-            assert!(colours[0].1 < pixels * 9 / 10, "most of it is blank");
+            assert!(colors.len() > 100, "{} colors", colors.len());
+            assert!(colors[0].1 < pixels * 9 / 10, "most of it is blank");
             // Down to its end, too: there the footer stands.
             let end = &picture.rgb[picture.rgb.len() - picture.rgb.len() / 20..];
             assert!(end.chunks_exact(3).any(|pixel| pixel != &end[..3]), "its end is blank");
@@ -70,7 +71,7 @@ pub(crate) fn pictures_are_of_their_size_and_not_blank() {
                 let png = picture.png();
                 assert!(png.len() < 200 * 1024, "{} bytes", png.len());
                 // Beside the manifest, wherever the tests are run from.
-                let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+                let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(folder);
                 fs::write(folder.join(format!("report-{width}.png")), png).unwrap();
             }
         }

@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 
 use fieldseal::clock::Timestamp;
 
-use crate::report::{
+use super::page::{
     Ages, Census, EpochRow, EpochState, Erasures, MasterKeyEnd, Month, PurposeRow, ReportData, Scheme, TableRow,
     Waiting,
 };
 
 /// A store of two years with 180 000 customers, in the middle of a rotation.
-pub(crate) fn realistic() -> ReportData {
+pub(super) fn realistic() -> ReportData {
     let epoch = |number: u32, master_key: &str, state, opened_at: &str, slots, keys: [u64; 5]| EpochRow {
         number,
         master_key: master_key.to_owned(),
@@ -95,7 +95,7 @@ pub(crate) fn realistic() -> ReportData {
 }
 
 /// A store that was just made.
-pub(crate) fn empty() -> ReportData {
+pub(super) fn empty() -> ReportData {
     ReportData {
         epochs: Vec::new(),
         oldest_key: None,
@@ -111,7 +111,7 @@ pub(crate) fn empty() -> ReportData {
 }
 
 /// One of everything.
-pub(crate) fn single() -> ReportData {
+pub(super) fn single() -> ReportData {
     let mut data = realistic();
     data.epochs = vec![EpochRow { slots: 1, keys: Ages::from([1, 0, 0, 0, 0]), ..data.epochs.remove(3) }];
     data.purposes = vec![PurposeRow { purpose: "default".to_owned(), pending: 0, current: 1, superseded: 0 }];
@@ -125,7 +125,7 @@ pub(crate) fn single() -> ReportData {
 }
 
 /// Numbers and names as great as they come.
-pub(crate) fn huge() -> ReportData {
+pub(super) fn huge() -> ReportData {
     let mut data = realistic();
     for (epoch, slots) in data.epochs.iter_mut().zip([1, 999_999, 4_294_967_295, 9_876_543_210]) {
         epoch.number += 4_000_000_000;
@@ -155,7 +155,7 @@ pub(crate) fn huge() -> ReportData {
 }
 
 /// A moment as it is written.
-pub(crate) fn at(moment: &str) -> Timestamp {
+pub(super) fn at(moment: &str) -> Timestamp {
     moment.parse().unwrap()
 }
 
@@ -163,7 +163,7 @@ pub(crate) fn at(moment: &str) -> Timestamp {
 const DONE: [u64; 14] = [38, 71, 54, 60, 49, 83, 57, 41, 66, 72, 35, 58, 44, 29];
 
 /// With names that would be more than names.
-pub(crate) fn hostile() -> ReportData {
+pub(super) fn hostile() -> ReportData {
     let mut data = realistic();
     for text in texts(&mut data) {
         *text = HOSTILE.to_owned();
@@ -181,4 +181,4 @@ fn texts(data: &mut ReportData) -> Vec<&mut String> {
     texts
 }
 
-pub(crate) const HOSTILE: &str = "</title></style></span>'\"><img src=x onerror='a()'><script>a()</script>&amp;";
+pub(super) const HOSTILE: &str = "</title></style></span>'\"><img src=x onerror='a()'><script>a()</script>&amp;";

@@ -5,12 +5,12 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use crate::report::text::{escape, number, percent, short, time};
-use crate::report::verdict::{Level, findings, headline};
-use crate::report::{Ages, EpochState, Erasures, MasterKeyEnd, Month, ReportData, Scheme, page};
-use crate::sample::{self, HOSTILE, at};
+use super::page::text::{escape, number, percent, short, time};
+use super::page::verdict::{Level, findings, headline};
+use super::page::{Ages, EpochState, Erasures, MasterKeyEnd, Month, ReportData, Scheme, page};
+use super::sample::{self, HOSTILE, at};
 
-pub(crate) fn text_from_outside_is_escaped() {
+pub(super) fn text_from_outside_is_escaped() {
     assert_eq!(escape("<a href=\"x\" id='y'>&"), "&lt;a href=&quot;x&quot; id=&#39;y&#39;&gt;&amp;");
     // What turns the direction of the line, or can't stand in HTML.
     assert_eq!(escape("a\u{202e}b\0c"), "a\u{fffd}b\u{fffd}c");
@@ -23,7 +23,7 @@ pub(crate) fn text_from_outside_is_escaped() {
 }
 
 /// By construction: the data has no field for an id, a tag or a value. Whoever adds a text meets this list.
-pub(crate) fn only_these_texts_reach_the_page() {
+pub(super) fn only_these_texts_reach_the_page() {
     let sources = ["data", "mod", "charts", "table", "text", "verdict"].map(|name| source(&format!("{name}.rs")));
     for source in &sources {
         let imports = source.lines().filter(|line| line.trim_start().starts_with("use ") && line.contains("fieldseal"));
@@ -50,7 +50,7 @@ pub(crate) fn only_these_texts_reach_the_page() {
     assert_eq!(texts, ["tool", "master_key", "purpose", "table"]);
 }
 
-pub(crate) fn a_scheme_is_all_that_is_shown_of_an_address() {
+pub(super) fn a_scheme_is_all_that_is_shown_of_an_address() {
     let shown = |text| Scheme::of(text).as_str().to_owned();
     assert_eq!(shown("sqlite:keys.db"), "sqlite");
     assert_eq!(shown("postgres://ada:secret@db.example.com/keys"), "postgres");
@@ -59,7 +59,7 @@ pub(crate) fn a_scheme_is_all_that_is_shown_of_an_address() {
     }
 }
 
-pub(crate) fn the_page_needs_nothing_but_itself() {
+pub(super) fn the_page_needs_nothing_but_itself() {
     let page = page(&sample::realistic());
     for loads in
         ["http:", "https:", "src=", "href=", "@import", "<script", "<link", "<img", "javascript:", "@font-face"]
@@ -78,7 +78,7 @@ pub(crate) fn the_page_needs_nothing_but_itself() {
     }
 }
 
-pub(crate) fn ages_end_where_the_next_begin() {
+pub(super) fn ages_end_where_the_next_begin() {
     const DAY: Duration = Duration::from_secs(24 * 60 * 60);
     const MS: Duration = Duration::from_millis(1);
     let made = at("2024-02-28T12:00:00.000Z");
@@ -102,7 +102,7 @@ pub(crate) fn ages_end_where_the_next_begin() {
     assert_eq!(Ages::from([u64::MAX, 1, 0, 0, 0]).total(), u64::MAX);
 }
 
-pub(crate) fn months_are_those_of_utc() {
+pub(super) fn months_are_those_of_utc() {
     let last = Month::of(at("2025-12-31T23:59:59.999Z"));
     let next = Month::of(at("2026-01-01T00:00:00.000Z"));
     assert_eq!((last.text().as_str(), last.name(), last.year()), ("2025-12", "Dec", 2025));
@@ -110,7 +110,7 @@ pub(crate) fn months_are_those_of_utc() {
     assert!(last < next && next.before() == last && last.before().text() == "2025-11");
 }
 
-pub(crate) fn numbers_are_grouped_by_thin_spaces() {
+pub(super) fn numbers_are_grouped_by_thin_spaces() {
     let spaced = |n| number(n).replace('\u{202f}', "_");
     let written = [0, 999, 1000, 12_345, 123_456, 1_000_000_000, u64::MAX].map(spaced);
     assert_eq!(written, ["0", "999", "1_000", "12_345", "123_456", "1_000_000_000", "18_446_744_073_709_551_615"]);
@@ -118,12 +118,12 @@ pub(crate) fn numbers_are_grouped_by_thin_spaces() {
     assert_eq!(moment, "<time datetime=\"2026-11-24T23:50:59.999Z\">2026-11-24 23:50 UTC</time>");
 }
 
-pub(crate) fn short_numbers_have_four_characters() {
+pub(super) fn short_numbers_have_four_characters() {
     let written = [0, 999, 1000, 1099, 1100, 9999, 10_000, 999_999, 1_000_000, 2_500_000_000, u64::MAX].map(short);
     assert_eq!(written, ["0", "999", "1k", "1k", "1.1k", "9.9k", "10k", "999k", "1M", "2.5G", "18E"]);
 }
 
-pub(crate) fn only_all_is_a_hundred_percent() {
+pub(super) fn only_all_is_a_hundred_percent() {
     let written = |part, whole| percent(part, whole).replace('\u{202f}', "_");
     assert_eq!(written(0, 0), "0_%");
     assert_eq!(written(0, 5), "0_%");
@@ -133,7 +133,7 @@ pub(crate) fn only_all_is_a_hundred_percent() {
     assert_eq!(written(u64::MAX, u64::MAX), "100_%");
 }
 
-pub(crate) fn an_empty_store_has_nothing_to_do() {
+pub(super) fn an_empty_store_has_nothing_to_do() {
     let empty = sample::empty();
     assert_eq!(headline(&findings(&empty)), "Nothing to do");
     assert_eq!(told(&empty), ["No census was made"]);
@@ -144,7 +144,7 @@ pub(crate) fn an_empty_store_has_nothing_to_do() {
     assert!(!page.contains("NaN") && !page.contains("inf%"));
 }
 
-pub(crate) fn a_store_in_order_is_told_so() {
+pub(super) fn a_store_in_order_is_told_so() {
     let data = in_order();
     assert_eq!(headline(&findings(&data)), "Nothing to do");
     assert_eq!(
@@ -158,7 +158,7 @@ pub(crate) fn a_store_in_order_is_told_so() {
     assert!(findings(&data).iter().all(|finding| finding.level == Level::Good && finding.commands.is_empty()));
 }
 
-pub(crate) fn each_trouble_is_told_with_its_command() {
+pub(super) fn each_trouble_is_told_with_its_command() {
     type Change = fn(&mut ReportData);
     let troubles: [(Change, &str, &[&str]); 12] = [
         (|data| data.damaged = 2, "2 slots are damaged", &["keytool journal replay"]),
@@ -195,7 +195,7 @@ pub(crate) fn each_trouble_is_told_with_its_command() {
     assert_eq!(plain(&headline(&findings(&data))), "1 thing to do");
 }
 
-pub(crate) fn the_way_to_retire_an_epoch_begins_where_the_epoch_is() {
+pub(super) fn the_way_to_retire_an_epoch_begins_where_the_epoch_is() {
     let commands = |epoch: u32, state, slots| {
         let mut data = in_order();
         add_epoch(&mut data, state, slots);
@@ -219,7 +219,7 @@ pub(crate) fn the_way_to_retire_an_epoch_begins_where_the_epoch_is() {
     assert!(first.level == Level::Note && first.commands.is_empty());
 }
 
-pub(crate) fn an_epoch_that_nothing_needs_is_to_be_retired() {
+pub(super) fn an_epoch_that_nothing_needs_is_to_be_retired() {
     let mut data = in_order();
     add_epoch(&mut data, EpochState::Live, 0);
     assert!(told(&data).contains(&"Epoch 3 is empty: retire it".to_owned()));
@@ -232,14 +232,14 @@ pub(crate) fn an_epoch_that_nothing_needs_is_to_be_retired() {
     assert!(!told(&data).iter().any(|what| what.contains("is empty")));
 }
 
-pub(crate) fn no_census_is_no_coverage() {
+pub(super) fn no_census_is_no_coverage() {
     let without = page(&ReportData { census: None, ..in_order() });
     assert!(without.contains("No census was made. Run <code>keytool census</code>."));
     assert!(!without.contains("Values by table and key"));
     assert!(page(&in_order()).contains("Values by table and key"));
 }
 
-pub(crate) fn each_chart_says_its_figures_in_words() {
+pub(super) fn each_chart_says_its_figures_in_words() {
     let page = plain(&page(&sample::realistic()));
     for words in [
         "<title>Epoch 3, live</title><desc>&lt; 3 months 310, &lt; 1 year 9_644, Older 7_201</desc>",
@@ -253,9 +253,9 @@ pub(crate) fn each_chart_says_its_figures_in_words() {
     assert_eq!(page.matches("<details>").count(), 4, "the figures of each chart are in a table");
 }
 
-pub(crate) fn what_is_little_is_seen_and_what_is_nothing_is_not() {
+pub(super) fn what_is_little_is_seen_and_what_is_nothing_is_not() {
     let mut data = in_order();
-    *table(&mut data) = crate::report::TableRow {
+    *table(&mut data) = super::page::TableRow {
         table: "t".to_owned(),
         current: 1_000_000_000,
         older: 1,
@@ -271,7 +271,7 @@ pub(crate) fn what_is_little_is_seen_and_what_is_nothing_is_not() {
     assert!(widths[1] >= 1.0 && (widths.iter().sum::<f64>() - 100.0).abs() < 0.01, "{widths:?}");
 }
 
-pub(crate) fn months_without_erasures_are_shown_and_older_ones_are_in_the_table() {
+pub(super) fn months_without_erasures_are_shown_and_older_ones_are_tabled() {
     let mut data = in_order();
     data.generated_at = at("2026-02-03T00:00:00.000Z");
     let done = |n| Erasures { done: n, ..Erasures::default() };
@@ -290,19 +290,19 @@ pub(crate) fn months_without_erasures_are_shown_and_older_ones_are_in_the_table(
 }
 
 /// WCAG 2.2: 4.5 for text, 3 for what a chart is made of.
-pub(crate) fn colours_have_contrast() {
+pub(super) fn colors_have_contrast() {
     let css = source("style.css");
     let (light, dark) = css.split_once("@media screen and (prefers-color-scheme: dark)").unwrap();
     let dark = dark.split("\n}\n").next().unwrap();
     for (scheme, css) in [("light", light), ("dark", dark)] {
-        let colours: BTreeMap<_, _> = css
+        let colors: BTreeMap<_, _> = css
             .lines()
             .filter_map(|line| line.trim().strip_prefix("--")?.strip_suffix(';')?.split_once(": #"))
             .map(|(name, hex)| (name, luminance(hex)))
             .collect();
         let check = |names: &[&str], grounds: &[&str], least: f64| {
             for (name, ground) in names.iter().flat_map(|name| grounds.iter().map(move |ground| (name, ground))) {
-                let (a, b) = (colours[name], colours[ground]);
+                let (a, b) = (colors[name], colors[ground]);
                 let contrast = (a.max(b) + 0.05) / (a.min(b) + 0.05);
                 assert!(contrast >= least, "{scheme}: --{name} on --{ground} has {contrast:.2}");
             }
@@ -315,7 +315,7 @@ pub(crate) fn colours_have_contrast() {
             3.0,
         );
         // Ages are told apart by their lightness alone.
-        let ages: Vec<_> = (0..5).map(|i| colours[format!("age-{i}").as_str()]).collect();
+        let ages: Vec<_> = (0..5).map(|i| colors[format!("age-{i}").as_str()]).collect();
         for pair in ages.windows(2) {
             let step = (pair[0].max(pair[1]) + 0.05) / (pair[0].min(pair[1]) + 0.05);
             assert!(step > 1.3, "{scheme}: ages are {step:.2} apart");
@@ -332,7 +332,7 @@ fn luminance(hex: &str) -> f64 {
 }
 
 fn source(name: &str) -> String {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/keytool/report");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/report");
     fs::read_to_string(folder.join(name)).unwrap()
 }
 
@@ -344,7 +344,7 @@ fn in_order() -> ReportData {
     data
 }
 
-fn table(data: &mut ReportData) -> &mut crate::report::TableRow {
+fn table(data: &mut ReportData) -> &mut super::page::TableRow {
     &mut data.census.as_mut().unwrap().tables[0]
 }
 
@@ -354,13 +354,13 @@ fn month(data: &mut ReportData) -> &mut Erasures {
 
 /// Epoch 3, before the current one, which is 4.
 fn add_epoch(data: &mut ReportData, state: EpochState, slots: u64) {
-    let epoch = crate::report::EpochRow { number: 3, state, slots, ..data.epochs[0].clone() };
+    let epoch = super::page::EpochRow { number: 3, state, slots, ..data.epochs[0].clone() };
     data.epochs.insert(0, epoch);
 }
 
 fn wait(data: &mut ReportData, end: MasterKeyEnd) {
     data.not_final = 3;
-    data.waits = vec![crate::report::Waiting { erasures: 3, epoch: 4, end }];
+    data.waits = vec![super::page::Waiting { erasures: 3, epoch: 4, end }];
 }
 
 fn told(data: &ReportData) -> Vec<String> {

@@ -2,27 +2,26 @@
 
 use fieldseal::Error;
 use fieldseal::id::Purpose;
-use fieldseal::lifecycle::ErasureStatus;
+use fieldseal::vault::ErasureStatus;
 
 use super::Result;
 use super::book::runbook;
-use super::world::{Place, epoch, is_destroyed};
+use super::company::{Company, epoch, is_destroyed};
 
-#[tokio::test]
-async fn who_asked_is_erased_for_good_and_nobody_else() -> Result {
-    let place = Place::new().await?;
-    place.schedule(11, 20, 6).await?;
-    place.run(&runbook("erasure.md", None));
-    let vault = place.vault(place.keyring("master.keyring").await?).await?;
+pub(super) async fn who_asked_is_erased_for_good_and_nobody_else() -> Result {
+    let company = Company::new().await?;
+    company.schedule(11, 20, 6).await?;
+    company.run(&runbook("erasure.md", None));
+    let vault = company.vault(company.keyring("master.keyring").await?).await?;
     let customers = vault.default_tenant();
     // 9 keeps what is for billing.
     let partly = customers.inventory(&9).await?;
     for purpose in partly.purposes {
         assert_eq!(purpose.versions.is_empty(), purpose.purpose == Purpose::new("default")?, "{:?}", purpose.purpose);
     }
-    place.check_rows_but(&vault, &[11, 12, 17], &[9]).await?;
+    company.check_rows_but(&vault, &[11, 12, 17], &[9]).await?;
     for receipt in ["receipts/2026-0041.json", "receipts/2026-0042.json", "receipts/2026-0007.json"] {
-        let status = place.status(&vault, receipt).await?;
+        let status = company.status(&vault, receipt).await?;
         assert!(
             matches!(&status, ErasureStatus::Final { vouched_for } if !vouched_for.is_empty()),
             "{receipt}: {status:?}"

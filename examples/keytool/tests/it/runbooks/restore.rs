@@ -6,21 +6,20 @@ use fieldseal::Error;
 
 use super::Result;
 use super::book::runbook;
-use super::world::Place;
+use super::company::Company;
 
-#[tokio::test]
-async fn who_was_erased_since_the_backup_stays_erased_and_what_is_lost_is_told() -> Result {
-    let place = Place::new().await?;
-    assert!(place.application_runs());
-    place.run(&runbook("restore.md", None));
-    assert!(!place.application_runs(), "it was stopped first");
-    let vault = place.vault(place.keyring("master.keyring").await?).await?;
+pub(super) async fn the_erased_stay_erased_after_a_restore_and_losses_are_told() -> Result {
+    let company = Company::new().await?;
+    assert!(company.application_runs());
+    company.run(&runbook("restore.md", None));
+    assert!(!company.application_runs(), "it was stopped first");
+    let vault = company.vault(company.keyring("master.keyring").await?).await?;
     let customers = vault.default_tenant();
     assert!(matches!(customers.keys(&12).await, Err(Error::SubjectErased { .. })));
     assert!(matches!(customers.keys(&20).await, Err(Error::SubjectUnknown)), "who came since the backup");
-    place.check_rows(&vault, &[12, 20]).await?;
-    let lost = fs::read_to_string(place.path("lost.jsonl"))?;
+    company.check_rows(&vault, &[12, 20]).await?;
+    let lost = fs::read_to_string(company.path("lost.jsonl"))?;
     assert_eq!(lost.lines().count(), 3, "an address, an account number, a letter: {lost}");
-    assert!(place.has("broken/keys.db"));
+    assert!(company.has("broken/keys.db"));
     Ok(())
 }

@@ -3,49 +3,46 @@
 use serde_json::Value;
 
 use super::Result;
-use super::world::{Place, versions};
+use super::company::{Company, versions};
 
-fn json(place: &Place, command: &str) -> Value {
-    let (code, out, said) = place.shell(command);
+fn json(company: &Company, command: &str) -> Value {
+    let (code, out, said) = company.shell(command);
     assert_eq!(code, Some(0), "{command}: {said}");
     serde_json::from_str(&out).unwrap()
 }
 
-#[tokio::test]
-async fn with_the_moment_of_the_first_try_nobody_is_rotated_twice() -> Result {
-    let place = Place::new().await?;
-    let told = json(&place, "keytool --json rotate-subject --all --dry-run");
+pub(super) async fn with_the_moment_of_the_first_try_nobody_is_rotated_twice() -> Result {
+    let company = Company::new().await?;
+    let told = json(&company, "keytool --json rotate-subject --all --dry-run");
     assert_eq!((told["rotated"].as_u64(), told["dry_run"].as_bool()), (Some(19), Some(true)));
-    let first = json(&place, "keytool --json rotate-subject --all --now --yes --batch 5 --pause 1");
+    let first = json(&company, "keytool --json rotate-subject --all --now --yes --batch 5 --pause 1");
     assert_eq!(first["rotated"], 19);
     let moment = first["made_before"].as_str().unwrap();
-    let again = json(&place, &format!("keytool --json rotate-subject --all --now --yes --made-before {moment}"));
+    let again = json(&company, &format!("keytool --json rotate-subject --all --now --yes --made-before {moment}"));
     assert_eq!(again["rotated"], 0);
-    let vault = place.vault(place.keyring("master.keyring").await?).await?;
+    let vault = company.vault(company.keyring("master.keyring").await?).await?;
     assert_eq!((versions(&vault, 1).await?, versions(&vault, 7).await?), (vec![1, 2, 3], vec![1, 2]));
     Ok(())
 }
 
-#[tokio::test]
-async fn it_asks_before_it_seals_at_once_and_tells_whose_keys_stay() -> Result {
-    let place = Place::new().await?;
-    let (code, _, said) = place.shell("keytool rotate-subject --all --now");
+pub(super) async fn it_asks_before_it_seals_at_once_and_tells_whose_keys_stay() -> Result {
+    let company = Company::new().await?;
+    let (code, _, said) = company.shell("keytool rotate-subject --all --now");
     assert!(code == Some(3) && said.contains("19 subjects"), "{code:?} {said}");
-    let (code, out, _) = place.shell("keytool schedule 8 --in 14d --yes > schedule; keytool rotate-subject --all");
+    let (code, out, _) = company.shell("keytool schedule 8 --in 14d --yes > schedule; keytool rotate-subject --all");
     assert!(code == Some(0) && out.starts_with("18 subjects have new data keys"), "{code:?} {out}");
     assert!(out.contains("1 subject keeps its keys"), "{out}");
-    let none = json(&place, "keytool --json rotate-subject --all --tenant nobody");
+    let none = json(&company, "keytool --json rotate-subject --all --tenant nobody");
     assert_eq!(none["rotated"], 0);
     Ok(())
 }
 
-#[tokio::test]
-async fn everybody_or_one_is_said() -> Result {
-    let place = Place::new().await?;
+pub(super) async fn everybody_or_one_is_said() -> Result {
+    let company = Company::new().await?;
     for wrong in
         ["", "17 --all", "17 --made-before 2026-12-01T09:00:00Z", "--all --made-before yesterday", "17 --batch 5"]
     {
-        let (code, ..) = place.shell(&format!("keytool rotate-subject {wrong}"));
+        let (code, ..) = company.shell(&format!("keytool rotate-subject {wrong}"));
         assert_eq!(code, Some(2), "{wrong}");
     }
     Ok(())

@@ -2,13 +2,15 @@
 
 use std::fs;
 use std::os::unix::fs::symlink;
-use std::path::{Path, PathBuf};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use super::book::{Step, fits};
-use super::world::{MAX_AGE, Place};
+use super::company::{Company, MAX_AGE};
+use crate::folder::TOOL;
 
-impl Place {
+impl Company {
     /// Runs every block, in one shell that stops at the first command that fails, and compares what each prints.
     pub(crate) fn run(&self, steps: &[Step]) {
         let script: String = steps.iter().map(|step| format!("{}\n{SEPARATE}\n", step.commands)).collect();
@@ -30,7 +32,7 @@ impl Place {
         let folders = std::iter::once(self.commands()).chain(std::env::split_paths(&path));
         command.env("PATH", std::env::join_paths(folders).unwrap());
         command.env("MAX_AGE", MAX_AGE.as_secs().to_string());
-        command.env("KEYRING_PASSPHRASE", super::world::PASSPHRASE);
+        command.env("KEYRING_PASSPHRASE", super::company::PASSPHRASE);
         let output = command.output().unwrap();
         let text = |bytes| String::from_utf8(bytes).unwrap();
         (output.status.code(), text(output.stdout), text(output.stderr))
@@ -41,7 +43,7 @@ impl Place {
         let folder = self.path(".bin");
         if !folder.exists() {
             fs::create_dir(&folder).unwrap();
-            symlink(tool(), folder.join("keytool")).unwrap();
+            symlink(TOOL, folder.join("keytool")).unwrap();
             if !is_installed("sqlite3") {
                 let file = folder.join("sqlite3");
                 fs::write(&file, SQLITE3).unwrap();
@@ -58,22 +60,6 @@ fn is_installed(command: &str) -> bool {
     std::env::split_paths(&path).any(|folder| folder.join(command).exists())
 }
 
-/// The built example, beside the test; as new as what it is made of, which Cargo lists beside it.
-fn tool() -> PathBuf {
-    let test = std::env::current_exe().unwrap();
-    let tool = test.parent().and_then(Path::parent).unwrap().join("examples/keytool");
-    let changed = |file: &Path| fs::metadata(file).and_then(|data| data.modified());
-    let build = "build it first: cargo build --example keytool --all-features";
-    let built = changed(&tool).unwrap_or_else(|_| panic!("there is no {}: {build}", tool.display()));
-    let parts = fs::read_to_string(tool.with_extension("d")).unwrap_or_default();
-    let (_, parts) = parts.trim_end().split_once(": ").unwrap_or_default();
-    for part in parts.replace("\\ ", "\n").split(' ').map(|part| part.replace('\n', " ")) {
-        let older = changed(Path::new(&part)).is_ok_and(|changed| changed > built);
-        assert!(!older, "{} is older than {part}: {build}", tool.display());
-    }
-    tool
-}
-
 const SEPARATOR: &str = "\n-- the next block --\n";
 const SEPARATE: &str = "printf '\\n-- the next block --\\n'";
 
@@ -85,16 +71,21 @@ for row in connection.execute(sys.argv[2]):
     print(*row, sep='|')
 ";
 
-#[tokio::test]
-#[should_panic(expected = "it ended with Some(1)")]
-async fn a_command_that_fails_ends_the_runbook() {
-    let step = |commands: &str| Step { commands: commands.to_owned(), output: None };
-    Place::new().await.unwrap().run(&[step("true"), step("false"), step("true")]);
+/// What a runbook's run fails with.
+async fn failure_of(steps: &[Step]) -> String {
+    let company = Company::new().await.unwrap();
+    let failure = catch_unwind(AssertUnwindSafe(|| company.run(steps))).expect_err("it fails");
+    failure.downcast_ref::<String>().unwrap().clone()
 }
 
-#[tokio::test]
-#[should_panic(expected = "-- and prints\ntwo")]
-async fn output_that_differs_from_the_page_is_told() {
+pub(super) async fn a_command_that_fails_ends_the_runbook() {
+    let step = |commands: &str| Step { commands: commands.to_owned(), output: None };
+    let failure = failure_of(&[step("true"), step("false"), step("true")]).await;
+    assert!(failure.contains("it ended with Some(1)"), "{failure}");
+}
+
+pub(super) async fn output_that_differs_from_the_page_is_told() {
     let step = Step { commands: "echo two".to_owned(), output: Some("one\n".to_owned()) };
-    Place::new().await.unwrap().run(&[step]);
+    let failure = failure_of(&[step]).await;
+    assert!(failure.contains("-- and prints\ntwo"), "{failure}");
 }
