@@ -73,7 +73,8 @@ def keyrings() -> dict[str, list[bytes]]:
 def structs() -> dict[str, list[bytes]]:
     """Every item with the derive: from its first attribute to its closing brace."""
     found = []
-    for path in sorted(TESTS.glob("ui/*/*.rs")) + [TESTS / "derive.rs"]:
+    cases = FUZZ.parent / "crates" / "derive" / "tests"
+    for path in sorted(cases.glob("*/*.rs")) + [TESTS / "it" / "derive.rs"]:
         text = path.read_text(encoding="utf-8")
         for match in re.finditer(r"^( *)#\[derive\(.*?Record.*?^\1\}|^ *#\[derive\(.*?Record.*?;$", text, re.M | re.S):
             found.append(match[0].encode())

@@ -25,8 +25,8 @@ Invariants
   I2   erased (erase returned) is erased for every process that built, or checked itself again, after the last restore
   I3   no put lands under a destroyed master key
   I4   `applied` never passes an erasure whose effect is not in the store
-  I5   no tombstone without a journalled intent: an erasure that crashed is finished, or visible in the journal
-  I6   no intent journalled while a hold stands destroys anything
+  I5   no tombstone without a journaled intent: an erasure that crashed is finished, or visible in the journal
+  I6   no intent journaled while a hold stands destroys anything
   I7   a new line is never numbered at or below an erased one (a replay would destroy it)
   I8   `Final`: no backup opens the erased line under any master key that still lives
   I9   max_age after a restore no process that still works opens an erased line
@@ -41,15 +41,15 @@ DESIGN = dict(
     floor=True,           # put refuses an epoch below the floor
     scan_root=True,       # retirement counts roots too
     applied=True,         # build verifies done entries from `applied` on; False: a done entry is taken at its word
-    lines=True,           # a new enrolment after an erasure gets a higher line
-    intent=True,          # the intent is journalled before the tombstone is put
+    lines=True,           # a new enrollment after an erasure gets a higher line
+    intent=True,          # the intent is journaled before the tombstone is put
     unique_rev=True,      # a revision never recurs, also not after a restore; False: a counter kept in the slot
     strict=True,          # a missing slot or a lower tombstone counts as behind the journal; False: only a live line does
     hold_journal=True,    # holds are decided by the journal, in the append that writes the intent; False: by a flag in the slot
     line_journal=True,    # a new line is one above every line in slot and journal; False: in the slot
     applied_atomic=False, # `applied` moves by compare-and-swap; True: in one transaction with the check of the slots that it covers
     recheck=True,         # each max_age a process verifies the entries after `applied`; False: only that `applied` did not fall
-    masters=True,         # a new epoch's master key is journalled before the epoch is put, and finality reads the journal
+    masters=True,         # a new epoch's master key is journaled before the epoch is put, and finality reads the journal
     confirm=True,         # rotation dates a pending version only after its put was confirmed
     stopped=True,         # restores happen while no process runs
 )
@@ -59,7 +59,7 @@ St = namedtuple('St', 'store prov keks journal backups procs keys age budget')
 # store   = (vault, slots, floor)      vault = (rev, epochs: KEK ids, root's KEK, applied)
 # slot    = () absent | (rev, highest destroyed line, keys: ((key, KEK, pending), ..), hold flag, epoch when destroyed)
 # prov    = 1 live / 0 destroyed per master;  keks[k] = (epoch, master);  keys[k] = (subject, line, ghost flags)
-# journal = ((kind, subject, line), ..)  I intent  D done  A abandoned  H hold  R release  E re-enrolment  M new master
+# journal = ((kind, subject, line), ..)  I intent  D done  A abandoned  H hold  R release  E re-enrollment  M new master
 # proc    = () down | (clean, seen applied, fresh, epochs held, op, cached keys)
 #           clean: it has verified the store since the last restore;  fresh: it has since the last tick
 # age     = 0 no restore yet | 1 restored | 2 restored, and max_age has passed
@@ -261,7 +261,7 @@ def go_on(st, p, op, to, D, cfg):
         if kind == 'again' and op[1] == 0:        # journal the new line first
             s, slot, kek, line = op[2:]
             if D['line_journal'] and D['lines']: line = max(line, journal_line(st.journal, s) + 1)
-            yield f'again {s}: journals re-enrolment, line {line}', to(log(st, 'E', s, line), ('again', 1, s, slot, kek, line)), None
+            yield f'again {s}: journals re-enrollment, line {line}', to(log(st, 'E', s, line), ('again', 1, s, slot, kek, line)), None
             return
         s, slot, kek, line = op[1:] + (1,) if kind == 'enroll' else op[2:]
         k = len(st.keys)
@@ -339,7 +339,7 @@ def go_on(st, p, op, to, D, cfg):
         if pc == 0:
             if D['hold_journal'] and what == 'H' and journal_line(st.journal, s, 'I') >= line_of(st, slots[s]):
                 yield f'hold {s}: SubjectErased', to(st), None
-            else: yield f'{"hold" if what == "H" else "release"} {s}: journalled', to(log(st, what, s, 0), None if D['hold_journal'] else ('hold', 1, s, what, ())), None
+            else: yield f'{"hold" if what == "H" else "release"} {s}: journaled', to(log(st, what, s, 0), None if D['hold_journal'] else ('hold', 1, s, what, ())), None
         elif pc == 1: yield f'hold flag {s}: loads', to(st, ('hold', 2, s, what, slots[s]) if slots[s] and slots[s][2] else None), None
         else:
             n = put_slot(st, s, op[4], op[4][:3] + (int(what == 'H'), op[4][4]), D)
@@ -424,10 +424,10 @@ def config(start, procs=2, track=False, **budget):
     return Cfg(procs, start, budget, track)
 
 CONFIGS = {
-    # rotation, re-wrapping and enrolment against retirement
+    # rotation, re-wrapping and enrollment against retirement
     'epochs':   config('-L', enroll=1, rotate=1, rewrap=1, advance=1, advance_root=1, retire=1, crash=1, tick=1),
     'epochs2':  config('L', rotate=1, rewrap=2, advance=2, advance_root=2, retire=2, tick=1),
-    # erasure against enrolment, rotation, re-wrapping and re-enrolment, with crashes
+    # erasure against enrollment, rotation, re-wrapping and re-enrollment, with crashes
     'erase':    config('L', enroll=1, rotate=1, erase=2, again=1, crash=2, verify=1),
     'erase2':   config('L', rewrap=1, advance=1, advance_root=1, retire=1, erase=1, again=1, crash=1, verify=1, tick=1),
     # the same across backup and restore

@@ -1,11 +1,11 @@
 //! The derive macro, on any text that is tokens: it never panics, and what it makes without an error is Rust.
 #![no_main]
 
-#[path = "../../derive/src/ast.rs"]
+#[path = "../../crates/derive/src/ast.rs"]
 mod ast;
-#[path = "../../derive/src/attr.rs"]
+#[path = "../../crates/derive/src/attr.rs"]
 mod attr;
-#[path = "../../derive/src/expand.rs"]
+#[path = "../../crates/derive/src/expand.rs"]
 mod expand;
 
 use libfuzzer_sys::{Corpus, fuzz_target};

@@ -1,10 +1,8 @@
 //! Envelopes: their header, their frame, and opening them. Bytes that nobody sealed never open.
 #![no_main]
 
-use fieldseal::id::Purpose;
 use fieldseal::provider::KeyMaterial;
-use fieldseal::testing::keys_from;
-use fieldseal::{Error, FieldContext, Sealed, TenantId};
+use fieldseal::{Error, FieldContext, Sealed};
 use libfuzzer_sys::fuzz_target;
 
 const DATA_KEY: [u8; 32] = [7; 32];
@@ -13,7 +11,7 @@ fuzz_target!(|bytes: &[u8]| {
     fieldseal::fuzzing::envelope(bytes);
     fieldseal::fuzzing::frame(bytes);
 
-    let keys = keys_from("user-1", &TenantId::default_tenant(), &Purpose::new("default").unwrap(), DATA_KEY);
+    let keys = fieldseal::fuzzing::keys(&DATA_KEY);
     let context = FieldContext::new("person", "name", &17).unwrap();
     let parsed = Sealed::<String>::from_bytes(bytes);
     let raw = keys.open_bytes(bytes, &context);

@@ -7,18 +7,15 @@ use std::fmt::Debug;
 use std::sync::LazyLock;
 
 use chrono::{DateTime, NaiveDate, Utc};
-use fieldseal::id::Purpose;
-use fieldseal::testing::keys_from;
 use fieldseal::value::AsJson;
-use fieldseal::{Error, FieldContext, Plain, Plaintext, Sealed, SubjectKeys, TenantId};
+use fieldseal::{Error, FieldContext, Plain, Plaintext, Sealed, SubjectKeys};
 use libfuzzer_sys::fuzz_target;
 use rust_decimal::Decimal;
 use secrecy::SecretString;
 use time::{Date, OffsetDateTime};
 use uuid::Uuid;
 
-static KEYS: LazyLock<SubjectKeys> =
-    LazyLock::new(|| keys_from("user-1", &TenantId::default_tenant(), &Purpose::new("default").unwrap(), [7; 32]));
+static KEYS: LazyLock<SubjectKeys> = LazyLock::new(|| fieldseal::fuzzing::keys(&[7; 32]));
 
 fuzz_target!(|input: &[u8]| {
     let Some((kind, bytes)) = input.split_first() else { return };
