@@ -6,7 +6,7 @@
 //!
 //! ```
 //! use fieldseal::error::{PortError, PortErrorKind};
-//! use fieldseal::layer::{Call, Layer};
+//! use fieldseal::layer::{Attempt, Call, Layer};
 //! use futures_util::future::BoxFuture;
 //!
 //! /// Says on the standard error what is called, and how it ended.
@@ -19,13 +19,13 @@
 //!     async fn around<'a, T, K>(
 //!         &'a self,
 //!         call: Call<'a>,
-//!         work: impl Fn(bool) -> BoxFuture<'a, Result<T, PortError<K>>> + Send + Sync + 'a,
+//!         work: impl Fn(Attempt) -> BoxFuture<'a, Result<T, PortError<K>>> + Send + Sync + 'a,
 //!     ) -> Result<T, PortError<K>>
 //!     where
 //!         T: Send + 'a,
 //!         K: PortErrorKind,
 //!     {
-//!         let answer = work(false).await;
+//!         let answer = work(Attempt::First).await;
 //!         let end = answer.as_ref().err().map_or("ok", |e| e.kind().name());
 //!         eprintln!("{} {}: {end}", call.port.name(), call.method);
 //!         answer
@@ -122,14 +122,23 @@ impl<'a> Call<'a> {
     }
 }
 
+/// How a [`Layer`] asks for a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "there is no third")]
+pub enum Attempt {
+    /// Nothing of it is done yet.
+    First,
+    /// An earlier attempt may have done the work unseen: a write that finds itself done is no conflict.
+    Again,
+}
+
 /// What happens around each call.
 pub trait Layer: Sync {
-    /// `work` makes the call, and may be asked for it again, unless it is [`Call::is_once`]. It is told so (`true`) where
-    /// the last time may have done its work unseen: then a write that finds itself done is no conflict.
+    /// `work` makes the call. A layer may ask for it several times, unless the call is [`Call::is_once`].
     fn around<'a, T, K>(
         &'a self,
         call: Call<'a>,
-        work: impl Fn(bool) -> BoxFuture<'a, Result<T, PortError<K>>> + Send + Sync + 'a,
+        work: impl Fn(Attempt) -> BoxFuture<'a, Result<T, PortError<K>>> + Send + Sync + 'a,
     ) -> impl Future<Output = Result<T, PortError<K>>> + Send
     where
         T: Send + 'a,
@@ -253,9 +262,9 @@ macro_rules! layered {
                 expected: $crate::store::Expected,
             ) -> Result<(), $crate::error::StoreError> {
                 let call = $crate::layer::Call::of($crate::layer::Port::Store, "put").slot(slot.id());
-                $crate::layer::Layer::around(self, call, |again| match again {
-                    true => Box::pin($crate::layer::put_again(&self.inner, slot, expected)),
-                    false => self.inner.put(slot, expected),
+                $crate::layer::Layer::around(self, call, |attempt| match attempt {
+                    $crate::layer::Attempt::Again => Box::pin($crate::layer::put_again(&self.inner, slot, expected)),
+                    $crate::layer::Attempt::First => self.inner.put(slot, expected),
                 })
                 .await
             }
@@ -301,9 +310,9 @@ macro_rules! layered {
                 expected: &$crate::journal::Head,
             ) -> Result<$crate::journal::Head, $crate::error::JournalError> {
                 let call = $crate::layer::Call::of($crate::layer::Port::Journal, "append");
-                $crate::layer::Layer::around(self, call, |again| match again {
-                    true => Box::pin($crate::layer::append_again(&self.inner, entry, expected)),
-                    false => self.inner.append(entry, expected),
+                $crate::layer::Layer::around(self, call, |attempt| match attempt {
+                    $crate::layer::Attempt::Again => Box::pin($crate::layer::append_again(&self.inner, entry, expected)),
+                    $crate::layer::Attempt::First => self.inner.append(entry, expected),
                 })
                 .await
             }

@@ -15,7 +15,7 @@ pub use circuit::Circuit;
 use crate::clock::{Clock, SystemClock};
 use crate::crypto::rng;
 use crate::error::{PortError, PortErrorKind, Retry};
-use crate::layer::{Call, Layer};
+use crate::layer::{Attempt, Call, Layer};
 use crate::store::Replica;
 use crate::timer::{ThreadTimer, Timer};
 use circuit::Refused;
@@ -227,7 +227,7 @@ impl<P: Sync> Layer for Guarded<P> {
     async fn around<'a, T, K>(
         &'a self,
         call: Call<'a>,
-        work: impl Fn(bool) -> BoxFuture<'a, Result<T, PortError<K>>> + Send + Sync + 'a,
+        work: impl Fn(Attempt) -> BoxFuture<'a, Result<T, PortError<K>>> + Send + Sync + 'a,
     ) -> Result<T, PortError<K>>
     where
         T: Send + 'a,
@@ -236,7 +236,7 @@ impl<P: Sync> Layer for Guarded<P> {
         let Guard { clock, timer, .. } = &self.guard;
         let (within, each) = self.guard.limits(&call);
         let end = clock.monotonic().saturating_add(within);
-        let mut may_be_done = false;
+        let mut ask = Attempt::First;
         let mut last: Option<PortError<K>> = None;
         for attempt in 0..self.guard.attempts {
             let is_throttled = last.as_ref().is_some_and(|error| error.kind() == K::THROTTLED);
@@ -255,7 +255,7 @@ impl<P: Sync> Layer for Guarded<P> {
                 return Err(last.unwrap_or_else(|| refused.error()));
             }
             let limit = each.min(end.saturating_sub(now));
-            let answer = match (select(work(may_be_done), timer.sleep(limit)).await, &last) {
+            let answer = match (select(work(ask), timer.sleep(limit)).await, &last) {
                 (Either::Left((answer, _)), _) => answer,
                 // The call's time is up before an attempt's: it says less of the port than the answer that there was.
                 (Either::Right(_), Some(last)) if limit < each && last.kind() == K::THROTTLED => break,
@@ -271,7 +271,7 @@ impl<P: Sync> Layer for Guarded<P> {
                 Err(e) if e.retry() == Retry::Later && !call.is_once => last = Some(e),
                 answer => return answer,
             }
-            may_be_done = true;
+            ask = Attempt::Again;
         }
         Err(last.unwrap_or_else(|| no_answer(within)))
     }

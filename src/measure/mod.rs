@@ -19,7 +19,7 @@ pub use histogram::Series;
 
 use crate::clock::{Clock, SystemClock};
 use crate::error::{PortError, PortErrorKind};
-use crate::layer::{Call, Layer};
+use crate::layer::{Attempt, Call, Layer};
 use crate::store::Replica;
 use histogram::Histogram;
 use span::Span;
@@ -133,14 +133,14 @@ impl<P: Sync> Layer for Measured<P> {
     async fn around<'a, T, K>(
         &'a self,
         call: Call<'a>,
-        work: impl Fn(bool) -> BoxFuture<'a, Result<T, PortError<K>>> + Send + Sync + 'a,
+        work: impl Fn(Attempt) -> BoxFuture<'a, Result<T, PortError<K>>> + Send + Sync + 'a,
     ) -> Result<T, PortError<K>>
     where
         T: Send + 'a,
         K: PortErrorKind,
     {
         let mut running = Running::new(&self.counters, &call);
-        let answer = running.span.around(work(false)).await;
+        let answer = running.span.around(work(Attempt::First)).await;
         let outcome = answer.as_ref().err().map(PortError::kind);
         running.outcome = outcome.map_or(OK, K::name);
         running.is_trouble = outcome == Some(K::UNAVAILABLE) || outcome == Some(K::THROTTLED);

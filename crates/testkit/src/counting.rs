@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use futures_util::future::BoxFuture;
 
 use fieldseal::error::{PortError, PortErrorKind};
-use fieldseal::layer::{Call, Layer, Port};
+use fieldseal::layer::{Attempt, Call, Layer, Port};
 
 /// A key store, a master key provider or a journal that counts the calls it passes on.
 ///
@@ -101,14 +101,14 @@ impl<P: Sync> Layer for Counting<P> {
     async fn around<'a, T, K>(
         &'a self,
         call: Call<'a>,
-        work: impl Fn(bool) -> BoxFuture<'a, Result<T, PortError<K>>> + Send + Sync + 'a,
+        work: impl Fn(Attempt) -> BoxFuture<'a, Result<T, PortError<K>>> + Send + Sync + 'a,
     ) -> Result<T, PortError<K>>
     where
         T: Send + 'a,
         K: PortErrorKind,
     {
         self.counts.count(&call);
-        work(false).await
+        work(Attempt::First).await
     }
 }
 

@@ -12,7 +12,7 @@ use futures_util::future::BoxFuture;
 
 use super::slot::{GOLDEN, mix};
 use fieldseal::error::{PortError, PortErrorKind};
-use fieldseal::layer::{Call, Layer};
+use fieldseal::layer::{Attempt, Call, Layer};
 use fieldseal::store::SlotId;
 
 pub use fieldseal::layer::Port;
@@ -274,7 +274,7 @@ impl<P: Sync> Layer for Tapped<P> {
     async fn around<'a, T, K>(
         &'a self,
         call: Call<'a>,
-        work: impl Fn(bool) -> BoxFuture<'a, Result<T, PortError<K>>> + Send + Sync + 'a,
+        work: impl Fn(Attempt) -> BoxFuture<'a, Result<T, PortError<K>>> + Send + Sync + 'a,
     ) -> Result<T, PortError<K>>
     where
         T: Send + 'a,
@@ -284,7 +284,7 @@ impl<P: Sync> Layer for Tapped<P> {
         let Call { port, method, slot, .. } = call;
         let at = |moment| CallPoint { port, method, number, moment, slot };
         self.tap.pass(at(Moment::Before)).await?;
-        let answer = work(false).await;
+        let answer = work(Attempt::First).await;
         self.tap.pass(at(Moment::After)).await?;
         answer
     }

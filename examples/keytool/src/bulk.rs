@@ -34,14 +34,14 @@ pub(crate) struct Bulk {
     #[arg(help_heading = HEADING, long, value_name = "N", default_value_t = WORKERS, value_parser = clap::value_parser!(u8).range(1..=64))]
     workers: u8,
     /// This process's share of the rows: 1/4, 2/4, .. in four processes side by side.
-    #[arg(help_heading = HEADING, long, value_name = "I/N", default_value = "1/1", value_parser = part)]
-    part: Shard,
+    #[arg(help_heading = HEADING, long, value_name = "I/N", default_value = "1/1", value_parser = shard)]
+    shard: Shard,
     /// List what needs a look in this new file, a line of JSON each, with the keys of the rows.
     #[arg(help_heading = HEADING, long, value_name = "FILE")]
     troubles: Option<PathBuf>,
 }
 
-pub(crate) fn part(text: &str) -> Result<Shard, String> {
+pub(crate) fn shard(text: &str) -> Result<Shard, String> {
     let wrong = || "a share is written I/N, from 1/N to N/N".to_owned();
     let (index, of) = text.split_once('/').ok_or_else(wrong)?;
     let index: u32 = index.parse().map_err(|_| wrong())?;
@@ -52,7 +52,7 @@ pub(crate) fn part(text: &str) -> Result<Shard, String> {
 impl Bulk {
     /// How the library is to go through a table.
     pub(crate) fn options(&self, from: Option<Checkpoint>) -> JobOptions {
-        let options = JobOptions::new().batch(self.batch.into()).workers(self.workers.into()).shard(self.part);
+        let options = JobOptions::new().batch(self.batch.into()).workers(self.workers.into()).shard(self.shard);
         match from {
             Some(checkpoint) => options.from(checkpoint),
             None => options,
@@ -66,7 +66,7 @@ impl Bulk {
 
     /// Whether nothing is said of how to go through whole tables.
     pub(crate) fn is_only_tables(&self) -> bool {
-        let said = (self.batch, self.pause, self.workers, self.part, &self.troubles);
+        let said = (self.batch, self.pause, self.workers, self.shard, &self.troubles);
         said == (BATCH, 0, WORKERS, Shard::ALL, &None)
     }
 

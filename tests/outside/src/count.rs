@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 
 use fieldseal::error::{PortError, PortErrorKind};
-use fieldseal::layer::{Call, Layer};
+use fieldseal::layer::{Attempt, Call, Layer};
 
 use crate::locked;
 
@@ -38,14 +38,14 @@ impl<P: Sync> Layer for Counted<P> {
     async fn around<'a, T, K>(
         &'a self,
         call: Call<'a>,
-        work: impl Fn(bool) -> Pin<Box<dyn Future<Output = Result<T, PortError<K>>> + Send + 'a>> + Send + Sync + 'a,
+        work: impl Fn(Attempt) -> Pin<Box<dyn Future<Output = Result<T, PortError<K>>> + Send + 'a>> + Send + Sync + 'a,
     ) -> Result<T, PortError<K>>
     where
         T: Send + 'a,
         K: PortErrorKind,
     {
         *locked(&self.counts.0).entry((call.port.name(), call.method)).or_default() += 1;
-        work(false).await
+        work(Attempt::First).await
     }
 }
 

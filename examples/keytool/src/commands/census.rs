@@ -35,7 +35,7 @@ pub(crate) struct Census {
     /// Keep the census there. One that was stopped goes on; one that is complete is told again. `report` shows it.
     #[arg(long, value_name = "FILE")]
     file: Option<PathBuf>,
-    /// Add the census that another process took of another part; may be given several times.
+    /// Add the census that another process took of another shard; may be given several times.
     #[arg(long, value_name = "FILE")]
     merge: Vec<PathBuf>,
     /// Then destroy the versions of data keys that nothing names, and that ended longer ago than `max_age` and this grace:
@@ -62,8 +62,8 @@ impl Census {
             true => count_all(tool, &vault, &tables, &self.bulk.without_troubles(), file.map(Keep::Nothing)).await?,
             false => count_all(tool, &vault, &tables, &self.bulk, file.map(Keep::Pages)).await?,
         };
-        for part in merged {
-            counted.census.merge(part)?;
+        for shard in merged {
+            counted.census.merge(shard)?;
         }
         if !self.merge.is_empty() && !self.destructive.dry_run {
             keep(&counted.census, file)?;

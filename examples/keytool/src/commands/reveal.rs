@@ -53,7 +53,7 @@ impl Reveal {
 
     async fn person(&self, tool: &Tool, subject: &str, output: Option<&Path>) -> Result<Report, Failure> {
         if !self.bulk.is_only_tables() {
-            return Err(Failure::usage("--batch, --pause, --workers, --part and --troubles are for --all"));
+            return Err(Failure::usage("--batch, --pause, --workers, --shard and --troubles are for --all"));
         }
         let vault = tool.vault().await?;
         let tenant = self.tenant.as_deref().map_or(Ok(TenantId::default_tenant()), TenantId::new)?;

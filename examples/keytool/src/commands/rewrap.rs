@@ -10,7 +10,7 @@ use fieldseal::vault::Shard;
 use serde::{Deserialize, Serialize};
 
 use super::epoch::slots;
-use crate::bulk::part;
+use crate::bulk::shard;
 use crate::exit::{Exit, Failure};
 use crate::files;
 use crate::open::Tool;
@@ -31,8 +31,8 @@ pub(crate) struct Rewrap {
     #[arg(long, value_name = "MS", default_value_t = 0)]
     pause: u64,
     /// This process's share of the slots, where several run side by side: 1/3, 2/3 and 3/3.
-    #[arg(long, value_name = "I/N", default_value = "1/1", value_parser = part)]
-    part: Shard,
+    #[arg(long, value_name = "I/N", default_value = "1/1", value_parser = shard)]
+    shard: Shard,
     /// Keep there how far it is, and go on from there if it was stopped. Removed at the end.
     #[arg(long, value_name = "FILE")]
     checkpoint: Option<PathBuf>,
@@ -64,22 +64,22 @@ impl Rewrap {
             return Ok(Report::dry_run(&text, serde_json::json!({ "epoch": current.get(), "slots": own })));
         }
         let (mut from, before) = match &self.checkpoint {
-            Some(file) => Checkpoint::read(file, current, self.part)?,
+            Some(file) => Checkpoint::read(file, current, self.shard)?,
             None => (None, 0),
         };
         let (mut moved, mut failed) = (0, Vec::new());
         // Processes side by side don't each read the whole store once more for a bar.
-        let total = if self.part == Shard::ALL { Some(self.left(&*ports.store, current).await?) } else { None };
+        let total = if self.shard == Shard::ALL { Some(self.left(&*ports.store, current).await?) } else { None };
         let mut progress = Progress::new(tool.output, "slots rewrapped", total);
         loop {
-            let page = vault.rewrap_shard_page(self.part, from.as_ref(), self.batch.into()).await?;
+            let page = vault.rewrap_shard_page(self.shard, from.as_ref(), self.batch.into()).await?;
             moved += page.moved;
             progress.advance(page.moved + page.failed.len() as u64);
             failed.extend(page.failed);
             from = page.next;
             let Some(next) = &from else { break };
             if let Some(file) = &self.checkpoint {
-                Checkpoint::of(current, self.part, next, before + moved).write(file)?;
+                Checkpoint::of(current, self.shard, next, before + moved).write(file)?;
             }
             if self.pause > 0 {
                 tokio::time::sleep(Duration::from_millis(self.pause)).await;
@@ -94,7 +94,7 @@ impl Rewrap {
 
     /// How many slots of this process's share are in an earlier epoch.
     async fn left(&self, store: &dyn KeyStore, current: Epoch) -> Result<u64, Failure> {
-        slots(store, Filter::EpochBelow(current), |slot| self.part.has(&slot.id().to_bytes())).await
+        slots(store, Filter::EpochBelow(current), |slot| self.shard.has(&slot.id().to_bytes())).await
     }
 }
 
@@ -116,13 +116,13 @@ fn told(epoch: Epoch, moved: u64, before: u64, failed: Vec<(SlotId, Error)>) -> 
 }
 
 impl Checkpoint {
-    fn of(epoch: Epoch, part: Shard, after: &SlotId, moved: u64) -> Self {
+    fn of(epoch: Epoch, shard: Shard, after: &SlotId, moved: u64) -> Self {
         let (format, after) = (FORMAT.to_owned(), hex(&after.to_bytes()));
-        Self { format, epoch: epoch.get(), part: format!("{part}"), after, moved }
+        Self { format, epoch: epoch.get(), part: format!("{shard}"), after, moved }
     }
 
     /// Where to go on; at the beginning if there is no checkpoint, or it is of another epoch.
-    fn read(file: &Path, current: Epoch, part: Shard) -> Result<(Option<SlotId>, u64), Failure> {
+    fn read(file: &Path, current: Epoch, shard: Shard) -> Result<(Option<SlotId>, u64), Failure> {
         let text = match fs::read_to_string(file) {
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok((None, 0)),
             text => text.map_err(|e| Failure::of_file("read the checkpoint", file, &e))?,
@@ -135,9 +135,9 @@ impl Checkpoint {
         if checkpoint.format != FORMAT {
             return Err(damaged());
         }
-        if checkpoint.part != part.to_string() {
+        if checkpoint.part != shard.to_string() {
             let (theirs, file) = (&checkpoint.part, file.display());
-            let what = format!("the checkpoint in {file} is that of share {theirs}: name another file for this one");
+            let what = format!("the checkpoint in {file} is that of shard {theirs}: name another file for this one");
             return Err(Failure::new(Exit::Usage, "checkpoint_of_another", what));
         }
         if checkpoint.epoch != current.get() {

@@ -56,7 +56,7 @@ pub(super) async fn a_census_that_was_killed_goes_on_and_is_as_one_that_was_not(
     app.remap("clear = [\"plan\"]", "clear = []");
     app.run(&args).fails(2, "when it was mapped otherwise: begin a new census");
     app.remap("clear", "clear");
-    app.run(&[&args[..], &["--part", "1/2"]].concat()).fails(2, "in another number of parts");
+    app.run(&[&args[..], &["--shard", "1/2"]].concat()).fails(2, "in another number of shards");
     let text = fs::read_to_string(app.folder.path("kept.census"))?;
     for damaged in ["", &text[..text.len() / 2], &text.replacen("older", "newer", 1)] {
         fs::write(app.folder.path("kept.census"), damaged)?;
@@ -70,16 +70,16 @@ pub(super) async fn the_parts_are_put_together() -> Result {
     let app = App::new(9).await?;
     let whole = app.json(&["census"], 0);
     for (part, file) in [("1/3", "a"), ("2/3", "b")] {
-        app.run(&["census", "--part", part, "--file", file]).done();
+        app.run(&["census", "--shard", part, "--file", file]).done();
     }
-    app.run(&["census", "--part", "3/3", "--merge", "nothing"]).fails(4, "there is no census at nothing");
-    app.run(&["census", "--part", "3/3", "--retire", "1d", "--yes"]).fails(2, "was not counted to its end");
-    let sum = app.json(&["census", "--part", "3/3", "--file", "c", "--merge", "a", "--merge", "b"], 0);
+    app.run(&["census", "--shard", "3/3", "--merge", "nothing"]).fails(4, "there is no census at nothing");
+    app.run(&["census", "--shard", "3/3", "--retire", "1d", "--yes"]).fails(2, "was not counted to its end");
+    let sum = app.json(&["census", "--shard", "3/3", "--file", "c", "--merge", "a", "--merge", "b"], 0);
     assert_eq!(sum["versions"], whole["versions"]);
     assert_eq!((&sum["rows"], &sum["empty"]), (&whole["rows"], &whole["empty"]));
-    let ran = app.run(&["census", "--part", "3/3", "--file", "c"]).done();
+    let ran = app.run(&["census", "--shard", "3/3", "--file", "c"]).done();
     assert!(ran.out.contains("It was complete before"), "{ran:?}");
-    app.run(&["census", "--part", "3/3", "--file", "c", "--merge", "a"]).fails(2, "counted the same part");
+    app.run(&["census", "--shard", "3/3", "--file", "c", "--merge", "a"]).fails(2, "counted the same shard");
     Ok(())
 }
 

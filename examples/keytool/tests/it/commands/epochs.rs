@@ -88,15 +88,15 @@ pub(super) async fn a_dry_run_of_a_share_tells_what_the_share_then_moves() -> Re
     folder.customers().await?.enroll_all(&subjects).await?;
     folder.run(&["advance-epoch", "--add-key"]).done();
     let slots =
-        |part: &str| folder.run(&["rewrap", "--part", part, "--dry-run", "--json"]).done().json()["slots"].clone();
+        |part: &str| folder.run(&["rewrap", "--shard", part, "--dry-run", "--json"]).done().json()["slots"].clone();
     assert_eq!(slots("1/1"), SUBJECTS);
     let shares = ["1/3", "2/3", "3/3"];
     let told = shares.map(slots);
     assert!(told.iter().all(|share| *share != 0 && *share != SUBJECTS), "{told:?}");
     for (part, told) in shares.iter().zip(&told) {
-        let text = folder.run(&["rewrap", "--part", part, "--dry-run"]).done().out;
+        let text = folder.run(&["rewrap", "--shard", part, "--dry-run"]).done().out;
         assert!(text.starts_with(&format!("Would move {told} slots to epoch 2.")), "{text}");
-        assert_eq!(folder.run(&["rewrap", "--part", part, "--json"]).exits(0).json()["moved"], *told, "{part}");
+        assert_eq!(folder.run(&["rewrap", "--shard", part, "--json"]).exits(0).json()["moved"], *told, "{part}");
         assert_eq!(slots(part), 0);
     }
     assert_eq!(slots("1/1"), 0, "the shares leave nothing out");

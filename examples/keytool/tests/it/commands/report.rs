@@ -59,10 +59,10 @@ pub(super) async fn a_census_that_is_not_whole_is_not_reported() -> Result {
     app.run(&["report", "--census", "kept.census"]).fails(4, "there is no census at kept.census");
     fs::write(app.folder.path("kept.census"), "no census")?;
     app.run(&["report", "--census", "kept.census"]).fails(2, "kept.census is no census");
-    app.run(&["census", "--part", "1/2", "--file", "half.census"]).exits(0);
+    app.run(&["census", "--shard", "1/2", "--file", "half.census"]).exits(0);
     app.run(&["report", "--census", "half.census"]).fails(2, "\"customer\" was not counted to its end");
     assert!(!app.folder.has("report.html"));
-    app.run(&["census", "--part", "2/2", "--file", "whole.census", "--merge", "half.census"]).exits(0);
+    app.run(&["census", "--shard", "2/2", "--file", "whole.census", "--merge", "half.census"]).exits(0);
     app.run(&["report", "--census", "whole.census"]).done();
     app.run(&["report", "--output", "no/such/folder.html"]).fails(4, "can't write no/such/folder.html");
     // Of some tables alone it may be: the page names them.

@@ -49,13 +49,13 @@ pub(super) async fn however_the_work_is_divided_it_comes_to_the_same() -> Result
     let app = App::new(9).await?;
     let (mut rows, mut changed) = (0, 0);
     for part in ["1/3", "2/3", "3/3"] {
-        let done = app.json(&["reseal", "--part", part, "--batch", "2"], 0);
+        let done = app.json(&["reseal", "--shard", part, "--batch", "2"], 0);
         rows += sum(&done, "rows");
         changed += sum(&done, "changed");
     }
     assert_eq!((rows, changed), (18, 23));
     app.opens().await?;
-    for wrong in [["--part", "0/3"], ["--part", "4/3"], ["--part", "3"], ["--batch", "0"], ["--workers", "65"]] {
+    for wrong in [["--shard", "0/3"], ["--shard", "4/3"], ["--shard", "3"], ["--batch", "0"], ["--workers", "65"]] {
         app.run(&[&["reseal"][..], &wrong].concat()).fails(2, wrong[0]);
     }
     Ok(())
@@ -101,7 +101,7 @@ pub(super) async fn a_checkpoint_of_other_work_or_half_a_one_is_refused() -> Res
     app.remap("clear = [\"plan\"]", "clear = []");
     refused("is of another table, or of this one mapped otherwise");
     app.remap("clear", "clear");
-    app.run(&[&args[..], &["--part", "1/2"]].concat()).fails(2, "is of another part of the table");
+    app.run(&[&args[..], &["--shard", "1/2"]].concat()).fails(2, "is of another shard of the table");
     assert_eq!(app.folder.everything().await?, before);
     for damaged in [
         String::new(),

@@ -69,7 +69,7 @@ pub(super) async fn into_a_file_it_goes_for_its_owner_alone_and_over_none() -> R
         assert!(app.run(wrong).exits(2).err.contains("Usage: keytool"));
     }
     app.run(&["reveal", "--all", "--output", "x", "--tenant", "acme"]).exits(2);
-    for wrong in [["--batch", "1"], ["--part", "1/2"], ["--troubles", "t"], ["--workers", "1"], ["--pause", "1"]] {
+    for wrong in [["--batch", "1"], ["--shard", "1/2"], ["--troubles", "t"], ["--workers", "1"], ["--pause", "1"]] {
         app.run(&[&["reveal", &one][..], &wrong].concat()).fails(2, "are for --all");
     }
     assert!(!app.folder.has("x") && !app.folder.has("t"));
@@ -119,7 +119,7 @@ pub(super) async fn all_that_was_killed_goes_on_and_is_as_if_it_had_not_been() -
         app.run(&args).fails(2, "killed.jsonl.checkpoint is no checkpoint: remove it and killed.jsonl");
     }
     fs::write(app.folder.path("killed.jsonl.checkpoint"), &kept)?;
-    app.run(&[&args[..], &["--part", "1/2"]].concat()).fails(2, "another part");
+    app.run(&[&args[..], &["--shard", "1/2"]].concat()).fails(2, "another shard");
     app.run(&args).done();
     assert_eq!(fs::read_to_string(app.folder.path("killed.jsonl"))?, whole);
     assert!(!app.folder.has("killed.jsonl.checkpoint"));

@@ -181,7 +181,7 @@ async fn values_move_to_the_current_key_and_open_as_before(database: PgConnectOp
     let dry = shop.json(&[&["reseal", "--dry-run"], &SHOP[..]].concat(), 0);
     assert_eq!(dry["values"], 11);
     let parts = ["1/2", "2/2"].map(|part| {
-        let done = shop.json(&[&["reseal", "--part", part, "--batch", "2"], &SHOP[..]].concat(), 0);
+        let done = shop.json(&[&["reseal", "--shard", part, "--batch", "2"], &SHOP[..]].concat(), 0);
         done["tables"][0]["changed"].as_u64().unwrap()
     });
     assert_eq!(parts.iter().sum::<u64>(), 11);

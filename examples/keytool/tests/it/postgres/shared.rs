@@ -46,7 +46,7 @@ pub(super) async fn each_job_is_shared_by_two_processes_and_one_is_killed(server
     town.run(&["retire-epoch", "1", "--yes"]).done();
 
     town.share_pages(&["census"], "--file", "census");
-    let whole = town.json(&["census", "--part", "1/2", "--file", "census-1", "--merge", "census-2"]);
+    let whole = town.json(&["census", "--shard", "1/2", "--file", "census-1", "--merge", "census-2"]);
     assert_eq!(whole["rows"], PEOPLE);
     let sealed = whole["versions"].as_array().unwrap().iter();
     assert_eq!(sealed.map(|version| version["values"].as_i64().unwrap()).sum::<i64>(), 2 * PEOPLE);
@@ -173,7 +173,7 @@ impl Town {
     /// begun again. Gives what each says when it is done.
     fn share(&self, job: &[&str], option: &str, file: &str) -> [Value; 2] {
         let files = [format!("{file}-1"), format!("{file}-2")];
-        let half = |which: usize| [job, &["--part", ["1/2", "2/2"][which], option, &files[which], "--json"]].concat();
+        let half = |which: usize| [job, &["--shard", ["1/2", "2/2"][which], option, &files[which], "--json"]].concat();
         let spawn = |args: &[&str]| {
             let mut command = self.folder.command();
             command.args(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
