@@ -1,27 +1,19 @@
 //! Time, passed in: [`Clock`], [`SystemClock`] and [`Timestamp`]. Imports nothing of the crate.
 
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
+use auto_impl::auto_impl;
+
 /// Where the crate reads the time.
+#[auto_impl(Arc)]
 pub trait Clock: fmt::Debug + Send + Sync + 'static {
     /// Time since an arbitrary fixed moment; never goes back while the process runs.
     fn monotonic(&self) -> Duration;
 
     /// The time of day.
     fn wall(&self) -> Timestamp;
-}
-
-impl<C: Clock + ?Sized> Clock for Arc<C> {
-    fn monotonic(&self) -> Duration {
-        (**self).monotonic()
-    }
-
-    fn wall(&self) -> Timestamp {
-        (**self).wall()
-    }
 }
 
 /// The operating system's clocks.

@@ -10,6 +10,8 @@ use std::task::{Poll, Waker};
 use std::thread;
 use std::time::Duration;
 
+use auto_impl::auto_impl;
+
 use crate::clock::{Clock as _, SystemClock};
 
 /// Waits. The library chooses no runtime, and so no runtime's timer; where none is passed in, a thread of its own waits.
@@ -28,21 +30,11 @@ use crate::clock::{Clock as _, SystemClock};
 ///     }
 /// }
 /// ```
+#[auto_impl(Arc, Box)]
 pub trait Timer: fmt::Debug + Send + Sync + 'static {
     /// Is ready once so much time has passed since this call. Dropped, it waits no more.
     fn sleep(&self, duration: Duration) -> Pin<Box<dyn Future<Output = ()> + Send>>;
 }
-
-macro_rules! forward {
-    ($($pointer:ident)*) => {$(
-        impl<T: Timer + ?Sized> Timer for $pointer<T> {
-            fn sleep(&self, duration: Duration) -> Pin<Box<dyn Future<Output = ()> + Send>> {
-                (**self).sleep(duration)
-            }
-        }
-    )*};
-}
-forward!(Arc Box);
 
 /// A timer with a thread of its own, which is started by the first that sleeps, and sleeps itself until the next one is
 /// due. It ends when nobody has slept for a while, or with the last clone of the timer.

@@ -9,9 +9,9 @@ pub(crate) mod history;
 mod memory;
 
 use std::fmt::{self, Debug};
-use std::sync::Arc;
 
 use async_trait::async_trait;
+use auto_impl::auto_impl;
 
 pub use crate::error::{JournalError, JournalErrorKind};
 pub use entry::{ErasedLine, JournalEntry, JournalEvent};
@@ -30,6 +30,7 @@ use crate::keys::Tag;
 /// It is kept outside the key store and outside the key store's backups: what is restored together can't notice that it
 /// was. It names tenants and tags, never a subject.
 #[async_trait]
+#[auto_impl(Arc, Box)]
 pub trait ErasureJournal: Debug + Send + Sync + 'static {
     /// Which journal it is. The key store is bound to it.
     ///
@@ -154,37 +155,3 @@ impl Debug for Head {
         write!(f, "Head({})", self.position)
     }
 }
-
-macro_rules! forward {
-    ($($pointer:ident)*) => {$(
-        #[async_trait]
-        #[deny(clippy::missing_trait_methods)]
-        impl<J: ErasureJournal + ?Sized> ErasureJournal for $pointer<J> {
-            async fn id(&self) -> Result<JournalId, JournalError> {
-                (**self).id().await
-            }
-
-            async fn head(&self) -> Result<Head, JournalError> {
-                (**self).head().await
-            }
-
-            async fn append(&self, entry: &JournalEntry, expected: &Head) -> Result<Head, JournalError> {
-                (**self).append(entry, expected).await
-            }
-
-            async fn read(&self, from: u64, limit: usize) -> Result<Vec<JournalEntry>, JournalError> {
-                (**self).read(from, limit).await
-            }
-
-            async fn read_of(
-                &self,
-                tenant: Option<&TenantId>,
-                tag: Option<&Tag>,
-                up_to: &Head,
-            ) -> Result<Vec<JournalEntry>, JournalError> {
-                (**self).read_of(tenant, tag, up_to).await
-            }
-        }
-    )*};
-}
-forward!(Arc Box);

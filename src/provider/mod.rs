@@ -12,6 +12,7 @@ mod succession;
 use std::fmt::Debug;
 
 use async_trait::async_trait;
+use auto_impl::auto_impl;
 
 pub use crate::error::{ProviderError, ProviderErrorKind};
 pub use crate::keys::{KeyMaterial, MasterKeyId, WrapContext, WrapRole, WrappedKey};
@@ -27,6 +28,7 @@ use crate::clock::Timestamp;
 /// A master key never leaves its provider. Every method may be called concurrently. An implementation passes
 /// `fieldseal_testkit::provider_suite!`.
 #[async_trait]
+#[auto_impl(Arc, Box)]
 pub trait MasterKeyProvider: Debug + Send + Sync + 'static {
     /// The master key that [`wrap_key`](Self::wrap_key) uses now.
     ///
@@ -96,40 +98,6 @@ pub enum Destruction {
         copies: Vec<&'static str>,
     },
 }
-
-macro_rules! forward {
-    ($($pointer:ident)*) => {$(
-        #[async_trait]
-        #[deny(clippy::missing_trait_methods)]
-        impl<P: MasterKeyProvider + ?Sized> MasterKeyProvider for $pointer<P> {
-            async fn current(&self) -> Result<MasterKeyId, ProviderError> {
-                (**self).current().await
-            }
-
-            async fn wrap_key(&self, key: &KeyMaterial, context: &WrapContext) -> Result<WrappedKey, ProviderError> {
-                (**self).wrap_key(key, context).await
-            }
-
-            async fn unwrap_key(
-                &self,
-                wrapped: &WrappedKey,
-                context: &WrapContext,
-            ) -> Result<KeyMaterial, ProviderError> {
-                (**self).unwrap_key(wrapped, context).await
-            }
-
-            async fn destroy_key(&self, id: &MasterKeyId) -> Result<Destruction, ProviderError> {
-                (**self).destroy_key(id).await
-            }
-
-            async fn destruction(&self, id: &MasterKeyId) -> Result<Option<Destruction>, ProviderError> {
-                (**self).destruction(id).await
-            }
-        }
-    )*};
-}
-use std::sync::Arc;
-forward!(Arc Box);
 
 /// Wraps a key, and makes certain that it opens again. What is wrapped takes the place of what was wrapped before, or is all
 /// that there is of a key: were it damaged, nothing under it would open any more.

@@ -6,9 +6,9 @@ mod cell;
 mod memory;
 
 use std::fmt::{self, Debug};
-use std::sync::Arc;
 
 use async_trait::async_trait;
+use auto_impl::auto_impl;
 
 pub use crate::error::{RowsError, RowsErrorKind};
 pub use cell::{Cell, RowKey};
@@ -20,6 +20,7 @@ pub use memory::MemoryRows;
 /// The application reads and writes the same rows meanwhile. What it writes is never overwritten: a [`Swap`] that expects
 /// something else than what stands there changes nothing. An implementation passes `fieldseal_testkit::rows_suite!`.
 #[async_trait]
+#[auto_impl(Arc, Box)]
 pub trait RowSource: Debug + Send + Sync + 'static {
     /// The names of the columns of a row, in the order of [`Row::cells`].
     fn columns(&self) -> &[String];
@@ -217,32 +218,3 @@ impl fmt::Debug for Swap {
         write!(f, "Swap({} cells)", self.cells.len())
     }
 }
-
-macro_rules! forward {
-    ($($pointer:ident)*) => {$(
-        #[async_trait]
-        #[deny(clippy::missing_trait_methods)]
-        impl<S: RowSource + ?Sized> RowSource for $pointer<S> {
-            fn columns(&self) -> &[String] {
-                (**self).columns()
-            }
-
-            async fn page(&self, page: &Page) -> Result<Vec<Row>, RowsError> {
-                (**self).page(page).await
-            }
-
-            async fn load(&self, keys: &[RowKey]) -> Result<Vec<Option<Row>>, RowsError> {
-                (**self).load(keys).await
-            }
-
-            async fn swap(&self, swaps: &[Swap]) -> Result<Vec<bool>, RowsError> {
-                (**self).swap(swaps).await
-            }
-
-            async fn count(&self) -> Result<u64, RowsError> {
-                (**self).count().await
-            }
-        }
-    )*};
-}
-forward!(Arc Box);

@@ -6,9 +6,9 @@
 mod memory;
 
 use std::fmt::Debug;
-use std::sync::Arc;
 
 use async_trait::async_trait;
+use auto_impl::auto_impl;
 
 pub use crate::error::{StoreError, StoreErrorKind};
 pub use crate::keys::{Epoch, Revision, SlotId, SlotState, StoredSlot, Tag};
@@ -32,6 +32,7 @@ pub trait Replica: KeyStore {
 /// Strongly consistent: a `load` or `scan` that begins after a `put` returned sees it, from any process. Every method may
 /// be called concurrently. An implementation passes `fieldseal_testkit::store_suite!`.
 #[async_trait]
+#[auto_impl(Arc, Box)]
 pub trait KeyStore: Debug + Send + Sync + 'static {
     /// Reads slots: one answer an id, in the order asked. Ids may repeat.
     ///
@@ -233,32 +234,3 @@ pub(crate) async fn finds_any(store: &dyn KeyStore, mut scan: Scan) -> Result<bo
         }
     }
 }
-
-macro_rules! forward {
-    ($($pointer:ident)*) => {$(
-        #[async_trait]
-        #[deny(clippy::missing_trait_methods)]
-        impl<S: KeyStore + ?Sized> KeyStore for $pointer<S> {
-            async fn load(&self, ids: &[SlotId]) -> Result<Vec<Option<StoredSlot>>, StoreError> {
-                (**self).load(ids).await
-            }
-
-            async fn put(&self, slot: &StoredSlot, expected: Expected) -> Result<(), StoreError> {
-                (**self).put(slot, expected).await
-            }
-
-            async fn scan(&self, scan: &Scan) -> Result<ScanPage, StoreError> {
-                (**self).scan(scan).await
-            }
-
-            async fn raise_floor(&self, epoch: Epoch) -> Result<(), StoreError> {
-                (**self).raise_floor(epoch).await
-            }
-
-            async fn scrub(&self) -> Result<Residue, StoreError> {
-                (**self).scrub().await
-            }
-        }
-    )*};
-}
-forward!(Arc Box);
