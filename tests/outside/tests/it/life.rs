@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fieldseal::jobs::{self, FieldMap, IdColumn, JobOptions, TableMap};
-use fieldseal::vault::{ErasureRequest, ErasureStatus};
 use fieldseal::rows::{Cell, Page, Row, RowKey, RowSource as _};
 use fieldseal::store::Epoch;
+use fieldseal::vault::{ErasureRequest, ErasureStatus};
 use fieldseal::{Error, FieldContext, Vault};
 use fieldseal_outside::{Counted, Counts, Escrow, MapJournal, MapRows, MapStore};
 use fieldseal_testkit::clock::ManualClock;
