@@ -392,27 +392,32 @@ fn no_two_records_share_a_nonce_prefix() {
     assert_ne!(nonce(&many(&keys).a)[..16], nonce(&many(&keys).a)[..16]);
 }
 
-#[derive(Debug, Record)]
-#[record(
-    schema = "form",
-    plain(name = SignUp, derive(serde::Serialize), attr(serde(rename_all = "camelCase")), attr(serde(tag = "kind")))
-)]
-struct Form {
-    #[record(id, plain(attr(serde(rename = "number"))))]
-    row_id: i64,
-    #[record(clear)]
-    chosen_plan: String,
-    #[record(plain(attr(serde(skip))))]
-    email: Sealed<String>,
-}
+#[cfg(feature = "serde")]
+mod twins {
+    use super::*;
 
-#[test]
-fn the_twin_carries_the_attributes_it_was_given() {
-    let twin = SignUp { row_id: 1, chosen_plan: "free".to_owned(), email: "e".into() };
-    let mut out = Vec::new();
-    serde::Serialize::serialize(&twin, &mut serde_json::Serializer::new(&mut out)).unwrap();
-    assert_eq!(String::from_utf8(out).unwrap(), r#"{"kind":"SignUp","number":1,"chosenPlan":"free"}"#);
-    assert_eq!(Form::seal(twin, &keys("ada")).unwrap().chosen_plan, "free");
+    #[derive(Debug, Record)]
+    #[record(
+        schema = "form",
+        plain(name = SignUp, derive(serde::Serialize), attr(serde(rename_all = "camelCase")), attr(serde(tag = "kind")))
+    )]
+    struct Form {
+        #[record(id, plain(attr(serde(rename = "number"))))]
+        row_id: i64,
+        #[record(clear)]
+        chosen_plan: String,
+        #[record(plain(attr(serde(skip))))]
+        email: Sealed<String>,
+    }
+
+    #[test]
+    fn the_twin_carries_the_attributes_it_was_given() {
+        let twin = SignUp { row_id: 1, chosen_plan: "free".to_owned(), email: "e".into() };
+        let mut out = Vec::new();
+        serde::Serialize::serialize(&twin, &mut serde_json::Serializer::new(&mut out)).unwrap();
+        assert_eq!(String::from_utf8(out).unwrap(), r#"{"kind":"SignUp","number":1,"chosenPlan":"free"}"#);
+        assert_eq!(Form::seal(twin, &keys("ada")).unwrap().chosen_plan, "free");
+    }
 }
 
 type Secret = Sealed<String>;

@@ -5,6 +5,7 @@ mod adopt;
 mod beside;
 mod census;
 mod reseal;
+#[cfg(feature = "serde")]
 mod reveal;
 
 use fieldseal::id::Purpose;

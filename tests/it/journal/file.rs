@@ -173,6 +173,7 @@ async fn an_empty_journal_is_a_header() {
     assert_eq!(names(&folder), ["erasures"]);
 }
 
+#[cfg(feature = "serde")]
 #[tokio::test]
 async fn the_same_entries_are_the_same_bytes() {
     let sample = sample(3).await;
