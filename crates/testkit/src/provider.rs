@@ -79,7 +79,7 @@ macro_rules! __provider_rules {
             another_key_id_does_not_unwrap
             a_flipped_bit_does_not_unwrap
             a_wrapped_key_of_another_length_does_not_unwrap
-            a_relabelled_key_does_not_unwrap
+            a_relabeled_key_does_not_unwrap
             wrapped_forms_of_one_key_differ
             a_wrapped_form_does_not_show_the_key
             an_older_master_key_still_unwraps
@@ -215,7 +215,7 @@ pub async fn a_wrapped_key_of_another_length_does_not_unwrap(fixture: &dyn Provi
 }
 
 /// A wrapped key does not unwrap under the name of another master key.
-pub async fn a_relabelled_key_does_not_unwrap(fixture: &dyn ProviderFixture) {
+pub async fn a_relabeled_key_does_not_unwrap(fixture: &dyn ProviderFixture) {
     let provider = fixture.provider();
     let key = key();
     let context = context(&key);

@@ -267,7 +267,7 @@ async fn the_suite_finds_a_destroyed_current_key() {
 #[tokio::test]
 #[should_panic(expected = "this must not unwrap")]
 async fn the_suite_finds_an_ignored_label() {
-    a_relabelled_key_does_not_unwrap(&broken(Fault::TrustsLabel)).await;
+    a_relabeled_key_does_not_unwrap(&broken(Fault::TrustsLabel)).await;
 }
 
 #[tokio::test]

@@ -26,7 +26,7 @@ use crate::PROGRAMS;
 /// ministack, but for the first two: of these there are twins in `names`, and in `faults` what KMS answers.
 const LIES_OF_MOTO: &[&str] = &[
     "a_flipped_bit_does_not_unwrap", // in the bytes that name the key it denies, as KMS may: `names`
-    "a_relabelled_key_does_not_unwrap", // it denies: `names`
+    "a_relabeled_key_does_not_unwrap", // it denies: `names`
     // It decrypts whatever the state of the key, and can't schedule one by its ARN.
     "a_destroyed_master_key_unwraps_nothing",
     "destroying_one_master_key_leaves_the_others",
@@ -38,7 +38,7 @@ const LIES_OF_MOTO: &[&str] = &[
 const LIES_OF_MINISTACK: &[&str] = &[
     "a_flipped_bit_does_not_unwrap",
     "a_wrapped_key_of_another_length_does_not_unwrap",
-    "a_relabelled_key_does_not_unwrap",
+    "a_relabeled_key_does_not_unwrap",
 ];
 
 pub(crate) fn trials(ministack: &Shared<Upstream>) -> Vec<Trial> {
@@ -62,7 +62,7 @@ pub(crate) fn trials(ministack: &Shared<Upstream>) -> Vec<Trial> {
         names::a_wrapped_key_is_a_ciphertext_of_kms_as_documented
         names::an_id_of_another_account_region_or_form_is_unknown
         names::a_flipped_bit_does_not_unwrap
-        names::moto_says_that_a_relabelled_key_is_denied_and_not_why
+        names::moto_says_that_a_relabeled_key_is_denied_and_not_why
         names::moto_decrypts_under_a_key_that_is_to_be_destroyed
         names::moto_does_not_decrypt_under_a_multi_region_key
         faults::each_error_of_kms_is_of_its_kind

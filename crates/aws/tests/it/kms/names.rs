@@ -170,7 +170,7 @@ pub(crate) async fn a_flipped_bit_does_not_unwrap(aws: &Upstream) {
 }
 
 /// KMS says `IncorrectKeyException`, which is `Authentication`: `faults`.
-pub(crate) async fn moto_says_that_a_relabelled_key_is_denied_and_not_why(aws: &Upstream) {
+pub(crate) async fn moto_says_that_a_relabeled_key_is_denied_and_not_why(aws: &Upstream) {
     let fixture = Fixture::new(aws).await;
     let (key, context) = material();
     let wrapped = fixture.provider.wrap_key(&key, &context).await.unwrap();
