@@ -473,7 +473,7 @@ class Rejects:
         foreign = drawn("data key", f"{suite}, foreign", 32)
         self.add(suite, "foreign key", "Authentication", opened_with=foreign)
         # The reader's comparison of key ids passes; only the tag can refuse this one.
-        self.add(suite, "foreign key, key id relabeled", "Authentication", opened_with=foreign,
+        self.add(suite, "foreign key, key id relabelled", "Authentication", opened_with=foreign,
                  change=lambda e: e[:1] + key_id(foreign) + e[25:])
         # The other way round: the tag verifies, so only the comparison of key ids can refuse it.
         own = drawn("data key", f"{suite}, own", 32)
