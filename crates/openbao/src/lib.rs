@@ -44,7 +44,7 @@ use fieldseal::provider::{KeyMaterial, MasterKeyId, WrapContext, WrappedKey};
 /// A clone is another handle with the same current key.
 ///
 /// ```no_run
-/// # use fieldseal::provider::{OpenBao, Token};
+/// # use fieldseal_openbao::{OpenBao, Token};
 /// # fn f(tls: reqwest::Client, text: String) -> Result<OpenBao, fieldseal::provider::ProviderError> {
 /// let token = Token::new(text)?;
 /// OpenBao::new(tls, "https://bao.internal:8200", "customers-1", token)?.mount("transit")?.namespace("shop")

@@ -38,7 +38,8 @@ pub(super) type AskPin = Box<dyn Fn() -> Result<Pin, ProviderError> + Send + Syn
 /// How to open a [`Pkcs11`] token.
 ///
 /// ```no_run
-/// use fieldseal::provider::{Pin, Pkcs11, Pkcs11Options, ProviderError};
+/// use fieldseal::provider::ProviderError;
+/// use fieldseal_pkcs11::{Pin, Pkcs11, Pkcs11Options};
 ///
 /// # async fn f() -> Result<Pkcs11, ProviderError> {
 /// let pin = || {
