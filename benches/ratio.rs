@@ -1,5 +1,5 @@
 //! How many times the floor a record of 8 fields costs: ours and plain `aes-gcm` in turn, so that both meet the same machine.
-//! `cargo bench --bench ratio --features test-util`
+//! `cargo bench --bench ratio`
 #![expect(clippy::print_stdout, clippy::disallowed_methods, reason = "a benchmark prints times")]
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a benchmark fails by a panic")]
 

@@ -37,7 +37,7 @@ pub fn keys(data_key: &[u8; 32]) -> SubjectKeys {
     let clock: Arc<dyn Clock> = Arc::new(Still);
     let loaded = Stamp::now(&clock);
     let (suite, max_age) = (Suite::default(), Duration::from_secs(3600));
-    let policy = Policy { tenant: TenantId::default_tenant(), suite, max_age, clock, looked: None };
+    let policy = Policy { tenant: TenantId::default_tenant(), suite, max_age, clock, last_checked: None };
     let ring = KeyRing::of(vec![(purpose(), Some(vec![key]))]);
     let subject = "user-1".subject().expect("a short name");
     SubjectKeys::new(Arc::new(policy), subject, ring, loaded, true, Arc::default()).refreshed_since(&loaded)

@@ -189,7 +189,7 @@ impl ProviderError {
     pub fn internal(error: Error) -> Self {
         match error {
             Error::Entropy => Self::unavailable(error),
-            error => Self::corrupt("a bug in fieldseal, please report it").with_source(error),
+            error => Self::corrupt("a bug of the adapter or of fieldseal, please report it").with_source(error),
         }
     }
 

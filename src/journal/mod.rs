@@ -1,7 +1,7 @@
 //! The erasure journal: the port [`ErasureJournal`], an append-only log kept outside the key store, and its adapters.
 //!
-//! Imports `error`, `id`, `clock`, `bytes`, `crypto`, `envelope`, `keys`, and for the adapters `thread`, `disk`,
-//! `dynamodb` and `postgres`; knows no other port.
+//! Imports `error`, `id`, `clock`, `bytes`, `crypto`, `envelope`, `keys`, and for the adapters `thread` and `disk`; knows no
+//! other port.
 
 mod entry;
 pub(crate) mod file;

@@ -1,7 +1,6 @@
-//! Key stores: the port [`KeyStore`], a compare-and-swap map from slot id to bytes, and its adapters.
+//! Key stores: the port [`KeyStore`], a compare-and-swap map from slot id to bytes, and the one in memory.
 //!
-//! Imports `error`, `id`, `clock`, `keys` and `thread`, and for adapters `bytes`, `crypto`, `dynamodb` and `postgres`; knows no
-//! other port.
+//! Imports `error`, `id`, `clock` and `keys`; knows no other port.
 
 mod memory;
 

@@ -1,6 +1,6 @@
 //! [`Plaintext`]: how a type becomes the bytes of a framed value, and back.
 
-#[cfg(feature = "rust_decimal")]
+#[cfg(any(feature = "chrono", feature = "rust_decimal", feature = "time"))]
 use std::fmt::{self, Write as _};
 
 use crate::crypto::buf::WipingBuf;
@@ -98,11 +98,11 @@ impl Encoder<'_> {
         self.0.put(bytes)
     }
 
-    /// Appends what a value displays as, without a copy in between: as many bytes as [`display_len`] counts.
+    /// Appends what a value displays as, without a copy in between: as many bytes as `display_len` counts.
     ///
     /// # Errors
     /// [`Error::InvalidInput`] if it is more than [`Plaintext::encoded_len`] announced.
-    #[cfg(feature = "rust_decimal")]
+    #[cfg(any(feature = "chrono", feature = "rust_decimal", feature = "time"))]
     pub(crate) fn put_display(&mut self, value: &impl fmt::Display) -> Result<()> {
         struct Adapter<'a>(&'a mut Frame, Result<()>);
         impl fmt::Write for Adapter<'_> {

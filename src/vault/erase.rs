@@ -68,7 +68,7 @@ impl Tenant {
     /// # use fieldseal::provider::LocalKeyring;
     /// # use fieldseal::store::MemoryStore;
     /// # use fieldseal::{Error, Vault};
-    /// use fieldseal::lifecycle::ErasureRequest;
+    /// use fieldseal::vault::ErasureRequest;
     ///
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> fieldseal::Result<()> {

@@ -93,7 +93,7 @@ impl Vault {
     ///
     /// ```
     /// # use fieldseal::clock::{Clock as _, SystemClock};
-    /// # use fieldseal::lifecycle::Rotation;
+    /// # use fieldseal::vault::Rotation;
     /// # async fn example(vault: &fieldseal::Vault) -> fieldseal::Result<()> {
     /// let rotation = Rotation::of_keys_before(SystemClock::new().wall());
     /// let mut next = None;

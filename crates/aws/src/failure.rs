@@ -18,8 +18,6 @@ use sdk::operation::RequestId as _;
 /// What is particular to one service.
 #[derive(Debug)]
 pub(crate) struct Service {
-    /// `KMS`, `DynamoDB`.
-    pub(crate) name: &'static str,
     /// Sorts the codes that are its own.
     pub(crate) sort: fn(code: &str) -> Option<Sorted>,
     /// What to do about a denial.
@@ -28,6 +26,12 @@ pub(crate) struct Service {
     pub(crate) throttled: Option<&'static str>,
     /// What to do where it does not take the call.
     pub(crate) misconfigured: &'static str,
+    /// What to do where something in between refuses.
+    pub(crate) in_between: &'static str,
+    /// What to do where something else answers.
+    pub(crate) elsewhere: &'static str,
+    /// What to do where no call can be sent.
+    pub(crate) unsent: &'static str,
 }
 
 /// Who is to blame, and what to do about it.
@@ -76,7 +80,7 @@ impl Failure {
                     None if failure.is_timeout() => "timed out".to_owned(),
                     None => "not sent, or no answer".to_owned(),
                 };
-                let hint = (!failure.is_timeout() && !failure.is_io()).then_some(NO_CALL);
+                let hint = (!failure.is_timeout() && !failure.is_io()).then_some(service.unsent);
                 (what, (Kind::Unavailable, hint))
             }
             SdkError::ConstructionFailure(_) => {
@@ -212,12 +216,12 @@ impl Service {
     /// service's, whatever it said: what is wrong with it came later.
     fn unread(&self, status: u16, has_id: bool) -> (String, Sorted) {
         let sorted = match status {
-            401 | 403 | 407 => (Kind::Denied, Some("something on the way to AWS refuses the call")),
+            401 | 403 | 407 => (Kind::Denied, Some(self.in_between)),
             429 => (Kind::Throttled, self.throttled),
-            400 | 404 | 405 | 410 if !has_id => (Kind::Misconfigured, Some(NOT_AWS)),
+            400 | 404 | 405 | 410 if !has_id => (Kind::Misconfigured, Some(self.elsewhere)),
             _ => (Kind::Unavailable, None),
         };
-        (format!("an answer of {} that can't be read, status {status}", self.name), sorted)
+        (format!("an answer that can't be read, status {status}"), sorted)
     }
 }
 
@@ -241,15 +245,19 @@ fn io_kind(error: &(impl StdError + 'static)) -> Option<std::io::ErrorKind> {
     None
 }
 
-const NO_CALL: &str = "if every call fails so: has the client credentials, an HTTP client and a runtime?";
-const NOT_AWS: &str = "what answers at the client's endpoint is not the service that the client is for";
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const SERVICE: Service =
-        Service { name: "Test", sort: |_| None, denied: "denied", throttled: None, misconfigured: "misconfigured" };
+    const SERVICE: Service = Service {
+        sort: |_| None,
+        denied: "denied",
+        throttled: None,
+        misconfigured: "misconfigured",
+        in_between: "in between",
+        elsewhere: "elsewhere",
+        unsent: "unsent",
+    };
 
     #[test]
     fn what_is_no_word_does_not_reach_a_message() {

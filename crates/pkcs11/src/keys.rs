@@ -8,7 +8,7 @@ use cryptoki::types::Ulong;
 use zeroize::Zeroizing;
 
 use super::failure::{self, Failure};
-use fieldseal::error::{ProviderError, ProviderErrorKind};
+use fieldseal::error::{Error, ProviderError, ProviderErrorKind};
 use fieldseal::provider::{KeyMaterial, MasterKeyId};
 use rand::TryRng as _;
 use rand::rngs::SysRng;
@@ -45,7 +45,7 @@ pub(super) struct HsmKeyId([u8; 16]);
 impl HsmKeyId {
     pub(super) fn random() -> Result<Self, ProviderError> {
         let mut id = [0; 16];
-        SysRng.try_fill_bytes(&mut id).map_err(ProviderError::unavailable)?;
+        SysRng.try_fill_bytes(&mut id).map_err(|_| ProviderError::internal(Error::Entropy))?;
         Ok(Self(id))
     }
 
@@ -227,7 +227,7 @@ pub(super) fn seal(
     context: &[u8],
 ) -> Result<Sealed, Failure> {
     let mut nonce = [0; NONCE_LEN];
-    SysRng.try_fill_bytes(&mut nonce).map_err(|e| Failure::Said(ProviderError::unavailable(e)))?;
+    SysRng.try_fill_bytes(&mut nonce).map_err(|_| Failure::Said(ProviderError::internal(Error::Entropy)))?;
     let params = GcmParams::new(&mut nonce, context, TAG_BITS)?;
     let sealed = session.encrypt(&Mechanism::AesGcm(params), key, plain)?;
     // After the call: some tokens put a nonce of their own in its place.

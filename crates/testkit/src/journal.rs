@@ -29,7 +29,7 @@ use fieldseal::store::{Epoch, Tag};
 ///     MemoryJournal::new().unwrap()
 /// }
 ///
-/// fieldseal::journal_suite! {
+/// fieldseal_testkit::journal_suite! {
 ///     #[tokio::test]
 ///     memory_journal, make
 /// }

@@ -10,7 +10,6 @@ use fieldseal::provider::LocalKeyring;
 use fieldseal::store::MemoryStore;
 use fieldseal::vault::ErasureRequest;
 use fieldseal::{Result, SubjectId, SubjectKeys, Tenant, Vault};
-use futures_executor::block_on;
 
 /// Fresh random keys of a subject of the default tenant, for the purpose `default`.
 ///
@@ -21,7 +20,8 @@ pub fn keys(subject: &(impl HasSubject + ?Sized)) -> SubjectKeys {
     keys_for(subject, &[Purpose::DEFAULT], &[])
 }
 
-/// Fresh random keys of a subject for these purposes; those in `erased` read as erased.
+/// Fresh random keys of a subject for these purposes, and for `default`, which every vault has; those in `erased` read as
+/// erased.
 pub fn keys_for(subject: &(impl HasSubject + ?Sized), purposes: &[&str], erased: &[&str]) -> SubjectKeys {
     let subject = subject.subject().unwrap();
     block_on(async {
@@ -74,7 +74,8 @@ impl Ports {
     }
 
     async fn process(&self, purposes: &[&str], erased: &[&str]) -> Result<Tenant> {
-        let named = purposes.iter().chain(erased).filter(|name| **name != Purpose::DEFAULT);
+        // One that stays keeps a subject alive all of whose other purposes are erased.
+        let named = purposes.iter().chain(erased).chain(&[STAYS]).filter(|name| **name != Purpose::DEFAULT);
         let vault = Vault::builder(self.provider.clone(), self.store.clone())
             .journal(self.journal.clone())
             .purposes(named.copied())
@@ -91,6 +92,13 @@ async fn erase(customers: &Tenant, subject: &SubjectId, purposes: &[&str]) -> Re
     }
     customers.keys(subject).await
 }
+
+/// On a thread of its own, because the test may be in an executor that bears no other inside.
+fn block_on<T: Send>(work: impl Future<Output = Result<T>> + Send) -> Result<T> {
+    std::thread::scope(|scope| scope.spawn(|| futures_executor::block_on(work)).join().unwrap())
+}
+
+const STAYS: &str = "fieldseal-testkit";
 
 /// Longer than a test takes.
 const MAX_AGE: Duration = Duration::from_secs(3600);

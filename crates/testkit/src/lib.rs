@@ -7,6 +7,7 @@
 //! | hold a port of your own to its rules | [`store_suite!`], [`persistent_store_suite!`], [`journal_suite!`], [`persistent_journal_suite!`], [`provider_suite!`], [`rows_suite!`] |
 //! | count what a vault asks of its ports | [`counting::Counting`] |
 //! | let calls overlap, fail, or stand still | [`faults::Tapped`] |
+//! | several vaults on the same ports, as several processes have them | [`world::World`] |
 //! | make slots that a store can't tell from real ones | [`slot::SampleSlot`] |
 //!
 //! Nothing here picks a runtime: a suite's test attribute is passed in. Uses the public API of `fieldseal` and nothing else

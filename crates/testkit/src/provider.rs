@@ -41,7 +41,7 @@ impl ProviderFixture for LocalKeyring {
 /// One test a rule of [`provider`](self), in a module of the name given.
 ///
 /// The test attribute is the caller's, so the runtime is too. The last argument is an async function, or a closure that
-/// captures nothing, which gives a fresh [`fieldseal::provider::ProviderFixture`].
+/// captures nothing, which gives a fresh [`ProviderFixture`](crate::provider::ProviderFixture).
 ///
 /// ```
 /// use fieldseal::provider::LocalKeyring;
@@ -50,7 +50,7 @@ impl ProviderFixture for LocalKeyring {
 ///     LocalKeyring::ephemeral().expect("random bytes")
 /// }
 ///
-/// fieldseal::provider_suite! { #[tokio::test] ephemeral_keyring, keyring }
+/// fieldseal_testkit::provider_suite! { #[tokio::test] ephemeral_keyring, keyring }
 /// ```
 #[macro_export]
 macro_rules! provider_suite {

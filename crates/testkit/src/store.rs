@@ -29,7 +29,7 @@ use fieldseal::store::{Expected, Filter, KeyStore, Scan};
 ///     MemoryStore::new()
 /// }
 ///
-/// fieldseal::store_suite! {
+/// fieldseal_testkit::store_suite! {
 ///     #[tokio::test]
 ///     memory_store, make
 /// }

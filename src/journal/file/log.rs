@@ -164,7 +164,7 @@ impl Log {
         let metadata = self.paths.metadata()?;
         let end = metadata.len();
         if identity(&metadata) != self.identity {
-            return Err(self.replaced("another file is in its paths"));
+            return Err(self.replaced("another file is in its place"));
         }
         if end < index.end() {
             return Err(self.replaced(&format!("it ends at byte {end}, where it held {} before", index.end())));

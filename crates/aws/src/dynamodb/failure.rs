@@ -8,11 +8,13 @@ use fieldseal::error::{JournalError, JournalErrorKind, StoreError, StoreErrorKin
 use crate::failure::{Failure, Kind, Service, Sorted, becomes};
 
 const DYNAMODB: Service = Service {
-    name: "DynamoDB",
     sort,
     denied: "the caller's policy does not allow the operation that the source names",
     throttled: Some(THROTTLED),
     misconfigured: "DynamoDB does not take the call: did `create_table` make the table?",
+    in_between: "something on the way to DynamoDB refuses the call",
+    elsewhere: "what answers at the client's endpoint is not DynamoDB",
+    unsent: "the client could not send it: has it credentials, an HTTP client and a runtime?",
 };
 
 pub(super) fn of<E>(operation: &'static str, error: &SdkError<E>) -> Failure

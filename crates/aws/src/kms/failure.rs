@@ -8,12 +8,14 @@ use fieldseal::error::{ProviderError, ProviderErrorKind};
 use crate::failure::{Failure, Kind, Service, Sorted, becomes};
 
 const KMS: Service = Service {
-    name: "KMS",
     sort,
     // Also where the bytes name a key that is not there: KMS tells nobody which keys there are that they may not use.
     denied: "neither the key's policy nor the caller's allows it",
     throttled: None,
     misconfigured: "KMS does not take the call as it is",
+    in_between: "something on the way to KMS refuses the call",
+    elsewhere: "what answers at the client's endpoint is not KMS",
+    unsent: "if every call fails so: has the client credentials, an HTTP client and a runtime?",
 };
 
 pub(super) fn of<E>(operation: &'static str, error: &SdkError<E>) -> Failure

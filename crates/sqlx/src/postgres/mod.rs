@@ -51,7 +51,6 @@ impl Borrowed {
     }
 
     /// Gives it back, with what was answered; the server's refusal is an answer too.
-    #[cfg(feature = "postgres")]
     pub(crate) fn answered<T>(mut self, answer: Result<T, sqlx::Error>) -> Result<T, sqlx::Error> {
         self.is_answered = matches!(answer, Ok(_) | Err(sqlx::Error::Database(_)));
         answer
@@ -129,7 +128,6 @@ impl DerefMut for Transaction {
 }
 
 /// Whether nothing was done, for the sake of another transaction, and the same may succeed at once.
-#[cfg(feature = "postgres")]
 pub(crate) fn gave_way(error: &sqlx::Error) -> bool {
     Cause::of(error) == Cause::GaveWay
 }

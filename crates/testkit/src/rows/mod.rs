@@ -106,7 +106,7 @@ pub type Rule = for<'a> fn(&'a dyn RowsFixture) -> Pin<Box<dyn Future<Output = (
 ///     Memory
 /// }
 ///
-/// fieldseal::rows_suite! {
+/// fieldseal_testkit::rows_suite! {
 ///     #[tokio::test]
 ///     memory_rows, make
 /// }

@@ -42,7 +42,7 @@ pub(super) fn usable(found: Found) -> Result<(), JournalError> {
         Found::Right => Ok(()),
         Found::Nothing => Err(JournalError::misconfigured(
             "this PostgreSQL schema has no journal: make one with `PostgresJournal::builder(pool).migrate()`, or by the SQL \
-             in src/journal/postgres/migrations",
+             in crates/sqlx/src/postgres/journal/migrations",
         )),
         Found::Newer => Err(JournalError::misconfigured(
             "the journal was made by a later version of fieldseal: upgrade this program",

@@ -44,7 +44,7 @@ pub(super) fn usable(found: Found) -> Result<(), StoreError> {
         Found::Right => Ok(()),
         Found::Nothing => Err(StoreError::misconfigured(
             "this PostgreSQL schema has no key store: make one with `PostgresStore::builder(pool).migrate()`, or by the SQL \
-             in src/store/postgres/migrations",
+             in crates/sqlx/src/postgres/store/migrations",
         )),
         Found::Newer => Err(StoreError::new(StoreErrorKind::NewerSchema)),
         Found::Foreign(table) => Err(StoreError::misconfigured(format!(
