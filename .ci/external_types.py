@@ -5,7 +5,7 @@
 
 A new major of a crate that stands there is a new major of ours. Reads the JSON that rustdoc writes, which is unstable: so it
 is read of the compiler that rust-toolchain.toml names, and the one that the check was written for is checked below. rustdoc
-gives it only to who says that unstable things are wanted, which no other build shall hear of.
+writes it only where unstable options are allowed; a wrapper allows them for this call alone.
 """
 
 import difflib

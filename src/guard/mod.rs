@@ -20,8 +20,8 @@ use crate::store::Replica;
 use crate::timer::{ThreadTimer, Timer};
 use circuit::Refused;
 
-/// A master key provider, a key store, a journal or a source of rows behind a [`Guard`]: what a remote one is given to a vault,
-/// or to bulk work, as.
+/// A master key provider, a key store, a journal or a source of rows behind a [`Guard`]: wraps a
+/// remote port in deadlines, retries and a circuit breaker.
 ///
 /// A call that fails with [`Retry::Later`] is made again. That is safe for each method: most ask, or may be done twice; a
 /// `put` or an `append` of which nobody knows whether it landed is looked for where it should be, and is done if it is there.

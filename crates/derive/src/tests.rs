@@ -1,5 +1,5 @@
-//! The stages without a compiler: all errors at once, and no panic whatever the tokens. `fieldseal`'s `tests/ui` holds the
-//! messages, its `tests/derive.rs` what the code does.
+//! The stages without a compiler: all errors at once, and no panic whatever the tokens. `tests/ui.rs` holds the messages,
+//! `tests/it/derive.rs` of the library what the code does.
 
 use proc_macro2::TokenStream;
 

@@ -60,15 +60,15 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("5. Read and change one column, without its row.");
     let phone: Option<Sealed<String>> =
         sqlx::query_scalar("SELECT phone FROM customer WHERE customer_id = ?").bind(BJORN).fetch_one(&database).await?;
-    let mut place = keys.record_ref::<Customer>(&BJORN)?;
-    let old = place.open(Customer::PHONE, &phone)?;
-    let new = place.seal(Customer::PHONE, Some("+47 22 44 00 00".into()))?;
+    let mut bjorn = keys.record_ref::<Customer>(&BJORN)?;
+    let old = bjorn.open(Customer::PHONE, &phone)?;
+    let new = bjorn.seal(Customer::PHONE, Some("+47 22 44 00 00".into()))?;
     sqlx::query("UPDATE customer SET phone = ? WHERE customer_id = ?")
         .bind(&new)
         .bind(BJORN)
         .execute(&database)
         .await?;
-    if let (Some(old), Some(new)) = (old, place.open(Customer::PHONE, &new)?) {
+    if let (Some(old), Some(new)) = (old, bjorn.open(Customer::PHONE, &new)?) {
         println!("   {} -> {}", old.expose(), new.expose());
     }
 
@@ -92,7 +92,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     println!("Look at next: {}", folder.display());
     println!("  sqlite3 app.db 'SELECT hex(email), country FROM customer LIMIT 3'     what a leaked dump shows");
-    println!("  sqlite3 keys.db 'SELECT hex(id), state FROM fieldseal_slots LIMIT 3'  the key store names nobody");
+    println!("  sqlite3 keys.db 'SELECT hex(id), state FROM fieldseal_slots LIMIT 3'  the key store holds no name");
     println!("  cargo run -p quickstart --bin erase                                   how one of them is erased");
     println!("  docs/architecture.md for the why, examples/axum for a service");
     Ok(())

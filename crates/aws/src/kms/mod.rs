@@ -308,7 +308,7 @@ impl MasterKeyProvider for AwsKms {
         match together(&key, &fates)? {
             // What was made a moment ago is not known everywhere at KMS at once.
             Some(Destruction::Destroyed | Destruction::DestroyedHere { .. }) if is_current => {
-                Err(ProviderError::unavailable("KMS knows the key by its name, and not yet by its ARN"))
+                Err(ProviderError::unavailable("KMS resolved the alias but not the ARN yet; retry"))
             }
             destruction => Ok(destruction),
         }

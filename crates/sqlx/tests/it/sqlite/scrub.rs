@@ -18,17 +18,13 @@ use fieldseal::vault::ErasureRequest;
 use fieldseal::{Tenant, TenantId, Vault};
 use fieldseal_sqlx::SqliteStore;
 use fleet_tests::harness::{Alone, Trial, name};
-use fleet_tests::tests;
 use futures_util::lock::Mutex;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode};
 use sqlx::{ConnectOptions as _, Connection as _};
 use tempfile::TempDir;
 
 pub(super) fn trials() -> Vec<Trial> {
-    let mut trials = tests![Alone::new() =>
-    ];
-    trials.extend(gone());
-    trials
+    gone()
 }
 
 /// A vault whose key store is in a folder.
