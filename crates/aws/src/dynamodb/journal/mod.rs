@@ -58,7 +58,7 @@ use layout::End;
 /// | `Corrupt` | an entry was changed or deleted: put back a copy of the table that has every entry |
 ///
 /// # Security
-/// The chain of hashes finds damage, not malice: see [`FileJournal`](super::FileJournal). That no entry about a subject is
+/// The chain of hashes finds damage, not malice: see [`FileJournal`](fieldseal::journal::FileJournal). That no entry about a subject is
 /// hidden from [`read_of`](ErasureJournal::read_of), because its copy is gone, is checked by [`verify`](Self::verify).
 /// Whoever may read the table learns tenants' names, how many subjects were erased, and when.
 #[derive(Clone)]
