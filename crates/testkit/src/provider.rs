@@ -41,7 +41,7 @@ impl ProviderFixture for LocalKeyring {
 /// One test a rule of [`provider`](self), in a module of the name given.
 ///
 /// The test attribute is the caller's, so the runtime is too. The last argument is an async function, or a closure that
-/// captures nothing, which gives a fresh [`ProviderFixture`](crate::provider::ProviderFixture).
+/// captures nothing, which gives a fresh [`ProviderFixture`].
 ///
 /// ```
 /// use fieldseal::provider::LocalKeyring;
