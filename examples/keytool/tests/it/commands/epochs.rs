@@ -72,7 +72,7 @@ pub(super) async fn a_rewrap_that_was_stopped_goes_on_from_its_checkpoint() -> R
     fs::write(folder.path("place.json"), old)?;
     assert_eq!(folder.run(&[&args[..], &["--json"]].concat()).exits(0).json()["moved"], 6);
     fs::write(folder.path("place.json"), old.replace("1/1", "1/2"))?;
-    folder.run(&args).fails(2, "is that of share 1/2");
+    folder.run(&args).fails(2, "is that of shard 1/2");
     for nonsense in ["", "{}", &old.replace("rewrap 1", "rewrap 2"), &old.replace("2,", "3,").replace("03ff", "0g")] {
         fs::write(folder.path("place.json"), nonsense)?;
         folder.run(&args).fails(2, "is no checkpoint of a rewrap");
