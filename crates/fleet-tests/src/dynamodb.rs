@@ -1,6 +1,5 @@
 //! DynamoDB for tests: clients of the emulators, names of fresh tables, and a server that answers what it is told to.
 
-use std::fs;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
@@ -14,33 +13,8 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
-use crate::service::Service;
-
 /// What is in no message.
 pub const SECRET: &str = "the-secret-access-key";
-
-/// moto, which is asked one question at a time: its transactions aren't isolated. One that fails puts the table back as it
-/// was when it began, and takes with it what others wrote meanwhile.
-pub fn moto() -> Service {
-    Service::start("moto_server", |command, port, home| {
-        fs::write(home.join("sitecustomize.py"), IN_TURN).expect("a directory of its own");
-        command.env("PYTHONPATH", home).args(["-H", "127.0.0.1", "-p", &port.to_string()]);
-    })
-}
-
-/// Python runs it before anything else.
-const IN_TURN: &str = "
-import threading
-from moto.moto_server.werkzeug_app import DomainDispatcherApplication as App
-
-ask, turn = App.__call__, threading.Lock()
-
-def ask_in_turn(self, environ, start_response):
-    with turn:
-        return ask(self, environ, start_response)
-
-App.__call__ = ask_in_turn
-";
 
 /// A client that makes each call once, and waits long enough for a busy machine.
 pub fn client(url: &str) -> Client {

@@ -130,6 +130,29 @@ pub fn moto() -> Service {
     })
 }
 
+/// moto for DynamoDB: it answers one question at a time, because its transactions aren't isolated. One that fails puts the
+/// table back as it was when it began, and takes with it what others wrote meanwhile.
+pub fn moto_in_turn() -> Service {
+    Service::start("moto_server", |command, port, home| {
+        fs::write(home.join("sitecustomize.py"), IN_TURN).expect("a directory of its own");
+        command.env("PYTHONPATH", home).args(["-H", "127.0.0.1", "-p", &port.to_string()]);
+    })
+}
+
+/// Python runs it before anything else.
+const IN_TURN: &str = "
+import threading
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication as App
+
+ask, turn = App.__call__, threading.Lock()
+
+def ask_in_turn(self, environ, start_response):
+    with turn:
+        return ask(self, environ, start_response)
+
+App.__call__ = ask_in_turn
+";
+
 /// ministack: emulates KMS and DynamoDB. Right on the states of keys; not on tampering, nor on which key decrypts.
 pub fn ministack() -> Service {
     Service::start("ministack", |command, port, home| {

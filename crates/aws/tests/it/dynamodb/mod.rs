@@ -19,7 +19,7 @@ use crate::PROGRAMS;
 
 pub(crate) fn trials(ministack: &Shared<Upstream>) -> Vec<Trial> {
     let skip = service::skip("dynamodb", PROGRAMS);
-    let moto = Shared::new(|| Upstream::new(dynamodb::moto())).named("moto").ignored(skip);
+    let moto = Shared::new(|| Upstream::new(service::moto_in_turn())).named("moto").ignored(skip);
     let ministack = ministack.clone().ignored(skip);
     let mut trials = Vec::new();
     for emulator in [&moto, &ministack] {

@@ -265,18 +265,13 @@ async fn a_pool_without_a_write_ahead_log_is_refused() {
 
 async fn a_file_that_left_wal_mode_is_not_written() {
     let folder = folder().await;
-    let store = open_shared(&folder).await;
-    drop(store);
-    let mut db = raw(&folder).await;
+    // One connection: SQLite changes the mode only while nobody else is connected.
     let pool = SqlitePoolOptions::new().max_connections(1).connect_with(options(&folder)).await.unwrap();
     let store = SqliteStore::new(pool.clone()).await.unwrap();
-    sqlx::query("PRAGMA journal_mode = DELETE").execute(&pool).await.ok();
-    // Nobody else may be connected for that change.
-    close(db).await;
     sqlx::query("PRAGMA journal_mode = DELETE").execute(&pool).await.unwrap();
     let put = store.put(&SampleSlot::new(id(1)).build(), Expected::Absent).await;
     assert_eq!(put.unwrap_err().kind(), StoreErrorKind::Misconfigured);
-    db = raw(&folder).await;
+    let mut db = raw(&folder).await;
     let slots: i64 = sqlx::query_scalar("SELECT count(*) FROM fieldseal_slots").fetch_one(&mut db).await.unwrap();
     assert_eq!(slots, 0);
 }
@@ -397,18 +392,19 @@ async fn a_missing_floor_is_no_floor_of_none() {
 
 async fn a_damaged_file_is_corrupt() {
     let folder = folder().await;
-    let store = open(&folder).await;
+    let pool = pool(&folder).await;
+    let store = SqliteStore::new(pool.clone()).await.unwrap();
     for n in 0..200 {
         store.put(&SampleSlot::new(id(n)).build(), Expected::Absent).await.unwrap();
     }
     store.scrub().await.unwrap();
-    drop(store);
+    pool.close().await; // a dropped one would still write for a while
     let mut bytes = std::fs::read(path(&folder)).unwrap();
     // The schema and the first page of each tree stay.
     let damaged = bytes.len() / 2..;
     bytes[damaged].fill(0xa5);
     std::fs::write(path(&folder), bytes).unwrap();
-    let store = open(&folder).await;
+    let store = open_shared(&folder).await;
     let ids: Vec<_> = (0..200).map(id).collect();
     assert_eq!(store.load(&ids).await.unwrap_err().kind(), StoreErrorKind::Corrupt);
 }

@@ -10,7 +10,7 @@ use std::path::Path;
 
 use fleet_tests::harness::{Alone, Trial};
 use fleet_tests::postgres::Databases;
-use fleet_tests::{dynamodb, service};
+use fleet_tests::service;
 use serde_json::Value;
 
 use self::grounds::{BESIDE, Ground, MODULE, SECRET, TOKEN, bao};
@@ -25,7 +25,7 @@ pub(crate) fn trials(databases: &Databases) -> Vec<Trial> {
     vec![
         on_server(databases, "journey::on_postgresql", async |server| journey(Ground::postgres(server).await).await),
         trial("on_dynamodb_and_kms_of_moto", needs(&["kms", "dynamodb"], "moto_server"), async || {
-            let moto = dynamodb::moto(); // one question at a time: its transactions aren't isolated
+            let moto = service::moto_in_turn();
             journey(Ground::moto(&moto).await).await;
         }),
         trial("on_dynamodb_and_kms_of_ministack", needs(&["kms", "dynamodb"], "ministack"), async || {
