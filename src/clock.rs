@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn a_shared_moment_is_past_its_age_before_there_is_one_and_then_by_either_clock() {
+    fn a_shared_moment_ages_by_either_clock_and_before_it_is_set() {
         let (shared, age) = (SharedStamp::default(), Duration::from_secs(60));
         let clock = Fake(Mutex::new((0, 1000)));
         assert!(shared.expired_at(&Stamp::now(&clock), age));

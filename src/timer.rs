@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_thread_ends_when_nobody_sleeps_and_another_comes_when_somebody_does() {
+    async fn the_thread_ends_when_nobody_sleeps_and_comes_back() {
         let timer = ThreadTimer::ending_after(SHORT);
         for _ in 0..2 {
             timer.sleep(SHORT).await;
@@ -270,7 +270,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_thread_ends_with_the_last_clone_and_not_before_the_last_sleeper() {
+    async fn the_thread_ends_with_the_last_clone_and_sleeper() {
         let timer = ThreadTimer::ending_after(LONG);
         let (clone, sleepers) = (timer.clone(), timer.sleepers.clone());
         drop(timer);

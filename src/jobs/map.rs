@@ -149,11 +149,11 @@ impl TableMap {
         Table::new(&self.table, &self.key, columns)
     }
 
-    /// The columns into which plaintext is to be sealed, and whether each is to hold text: what a table needs before it is
+    /// The columns into which plaintext is to be sealed, and the form of each: what a table needs before it is
     /// adopted.
-    pub fn sealed_columns(&self) -> Vec<(String, bool)> {
+    pub fn sealed_columns(&self) -> Vec<(String, Form)> {
         let adopting = self.fields.iter().filter(|field| field.from.is_some());
-        adopting.map(|field| (field.column.clone(), field.form == Form::Text)).collect()
+        adopting.map(|field| (field.column.clone(), field.form)).collect()
     }
 
     /// The table's name.

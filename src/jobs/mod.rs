@@ -22,7 +22,7 @@
 //! let map = TableMap::new("customer", ["id"], "customer", IdColumn::integer("id"))
 //!     .ids([IdColumn::integer("id")])
 //!     .field(FieldMap::new("email"));
-//! let rows = MemoryRows::new(map.table().columns); // SqliteRows, PostgresRows: the application's own pool
+//! let rows = MemoryRows::new(map.table().columns); // or a `RowSource` over the application's own pool
 //! # let email = customers.enroll(&17).await?.seal_bytes(b"ada@example.com", &FieldContext::new("customer", "email", &17)?)?;
 //! # rows.put(RowKey::new(vec![Cell::Integer(17)]), vec![Cell::Integer(17), Cell::bytes(email)])?;
 //!

@@ -345,7 +345,7 @@ mod tests {
     }
 
     #[test]
-    fn entries_and_heads_are_what_another_program_makes_of_the_format() {
+    fn another_program_makes_the_same_entries_and_heads() {
         let file: serde_json::Value = serde_json::from_str(include_str!("../../tests/vectors/slots.json")).unwrap();
         let unhex = |text: &serde_json::Value| crate::crypto::vectors::hex(text.as_str().unwrap());
         let key_id = |first: u8| KeyId::from_bytes(std::array::from_fn(|i| first + u8::try_from(i).unwrap()));

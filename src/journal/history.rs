@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn an_intent_is_open_until_it_is_done_and_a_later_one_is_open_again() {
+    fn an_intent_is_open_until_done_and_a_later_one_opens_again() {
         let both = [("billing", 1), ("default", 1)];
         assert_eq!(history(vec![intended(&both)]).open(), lines(&both));
         let closed = history(vec![intended(&both), done(&both)]);

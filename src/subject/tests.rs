@@ -169,7 +169,7 @@ fn the_ciphertext_that_opens_under_two_keys_opens_under_one() {
 /// The same attack on a wrapped data key, where whoever swaps the epoch key would swap the data key. Each epoch key even
 /// has the associated data that it expects, so only the comparison of key ids is left.
 #[test]
-fn the_wrapped_key_that_unwraps_under_two_keys_unwraps_under_one() {
+fn a_wrapped_key_made_for_two_keys_unwraps_under_one() {
     let suite = Suite::Xaes256Gcm;
     let [a, b] = &[0x11, 0x22].map(|byte| UsableKey::derive(&key(byte)));
     let aads = &[a, b].map(|k| context::aad(suite, k.id(), b"context"));
@@ -586,7 +586,7 @@ fn a_pending_version_opens_and_does_not_seal_before_its_time() {
 
 type Version = (u8, Option<u64>);
 
-fn dated(suite: Suite, versions: &[Version]) -> SubjectKeys {
+fn with_versions(suite: Suite, versions: &[Version]) -> SubjectKeys {
     let ring = ring_of_slot(&[("billing", &[7], &[(8, Some(1))]), ("default", &[9], versions), ("gone", &[5], &[])]);
     subject_keys(&policy("acme", suite, HandClock::at(NOW)), "ada", ring)
 }
@@ -621,7 +621,7 @@ fn a_value_of_an_older_key_is_moved_to_the_current_one() {
         (&[(1, None), (2, None)], None),
         (&[(1, Some(1))], None),
     ] {
-        let keys = dated(Suite::Xaes256Gcm, versions);
+        let keys = with_versions(Suite::Xaes256Gcm, versions);
         assert_eq!(needs(&keys, &sealed).unwrap(), current.is_some(), "{versions:?}");
         let resealed = keys.reseal_bytes(&sealed, &email()).unwrap();
         assert_eq!(resealed.as_deref().map(key_of), current, "{versions:?}");
@@ -638,7 +638,7 @@ fn a_value_of_an_older_key_is_moved_to_the_current_one() {
 /// Somebody whose clock is ahead sealed it: to move it back would be undone, again and again.
 #[test]
 fn a_value_of_a_newer_key_than_the_current_one_is_left_there() {
-    let keys = dated(Suite::Xaes256Gcm, &[(1, Some(1)), (2, Some(NOW + 1))]);
+    let keys = with_versions(Suite::Xaes256Gcm, &[(1, Some(1)), (2, Some(NOW + 1))]);
     for suite in Suite::ALL {
         let newer = ada(suite, &[1, 2]).seal_bytes(b"x", &email()).unwrap();
         assert!(!needs(&keys, &newer).unwrap());
@@ -665,7 +665,7 @@ fn a_value_of_another_suite_is_moved_to_that_of_the_keys() {
 
 #[test]
 fn a_key_that_is_not_held_is_told_as_when_opening() {
-    let keys = dated(Suite::Xaes256Gcm, &[(1, Some(1)), (2, Some(1))]);
+    let keys = with_versions(Suite::Xaes256Gcm, &[(1, Some(1)), (2, Some(1))]);
     let fresh = refreshed(&keys, ring_of_slot(&[("default", &[9], &[(1, Some(1)), (2, Some(1))])]));
     let outcome_of = |reseal: Result<Option<Vec<u8>>>| outcome(reseal.map(|_| None));
     for (keys, byte, whole, of_default) in [
@@ -749,7 +749,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
     #[test]
-    fn a_resealed_value_is_the_same_in_its_place_and_not_moved_from_another(
+    fn a_resealed_value_opens_in_its_own_place_alone(
         at in at(), (from, to) in (suite(), suite()), pad in 0..70_usize,
         value in proptest::option::of(proptest::collection::vec(any::<u8>(), 0..80)),
     ) {

@@ -13,13 +13,13 @@ use crate::store::{Filter, KeyStore, MemoryStore, Scan};
 use crate::subject::tests::{HandClock, NOW};
 use crate::{FieldContext, SubjectKeys};
 
-struct World {
+struct Ports {
     store: Arc<MemoryStore>,
     journal: Arc<MemoryJournal>,
     provider: Arc<LocalKeyring>,
 }
 
-impl World {
+impl Ports {
     fn new() -> Result<Self> {
         Ok(Self {
             store: Arc::new(MemoryStore::new()),
@@ -72,11 +72,11 @@ fn seal(keys: &SubjectKeys) -> Result<Vec<u8>> {
 
 #[tokio::test]
 async fn a_tombstone_is_erased_and_not_unknown() -> Result<()> {
-    let world = World::new()?;
-    let vault = world.vault().await?;
+    let ports = Ports::new()?;
+    let vault = ports.vault().await?;
     let envelope = seal(&vault.default_tenant().enroll("ada").await?)?;
     edit(&vault, "ada", destroy_all).await?;
-    let customers = world.vault().await?.default_tenant();
+    let customers = ports.vault().await?.default_tenant();
     let erased = |e: &Error| matches!(e, Error::SubjectErased { at } if at.as_millis() == 9);
     assert!(customers.keys("ada").await.is_err_and(|e| erased(&e)));
     assert!(customers.enroll("ada").await.is_err_and(|e| erased(&e)), "it comes back by no plain enrollment");
@@ -91,19 +91,19 @@ async fn a_tombstone_is_erased_and_not_unknown() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_new_line_is_journaled_first_and_above_every_line_that_slot_and_journal_name() -> Result<()> {
-    let world = World::new()?;
-    let vault = world.vault().await?;
+async fn a_new_line_is_journaled_first_and_above_all_known_lines() -> Result<()> {
+    let ports = Ports::new()?;
+    let vault = ports.vault().await?;
     let customers = vault.default_tenant();
     customers.enroll("ada").await?;
-    let backup = all(&world.store).await?;
+    let backup = all(&ports.store).await?;
     for _ in 0..2 {
         edit(&vault, "ada", destroy_all).await?;
-        let fresh = world.vault().await?.default_tenant();
+        let fresh = ports.vault().await?.default_tenant();
         fresh.enroll_with("ada", &Enrollment::new().even_if_erased()).await?;
     }
     let lines = async || -> Result<Vec<u32>> {
-        let entries = world.journal.read(0, 100).await?;
+        let entries = ports.journal.read(0, 100).await?;
         let line = |e: &JournalEntry| match e.event() {
             JournalEvent::Reenrolled { purpose, line } if purpose.as_str() == "default" => Some(*line),
             _ => None,
@@ -112,7 +112,7 @@ async fn a_new_line_is_journaled_first_and_above_every_line_that_slot_and_journa
     };
     assert_eq!(lines().await?, [2, 3]);
     // After a restore the slot is at line 1 again; the journal knows better.
-    let restored = World { store: Arc::new(backup), ..world };
+    let restored = Ports { store: Arc::new(backup), ..ports };
     let vault = restored.vault().await?;
     edit(&vault, "ada", destroy_all).await?;
     restored.vault().await?.default_tenant().enroll_with("ada", &Enrollment::new().even_if_erased()).await?;
@@ -126,16 +126,16 @@ async fn a_new_line_is_journaled_first_and_above_every_line_that_slot_and_journa
 }
 
 #[tokio::test]
-async fn a_plain_enrollment_goes_on_above_the_lines_that_the_journal_names() -> Result<()> {
-    let world = World::new()?;
-    let vault = world.vault().await?;
+async fn a_plain_enrollment_continues_above_journaled_lines() -> Result<()> {
+    let ports = Ports::new()?;
+    let vault = ports.vault().await?;
     vault.default_tenant().enroll("ben").await?; // the tenant
-    let backup = all(&world.store).await?;
+    let backup = all(&ports.store).await?;
     vault.default_tenant().enroll("ada").await?;
     edit(&vault, "ada", destroy_all).await?;
-    world.vault().await?.default_tenant().enroll_with("ada", &Enrollment::new().even_if_erased()).await?;
+    ports.vault().await?.default_tenant().enroll_with("ada", &Enrollment::new().even_if_erased()).await?;
     // The backup knows nothing of her; the journal names line 2.
-    let restored = World { store: Arc::new(backup), ..world };
+    let restored = Ports { store: Arc::new(backup), ..ports };
     restored.vault().await?.default_tenant().enroll("ada").await?;
     let entries = restored.journal.read(0, 100).await?;
     let line = |e: &JournalEntry| match e.event() {
@@ -156,15 +156,15 @@ async fn all(store: &MemoryStore) -> Result<MemoryStore> {
 
 #[tokio::test]
 async fn one_erased_purpose_leaves_the_others() -> Result<()> {
-    let world = World::new()?;
-    let vault = world.vault().await?;
+    let ports = Ports::new()?;
+    let vault = ports.vault().await?;
     let keys = vault.default_tenant().enroll("ada").await?;
     let billing = keys.seal_bytes(b"x", &context("billing"))?;
     let default = seal(&keys)?;
     edit(&vault, "ada", |slot| destroy(slot, "billing", 9)).await?;
     for keys in [
-        world.vault().await?.default_tenant().keys("ada").await?,
-        world.vault().await?.default_tenant().enroll("ada").await?,
+        ports.vault().await?.default_tenant().keys("ada").await?,
+        ports.vault().await?.default_tenant().enroll("ada").await?,
     ] {
         assert!(keys.open_bytes(&default, &context("default")).is_ok());
         let erased = |e: &Error| matches!(e, Error::PurposeErased { at } if at.as_millis() == 9);
@@ -176,11 +176,11 @@ async fn one_erased_purpose_leaves_the_others() -> Result<()> {
 
 #[tokio::test]
 async fn a_scheduled_erasure_makes_the_subject_unreadable() -> Result<()> {
-    let world = World::new()?;
-    let vault = world.vault().await?;
+    let ports = Ports::new()?;
+    let vault = ports.vault().await?;
     vault.default_tenant().enroll("ada").await?;
     edit(&vault, "ada", |slot| slot.erase_at = Some(crate::clock::Timestamp::from_millis(5))).await?;
-    let customers = world.vault().await?.default_tenant();
+    let customers = ports.vault().await?.default_tenant();
     assert!(matches!(customers.keys("ada").await, Err(Error::SubjectErased { .. })));
     assert!(matches!(customers.enroll("ada").await, Err(Error::SubjectErased { .. })));
     let again = customers.enroll_with("ada", &Enrollment::new().even_if_erased()).await;
@@ -189,8 +189,8 @@ async fn a_scheduled_erasure_makes_the_subject_unreadable() -> Result<()> {
 }
 
 /// Opens epoch 2 under a new master key, as `advance_epoch` will.
-async fn open_second_epoch(world: &World, vault: &Vault) -> Result<()> {
-    let master = world.provider.add_key().await?;
+async fn open_second_epoch(ports: &Ports, vault: &Vault) -> Result<()> {
+    let master = ports.provider.add_key().await?;
     let (stored, mut slot) = root::reload(&vault.0).await?;
     slot.epochs.push(crate::keys::slot::EpochRecord {
         epoch: Epoch::new(2).unwrap(),
@@ -202,17 +202,17 @@ async fn open_second_epoch(world: &World, vault: &Vault) -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_slot_that_is_written_in_a_later_epoch_moves_there_with_every_key() -> Result<()> {
-    let world = World::new()?;
-    let builder = Vault::builder(world.provider.clone(), world.store.clone()).journal(world.journal.clone());
+async fn a_slot_written_in_a_later_epoch_moves_with_every_key() -> Result<()> {
+    let ports = Ports::new()?;
+    let builder = Vault::builder(ports.provider.clone(), ports.store.clone()).journal(ports.journal.clone());
     let first = builder.build().await?; // without the purpose `billing`
     let envelope = seal(&first.default_tenant().enroll("ada").await?)?;
-    open_second_epoch(&world, &first).await?;
-    let second = world.vault().await?;
+    open_second_epoch(&ports, &first).await?;
+    let second = ports.vault().await?;
     let keys = second.default_tenant().enroll("ada").await?; // which adds `billing`
     assert!(keys.open_bytes(&envelope, &context("default")).is_ok());
     let subjects = |slot: &&StoredSlot| matches!(slot.id(), SlotId::Subject(..));
-    let slots = world.store.scan(&Scan::new(Filter::All)).await?.slots;
+    let slots = ports.store.scan(&Scan::new(Filter::All)).await?.slots;
     assert_eq!(slots.iter().find(subjects).unwrap().epoch(), Epoch::new(2));
     // A process that knew the first epoch alone reads on.
     let old = first.default_tenant();
@@ -221,15 +221,15 @@ async fn a_slot_that_is_written_in_a_later_epoch_moves_there_with_every_key() ->
 }
 
 #[tokio::test]
-async fn a_writer_whose_epoch_was_retired_reads_the_current_one_and_goes_on() -> Result<()> {
-    let world = World::new()?;
-    let stale = world.vault().await?;
+async fn a_writer_of_a_retired_epoch_continues_in_the_current_one() -> Result<()> {
+    let ports = Ports::new()?;
+    let stale = ports.vault().await?;
     stale.default_tenant().enroll("ada").await?;
-    open_second_epoch(&world, &stale).await?;
-    let store: &dyn KeyStore = &*world.store;
+    open_second_epoch(&ports, &stale).await?;
+    let store: &dyn KeyStore = &*ports.store;
     store.raise_floor(Epoch::new(2).unwrap()).await?;
     stale.default_tenant().enroll("ben").await?; // its wrapping key of epoch 1 is refused by the store
-    let slots = world.store.scan(&Scan::new(Filter::EpochBelow(Epoch::new(2).unwrap()))).await?.slots;
+    let slots = ports.store.scan(&Scan::new(Filter::EpochBelow(Epoch::new(2).unwrap()))).await?.slots;
     let subjects = slots.iter().filter(|s| matches!(s.id(), SlotId::Subject(..))).count();
     assert_eq!(subjects, 1, "ada's, which nobody moved; ben's is in epoch 2");
     Ok(())
@@ -237,12 +237,12 @@ async fn a_writer_whose_epoch_was_retired_reads_the_current_one_and_goes_on() ->
 
 #[tokio::test]
 async fn a_tenant_whose_root_is_replaced_is_refused() -> Result<()> {
-    let world = World::new()?;
-    let vault = world.vault().await?;
+    let ports = Ports::new()?;
+    let vault = ports.vault().await?;
     let tenant = vault.default_tenant();
     tenant.enroll("ada").await?;
     // Another store's tenant slot, made with the same provider: genuine, but not this store's.
-    let other = World { provider: world.provider.clone(), ..World::new()? };
+    let other = Ports { provider: ports.provider.clone(), ..Ports::new()? };
     other.vault().await?.default_tenant().enroll("ada").await?;
     let id = SlotId::Tenant(tenant.id().clone());
     let planted = other.store.load(std::slice::from_ref(&id)).await?.remove(0).unwrap();
@@ -256,9 +256,9 @@ async fn a_tenant_whose_root_is_replaced_is_refused() -> Result<()> {
 /// Does something to many subjects, a quarter of `max_age` for each twentieth of them: what the process keeps of them in
 /// the end, live and cached, in twentieths.
 async fn kept_after(subjects: i64, call: impl AsyncFn(&Tenant, i64) -> Result<()>) -> Result<(usize, usize)> {
-    let (world, clock, mut now) = (World::new()?, HandClock::at(NOW), NOW);
-    let builder = Vault::builder(world.provider.clone(), world.store.clone()).clock(clock.clone());
-    let vault = builder.journal(world.journal.clone()).build().await?;
+    let (ports, clock, mut now) = (Ports::new()?, HandClock::at(NOW), NOW);
+    let builder = Vault::builder(ports.provider.clone(), ports.store.clone()).clock(clock.clone());
+    let vault = builder.journal(ports.journal.clone()).build().await?;
     let customers = vault.default_tenant();
     let twentieth = subjects / 20;
     for n in 1..=subjects {
@@ -273,7 +273,7 @@ async fn kept_after(subjects: i64, call: impl AsyncFn(&Tenant, i64) -> Result<()
 }
 
 #[tokio::test]
-async fn a_process_that_only_enrolls_keeps_no_more_than_max_age_brings() -> Result<()> {
+async fn a_process_that_only_enrolls_keeps_what_max_age_brings() -> Result<()> {
     let (live, cached) = kept_after(10_000, async |customers, n| customers.enroll(&n).await.map(drop)).await?;
     assert!(live <= 6 && cached <= 6, "{live} and {cached} twentieths");
     Ok(())

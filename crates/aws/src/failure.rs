@@ -268,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_with_an_id_is_its_service_s_however_little_is_left_of_it() {
+    fn an_answer_with_an_id_is_its_services_however_short() {
         let kind = |status, has_id| SERVICE.unread(status, has_id).1.0;
         for status in [400, 404, 405, 410] {
             assert_eq!(kind(status, true), Kind::Unavailable, "{status}");

@@ -30,7 +30,7 @@ const WORKERS: [u32; 3] = [1, 2, 4];
 fn main() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     if let Ok(task) = std::env::var(CHILD) {
-        return runtime.block_on(rewrap_part(&task));
+        return runtime.block_on(rewrap_share(&task));
     }
     // Cargo adds `--bench`.
     let arguments: Vec<_> = std::env::args().skip(1).filter(|argument| !argument.starts_with("--")).collect();
@@ -148,7 +148,7 @@ async fn on_postgres(subjects: i64, url: Option<&str>) {
     PostgresStore::builder(pool.clone()).schema(SCHEMA).migrate().await.unwrap();
 
     let folder = tempfile::tempdir().unwrap();
-    let place = Place { folder: folder.path().to_owned(), options };
+    let place = SharedDatabase { folder: folder.path().to_owned(), options };
     let keyring = LocalKeyring::generate(place.keyring()).await.unwrap();
     let own = PgPoolOptions::new().max_connections(10).connect_with(place.options.clone()).await.unwrap();
     let vault = place.vault(own.clone()).await;
@@ -201,12 +201,12 @@ async fn on_postgres(subjects: i64, url: Option<&str>) {
 }
 
 /// The files and the database that processes share.
-struct Place {
+struct SharedDatabase {
     folder: PathBuf,
     options: PgConnectOptions,
 }
 
-impl Place {
+impl SharedDatabase {
     fn keyring(&self) -> PathBuf {
         self.folder.join("keyring")
     }
@@ -243,8 +243,8 @@ impl Place {
 }
 
 /// A child: says how many slots it moved, and in how many seconds.
-async fn rewrap_part(task: &str) {
-    let (part, place) = Place::of_task(task);
+async fn rewrap_share(task: &str) {
+    let (part, place) = SharedDatabase::of_task(task);
     let pool = PgPoolOptions::new().max_connections(10).connect_with(place.options.clone()).await.unwrap();
     let vault = place.vault(pool).await;
     let began = Instant::now();

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use fieldseal::jobs::TableMap;
+use fieldseal::jobs::{Form, TableMap};
 use fieldseal::rows::RowSource;
 use fieldseal_sqlx::SqliteRows;
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePool, SqlitePoolOptions};
@@ -65,7 +65,7 @@ impl Database {
     }
 
     /// Adds columns; gives those that weren't there.
-    pub(crate) async fn add_columns(&self, table: &str, columns: &[(String, bool)]) -> Result<Vec<String>, Failure> {
+    pub(crate) async fn add_columns(&self, table: &str, columns: &[(String, Form)]) -> Result<Vec<String>, Failure> {
         Ok(match self {
             Self::Sqlite(pool) => SqliteRows::add_columns(pool, table, columns).await?,
             #[cfg(feature = "postgres")]
@@ -102,7 +102,7 @@ mod postgres {
     use std::time::Duration;
 
     use fieldseal::guard::{Guard, Guarded};
-    use fieldseal::jobs::TableMap;
+    use fieldseal::jobs::{Form, TableMap};
     use fieldseal::rows::{RowSource, RowsError, RowsErrorKind};
     use fieldseal_sqlx::PostgresRows;
     use sqlx::postgres::{PgConnectOptions, PgPool};
@@ -129,7 +129,7 @@ mod postgres {
     pub(super) async fn add_columns(
         pool: &PgPool,
         table: &str,
-        columns: &[(String, bool)],
+        columns: &[(String, Form)],
     ) -> Result<Vec<String>, RowsError> {
         in_time(PostgresRows::add_columns(pool, table, columns)).await
     }

@@ -37,8 +37,15 @@ pub struct Census {
     started_at: Timestamp,
     tables: Vec<Checkpoint>,
     versions: BTreeMap<Version, Count>,
-    /// Every key that may be retired some time, or is nobody's: how many rows name it, and whether it is held.
-    keys: BTreeMap<KeyId, (u64, bool)>,
+    /// Every key that may be retired some time, or is nobody's.
+    keys: BTreeMap<KeyId, NamedKey>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct NamedKey {
+    /// How many name it.
+    rows: u64,
+    is_held: bool,
 }
 
 /// How a key that is named stands to its subject's.
@@ -162,12 +169,12 @@ impl Census {
 
     /// Keys that are named and that nobody has, with the number of rows that name each: what a restore lost.
     pub fn lost(&self) -> impl Iterator<Item = (&KeyId, u64)> {
-        self.keys.iter().filter(|(_, (_, held))| !held).map(|(id, (rows, _))| (id, *rows))
+        self.keys.iter().filter(|(_, key)| !key.is_held).map(|(id, key)| (id, key.rows))
     }
 
     /// How many rows name a key that is held and is not the only one of its subject and purpose; 0 if none does.
     pub fn rows_naming(&self, key: &KeyId) -> u64 {
-        self.keys.get(key).map_or(0, |(rows, _)| *rows)
+        self.keys.get(key).map_or(0, |key| key.rows)
     }
 
     /// Adds what another process counted of the other shards.
@@ -187,10 +194,10 @@ impl Census {
             let sum = self.versions.entry(version).or_default();
             *sum = Count { cells: sum.cells + count.cells, rows: sum.rows + count.rows };
         }
-        for (id, (rows, held)) in other.keys {
-            let (sum, is_held) = self.keys.entry(id).or_insert((0, held));
-            *sum += rows;
-            *is_held |= held;
+        for (id, theirs) in other.keys {
+            let key = self.keys.entry(id).or_insert(NamedKey { rows: 0, ..theirs });
+            key.rows += theirs.rows;
+            key.is_held |= theirs.is_held;
         }
         Ok(())
     }
@@ -247,7 +254,8 @@ impl Census {
         count.cells += named.cells;
         count.rows += 1;
         if !named.is_only {
-            self.keys.entry(named.id).or_insert((0, named.usage != KeyUse::NotHeld)).0 += 1;
+            let key = NamedKey { rows: 0, is_held: named.usage != KeyUse::NotHeld };
+            self.keys.entry(named.id).or_insert(key).rows += 1;
         }
     }
 }

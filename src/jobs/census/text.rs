@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use base64ct::{Base64UrlUnpadded, Encoding as _};
 
-use super::{Census, Count, KeyUse, Version};
+use super::{Census, Count, KeyUse, NamedKey, Version};
 use crate::crypto::mac;
 use crate::envelope::KeyId;
 use crate::error::{Error, Result};
@@ -22,8 +22,8 @@ impl fmt::Display for Census {
             let [table, purpose] = [table, purpose].map(|name| Base64UrlUnpadded::encode_string(name.as_bytes()));
             writeln!(text, "version {table} {purpose} {usage} {line} {version} {cells} {rows}")?;
         }
-        for (id, (rows, held)) in &self.keys {
-            let held = if *held { "held" } else { "lost" };
+        for (id, NamedKey { rows, is_held }) in &self.keys {
+            let held = if *is_held { "held" } else { "lost" };
             writeln!(text, "key {} {held} {rows}", Base64UrlUnpadded::encode_string(id.as_bytes()))?;
         }
         f.write_str(&text)?;
@@ -76,7 +76,8 @@ pub(crate) fn read_body(body: &str) -> Option<Census> {
             }
             ["key", id, held @ ("held" | "lost"), rows] => {
                 let id = Base64UrlUnpadded::decode_vec(id).ok()?.try_into().ok()?;
-                census.keys.insert(KeyId::from_bytes(id), (rows.parse().ok()?, held == "held"));
+                let key = NamedKey { rows: rows.parse().ok()?, is_held: held == "held" };
+                census.keys.insert(KeyId::from_bytes(id), key);
             }
             _ => return None,
         }

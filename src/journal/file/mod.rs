@@ -41,7 +41,8 @@ use crate::thread;
 /// # Where to keep it
 /// On a local disk of the one host whose processes use it. On a network file system locks may not be held against other
 /// hosts, a `stat` may answer from a cache, and a sync may end before the server's disk has the bytes: each of them loses
-/// entries. For several hosts there are journals in databases: `DynamoDbJournal`, or an [`ErasureJournal`] of your own.
+/// entries. For several hosts use a journal in a database (`fieldseal-sqlx`, `fieldseal-aws`), or an [`ErasureJournal`] of
+/// your own.
 ///
 /// Away from the key store and from the key store's backups, because what is restored together can't notice that it was.
 /// Have a backup of its own, as new as you can: an erasure that is not in the journal comes back with a restored key store.

@@ -342,7 +342,7 @@ fn refused_both_ways<B: Body>(id: &SlotId, slot: &B, sealed: &Result<StoredSlot>
 }
 
 #[test]
-fn a_subject_slot_out_of_order_or_bounds_is_neither_written_nor_read() {
+fn a_subject_slot_out_of_order_or_bounds_is_refused() {
     let names: Vec<_> = (0..=MAX_PURPOSES).map(|i| format!("p{i:02}")).collect();
     let versions = |n: u32| (1..=n).map(version).collect::<Vec<_>>();
     let ids = |n: usize| vec![KeyId::from_bytes([1; 24]); n];
@@ -399,7 +399,7 @@ fn wrapped(epoch: u32) -> WrappedRoot {
 }
 
 #[test]
-fn a_tenant_slot_out_of_order_or_bounds_is_neither_written_nor_read() {
+fn a_tenant_slot_out_of_order_or_bounds_is_refused() {
     let slot = |epochs: &[u32], indexes: &[u32]| TenantSlot {
         root: wrapped(1),
         erased_at: None,
@@ -447,7 +447,7 @@ fn a_tenant_slot_out_of_order_or_bounds_is_neither_written_nor_read() {
 }
 
 #[test]
-fn a_vault_slot_out_of_order_or_bounds_is_neither_written_nor_read() {
+fn a_vault_slot_out_of_order_or_bounds_is_refused() {
     let record = |epoch: u32, state| EpochRecord {
         epoch: epoch_of(epoch),
         state,
@@ -486,7 +486,7 @@ fn a_vault_slot_out_of_order_or_bounds_is_neither_written_nor_read() {
 }
 
 #[test]
-fn bytes_that_a_subject_slot_never_has_are_refused_even_with_a_mac() {
+fn bytes_no_subject_slot_has_are_refused_even_with_a_mac() {
     let stored = slot_of(vec![live("p")]).seal(&acme(), SUBJECT, &root(1)).unwrap();
     let refused = |change: &dyn Fn(&mut Vec<u8>)| {
         let bytes = with_mac(&stored, &root(1), change);
@@ -577,7 +577,7 @@ fn a_subject_slot_shows_its_state_and_what_is_due() {
 }
 
 #[test]
-fn a_tenant_slot_shows_the_lowest_epoch_that_something_must_leave() {
+fn a_tenant_slot_shows_the_lowest_epoch_to_leave() {
     let index = |epoch| WrappedIndexKey { index_epoch: epoch, key: wrapped(epoch) };
     for (root_epoch, index_keys, expected) in [(3, vec![], 3), (3, vec![index(2)], 2), (3, vec![index(4)], 3)] {
         let epoch_keys = vec![wrapped(1), wrapped(3)];

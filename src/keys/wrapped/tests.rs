@@ -75,7 +75,7 @@ fn a_key_of_another_id_than_its_context_names_is_refused() {
 }
 
 #[test]
-fn a_wrapped_key_with_any_bit_flipped_or_of_another_length_is_refused() {
+fn a_wrapped_key_with_a_flipped_bit_or_other_length_is_refused() {
     for suite in Suite::ALL {
         let wrapped = wrap_in_envelope(&kek(7), suite, b"context", &key(1)).unwrap();
         assert_eq!(unwrap_in_envelope(&kek(7), b"context", &wrapped).unwrap().expose(), key(1).expose());

@@ -150,7 +150,7 @@ async fn one_that_refuses_does_not_hide_one_that_is_down() {
 }
 
 #[tokio::test]
-async fn where_two_have_keys_of_one_name_each_unwraps_its_own_and_neither_is_destroyed() {
+async fn two_keys_of_one_name_unwrap_their_own_and_none_is_destroyed() {
     for state in [State::Lives, State::Destroyed] {
         let (new, old) = (Named::new("one", State::Lives), Named::new("one", state));
         let (key, context) = key();
@@ -166,7 +166,7 @@ async fn where_two_have_keys_of_one_name_each_unwraps_its_own_and_neither_is_des
 
 /// Such as a KMS in a region that never had the key, or no more.
 #[tokio::test]
-async fn who_says_that_it_is_destroyed_and_may_be_elsewhere_does_not_hide_where_it_is() {
+async fn a_key_destroyed_at_one_provider_is_found_at_the_other() {
     let named = |state| Named::new("one", state);
     let here = || Some(Destruction::DestroyedHere { copies: vec!["elsewhere"] });
     for [new, old] in [[State::DestroyedHere, State::ToGo], [State::ToGo, State::DestroyedHere]] {

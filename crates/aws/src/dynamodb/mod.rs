@@ -83,7 +83,7 @@ pub(crate) struct Query<'a> {
 
 /// Items, and behind which sort key the query goes on; none where it is at its end.
 #[derive(Debug)]
-pub(crate) struct Part {
+pub(crate) struct Items {
     pub(crate) items: Vec<Item>,
     pub(crate) last: Option<Vec<u8>>,
 }
@@ -237,7 +237,7 @@ impl Table {
     pub(crate) const BATCH: usize = 100;
 
     /// Reads a part of a partition.
-    pub(crate) async fn query(&self, query: Query<'_>) -> Result<Part, Failure> {
+    pub(crate) async fn query(&self, query: Query<'_>) -> Result<Items, Failure> {
         let mut call = self
             .client
             .query()
@@ -263,7 +263,7 @@ impl Table {
         let answer = call.send().await.map_err(|e| failure::of("Query", &e))?;
         let odd = || Failure::said("Query", Kind::Unavailable, NO_SENSE);
         let last = answer.last_evaluated_key.map(|mut key| binary(&mut key, SK).ok().flatten().ok_or_else(odd));
-        Ok(Part { items: answer.items.unwrap_or_default(), last: last.transpose()? })
+        Ok(Items { items: answer.items.unwrap_or_default(), last: last.transpose()? })
     }
 
     /// Reads a partition between two sort keys as a whole.

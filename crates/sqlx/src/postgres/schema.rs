@@ -225,7 +225,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_that_postgresql_would_cut_off_or_keeps_for_itself_is_none() {
+    fn a_name_that_postgresql_cuts_off_or_reserves_is_refused() {
         for name in ["", "pg_keys", "a\0b", &"x".repeat(64)] {
             assert_eq!(Schema::new(name), None, "{name:?}");
         }

@@ -7,6 +7,7 @@ use sqlx::{AssertSqlSafe, Row as _, Sqlite, SqliteConnection, TypeInfo as _, Val
 use zeroize::Zeroizing;
 
 use crate::sql::{check, check_key, check_names, not_unique, of_table, quoted, quoted_table};
+use fieldseal::jobs::Form;
 use fieldseal::rows::{Cell, Page, Row, RowKey, RowSource, RowsError, RowsErrorKind, Swap, Table};
 
 /// A table of an SQLite database.
@@ -65,15 +66,15 @@ impl SqliteRows {
     pub async fn add_columns(
         pool: &SqlitePool,
         table: &str,
-        columns: &[(String, bool)],
+        columns: &[(String, Form)],
     ) -> Result<Vec<String>, RowsError> {
         check_names(table, columns.iter().map(|(name, _)| name))?;
         let mut added = Vec::new();
-        for (column, is_text) in columns {
+        for (column, form) in columns {
             if there(pool, table).await?.iter().any(|name| name.eq_ignore_ascii_case(column)) {
                 continue;
             }
-            let ty = if *is_text { "TEXT" } else { "BLOB" };
+            let ty = if *form == Form::Text { "TEXT" } else { "BLOB" };
             let add = format!("ALTER TABLE {} ADD COLUMN {} {ty}", quoted_table(table), quoted(column));
             sqlx::query(AssertSqlSafe(add)).execute(pool).await.map_err(failed)?;
             added.push(column.clone());

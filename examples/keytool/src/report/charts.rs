@@ -7,7 +7,7 @@ use super::text::{escape, number, short};
 
 /// A part of a bar or column: its class in the CSS, what it is called, how much it is.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Part<'a> {
+pub(crate) struct Segment<'a> {
     pub(crate) class: &'a str,
     pub(crate) label: &'a str,
     pub(crate) value: u64,
@@ -18,13 +18,13 @@ pub(crate) fn parts<'a, const N: usize>(
     classes: [&'a str; N],
     labels: [&'a str; N],
     values: [u64; N],
-) -> Vec<Part<'a>> {
+) -> Vec<Segment<'a>> {
     let named = classes.into_iter().zip(labels).zip(values);
-    named.map(|((class, label), value)| Part { class, label, value }).collect()
+    named.map(|((class, label), value)| Segment { class, label, value }).collect()
 }
 
 /// A horizontal bar of parts, as long as `total / longest` of the width.
-pub(crate) fn bar(title: &str, parts: &[Part<'_>], longest: u64) -> String {
+pub(crate) fn bar(title: &str, parts: &[Segment<'_>], longest: u64) -> String {
     let values: Vec<_> = parts.iter().map(|part| part.value).collect();
     let sum = super::data::total(&values);
     if sum == 0 {
@@ -52,7 +52,7 @@ pub(crate) struct Column<'a> {
     /// A second line, where it changes.
     pub(crate) group: Option<String>,
     pub(crate) title: String,
-    pub(crate) parts: Vec<Part<'a>>,
+    pub(crate) parts: Vec<Segment<'a>>,
 }
 
 /// Columns side by side, each with its total on top.
@@ -76,15 +76,15 @@ pub(crate) fn columns(title: &str, columns: &[Column<'_>]) -> String {
 }
 
 /// The colors of a chart, with their names.
-pub(crate) fn legend(parts: &[Part<'_>]) -> String {
+pub(crate) fn legend(parts: &[Segment<'_>]) -> String {
     let items: String = parts.iter().map(|p| format!("<li>{}{}</li>", swatch(p.class), escape(p.label))).collect();
     format!(r#"<ul class="legend">{items}</ul>"#)
 }
 
 /// What a bar is made of, in figures: for where they are worth more than a legend.
-pub(crate) fn key(parts: &[Part<'_>]) -> String {
+pub(crate) fn key(parts: &[Segment<'_>]) -> String {
     let some = parts.iter().filter(|part| part.value > 0);
-    let item = |p: &Part<'_>| format!("<li>{}{} <b>{}</b></li>", swatch(p.class), escape(p.label), number(p.value));
+    let item = |p: &Segment<'_>| format!("<li>{}{} <b>{}</b></li>", swatch(p.class), escape(p.label), number(p.value));
     format!(r#"<ul class="legend">{}</ul>"#, some.map(item).collect::<String>())
 }
 
@@ -142,7 +142,7 @@ fn stack(values: &[u64], whole: u64, length: f64, least: f64) -> impl Iterator<I
 }
 
 /// The figures of a bar, read aloud.
-fn in_words(parts: &[Part<'_>]) -> String {
+fn in_words(parts: &[Segment<'_>]) -> String {
     let some: Vec<_> = parts.iter().filter(|part| part.value > 0).collect();
     if some.is_empty() {
         return "none".to_owned();

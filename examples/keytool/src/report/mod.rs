@@ -11,7 +11,7 @@ pub(crate) mod verdict;
 
 use std::iter;
 
-use charts::{Column, Part};
+use charts::{Column, Segment};
 use data::{COVERAGE_LABELS, ERASURE_LABELS};
 use table::{Cell, Head};
 use text::{count, escape, number, percent, plain_time, short, time};
@@ -234,7 +234,7 @@ fn erasures(data: &ReportData) -> String {
     card("", title, lead, &[legend, chart, earlier.to_owned(), figures].concat())
 }
 
-fn of_month(erasures: Erasures) -> Vec<Part<'static>> {
+fn of_month(erasures: Erasures) -> Vec<Segment<'static>> {
     charts::parts(ERASURE_CLASSES, ERASURE_LABELS, erasures.counts())
 }
 
@@ -250,7 +250,7 @@ fn not_final(data: &ReportData) -> String {
         .iter()
         .map(|waiting| {
             let name = format!("Master key of epoch {}", waiting.epoch);
-            let part = Part { class: class_of_end(waiting.end), label: "Erasures", value: waiting.erasures };
+            let part = Segment { class: class_of_end(waiting.end), label: "Erasures", value: waiting.erasures };
             let note = count(waiting.erasures, "erasure", "erasures");
             let end = format!(r#"<p class="lead">{}</p>"#, end_of(waiting));
             labeled(&name, &note, &[charts::bar(&name, &[part], most), end].concat())

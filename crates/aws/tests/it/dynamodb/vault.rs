@@ -14,8 +14,8 @@ use super::{FreshTable, journal, store};
 
 /// Everything that happens to keys, in one life.
 pub(crate) async fn keys_live_and_die(aws: &Upstream) {
-    let world = World::new(aws).await;
-    let vault = world.process().await;
+    let tables = Tables::new(aws).await;
+    let vault = tables.process().await;
     let customers = vault.default_tenant();
     let ada = customers.enroll(&1).await.unwrap();
     let ben = customers.enroll(&2).await.unwrap();
@@ -26,7 +26,7 @@ pub(crate) async fn keys_live_and_die(aws: &Upstream) {
     let new = seal(&ada);
     assert!(opens(&ada, &old) && opens(&ada, &new), "a rotation loses nothing");
 
-    world.provider.add_key().await.unwrap();
+    tables.provider.add_key().await.unwrap();
     assert_eq!(vault.advance_epoch().await.unwrap(), Epoch::new(2).unwrap());
     let refused = vault.retire_epoch(Epoch::FIRST).await.unwrap_err();
     assert!(matches!(refused, Error::EpochInUse { .. }), "{refused:?}");
@@ -49,7 +49,7 @@ pub(crate) async fn keys_live_and_die(aws: &Upstream) {
     assert!(matches!(status, ErasureStatus::Erased { .. } | ErasureStatus::Final { .. }), "{status:?}");
 
     // A process that starts now.
-    let customers = world.process().await.default_tenant();
+    let customers = tables.process().await.default_tenant();
     assert!(matches!(customers.keys(&1).await, Err(Error::SubjectErased { .. })));
     assert!(matches!(customers.enroll(&1).await, Err(Error::SubjectErased { .. })));
     assert!(opens(&customers.keys(&2).await.unwrap(), &bens));
@@ -57,15 +57,15 @@ pub(crate) async fn keys_live_and_die(aws: &Upstream) {
 
 /// What one does the other sees after `max_age`, and neither undoes it.
 pub(crate) async fn two_processes_share_a_table(aws: &Upstream) {
-    let world = World::new(aws).await;
-    let (one, other) = (world.process().await.default_tenant(), world.process().await.default_tenant());
+    let tables = Tables::new(aws).await;
+    let (one, other) = (tables.process().await.default_tenant(), tables.process().await.default_tenant());
     let (a, b) = futures_util::future::join(one.enroll(&1), other.enroll(&1)).await;
     let (a, b) = (a.unwrap(), b.unwrap());
     assert!(opens(&b, &seal(&a)) && opens(&a, &seal(&b)), "two enrollments at once are one");
 
     let sealed = seal(&b);
     one.erase(&1, &ErasureRequest::new()).await.unwrap();
-    world.clock.advance(Duration::from_secs(301));
+    tables.clock.advance(Duration::from_secs(301));
     assert!(b.open_bytes(&sealed, &context()).is_err());
     assert!(matches!(other.keys(&1).await, Err(Error::SubjectErased { .. })));
 
@@ -75,14 +75,14 @@ pub(crate) async fn two_processes_share_a_table(aws: &Upstream) {
     assert_eq!(page.len(), subjects.len());
 }
 
-struct World {
+struct Tables {
     provider: LocalKeyring,
     clock: ManualClock,
     keys: FreshTable,
     journal: FreshTable,
 }
 
-impl World {
+impl Tables {
     async fn new(aws: &Upstream) -> Self {
         let (keys, entries) = (FreshTable::new(aws), FreshTable::new(aws));
         store(&keys).await;

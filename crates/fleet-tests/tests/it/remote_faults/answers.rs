@@ -12,7 +12,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::Servers;
-use super::aws::World;
+use super::aws::Remote;
 use super::load::{COLD, Kind, Ledger, Load, is_of};
 
 /// A proxy that changes one letter of every text that an answer has under a name.
@@ -127,7 +127,7 @@ fn tenant(vault: &Vault, name: &str) -> fieldseal::Tenant {
 }
 
 pub(crate) async fn a_key_that_was_changed_on_its_way_is_never_used(servers: &Servers) {
-    let world = World::new(servers).await;
+    let world = Remote::new(servers).await;
     let liar = Liar::before(&servers.kms.url()).await;
     let vault = world.over(&liar.url, &servers.dynamodb.url()).await;
     // The key itself; and the name of the master key that unwrapped it.
@@ -145,7 +145,7 @@ pub(crate) async fn a_key_that_was_changed_on_its_way_is_never_used(servers: &Se
 }
 
 pub(crate) async fn a_slot_that_was_changed_on_its_way_is_corrupt(servers: &Servers) {
-    let world = World::new(servers).await;
+    let world = Remote::new(servers).await;
     let liar = Liar::before(&servers.dynamodb.url()).await;
     let vault = world.over(&servers.kms.url(), &liar.url).await;
     tenant(&vault, COLD[0]).keys("subject-0").await.unwrap();
@@ -165,7 +165,7 @@ pub(crate) async fn a_slot_that_was_changed_on_its_way_is_corrupt(servers: &Serv
 
 /// What is wrapped replaces what was wrapped before, or is all that there is of a key: it must open before it is stored.
 pub(crate) async fn a_wrapped_key_that_was_changed_on_its_way_is_not_stored(servers: &Servers) {
-    let world = World::new(servers).await;
+    let world = Remote::new(servers).await;
     let liar = Liar::before(&servers.kms.url()).await;
     let load = Load::start(world.direct().await, "kept").await;
     load.run("kept").await;

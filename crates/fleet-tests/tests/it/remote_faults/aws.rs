@@ -21,7 +21,7 @@ use super::Servers;
 use super::load::{self, Kind, guard, prepare};
 
 /// A vault's ports, over ways that break when they are told to.
-pub(crate) struct World<'a> {
+pub(crate) struct Remote<'a> {
     servers: &'a Servers,
     to_kms: OnceCell<Microburst>,
     to_dynamodb: OnceCell<Microburst>,
@@ -30,7 +30,7 @@ pub(crate) struct World<'a> {
     pub(crate) journal: Arc<MemoryJournal>,
 }
 
-impl<'a> World<'a> {
+impl<'a> Remote<'a> {
     /// In which everybody is enrolled.
     pub(crate) async fn new(servers: &'a Servers) -> Self {
         let world = Self::empty(servers).await;
@@ -97,7 +97,7 @@ impl<'a> World<'a> {
 }
 
 /// One fault on one of the ways.
-async fn suffer(world: &World<'_>, to: &Microburst, name: &str, fault: &Value, kinds: &[Kind]) {
+async fn suffer(world: &Remote<'_>, to: &Microburst, name: &str, fault: &Value, kinds: &[Kind]) {
     load::suffer(async || world.far().await, async || world.direct().await, &to.url(), name, fault, kinds).await;
 }
 
@@ -107,7 +107,7 @@ fn error(code: &str, status: u16) -> Value {
 
 /// One error of each kind; every one with `FIELDSEAL_SOAK`. Which code is of which kind, the provider's own tests say.
 pub(crate) async fn each_error_of_kms_comes_out_as_its_kind(servers: &Servers) {
-    let world = World::new(servers).await;
+    let world = Remote::new(servers).await;
     let mut seen = Vec::new();
     for (code, status, kinds) in [
         ("AccessDeniedException", 400, &[P::Denied] as &[P]),
@@ -141,7 +141,7 @@ pub(crate) async fn each_error_of_kms_comes_out_as_its_kind(servers: &Servers) {
 
 /// One error of each kind; every one with `FIELDSEAL_SOAK`. Which code is of which kind, the store's own tests say.
 pub(crate) async fn each_error_of_dynamodb_comes_out_as_its_kind(servers: &Servers) {
-    let world = World::new(servers).await;
+    let world = Remote::new(servers).await;
     let mut seen = Vec::new();
     for (code, status, kind) in [
         ("ProvisionedThroughputExceededException", 400, S::Throttled),
@@ -168,7 +168,7 @@ pub(crate) async fn each_error_of_dynamodb_comes_out_as_its_kind(servers: &Serve
 
 /// A write may have landed when its answer is lost: it is looked for, and counts.
 pub(crate) async fn a_way_that_breaks_is_unavailable_and_nothing_is_lost(servers: &Servers) {
-    let world = World::new(servers).await;
+    let world = Remote::new(servers).await;
     for (name, fault) in [
         ("reset", json!({ "reset": true })),
         ("no-answer", json!({ "response": { "abort_bytes": 0 } })),
@@ -183,7 +183,7 @@ pub(crate) async fn a_way_that_breaks_is_unavailable_and_nothing_is_lost(servers
 }
 
 pub(crate) async fn a_slow_way_fails_nothing(servers: &Servers) {
-    let world = World::new(servers).await;
+    let world = Remote::new(servers).await;
     let slow = json!({ "latency": { "min": 1, "max": 40 } });
     suffer(&world, world.to_kms().await, "slow-kms", &slow, &[]).await;
     suffer(&world, world.to_dynamodb().await, "slow-table", &slow, &[]).await;

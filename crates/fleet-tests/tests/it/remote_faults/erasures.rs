@@ -12,19 +12,19 @@ use fleet_tests::dynamodb;
 use fleet_tests::harness::soak;
 
 use super::Servers;
-use super::aws::World;
+use super::aws::Remote;
 use super::load::{Kind, context, guard, in_time, is_of};
 
 /// A store and a journal in DynamoDB.
 struct Shop<'a> {
     servers: &'a Servers,
-    world: World<'a>,
+    world: Remote<'a>,
     entries: String,
 }
 
 impl<'a> Shop<'a> {
     async fn new(servers: &'a Servers) -> Self {
-        let shop = Self { servers, world: World::empty(servers).await, entries: dynamodb::fresh() };
+        let shop = Self { servers, world: Remote::empty(servers).await, entries: dynamodb::fresh() };
         shop.journal(&servers.dynamodb.url()).create_table().await.unwrap();
         shop
     }

@@ -26,7 +26,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         aws::a_way_that_breaks_is_unavailable_and_nothing_is_lost
         aws::a_slow_way_fails_nothing
         silence::the_circuit_to_kms_opens_and_closes_beside_warm_tenants
-        silence::the_circuit_to_dynamodb_opens_and_closes_beside_warm_subjects
+        silence::the_circuit_to_dynamodb_opens_beside_warm_subjects
         silence::what_does_not_answer_is_unavailable_within_the_deadline
         answers::a_key_that_was_changed_on_its_way_is_never_used
         answers::a_slot_that_was_changed_on_its_way_is_corrupt

@@ -15,7 +15,7 @@ use serde_json::json;
 use fleet_tests::microburst::{HANGS, Microburst};
 
 use super::Servers;
-use super::aws::World;
+use super::aws::Remote;
 use super::load::{COLD, Kind, Ledger, WARM, guard, in_time, is_of};
 
 /// Until one call is let through.
@@ -30,7 +30,7 @@ fn brittle(clock: &ManualClock) -> Guard {
 }
 
 /// A vault that knows a tenant, and the circuits to its provider and its store.
-async fn vault(world: &World<'_>, to_kms: &Guard, to_dynamodb: &Guard) -> (Vault, Circuit, Circuit) {
+async fn vault(world: &Remote<'_>, to_kms: &Guard, to_dynamodb: &Guard) -> (Vault, Circuit, Circuit) {
     let provider = Guarded::new(world.provider(&world.to_kms().await.url()), to_kms);
     let store = Guarded::new(world.store(&world.to_dynamodb().await.url()), to_dynamodb);
     let circuits = (provider.circuit(), store.circuit());
@@ -81,7 +81,7 @@ async fn cold(vault: &Vault) -> Result<(), Error> {
 }
 
 pub(crate) async fn the_circuit_to_kms_opens_and_closes_beside_warm_tenants(servers: &Servers) {
-    let (world, clock) = (World::new(servers).await, ManualClock::new());
+    let (world, clock) = (Remote::new(servers).await, ManualClock::new());
     let (vault, circuit, _) = vault(&world, &brittle(&clock), &guard()).await;
     let kind = Kind::Provider(P::Unavailable);
     opens(&vault, &circuit, world.to_kms().await, kind).await;
@@ -96,8 +96,8 @@ pub(crate) async fn the_circuit_to_kms_opens_and_closes_beside_warm_tenants(serv
     ledger.check(&world.direct().await).await;
 }
 
-pub(crate) async fn the_circuit_to_dynamodb_opens_and_closes_beside_warm_subjects(servers: &Servers) {
-    let (world, clock) = (World::new(servers).await, ManualClock::new());
+pub(crate) async fn the_circuit_to_dynamodb_opens_beside_warm_subjects(servers: &Servers) {
+    let (world, clock) = (Remote::new(servers).await, ManualClock::new());
     let (vault, _, circuit) = vault(&world, &guard(), &brittle(&clock)).await;
     let kind = Kind::Store(S::Unavailable);
     opens(&vault, &circuit, world.to_dynamodb().await, kind).await;
@@ -111,7 +111,7 @@ pub(crate) async fn the_circuit_to_dynamodb_opens_and_closes_beside_warm_subject
 
 /// By a clock that the test moves, so however slow the machine is, only what hangs is late.
 pub(crate) async fn what_does_not_answer_is_unavailable_within_the_deadline(servers: &Servers) {
-    let world = World::new(servers).await;
+    let world = Remote::new(servers).await;
     for (to, kind) in [
         (world.to_kms().await, Kind::Provider(P::Unavailable)),
         (world.to_dynamodb().await, Kind::Store(S::Unavailable)),

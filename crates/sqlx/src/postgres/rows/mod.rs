@@ -17,6 +17,7 @@ use self::column::Column;
 use self::error::failed;
 use crate::postgres::{self, PgQuery, Transaction, query};
 use crate::sql::{check, check_key, check_names, not_unique, quoted};
+use fieldseal::jobs::Form;
 use fieldseal::rows::{Cell, Page, Row, RowKey, RowSource, RowsError, Swap, Table};
 
 /// A table of a PostgreSQL database: one that is partitioned too, or a view that can be updated.
@@ -93,7 +94,7 @@ impl PostgresRows {
     ///
     /// # Cancel safety
     /// Can be called again.
-    pub async fn add_columns(pool: &PgPool, table: &str, columns: &[(String, bool)]) -> Result<Vec<String>, RowsError> {
+    pub async fn add_columns(pool: &PgPool, table: &str, columns: &[(String, Form)]) -> Result<Vec<String>, RowsError> {
         check_names(table, columns.iter().map(|(name, _)| name))?;
         if columns.iter().any(|(name, _)| name.len() > MAX_NAME) {
             return Err(RowsError::misconfigured("PostgreSQL cuts a column's name off behind 63 bytes"));
@@ -242,13 +243,13 @@ async fn look(pool: &PgPool, table: &str) -> Result<Found, RowsError> {
 async fn add_columns(
     connection: &mut PgConnection,
     table: &str,
-    columns: &[(String, bool)],
+    columns: &[(String, Form)],
 ) -> Result<Vec<String>, RowsError> {
     let found = find(connection, table).await?;
     let mut added: Vec<String> = Vec::new();
     let mut add = Vec::new();
-    for (name, is_text) in columns.iter().filter(|(name, _)| !found.has(name)) {
-        let ty = if *is_text { "TEXT" } else { "BYTEA" };
+    for (name, form) in columns.iter().filter(|(name, _)| !found.has(name)) {
+        let ty = if *form == Form::Text { "TEXT" } else { "BYTEA" };
         // Another process may be adding it, too.
         add.push(format!("ADD COLUMN IF NOT EXISTS {} {ty}", quoted(name)));
         added.push(name.clone());

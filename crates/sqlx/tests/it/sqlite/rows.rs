@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use fieldseal::jobs::Form;
 use fieldseal::rows::{Cell, Page, Row, RowKey, RowSource, RowsErrorKind, Swap, Table};
 use fieldseal_sqlx::SqliteRows;
 use fieldseal_testkit::rows::{CellType, FixtureTable, RULES, RowsFixture};
@@ -299,8 +300,11 @@ async fn a_table_of_another_schema_is_named_with_it() {
 
 async fn columns_are_added_once() {
     let (database, _) = customers().await;
-    let columns =
-        [("email_sealed".to_owned(), false), ("Note \"sealed\"".to_owned(), true), ("phone".to_owned(), true)];
+    let columns = [
+        ("email_sealed".to_owned(), Form::Bytes),
+        ("Note \"sealed\"".to_owned(), Form::Text),
+        ("phone".to_owned(), Form::Text),
+    ];
     let added = SqliteRows::add_columns(&database.pool, "customer", &columns).await.unwrap();
     assert_eq!(added, ["email_sealed", "Note \"sealed\""]);
     assert!(SqliteRows::add_columns(&database.pool, "customer", &columns).await.unwrap().is_empty());

@@ -28,14 +28,14 @@ pub(super) fn trials() -> Vec<Trial> {
 }
 
 /// A vault whose key store is in a folder.
-struct World {
+struct VaultInFolder {
     vault: Vault,
     keyring: LocalKeyring,
     store: Arc<dyn KeyStore>,
     folder: TempDir,
 }
 
-impl World {
+impl VaultInFolder {
     /// On [`SqliteStore`].
     async fn sound() -> Self {
         let folder = folder();
@@ -191,12 +191,12 @@ macro_rules! gone {
         fn gone() -> Vec<Trial> {
             vec![$(
                 Alone::new().trial(name(module_path!(), &[stringify!($job)]), async || {
-                    let world = World::sound().await;
+                    let world = VaultInFolder::sound().await;
                     let before = jobs::$job(&world).await;
                     assert_eq!(world.found(&before).await, 0);
                 }),
                 Alone::new().trial(name(module_path!(), &[stringify!($twin)]), async || {
-                    let world = World::ordinary().await;
+                    let world = VaultInFolder::ordinary().await;
                     let before = jobs::$job(&world).await;
                     assert!(world.found(&before).await > 0, "this finds nothing even where something is left");
                 }),
@@ -220,7 +220,7 @@ mod jobs {
         ErasureRequest::new()
     }
 
-    pub(super) async fn keys_of_an_erased_subject_are_in_no_file(world: &World) -> Vec<StoredSlot> {
+    pub(super) async fn keys_of_an_erased_subject_are_in_no_file(world: &VaultInFolder) -> Vec<StoredSlot> {
         let customers = world.customers();
         customers.enroll_all(&["ada", "ben"]).await.unwrap();
         customers.rotate_now("ada").await.unwrap();
@@ -230,7 +230,7 @@ mod jobs {
     }
 
     /// So many that pages of the database split, and between others that stay.
-    pub(super) async fn keys_of_many_erased_subjects_are_in_no_file(world: &World) -> Vec<StoredSlot> {
+    pub(super) async fn keys_of_many_erased_subjects_are_in_no_file(world: &VaultInFolder) -> Vec<StoredSlot> {
         let customers = world.customers();
         let subjects: Vec<i64> = (1..=2000).collect();
         for page in subjects.chunks(250) {
@@ -250,7 +250,7 @@ mod jobs {
         before
     }
 
-    pub(super) async fn keys_of_swept_subjects_are_in_no_file(world: &World) -> Vec<StoredSlot> {
+    pub(super) async fn keys_of_swept_subjects_are_in_no_file(world: &VaultInFolder) -> Vec<StoredSlot> {
         let customers = world.customers();
         let due = Enrollment::new().retain_until(Timestamp::from_millis(1));
         for subject in 1..=20i64 {
@@ -263,7 +263,7 @@ mod jobs {
     }
 
     /// The tenants' wrapped epoch keys too.
-    pub(super) async fn wrappings_of_a_retired_epoch_are_in_no_file(world: &World) -> Vec<StoredSlot> {
+    pub(super) async fn wrappings_of_a_retired_epoch_are_in_no_file(world: &VaultInFolder) -> Vec<StoredSlot> {
         let subjects: Vec<i64> = (1..=100).collect();
         let acme = world.vault.tenant(&TenantId::new("acme").unwrap());
         acme.enroll_all(&subjects).await.unwrap();
@@ -275,7 +275,7 @@ mod jobs {
         before
     }
 
-    pub(super) async fn keys_of_an_erased_tenant_are_in_no_file(world: &World) -> Vec<StoredSlot> {
+    pub(super) async fn keys_of_an_erased_tenant_are_in_no_file(world: &VaultInFolder) -> Vec<StoredSlot> {
         let acme = TenantId::new("acme").unwrap();
         world.vault.tenant(&acme).enroll_all(&["ada", "ben", "cid"]).await.unwrap();
         world.customers().enroll("ada").await.unwrap();

@@ -17,7 +17,7 @@ use super::child::say;
 use super::table::{FIELDS, Field, ROWS, is_written, open, put, seal, subject_of, value};
 use super::*;
 
-pub(super) async fn run(place: &Place, job: Job, seed: u64) -> Result {
+pub(super) async fn run(place: &SharedFiles, job: Job, seed: u64) -> Result {
     let clock = now();
     let customers = place.vault(&Tap::open(), &clock).await?.default_tenant();
     let database = place.database().await?;
@@ -141,7 +141,7 @@ fn cells(keys: &SubjectKeys, row: i64, version: u64) -> fieldseal::Result<Vec<Ce
 pub(super) struct Record(BTreeMap<i64, (Vec<u64>, bool)>);
 
 impl Record {
-    pub(super) fn read(place: &Place) -> Result<Self> {
+    pub(super) fn read(place: &SharedFiles) -> Result<Self> {
         let mut record = Self::default();
         for line in std::fs::read_to_string(place.file(WRITTEN)).unwrap_or_default().lines() {
             let words: Vec<&str> = line.split(' ').collect();

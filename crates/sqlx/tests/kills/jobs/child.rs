@@ -19,10 +19,10 @@ pub(crate) async fn run(task: &str) -> Result {
     let words: Vec<&str> = task.split('\n').collect();
     match words.as_slice() {
         ["job", folder, job, point] => {
-            one_job(&Place((*folder).into()), Job::named(job).ok_or("no such job")?, point.parse()?).await
+            one_job(&SharedFiles((*folder).into()), Job::named(job).ok_or("no such job")?, point.parse()?).await
         }
         ["application", folder, job, seed] => {
-            application::run(&Place((*folder).into()), Job::named(job).ok_or("no such job")?, seed.parse()?).await
+            application::run(&SharedFiles((*folder).into()), Job::named(job).ok_or("no such job")?, seed.parse()?).await
         }
         _ => Err("a task that nobody gives".into()),
     }
@@ -37,13 +37,13 @@ pub(super) fn say(what: &str) {
 /// What goes through the table.
 struct Work<'a> {
     job: Job,
-    place: &'a Place,
+    place: &'a SharedFiles,
     stop: &'a Stop,
     vault: Vault,
     rows: Tapped<SqliteRows>,
 }
 
-async fn one_job(place: &Place, job: Job, point: u64) -> Result {
+async fn one_job(place: &SharedFiles, job: Job, point: u64) -> Result {
     let (tap, stop) = (Tap::open(), Arc::new(Stop::at(point)));
     let vault = place.vault(&tap, &now()).await?;
     let database = place.database().await?;

@@ -50,7 +50,7 @@ impl State {
         Self { step: step.to_owned(), revealed: 0, text: String::new() }
     }
 
-    pub(super) fn read(place: &Place) -> Result<Option<Self>> {
+    pub(super) fn read(place: &SharedFiles) -> Result<Option<Self>> {
         let text = match std::fs::read_to_string(place.file(STATE)) {
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             text => text?,
@@ -65,7 +65,7 @@ impl State {
     }
 
     /// Replaces what was kept, as a whole.
-    pub(super) fn keep(&self, place: &Place, stop: &Stop) -> Result {
+    pub(super) fn keep(&self, place: &SharedFiles, stop: &Stop) -> Result {
         let text = format!("{} {}\n{}", self.step, self.revealed, self.text);
         let new = place.file(&format!("{STATE}.new"));
         write_halting(&mut File::create(&new)?, text.as_bytes(), stop)?;
@@ -89,7 +89,7 @@ fn write_halting(file: &mut File, bytes: &[u8], stop: &Stop) -> Result {
 
 /// Keeps each page's checkpoint. What is wrong with a cell is known beforehand, or ends the job.
 pub(super) struct Keeper<'a> {
-    pub(super) place: &'a Place,
+    pub(super) place: &'a SharedFiles,
     pub(super) stop: &'a Stop,
     pub(super) state: State,
 }

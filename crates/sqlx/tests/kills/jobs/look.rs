@@ -22,7 +22,7 @@ pub(super) struct Undisturbed {
 }
 
 impl Undisturbed {
-    pub(super) async fn look(before: Vec<Row>, place: &Place) -> Result<Self> {
+    pub(super) async fn look(before: Vec<Row>, place: &SharedFiles) -> Result<Self> {
         let state = State::read(place)?.ok_or("no state")?;
         let (after, slots) = (all(place).await?, slots(place).await?);
         Ok(Self { before, after, state, revealed: revealed(place), slots })
@@ -38,7 +38,7 @@ impl Undisturbed {
     }
 
     /// What the rest of the job made of what a kill left is what the whole would have come to, and nothing is done again.
-    pub(super) async fn check_end(&self, place: &Place, left: &[Row]) -> Result {
+    pub(super) async fn check_end(&self, place: &SharedFiles, left: &[Row]) -> Result {
         let end = all(place).await?;
         for (((before, after), left), end) in self.before.iter().zip(&self.after).zip(left).zip(&end) {
             let row = number(before);
@@ -78,12 +78,12 @@ fn changed(one: &Row, other: &Row) -> Vec<usize> {
     (0..one.cells.len()).filter(|at| one.cells[*at] != other.cells[*at]).collect()
 }
 
-fn revealed(place: &Place) -> String {
+fn revealed(place: &SharedFiles) -> String {
     std::fs::read_to_string(place.file(REVEALED)).unwrap_or_default()
 }
 
 /// Which slots there are, and how many keys they hold, which their length tells.
-async fn slots(place: &Place) -> Result<Vec<(String, usize)>> {
+async fn slots(place: &SharedFiles) -> Result<Vec<(String, usize)>> {
     let store = SqliteStore::open(place.file(KEYS)).await?;
     let slots = store.scan(&Scan::new(Filter::All).limit(1000)).await?.slots;
     Ok(slots.iter().map(|slot| (format!("{:?}", slot.id()), slot.as_bytes().len())).collect())
@@ -91,7 +91,13 @@ async fn slots(place: &Place) -> Result<Vec<(String, usize)>> {
 
 /// Every row holds what the application wrote last, in its place, sealed as the job is to leave it; what nobody opens any
 /// more is as it was.
-pub(super) async fn check_values(place: &Place, job: Job, before: &[Row], record: &Record, keys: Current) -> Result {
+pub(super) async fn check_values(
+    place: &SharedFiles,
+    job: Job,
+    before: &[Row],
+    record: &Record,
+    keys: Current,
+) -> Result {
     let vault = place.fresh().await?;
     let subjects: Vec<i64> = (1..=SUBJECTS).collect();
     let page = vault.default_tenant().keys_of(&subjects).await?;
@@ -138,7 +144,7 @@ fn check_current(keys: &SubjectKeys, field: &Field, row: i64, cell: &Cell) -> Re
 }
 
 /// A census beside an application that writes counts each row once, under the keys that it had when it was read.
-pub(super) fn check_census(place: &Place) -> Result {
+pub(super) fn check_census(place: &SharedFiles) -> Result {
     let state = State::read(place)?.ok_or("no state")?;
     let counted: Census = state.text.parse()?;
     assert!(counted.is_complete(&map(Job::Census)));
@@ -154,7 +160,7 @@ pub(super) fn check_census(place: &Place) -> Result {
 }
 
 /// What is revealed beside an application that writes has each row once, as it was at some time, all of it at the same.
-pub(super) fn check_revealed(place: &Place, record: &Record) -> Result {
+pub(super) fn check_revealed(place: &SharedFiles, record: &Record) -> Result {
     let text = revealed(place);
     assert!(text.ends_with('\n'), "half a line");
     let lines = text.lines().map(serde_json::from_str).collect::<std::result::Result<Vec<serde_json::Value>, _>>()?;

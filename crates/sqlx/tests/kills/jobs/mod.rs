@@ -52,9 +52,9 @@ impl Job {
 
 /// The files that processes share.
 #[derive(Clone)]
-struct Place(PathBuf);
+struct SharedFiles(PathBuf);
 
-impl Place {
+impl SharedFiles {
     fn file(&self, name: &str) -> PathBuf {
         self.0.join(name)
     }

@@ -55,7 +55,7 @@ fn killed_at_points(runtime: &Runtime, job: Job) -> Result {
         let place = template.copy_to(folder.path())?;
         Ok((folder, place))
     };
-    let start = |(_, place): &(_, Place), point| start_job(place, job, point);
+    let start = |(_, place): &(_, SharedFiles), point| start_job(place, job, point);
     let points = kill_at_points(EVERY, lay, start, |(_folder, place)| {
         runtime.block_on(async {
             // Elsewhere: to open the table is to make it whole, and that is for the next child to do.
@@ -110,7 +110,7 @@ fn killed_at_random_moments(runtime: &Runtime, job: Job) -> Result {
 struct Round<'a> {
     runtime: &'a Runtime,
     job: Job,
-    template: Place,
+    template: SharedFiles,
     kills: u32,
     /// As long as the job takes if nobody kills it.
     longest: Duration,
@@ -149,7 +149,7 @@ impl Round<'_> {
     }
 
     /// False if the job came to its end before.
-    fn is_killed(&self, place: &Place, random: &mut Random) -> Result<bool> {
+    fn is_killed(&self, place: &SharedFiles, random: &mut Random) -> Result<bool> {
         let mut child = start_job(place, self.job, NEVER)?;
         let longest = u64::try_from(self.longest.as_micros())?;
         std::thread::sleep(Duration::from_micros(random.below(longest)));
@@ -161,7 +161,7 @@ impl Round<'_> {
         }
     }
 
-    async fn check(&self, place: &Place, before: &[Row], record: &Record) -> Result {
+    async fn check(&self, place: &SharedFiles, before: &[Row], record: &Record) -> Result {
         let current = match self.job {
             Job::Reseal => Current::Untouched,
             job => job.leaves(),
@@ -182,7 +182,7 @@ impl Round<'_> {
 }
 
 /// After the application read its keys: it goes on with them, and meets values under keys that it doesn't know.
-async fn rotate_some(place: &Place, job: Job) -> Result {
+async fn rotate_some(place: &SharedFiles, job: Job) -> Result {
     let customers = place.fresh().await?.default_tenant();
     for row in (1..=ROWS).step_by(20).filter(|row| is_written(job, *row)) {
         customers.rotate_now(&subject_of(row)).await?;
@@ -191,18 +191,18 @@ async fn rotate_some(place: &Place, job: Job) -> Result {
 }
 
 /// Goes on with the job, to its end.
-fn finish(place: &Place, job: Job) -> Result {
+fn finish(place: &SharedFiles, job: Job) -> Result {
     match start_job(place, job, NEVER)?.next_line()?.as_str() {
         "done" => Ok(()),
         other => Err(format!("the next child says {other:?}").into()),
     }
 }
 
-fn start_job(place: &Place, job: Job, point: u64) -> Result<Process> {
+fn start_job(place: &SharedFiles, job: Job, point: u64) -> Result<Process> {
     start(place, "job", job, &point.to_string())
 }
 
-fn start(place: &Place, task: &str, job: Job, detail: &str) -> Result<Process> {
+fn start(place: &SharedFiles, task: &str, job: Job, detail: &str) -> Result<Process> {
     let folder = place.0.to_str().ok_or("a folder of another name")?;
     Process::start(&["jobs", task, folder, &format!("{job:?}"), detail].join("\n"), Stdio::piped())
 }

@@ -149,7 +149,7 @@ pub(super) async fn put(database: &SqlitePool, row: i64, cells: &[Cell]) -> Resu
 }
 
 /// Every row with every column, in the order of the rows.
-pub(super) async fn all(place: &Place) -> Result<Vec<Row>> {
+pub(super) async fn all(place: &SharedFiles) -> Result<Vec<Row>> {
     let database = place.database().await?;
     let columns = ["subject", "email", "phone", "note", "iban", "email_plain", "phone_plain", "note_plain"];
     let rows = SqliteRows::new(database.clone(), Table::new("customer", ["id"], columns)).await?;

@@ -21,8 +21,8 @@ pub(super) enum Log {
 }
 
 /// Fills a folder.
-pub(super) async fn make(folder: &Path, job: Job, log: Log) -> Result<Place> {
-    let place = Place(folder.to_owned());
+pub(super) async fn make(folder: &Path, job: Job, log: Log) -> Result<SharedFiles> {
+    let place = SharedFiles(folder.to_owned());
     KeyringOptions::new().generate(place.file("keyring")).await?;
     let vault = place.vault(&Tap::open(), &ManualClock::new()).await?;
     let database = create(&place, log).await?;
@@ -37,7 +37,7 @@ pub(super) async fn make(folder: &Path, job: Job, log: Log) -> Result<Place> {
     Ok(place)
 }
 
-async fn create(place: &Place, log: Log) -> Result<SqlitePool> {
+async fn create(place: &SharedFiles, log: Log) -> Result<SqlitePool> {
     let mode = match log {
         Log::Ahead => SqliteJournalMode::Wal,
         Log::Rollback => SqliteJournalMode::Delete,

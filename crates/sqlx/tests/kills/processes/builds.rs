@@ -25,7 +25,7 @@ pub(super) enum Build {
 /// A place as a build finds it, and what was sealed there.
 pub(super) struct Found {
     _folder: tempfile::TempDir,
-    pub(super) place: Place,
+    pub(super) place: SharedFolder,
     sealed: HashMap<&'static str, Vec<u8>>,
 }
 
@@ -37,7 +37,7 @@ impl Build {
     }
 
     /// What is done, by the child and once more after it was killed.
-    pub(super) async fn run(self, place: &Place, tap: &Tap) -> Result<Vault> {
+    pub(super) async fn run(self, place: &SharedFolder, tap: &Tap) -> Result<Vault> {
         let (builder, _) = place.builder(tap).await?;
         Ok(match self {
             Self::Replay => builder.replay().await?.0,
@@ -47,7 +47,7 @@ impl Build {
 
     pub(super) async fn find(self, on: &Ground) -> Result<Found> {
         let folder = new_folder()?;
-        let mut place = Place::empty(folder.path(), on).await?;
+        let mut place = SharedFolder::empty(folder.path(), on).await?;
         let mut sealed = HashMap::new();
         match self {
             Self::Create => {}
@@ -80,7 +80,7 @@ impl Build {
     }
 
     /// What a killed child left, and what the same build makes of it.
-    pub(super) async fn look(self, place: &Place, found: &Found) -> Result {
+    pub(super) async fn look(self, place: &SharedFolder, found: &Found) -> Result {
         self.run(place, &Tap::open()).await?;
         let vault = place.fresh().await?;
         let customers = vault.default_tenant();
@@ -151,7 +151,7 @@ async fn populate(vault: &Vault, sealed: &mut HashMap<&'static str, Vec<u8>>) ->
 }
 
 /// Entered in the journal, and then the process can put nothing more: as if it was killed there.
-async fn leave_half_done(place: &Place) -> Result {
+async fn leave_half_done(place: &SharedFolder) -> Result {
     let tap = Tap::open();
     let (vault, _) = place.vault(&tap).await?;
     vault.default_tenant().keys("ada").await?; // it knows the tenant
@@ -188,7 +188,7 @@ fn late() -> TenantId {
 }
 
 /// How many entries of a kind the journal has.
-async fn count(place: &Place, kind: impl Fn(&JournalEvent) -> bool) -> Result<usize> {
+async fn count(place: &SharedFolder, kind: impl Fn(&JournalEvent) -> bool) -> Result<usize> {
     let entries = place.journal().await?.read(0, 10_000).await?;
     Ok(entries.iter().filter(|entry| kind(entry.event())).count())
 }

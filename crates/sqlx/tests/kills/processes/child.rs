@@ -17,17 +17,17 @@ pub(crate) async fn run(task: &str) -> Result {
     let words: Vec<&str> = task.split('\n').collect();
     match words.as_slice() {
         ["job", folder, job, point] => {
-            one_job(&Place((*folder).into()), Job::named(job).unwrap(), point.parse()?).await
+            one_job(&SharedFolder((*folder).into()), Job::named(job).unwrap(), point.parse()?).await
         }
         ["build", folder, build, point] => {
-            one_build(&Place((*folder).into()), Build::named(build).unwrap(), point.parse()?).await
+            one_build(&SharedFolder((*folder).into()), Build::named(build).unwrap(), point.parse()?).await
         }
-        ["work", folder, seed, count] => work(&Place((*folder).into()), seed.parse()?, count.parse()?).await,
+        ["work", folder, seed, count] => work(&SharedFolder((*folder).into()), seed.parse()?, count.parse()?).await,
         _ => Err("a task that nobody gives".into()),
     }
 }
 
-async fn one_job(place: &Place, job: Job, point: u64) -> Result {
+async fn one_job(place: &SharedFolder, job: Job, point: u64) -> Result {
     let tap = Tap::open();
     let (vault, _) = place.vault(&tap).await?;
     let samples = place.databases()?.is_some();
@@ -38,7 +38,7 @@ async fn one_job(place: &Place, job: Job, point: u64) -> Result {
 }
 
 /// A build makes many calls that read. Killed at one of them it leaves what the write before it left.
-async fn one_build(place: &Place, build: Build, point: u64) -> Result {
+async fn one_build(place: &SharedFolder, build: Build, point: u64) -> Result {
     let tap = Tap::open();
     stand_still_at(&tap, point, is_after_a_write);
     build.run(place, &tap).await?;
@@ -73,7 +73,7 @@ fn say(what: &str) {
 }
 
 /// Enrolls, seals, rotates, erases, holds, schedules and advances as the seed says. What it says was done is done.
-async fn work(place: &Place, seed: u64, count: u64) -> Result {
+async fn work(place: &SharedFolder, seed: u64, count: u64) -> Result {
     let (vault, keyring) = place.vault(&Tap::open()).await?;
     let customers = vault.default_tenant();
     say("begun");

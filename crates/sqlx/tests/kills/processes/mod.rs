@@ -16,7 +16,7 @@ use fieldseal::vault::ErasureRequest;
 use fieldseal::{Error, FieldContext, SubjectKeys, Tenant, TenantId, Vault};
 use fieldseal_testkit::faults::Tap;
 use fleet_tests::process::{Failure, Process, Result};
-use place::{Ground, Place};
+use place::{Ground, SharedFolder};
 
 use crate::{Random, kill_at_points, new_folder, seed};
 

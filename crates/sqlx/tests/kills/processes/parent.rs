@@ -70,7 +70,7 @@ struct Template {
 impl Template {
     async fn make(job: Job, on: &Ground) -> Result<Self> {
         let folder = new_folder()?;
-        let place = Place::make(folder.path(), on).await?;
+        let place = SharedFolder::make(folder.path(), on).await?;
         let (vault, keyring) = place.vault(&Tap::open()).await?;
         let customers = vault.default_tenant();
         let mut sealed = HashMap::new();
@@ -112,7 +112,7 @@ impl Template {
 }
 
 /// Where the store has a tombstone and the backup keys, the keys.
-async fn put_back(place: &Place, backup: &Place) -> Result {
+async fn put_back(place: &SharedFolder, backup: &SharedFolder) -> Result {
     let (store, backup) = (place.store().await?, backup.store().await?);
     for old in backup.scan(&Scan::new(Filter::All).limit(1000)).await?.slots {
         let now = store.load(std::slice::from_ref(old.id())).await?.remove(0).unwrap();
@@ -125,7 +125,7 @@ async fn put_back(place: &Place, backup: &Place) -> Result {
 
 fn killed_at_calls(runtime: &Runtime, on: &Ground, job: Job) -> Result {
     let template = runtime.block_on(Template::make(job, on))?;
-    let place = Place(template.folder.path().to_owned());
+    let place = SharedFolder(template.folder.path().to_owned());
     kill(runtime, on, &place, &format!("job\nFOLDER\n{job:?}"), |place| {
         runtime.block_on(look(place, job, &template.sealed))
     })
@@ -139,14 +139,20 @@ fn killed_while_it_builds(runtime: &Runtime, on: &Ground, build: Build) -> Resul
 }
 
 /// Has children do the task in copies of the place, and kills each at another point.
-fn kill(runtime: &Runtime, on: &Ground, from: &Place, task: &str, look: impl Fn(&Place) -> Result) -> Result {
+fn kill(
+    runtime: &Runtime,
+    on: &Ground,
+    from: &SharedFolder,
+    task: &str,
+    look: impl Fn(&SharedFolder) -> Result,
+) -> Result {
     runtime.block_on(from.settle())?;
     let lay = || {
         let folder = new_folder()?;
         let place = runtime.block_on(from.copy_to(folder.path()))?;
         Ok((folder, place))
     };
-    let start = |(folder, _): &(tempfile::TempDir, Place), point: u64| {
+    let start = |(folder, _): &(tempfile::TempDir, SharedFolder), point: u64| {
         start(&[&task.replace("FOLDER", folder.path().to_str().unwrap()), &point.to_string()[..]].join("\n"))
     };
     let points = kill_at_points(on.every(), lay, start, |(_folder, place)| {
@@ -168,7 +174,7 @@ impl Ground {
 }
 
 /// What a killed child left, and what the same job makes of it.
-async fn look(place: &Place, job: Job, sealed: &HashMap<&'static str, Vec<u8>>) -> Result {
+async fn look(place: &SharedFolder, job: Job, sealed: &HashMap<&'static str, Vec<u8>>) -> Result {
     let vault = place.fresh().await?;
     job.run(&vault).await?;
     drop(vault);
@@ -241,7 +247,7 @@ async fn look(place: &Place, job: Job, sealed: &HashMap<&'static str, Vec<u8>>) 
 }
 
 /// The longest slot of a customer tells how many keys whoever has the most of them has.
-async fn longest_slot(place: &Place) -> Result<usize> {
+async fn longest_slot(place: &SharedFolder) -> Result<usize> {
     let store = place.store().await?;
     let slots = store.scan(&Scan::new(Filter::All).limit(1000)).await?.slots;
     let of_default = |id: &SlotId| matches!(id, SlotId::Subject(tenant, _) if *tenant == TenantId::default_tenant());
@@ -263,7 +269,7 @@ fn killed_at_random_moments(runtime: &Runtime, on: &Ground) -> Result {
     println!("seed {seed}");
     let mut random = Random(seed);
     let folder = new_folder()?;
-    let place = runtime.block_on(Place::make(folder.path(), on))?;
+    let place = runtime.block_on(SharedFolder::make(folder.path(), on))?;
     let mut told = Told::default();
     for kill in 0..kills {
         let task = ["work", folder.path().to_str().unwrap(), &random.next().to_string(), "100000"].join("\n");
@@ -288,7 +294,7 @@ fn killed_at_random_moments(runtime: &Runtime, on: &Ground) -> Result {
 }
 
 /// Everything moves to a new epoch, and every other one ends: nothing may have been left behind.
-async fn end_all_epochs(place: &Place) -> Result {
+async fn end_all_epochs(place: &SharedFolder) -> Result {
     let (vault, keyring) = place.vault(&Tap::open()).await?;
     keyring.add_key().await?;
     let current = vault.advance_epoch().await?.get();
@@ -309,7 +315,7 @@ fn two_processes(runtime: &Runtime, on: &Ground) -> Result {
         Ground::Postgres(_) => "150",
     };
     let folder = new_folder()?;
-    let place = runtime.block_on(Place::make(folder.path(), on))?;
+    let place = runtime.block_on(SharedFolder::make(folder.path(), on))?;
     let task = |seed: &str| ["work", folder.path().to_str().unwrap(), seed, steps].join("\n");
     let children = [start(&task("1"))?, start(&task("2"))?];
     let hear = |mut child: Process| {
@@ -357,7 +363,7 @@ impl Told {
         Ok(())
     }
 
-    async fn check(&self, place: &Place) -> Result {
+    async fn check(&self, place: &SharedFolder) -> Result {
         let customers = place.fresh().await?.default_tenant();
         for subject in &self.erased {
             assert!(matches!(customers.keys(subject).await, Err(Error::SubjectErased { .. })), "{subject} came back");

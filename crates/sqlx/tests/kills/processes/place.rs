@@ -27,12 +27,12 @@ pub(super) enum Ground {
 
 /// A folder that processes share. Where it has a file [`DATABASES`], the store and the journal are what that names.
 #[derive(Clone)]
-pub(super) struct Place(pub(super) PathBuf);
+pub(super) struct SharedFolder(pub(super) PathBuf);
 
 /// The directory of a server's socket, the database of the store and that of the journal: a line each.
 const DATABASES: &str = "databases";
 
-impl Place {
+impl SharedFolder {
     /// With a keyring, and a store and a journal that are empty.
     pub(super) async fn empty(folder: &Path, on: &Ground) -> Result<Self> {
         let place = Self(folder.to_owned());

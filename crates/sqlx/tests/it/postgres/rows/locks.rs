@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use fieldseal::jobs::Form;
 use fieldseal::rows::{Cell, Page, RowSource, RowsErrorKind};
 use fieldseal_sqlx::PostgresRows;
 use futures_util::future::join;
@@ -30,7 +31,7 @@ pub(super) async fn nothing_is_left_in_the_session(database: PgConnectOptions) {
     load(&rows, key(1)).await;
     assert_eq!(rows.swap(&[rename(1, "ada", "eve"), rename(2, "eve", "ada")]).await.unwrap(), [true, false]);
     rows.count().await.unwrap();
-    PostgresRows::add_columns(&pool, "customer", &[("note".to_owned(), true)]).await.unwrap();
+    PostgresRows::add_columns(&pool, "customer", &[("note".to_owned(), Form::Text)]).await.unwrap();
     assert_eq!(session().await, before);
     // Nor after an error.
     execute(&pool, "ALTER TABLE customer DROP email").await;
@@ -105,11 +106,11 @@ pub(super) async fn columns_are_not_added_while_a_transaction_holds_the_table(da
     customers(&pool).await;
     let mut application = pool.begin().await.unwrap();
     sqlx::query("SELECT * FROM customer").fetch_all(&mut *application).await.unwrap();
-    let columns = [("note".to_owned(), true)];
+    let columns = [("note".to_owned(), Form::Text)];
     let error = PostgresRows::add_columns(&pool, "customer", &columns).await.unwrap_err();
     assert_eq!(error.kind(), RowsErrorKind::Throttled, "{error:?}");
     // Those that are there already need no lock.
-    let there = [("email".to_owned(), true)];
+    let there = [("email".to_owned(), Form::Text)];
     assert!(PostgresRows::add_columns(&pool, "customer", &there).await.unwrap().is_empty());
     application.commit().await.unwrap();
     assert_eq!(PostgresRows::add_columns(&pool, "customer", &columns).await.unwrap(), ["note"]);

@@ -1,5 +1,6 @@
 //! What a table may be, and what is refused.
 
+use fieldseal::jobs::Form;
 use fieldseal::rows::{Cell, Page, RowKey, RowSource, RowsErrorKind, Swap, Table};
 use fieldseal_sqlx::PostgresRows;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
@@ -93,7 +94,7 @@ pub(super) async fn what_the_role_may_not_do_is_denied(database: PgConnectOption
     assert_eq!(error.kind(), RowsErrorKind::Denied, "{error:?}");
     execute(&owner, "GRANT UPDATE (email) ON customer TO clerk").await;
     assert_eq!(rows.swap(&[rename(1, "ada", "eve")]).await.unwrap(), [true]);
-    let columns = [("email_sealed".to_owned(), false)];
+    let columns = [("email_sealed".to_owned(), Form::Bytes)];
     let error = PostgresRows::add_columns(&clerk, "customer", &columns).await.unwrap_err();
     assert_eq!(error.kind(), RowsErrorKind::Denied, "{error:?}");
 
@@ -196,8 +197,11 @@ pub(super) async fn columns_are_added_once(database: PgConnectOptions) {
     customers(&pool).await;
     let file = "SELECT pg_relation_filenode('customer')::int8";
     let before: i64 = sqlx::query_scalar(file).fetch_one(&pool).await.unwrap();
-    let columns =
-        [("email_sealed".to_owned(), false), ("Note \"sealed\"".to_owned(), true), ("phone".to_owned(), true)];
+    let columns = [
+        ("email_sealed".to_owned(), Form::Bytes),
+        ("Note \"sealed\"".to_owned(), Form::Text),
+        ("phone".to_owned(), Form::Text),
+    ];
     let added = PostgresRows::add_columns(&pool, "customer", &columns).await.unwrap();
     assert_eq!(added, ["email_sealed", "Note \"sealed\""]);
     assert!(PostgresRows::add_columns(&pool, "public.customer", &columns).await.unwrap().is_empty());
@@ -213,7 +217,7 @@ pub(super) async fn columns_are_added_once(database: PgConnectOptions) {
     assert_eq!(types[2..], expected);
     let after: i64 = sqlx::query_scalar(file).fetch_one(&pool).await.unwrap();
     assert_eq!(before, after, "the table was not written anew");
-    let long = [("x".repeat(64), false)];
+    let long = [("x".repeat(64), Form::Bytes)];
     for (table, columns) in [("nobody", &columns[..]), ("customer", &long)] {
         let error = PostgresRows::add_columns(&pool, table, columns).await.unwrap_err();
         assert_eq!(error.kind(), RowsErrorKind::Misconfigured, "{error:?}");

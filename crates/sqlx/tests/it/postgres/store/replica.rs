@@ -21,7 +21,7 @@ use super::made;
 use crate::postgres::{execute, pool};
 
 /// A primary, its standby, and how often the primary was asked.
-struct World {
+struct Replicated {
     primary: Server,
     standby: Server,
     database: PgConnectOptions,
@@ -39,7 +39,7 @@ const BOUND: Duration = Duration::from_secs(2);
 /// Of a guard: how long an answer is waited for.
 const ATTEMPT: Duration = Duration::from_secs(2);
 
-impl World {
+impl Replicated {
     async fn new(which: Which) -> Option<Self> {
         let primary = Server::start_with(which, &["fsync=off"]).await?;
         let standby = primary.standby(&["fsync=off"]).await;
@@ -81,7 +81,7 @@ impl World {
 
 macro_rules! world {
     ($which:expr) => {
-        match World::new($which).await {
+        match Replicated::new($which).await {
             Some(world) => world,
             None => return Completion::ignored_with("PostgreSQL is not installed"),
         }
