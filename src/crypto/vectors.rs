@@ -83,7 +83,7 @@ fn xaes_gives_the_answer_accumulated_over_10_000_rounds() {
 }
 
 #[test]
-#[ignore = "ten seconds, minutes in a debug build: .ci/run xaes"]
+#[ignore = "ten seconds in an optimized build, minutes in another: .ci/run xaes"]
 fn xaes_gives_the_answer_accumulated_over_1_000_000_rounds() {
     let expected = "2163ae1445985a30b60585ee67daa55674df06901b890593e824b8a7c885ab15";
     assert_eq!(xaes_accumulated(1_000_000), hex(expected));

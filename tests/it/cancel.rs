@@ -5,7 +5,7 @@ use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use fieldseal_testkit::faults::{Act, Gate, drop_after};
-use fieldseal_testkit::world::Ground;
+use fieldseal_testkit::world::{Ground, is_soak};
 use futures_util::future::{Either, select};
 
 use super::common::Result;
@@ -44,7 +44,8 @@ enum Drops {
 }
 
 impl Drops {
-    /// A server is slow: there a process that starts looks at every other one, that is after the work of a call.
+    /// A server is slow: there a process that starts looks in a soak alone, and at every other one, that is after the work of
+    /// a call.
     fn is_odd(self) -> bool {
         match self {
             Self::AfterPolls(n) | Self::AtWrite(n) => n % 2 == 1,
@@ -82,7 +83,7 @@ async fn round(operation: Operation, at: Drops, on: &Ground) -> Result<bool> {
     let (scene, ready) = dropped(operation, at, on).await?;
     scene.call().await?;
     scene.check().await?;
-    if on.is_memory() || at.is_odd() {
+    if on.is_memory() || is_soak() && at.is_odd() {
         dropped(operation, at, on).await?.0.check_start().await?;
     }
     Ok(ready)

@@ -55,8 +55,8 @@ async fn round(operation: Operation, n: u64, moment: Moment, on: &Ground) -> Res
         let (scene, met) = failed(operation, n, (moment, fails), on).await?;
         scene.call().await?;
         scene.check().await?;
-        // A server is slow: there a process that starts looks only at what was done.
-        if on.is_memory() || moment == Moment::After {
+        // A server is slow: there a process that starts looks in a soak alone, and only at what was done.
+        if on.is_memory() || is_soak() && moment == Moment::After {
             failed(operation, n, (moment, fails), on).await?.0.check_start().await?;
         }
         was_met |= met;

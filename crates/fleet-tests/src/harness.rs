@@ -8,6 +8,7 @@
 use std::fmt::{self, Debug};
 use std::process::ExitCode;
 use std::sync::{Arc, OnceLock};
+use std::thread;
 
 use tokio::runtime::{Builder, Runtime};
 
@@ -33,9 +34,13 @@ pub fn run(trials: Vec<Trial>) -> ExitCode {
     run_with(&Arguments::from_args(), trials)
 }
 
-/// Runs the trials that these arguments ask for.
+/// Runs the trials that these arguments ask for: unless they say how many at once, two for each processor, because a trial
+/// waits for its server half of the time.
 pub fn run_with(arguments: &Arguments, trials: Vec<Trial>) -> ExitCode {
-    libtest_mimic::run(arguments, trials).exit_code()
+    let mut arguments = arguments.clone();
+    let processors = thread::available_parallelism().map_or(1, usize::from);
+    arguments.test_threads.get_or_insert(2 * processors);
+    libtest_mimic::run(&arguments, trials).exit_code()
 }
 
 /// Whether every round of a race, a kill or a table of faults is run (`FIELDSEAL_SOAK=1`), or only some.
