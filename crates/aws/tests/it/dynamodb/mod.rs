@@ -11,11 +11,26 @@ use fieldseal::TenantId;
 use fieldseal::store::{SlotId, Tag};
 use fieldseal_aws::{DynamoDbJournal, DynamoDbLayout, DynamoDbStore};
 use fieldseal_testkit as testkit;
-use fleet_tests::harness::{Alone, Shared, Trial};
+use fleet_tests::harness::{Alone, Shared, Trial, soak};
 use fleet_tests::microburst::Upstream;
 use fleet_tests::{dynamodb, service, tests};
 
 use crate::PROGRAMS;
+
+/// What makes hundreds of calls. moto answers one at a time, and copies a table for each transaction: there they soak.
+const MANY_CALLS: &[&str] = &[
+    "::nothing_below_the_floor_lands_after_it_was_raised",
+    "::nothing_below_the_floor_lands_through_another_store",
+    "::ids_never_collide",
+    "::journals_that_try_again_lose_no_entry",
+    "::writers_that_try_again_lose_no_entry",
+    "::a_table_of_any_layout_is_read_whole",
+    "::slots_of_more_than_one_answer_are_scanned",
+    "::slots_of_more_than_one_batch_are_loaded",
+    "::a_scan_that_finds_little_gets_on",
+    "::slots_with_long_ids_are_found_by_their_tenant",
+    "::a_verification_compares_every_copy",
+];
 
 pub(crate) fn trials(ministack: &Shared<Upstream>) -> Vec<Trial> {
     let skip = service::skip("dynamodb", PROGRAMS);
@@ -80,6 +95,11 @@ pub(crate) fn trials(ministack: &Shared<Upstream>) -> Vec<Trial> {
             faults::an_answer_that_breaks_off_is_unavailable
             faults::the_sdk_tries_again_what_may_be
         ]);
+    }
+    for rule in MANY_CALLS {
+        let on_moto = |trial: &Trial| trial.name().starts_with("moto::") && trial.name().ends_with(rule);
+        assert!(trials.iter().any(on_moto), "there is no rule {rule}");
+        trials.retain(|trial| soak() || !on_moto(trial));
     }
     // moto does not know a transaction by its token.
     trials.extend(tests![ministack => faults::a_put_that_is_sent_twice_is_not_a_conflict]);
