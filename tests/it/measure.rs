@@ -189,7 +189,8 @@ mod traced {
 
     use tracing::field::{Field, Visit};
     use tracing::span::{Attributes, Id, Record};
-    use tracing::{Event, Level, Metadata, Subscriber, subscriber};
+    use tracing::subscriber::DefaultGuard;
+    use tracing::{Dispatch, Event, Level, Metadata, Subscriber, subscriber};
 
     use super::*;
 
@@ -218,6 +219,12 @@ mod traced {
     }
 
     impl Collector {
+        /// Sees what this thread traces, until the guards are dropped. Of a process with one dispatcher `tracing` asks the
+        /// thread's own, and switches off for all threads what is first traced on one that has none: so there are two.
+        fn collect(&self) -> (DefaultGuard, Dispatch) {
+            (subscriber::set_default(self.clone()), Dispatch::new(Self::default()))
+        }
+
         fn add(&self, metadata: &Metadata<'_>, fields: Vec<(&'static str, String)>) {
             let name = if metadata.is_span() { metadata.name() } else { "event" };
             let within = self.within.lock().unwrap().last().copied();
@@ -266,7 +273,7 @@ mod traced {
     #[tokio::test]
     async fn a_call_is_a_span_that_ends_with_an_event() {
         let collector = Collector::default();
-        let _collects = subscriber::set_default(collector.clone());
+        let _collects = collector.collect();
         let (tap, counters) = (Tap::open(), Counters::with_clock(ManualClock::new()));
         let store = Measured::new(Tapped::new(MemoryStore::new(), &tap), &counters);
         store.load(&[]).await.unwrap();
@@ -294,7 +301,7 @@ mod traced {
     #[tokio::test]
     async fn what_is_traced_names_nobody() {
         let collector = Collector::default();
-        let _collects = subscriber::set_default(collector.clone());
+        let _collects = collector.collect();
         life(&Counters::new()).await.unwrap();
         let seen = collector.seen.lock().unwrap().clone();
         assert!(seen.len() > 20);
