@@ -46,8 +46,16 @@ def main():
     validator.validate(example)
     tenants = dict(example, subject=None, purposes=[])
     validator.validate(tenants)
-    wrong = [dict(example, subject=None), dict(example, purposes=[])]
-    cases = [*damaged(example), *(("a subject without purposes, or purposes without one", document) for document in wrong)]
+    ends = [{"state": "lives"}, {"state": "retired", "until": 2}, {"state": "given_up", "until": 3}]
+    full = dict(example, index_keys=[{"index_epoch": n, "end": end} for n, end in enumerate(ends, 1)])
+    validator.validate(full)
+    wrong = [
+        ("a subject without purposes, or purposes without one", dict(example, subject=None)),
+        ("a subject without purposes, or purposes without one", dict(example, purposes=[])),
+        ("a tenant's of single purposes", dict(tenants, whole=False)),
+        ("a tenant's without its key ids", dict(tenants, key_ids_complete=False)),
+    ]
+    cases = [*damaged(full), *wrong]
     passed = [name for name, document in cases if validator.is_valid(document)]
     print(f"the example fits the schema; {len(cases)} damaged ones, {len(cases) - len(passed)} refused")
     for name in passed:

@@ -32,7 +32,31 @@ SUITES = (XAES, XCHACHA)
 SUITE_BYTE = {XAES: 0xF9, XCHACHA: 0xFA}
 SHORT = {XAES: "xaes", XCHACHA: "xchacha"}
 
-VALUE, NONE = 0x80, 0x81
+# Section 5: the marker of each type, and of none.
+MARKER = {
+    "bytes": 0x80,
+    "none": 0x81,
+    "text": 0x82,
+    "int": 0x83,
+    "bool": 0x84,
+    "f64": 0x85,
+    "uuid": 0x86,
+    "date": 0x87,
+    "instant": 0x88,
+    "decimal": 0x89,
+    "json": 0x8A,
+    "local_datetime": 0x8B,
+    "time": 0x8C,
+}
+RESERVED = range(0x8D, 0xC0)
+
+# What a program asks for, where that has no marker of its own.
+WRITTEN_AS = {"f32": "f64", "ip": "text", "text[]": "bytes", "int[]": "bytes"}
+ALSO_READS = {"json": "text", "instant": "date", "local_datetime": "date"}
+
+
+def marker_of(type_: str) -> int:
+    return MARKER[WRITTEN_AS.get(type_, type_)]
 
 
 # --- Section 1: notation ---------------------------------------------------------------------
@@ -74,8 +98,8 @@ def cipher_key(key: bytes, suite: str) -> bytes:
     return derive(key, b"fieldseal/1 encrypt " + bytes([SUITE_BYTE[suite]]), 32)
 
 
-def subject_tag(root: bytes, tenant: str, subject: str) -> bytes:
-    return derive(root, enc("tag", tenant, subject), 16)
+def subject_tag(root: bytes, tenant: str, kind: str, subject: str) -> bytes:
+    return derive(root, enc("tag", tenant, kind, subject), 16)
 
 
 # --- Section 3: suites -----------------------------------------------------------------------
@@ -131,10 +155,12 @@ AEAD_SEAL = {XAES: xaes_seal, XCHACHA: xchacha_seal}
 
 @dataclass(frozen=True)
 class Context:
-    """What a field is sealed for. No record ids: an unbound record."""
+    """What a field is sealed for. The first four choose the key, and the others are the associated
+    data. No record ids: an unbound record."""
 
     tenant: str = "acme"
-    subject: str = "user-1"
+    kind: str = "customer"
+    subject: str = "1"
     purpose: str = "default"
     schema: str = "person"
     field: str = "name"
@@ -142,12 +168,15 @@ class Context:
 
     def encoded(self) -> bytes:
         label = "field" if self.record_ids else "field unbound"
-        head = (self.tenant, self.subject, self.purpose, self.schema, self.field)
-        return enc(label, *head, *self.record_ids)
+        return enc(label, self.schema, self.field, *self.record_ids)
+
+    def owner(self) -> dict:
+        return {"tenant": self.tenant, "kind": self.kind, "subject": self.subject,
+                "purpose": self.purpose}
 
 
-def frame(value: bytes | None, pad: int = 1) -> bytes:
-    framed = bytes([NONE]) if value is None else value + bytes([VALUE])
+def frame(marker: int, value: bytes | None, pad: int = 1) -> bytes:
+    framed = bytes([MARKER["none"]]) if value is None else value + bytes([marker])
     return framed + bytes(-len(framed) % pad)
 
 
@@ -157,13 +186,18 @@ def seal(
     nonce: bytes,
     context: bytes,
     framed: bytes,
+    *,
     claimed_id: bytes | None = None,
+    claimed_suite: str | None = None,
+    key_of: str | None = None,
+    before: bytes = b"",
 ) -> bytes:
-    """`claimed_id` writes an envelope that names another key than the one it is sealed with."""
-    header = bytes([SUITE_BYTE[suite]]) + (claimed_id or key_id(key))
-    return header + nonce + AEAD_SEAL[suite](
-        cipher_key(key, suite), nonce, framed, header + context
-    )
+    """What only forgers need: `claimed_id` and `claimed_suite` name another key or suite than the
+    one that sealed, `key_of` takes the cipher key of another suite, `before` puts bytes in front of
+    the context."""
+    header = bytes([SUITE_BYTE[claimed_suite or suite]]) + (claimed_id or key_id(key))
+    secret = cipher_key(key, key_of or suite)
+    return header + nonce + AEAD_SEAL[suite](secret, nonce, framed, before + context)
 
 
 def text_form(envelope: bytes) -> str:
@@ -185,6 +219,28 @@ def integer(number: int) -> bytes:
 
 def f64(number: float) -> bytes:
     return struct.pack(">d", number)
+
+
+def f32(bits: int) -> bytes:
+    """The f64 of the f32 with these bits."""
+    sign, exponent, fraction = bits >> 31, bits >> 23 & 0xFF, bits & 0x7FFFFF
+    if exponent == 0xFF:
+        exponent = 0x7FF
+    elif exponent:
+        exponent += 1023 - 127
+    elif fraction:
+        # A subnormal f32 is a normal f64: the fraction moves up until its top bit falls out.
+        shift = 24 - fraction.bit_length()
+        exponent, fraction = 1023 - 126 - shift, fraction << shift & 0x7FFFFF
+    return (sign << 63 | exponent << 52 | fraction << 29).to_bytes(8, "big")
+
+
+def list_of(*items: tuple[str, bytes] | None) -> bytes:
+    out = b""
+    for item in items:
+        type_, value = ("none", b"") if item is None else item
+        out += bytes([MARKER[type_]]) + lp(value)
+    return out
 
 
 # --- Entries ---------------------------------------------------------------------------------
@@ -210,9 +266,7 @@ def field_entry(
         "type": type_,
         "data_key": key.hex(),
         "key_id": key_id(key).hex(),
-        "tenant": context.tenant,
-        "subject": context.subject,
-        "purpose": context.purpose,
+        **context.owner(),
         "schema": context.schema,
         "field": context.field,
         "record_ids": list(context.record_ids),
@@ -231,12 +285,15 @@ def seal_entry(
     context: Context = Context(),
     key: bytes | None = None,
     nonce: bytes | None = None,
+    sealed_as: str | None = None,
 ) -> dict:
     name = f"{SHORT[suite]}: {case}"
     key = key or drawn("data key", name, 32)
     nonce = nonce or drawn("nonce", name, 24)
-    envelope = seal(suite, key, nonce, context.encoded(), frame(value, pad))
-    return field_entry(name, suite, type_, key, context, value, envelope, text_form(envelope))
+    marker = marker_of("none" if value is None else sealed_as or type_)
+    envelope = seal(suite, key, nonce, context.encoded(), frame(marker, value, pad))
+    entry = field_entry(name, suite, type_, key, context, value, envelope, text_form(envelope))
+    return entry | {"marker": f"{marker:02x}"}
 
 
 def seal_entries() -> list[dict]:
@@ -258,6 +315,12 @@ def seal_entries() -> list[dict]:
         ("instant", "instant", b"2026-11-22T09:30:00.000000000Z"),
         ("decimal", "decimal", b"1234.50"),
         ("json", "json", '{"b": [1, 2.50, null], "a": "ü"}'.encode()),
+        ("local_datetime", "local_datetime", b"2026-11-22T09:30:00.000000000"),
+        ("time", "time", b"09:30:00.000000000"),
+        ("f32", "f32", f32(0x3FC00000)),
+        ("ip", "ip", b"2001:db8::1"),
+        ("text[]", "text[]", list_of(("text", b"a"), None, ("text", "Zoë".encode()))),
+        ("int[]", "int[]", list_of(("int", integer(1)), ("int", integer(-2)))),
         ("text, none", "text", None),
         ("int, none", "int", None),
         ("text padded to 32", "text", b"short", 32),
@@ -267,11 +330,12 @@ def seal_entries() -> list[dict]:
         ("bytes ending in 0x00", "bytes", b"\x01\x00\x00"),
         ("bytes ending in 0x80", "bytes", b"\x01\x80"),
         ("unicode ids", "text", b"x", 1,
-         Context("Клініка №7", "患者/四十二", "догляд", "картка", "ім’я", ("ключ-Ω",))),
+         Context("Клініка №7", "patient", "患者/四十二", "догляд", "картка", "ім’я", ("ключ-Ω",))),
         ("several record ids", "text", b"x", 1,
          replace(base, record_ids=("-17", "0192f5c0-7b1e-7d3a-9c4e-5f6a7b8c9d0e", "south"))),
         ("unbound", "text", b"x", 1, replace(base, record_ids=())),
         ("purpose other than the default", "text", b"x", 1, replace(base, purpose="billing")),
+        ("kind of every character", "text", b"x", 1, replace(base, kind="a-z_0.9")),
     ]
     for suite in SUITES:
         entries += [seal_entry(suite, *case) for case in every_suite]
@@ -300,6 +364,26 @@ def seal_entries() -> list[dict]:
         ("date, leap day of 2000", "date", b"2000-02-29"),
         ("instant, first", "instant", b"0000-01-01T00:00:00.000000000Z"),
         ("instant, last", "instant", b"9999-12-31T23:59:59.999999999Z"),
+        ("local_datetime, first", "local_datetime", b"0000-01-01T00:00:00.000000000"),
+        ("local_datetime, last", "local_datetime", b"9999-12-31T23:59:59.999999999"),
+        ("local_datetime, leap day", "local_datetime", b"2024-02-29T12:00:00.000000001"),
+        ("time, first", "time", b"00:00:00.000000000"),
+        ("time, last", "time", b"23:59:59.999999999"),
+        ("f32, -0.0", "f32", f32(0x80000000)),
+        ("f32, least subnormal", "f32", f32(0x00000001)),
+        ("f32, greatest subnormal", "f32", f32(0x007FFFFF)),
+        ("f32, greatest", "f32", f32(0x7F7FFFFF)),
+        ("f32, infinity", "f32", f32(0x7F800000)),
+        ("f32, NaN with sign and payload", "f32", f32(0xFFC0FFEE)),
+        ("f64, from an f32", "f64", f32(0x3DCCCCCD)),
+        ("ip, of version 4", "ip", b"192.0.2.1"),
+        ("ip, unspecified", "ip", b"::"),
+        ("ip, mapped", "ip", b"::ffff:192.0.2.1"),
+        ("text, an ip", "text", b"192.0.2.1"),
+        ("text[], empty", "text[]", b""),
+        ("text[], of an empty text", "text[]", list_of(("text", b""))),
+        ("text[], of nones", "text[]", list_of(None, None)),
+        ("bytes, a list as it is", "bytes", list_of(("text", b"a"))),
         ("decimal, trailing zeros", "decimal", b"-0.00"),
         ("decimal, leading zeros", "decimal", b"007"),
         ("decimal, 40 digits", "decimal", b"12345678901234567890.12345678901234567890"),
@@ -314,8 +398,13 @@ def seal_entries() -> list[dict]:
         ("instant, none", "instant", None),
         ("decimal, none", "decimal", None),
         ("json, none", "json", None),
+        ("local_datetime, none", "local_datetime", None),
+        ("time, none", "time", None),
+        ("text[], none", "text[]", None),
         ("bytes, only a none marker", "bytes", b"\x81"),
         ("bytes, only a value marker", "bytes", b"\x80"),
+        ("bytes, only a marker of text", "bytes", b"\x82"),
+        ("bytes, only a reserved marker", "bytes", b"\x8d"),
         ("bytes padded to 8, only zero bytes", "bytes", bytes(5), 8),
         ("bytes padded to 8, ending in 0x80 0x00", "bytes", b"\x01\x80\x00", 8),
         ("bytes padded to 8, ending in 0x81", "bytes", b"\x01\x81", 8),
@@ -326,11 +415,25 @@ def seal_entries() -> list[dict]:
         ("int padded to 256", "int", integer(7), 256),
         ("record id of the string 0", "text", b"x", 1, replace(base, record_ids=("0",))),
         ("ids with separators", "text", b"x", 1,
-         Context("a/b", "c|d:e", "f,g", "h i", "j.k", ("l\tm", '"n"'))),
+         Context("a/b", "customer", "c|d:e", "f,g", "h i", "j.k", ("l\tm", '"n"'))),
         ("subject id of 1024 bytes", "text", b"x", 1, replace(base, subject="é" * 512)),
+        ("kind of 64 bytes", "text", b"x", 1, replace(base, kind="k" * 64)),
     ]
     for suite, case in zip(itertools.cycle(SUITES), either_suite):
         entries.append(seal_entry(suite, *case))
+
+    # The markers that a type reads besides its own.
+    for suite, (type_, also, value) in zip(itertools.cycle(SUITES), (
+        ("json", "text", b'{"plan": "free"}'),
+        ("instant", "date", b"2026-11-22"),
+        ("local_datetime", "date", b"2026-11-22"),
+        ("f32", "f64", f64(1.5)),
+        ("f64", "f32", f32(0x3FC00000)),
+        ("ip", "text", b"2001:DB8:0:0:0:0:0:1"),
+        ("text", "ip", b"2001:db8::1"),
+    )):
+        case = f"{type_}, written as {also}"
+        entries.append(seal_entry(suite, case, type_, value, sealed_as=also))
 
     # The most that a field can be padded to; and a value of that size, which is not padded.
     for suite in SUITES:
@@ -374,7 +477,10 @@ class Rejects:
         *,
         type_: str = "text",
         value: bytes | None = b"secret",
+        marker: int | None = None,
         framed: bytes | None = None,
+        found: str | None = None,
+        optional: bool = True,
         sealed_for: Context = Context(),
         opened_for: Context | None = None,
         opened_with: bytes | None = None,
@@ -382,11 +488,13 @@ class Rejects:
         text=None,
     ) -> None:
         """`change` alters the envelope; `text` alters the text form instead, and then the entry
-        says nothing about a binary envelope."""
+        says nothing about a binary envelope. `found` is the type that a wrong marker names;
+        `optional` is false where the type that is asked for has no none."""
         name = f"{SHORT[suite]}: {case}"
         key = drawn("data key", name, 32)
         nonce = drawn("nonce", name, 24)
-        framed = frame(value) if framed is None else framed
+        marker = marker_of(type_) if marker is None else marker
+        framed = frame(marker, value) if framed is None else framed
         good = seal(suite, key, nonce, sealed_for.encoded(), framed)
         envelope = change(good)
         form = text_form(envelope)
@@ -394,11 +502,12 @@ class Rejects:
             envelope, form = b"", text(form)
         # An entry that changes nothing would test nothing.
         touched = envelope != good or opened_for not in (None, sealed_for) or opened_with
-        assert touched or error == "Malformed", name
+        assert touched or error in ("Malformed", "UnknownFormat", "WrongType"), name
+        assert (found is not None) == (error == "WrongType"), name
         entry = field_entry(
             name, suite, type_, opened_with or key, opened_for or sealed_for, None, envelope, form
         )
-        self.entries.append(entry | {"error": error})
+        self.entries.append(entry | {"error": error, "found": found, "optional": optional})
 
     def tampering(self, suite: str) -> None:
         def flip(offset: int, mask: int):
@@ -440,11 +549,8 @@ class Rejects:
         unbound = replace(base, record_ids=())
         joined = replace(base, record_ids=("ab", "c"))
         cases = [
-            ("tenant", base, replace(base, tenant="acme2")),
-            ("tenant in capitals", base, replace(base, tenant="ACME")),
-            ("subject", base, replace(base, subject="user-2")),
-            ("purpose", base, replace(base, purpose="billing")),
             ("schema", base, replace(base, schema="patient")),
+            ("schema in capitals", base, replace(base, schema="PERSON")),
             ("field", base, replace(base, field="email")),
             ("record id", base, replace(base, record_ids=("18", "south"))),
             ("record ids in another order", base, replace(base, record_ids=("south", "17"))),
@@ -456,10 +562,8 @@ class Rejects:
             ("unbound opened as bound", unbound, base),
             ("record id composed, opened decomposed", replace(base, record_ids=("\u00e9",)),
              replace(base, record_ids=("e\u0301",))),
-            ("boundary of tenant and subject", replace(base, tenant="ab", subject="c"),
-             replace(base, tenant="a", subject="bc")),
-            ("tenant and subject exchanged", base,
-             replace(base, tenant=base.subject, subject=base.tenant)),
+            ("schema and field exchanged", base,
+             replace(base, schema=base.field, field=base.schema)),
             ("boundary of schema and field", replace(base, schema="ab", field="c"),
              replace(base, schema="a", field="bc")),
             ("boundary of field and record id", replace(base, field="ab", record_ids=("c",)),
@@ -477,17 +581,29 @@ class Rejects:
                  change=lambda e: e[:1] + key_id(foreign) + e[25:])
         # The other way round: the tag verifies, so only the comparison of key ids can refuse it.
         own = drawn("data key", f"{suite}, own", 32)
-        misnamed = seal(suite, own, drawn("nonce", f"{suite}, own", 24), Context().encoded(),
-                        frame(b"secret"), claimed_id=key_id(foreign))
-        self.add(suite, "own key under a foreign key id, authenticated", "Authentication",
-                 opened_with=own, change=lambda _: misnamed)
+
+        def forged(case: str, **forgery):
+            nonce = drawn("nonce", f"{suite}, {case}", 24)
+            envelope = seal(forgery.pop("cipher", suite), own, nonce, Context().encoded(),
+                            frame(MARKER["text"], b"secret"), **forgery)
+            self.add(suite, case, "Authentication", opened_with=own, change=lambda _: envelope)
+
+        other = SUITES[1 - SUITES.index(suite)]
+        forged("own key under a foreign key id", claimed_id=key_id(foreign))
+        forged("sealed by the other suite", cipher=other, claimed_suite=suite)
+        forged("sealed by the other suite, with this one's cipher key", cipher=other,
+               claimed_suite=suite, key_of=suite)
+        forged("sealed with the other suite's cipher key", key_of=other)
+        # The associated data is the context alone.
+        header = bytes([SUITE_BYTE[suite]]) + key_id(own)
+        forged("associated data with suite and key id before the context", before=header)
         # A wrapped data key is an envelope too; its context's label keeps it from being a field.
-        tag = subject_tag(foreign, "acme", "user-1")
+        tag = subject_tag(foreign, "acme", "customer", "1")
         context = wrap_context("acme", tag, "default", 1, 1, key_id(foreign))
+        wrapped = seal(suite, foreign, drawn("nonce", f"{suite}, wrapped", 24), context,
+                       frame(MARKER["bytes"], drawn("data key", suite, 32)))
         self.add(suite, "wrapped data key opened as a field", "Authentication", type_="bytes",
-                 opened_with=foreign,
-                 change=lambda _: seal(suite, foreign, drawn("nonce", f"{suite}, wrapped", 24),
-                                       context, frame(drawn("data key", suite, 32))))
+                 opened_with=foreign, change=lambda _: wrapped)
 
     def first_bytes(self, suites) -> None:
         def first(byte: int, length: int | None = None):
@@ -507,15 +623,86 @@ class Rejects:
             ("one zero byte", b"\x00"),
             ("only zero bytes", bytes(32)),
             ("ends in 0x01", b"secret\x01"),
-            ("ends in 0x82", b"secret\x82"),
+            ("ends in 0x7F", b"secret\x7f"),
             ("ends in 0x7F and padding", b"secret\x7f\x00\x00"),
+            ("ends in 0xC0", b"secret\xc0"),
+            ("ends in 0xC0 and padding", b"secret\xc0\x00\x00"),
+            ("ends in 0xF8", b"secret\xf8"),
+            ("ends in 0xFF", b"secret\xff"),
+            ("0x01 alone", b"\x01"),
             ("marker and then another byte", b"secret\x80\x01"),
+            ("reserved marker and then another byte", b"secret\x8d\x01"),
             ("none after value bytes", b"secret\x81"),
             ("none after value bytes, padded", b"secret\x81\x00\x00"),
             ("none after a value marker", b"\x80\x81"),
+            ("none after a reserved marker", b"\x8d\x81"),
             ("none after a zero byte", b"\x00\x81"),
         ):
             self.add(next(suites), f"frame, {case}", "Malformed", type_="bytes", framed=framed)
+
+    def reserved(self, suites) -> None:
+        for marker, type_ in zip(RESERVED, itertools.cycle(SAMPLES)):
+            self.add(next(suites), f"marker 0x{marker:02X}", "UnknownFormat", type_=type_,
+                     value=SAMPLES[type_], marker=marker)
+        for case, framed in (
+            ("alone", b"\x8d"),
+            ("alone, padded", b"\x8d\x00\x00\x00"),
+            ("after text that is none", b"\xff\x8d"),
+            ("the last one, padded", b"secret\xbf\x00"),
+        ):
+            self.add(next(suites), f"reserved marker {case}", "UnknownFormat", framed=framed)
+        # The marker is judged before the type that is asked for.
+        self.add(next(suites), "reserved marker where no none may be", "UnknownFormat",
+                 value=b"", marker=0x8D, optional=False)
+
+    def types(self, suites) -> None:
+        """Each type, asked for where each other one was sealed."""
+        for asked, found in itertools.product(SAMPLES, MARKER):
+            if found in (WRITTEN_AS.get(asked, asked), ALSO_READS.get(asked), "none"):
+                continue
+            self.add(next(suites), f"type, {asked} where {found} was sealed", "WrongType",
+                     type_=asked, value=SAMPLES[found], marker=MARKER[found], found=found)
+        for asked in SAMPLES:
+            self.add(next(suites), f"type, {asked} where none was sealed", "WrongType",
+                     type_=asked, value=None, found="none", optional=False)
+        # The marker is judged before the bytes: these are of the type that is asked for.
+        for asked, found, value in (
+            ("text", "bytes", b"abc"),
+            ("bytes", "text", b"\xff"),
+            ("uuid", "int", integer(1)),
+            ("int", "uuid", integer(1)),
+            ("decimal", "json", b"1.5"),
+            ("json", "decimal", b"1.5"),
+            ("date", "text", b"2026-11-22"),
+            ("date", "instant", b"2026-11-22"),
+            ("text[]", "text", list_of(("text", b"a"))),
+            ("int", "text", b"\xff"),
+        ):
+            self.add(next(suites), f"type, {asked} whose bytes are marked {found}", "WrongType",
+                     type_=asked, value=value, marker=MARKER[found], found=found)
+        # In a list each item has a type.
+        one = integer(1)
+        for case, value, error, found in (
+            ("an int among text", list_of(("text", b"a"), ("int", one)), "WrongType", "int"),
+            ("bytes among text", list_of(("bytes", b"a")), "WrongType", "bytes"),
+            ("a list in a list", list_of(("bytes", list_of(("text", b"a")))), "WrongType", "bytes"),
+            ("a reserved marker", b"\x8d" + lp(b"a"), "UnknownFormat", None),
+            ("no marker", b"\x7f" + lp(b"a"), "Malformed", None),
+            ("a none with bytes", b"\x81" + lp(b"a"), "Malformed", None),
+            ("a marker alone", b"\x82", "Malformed", None),
+            ("half a length", b"\x82\x00\x00\x00", "Malformed", None),
+            ("an item cut short", b"\x82\x00\x00\x00\x02a", "Malformed", None),
+            ("a length beyond all", b"\x82\xff\xff\xff\xffa", "Malformed", None),
+            ("an item that is no text", list_of(("text", b"\xff")), "Malformed", None),
+            ("bytes left over", list_of(("text", b"a")) + b"\x00", "Malformed", None),
+            # The items are judged in order.
+            ("no text, then an int", list_of(("text", b"\xff"), ("int", one)), "Malformed", None),
+            ("an int, then no text", list_of(("int", one), ("text", b"\xff")), "WrongType", "int"),
+        ):
+            self.add(next(suites), f"text[], {case}", error, type_="text[]", value=value,
+                     found=found)
+        self.add(next(suites), "int[], an item of 8 bytes", "Malformed", type_="int[]",
+                 value=list_of(("int", one[8:])))
 
     def values(self, suites) -> None:
         wrong = {
@@ -534,6 +721,28 @@ class Rejects:
             ],
             "bool": [("0x02", b"\x02"), ("0xFF", b"\xff"), ("2 bytes", b"\x00\x01"),
                      ("empty", b"")],
+            "f32": [
+                ("0.1 of an f64", f64(0.1)),
+                ("above its range", f64(1e300)),
+                ("below its range", f64(5e-324)),
+                ("NaN with a longer payload", bytes.fromhex("7ff8000000000001")),
+                ("NaN whose payload would be gone", bytes.fromhex("7ff0000000000001")),
+                ("4 bytes", bytes.fromhex("3fc00000")),
+            ],
+            "ip": [
+                ("a name", b"localhost"),
+                ("empty", b""),
+                ("leading zero", b"192.0.2.01"),
+                ("three parts", b"192.0.2"),
+                ("256", b"192.0.2.256"),
+                ("prefix length", b"2001:db8::/32"),
+                ("zone", b"fe80::1%eth0"),
+                ("brackets", b"[::1]"),
+                ("port", b"192.0.2.1:80"),
+                ("two gaps", b"2001::1::2"),
+                ("line feed at the end", b"::1\n"),
+                ("4 bytes", b"\xc0\x00\x02\x01"),
+            ],
             "f64": [("7 bytes", f64(1.5)[:7]), ("9 bytes", f64(1.5) + b"\x00"),
                     ("4 bytes", f64(1.5)[:4])],
             "uuid": [
@@ -570,6 +779,30 @@ class Rejects:
                 ("minute 60", b"2026-11-22T09:60:00.000000000Z"),
                 ("impossible date", b"2026-02-30T09:30:00.000000000Z"),
             ],
+            "local_datetime": [
+                ("Z", b"2026-11-22T09:30:00.000000000Z"),
+                ("offset", b"2026-11-22T09:30:00.000000000+00:00"),
+                ("leap second", b"2016-12-31T23:59:60.000000000"),
+                ("space for T", b"2026-11-22 09:30:00.000000000"),
+                ("small t", b"2026-11-22t09:30:00.000000000"),
+                ("6 decimals", b"2026-11-22T09:30:00.000000"),
+                ("hour 24", b"2026-11-22T24:00:00.000000000"),
+                ("impossible date", b"2026-02-30T09:30:00.000000000"),
+                ("a date", b"2026-11-22"),
+            ],
+            "time": [
+                ("24:00", b"24:00:00.000000000"),
+                ("minute 60", b"09:60:00.000000000"),
+                ("leap second", b"23:59:60.000000000"),
+                ("3 decimals", b"09:30:00.000"),
+                ("no decimals", b"09:30:00"),
+                ("comma", b"09:30:00,000000000"),
+                ("T", b"T09:30:00.000000000"),
+                ("Z", b"09:30:00.000000000Z"),
+                ("hour of one digit", b"9:30:00.0000000000"),
+                ("digits of another script", "٠٩:30:00.0000000".encode()),
+                ("line feed at the end", b"09:30:00.000000000\n"),
+            ],
             "decimal": [
                 ("exponent", b"1e5"),
                 ("empty", b""),
@@ -589,6 +822,9 @@ class Rejects:
                 ("comma before the end", b"[1,]"),
                 ("text after the end", b"{} {}"),
                 ("NaN", b"NaN"),
+                ("Infinity", b"[Infinity]"),
+                ("-Infinity", b'{"a": -Infinity}'),
+                ("byte order mark", b"\xef\xbb\xbf{}"),
                 ("single quotes", b"'a'"),
                 ("leading zero", b"01"),
                 ("bare control character", b'"a\nb"'),
@@ -598,6 +834,19 @@ class Rejects:
         for type_, cases in wrong.items():
             for case, value in cases:
                 self.add(next(suites), f"{type_}, {case}", "Malformed", type_=type_, value=value)
+        # Read by the rules of the marker that was found, not of the type that was asked for.
+        for type_, marker, value in (
+            ("json", "text", b"{"),
+            ("json", "text", b"NaN"),
+            ("json", "text", b'"\xff"'),
+            ("instant", "date", b"2026-02-30"),
+            ("instant", "date", b"2026-11-22T09:30:00.000000000Z"),
+            ("local_datetime", "date", b"2026-13-01"),
+            ("local_datetime", "date", b"2026-11-22T09:30:00.000000000"),
+        ):
+            case = f"{type_}, written as {marker}, {value.decode('latin-1')}"
+            self.add(next(suites), case, "Malformed", type_=type_, value=value,
+                     marker=MARKER[marker])
 
     def texts(self, suites) -> None:
         def replaced(old: str, new: str):
@@ -660,6 +909,26 @@ class Rejects:
                      text=text)
 
 
+# A value of each type that can be sealed, by what is asked for.
+SAMPLES = {
+    "bytes": bytes(range(1, 9)),
+    "text": "Zoë".encode(),
+    "int": integer(42),
+    "bool": b"\x01",
+    "f64": f64(1.5),
+    "uuid": bytes.fromhex("0192f5c07b1e7d3a9c4e5f6a7b8c9d0e"),
+    "date": b"2026-11-22",
+    "instant": b"2026-11-22T09:30:00.000000000Z",
+    "decimal": b"1234.50",
+    "json": b'{"a": 1}',
+    "local_datetime": b"2026-11-22T09:30:00.000000000",
+    "time": b"09:30:00.000000000",
+    "f32": f64(1.5),
+    "ip": b"192.0.2.1",
+    "text[]": list_of(("text", b"a")),
+}
+
+
 def reject_entries() -> list[dict]:
     rejects = Rejects()
     for suite in SUITES:
@@ -670,9 +939,83 @@ def reject_entries() -> list[dict]:
     turns = itertools.cycle(SUITES)
     rejects.first_bytes(turns)
     rejects.frames(turns)
+    rejects.reserved(turns)
+    rejects.types(turns)
     rejects.values(turns)
     rejects.texts(turns)
     return rejects.entries
+
+
+# --- Section 2: whose keys are looked at -----------------------------------------------------
+
+
+def lookup_entries() -> list[dict]:
+    """A reader that holds the keys of several owners, and a row that says whose it is. Schema, field
+    and record ids are those that the value was sealed for, so nothing but the choice among the keys
+    stands between a value and another owner's row."""
+    base = Context()
+
+    def both(first: dict, second: dict) -> tuple[Context, Context]:
+        return replace(base, **first), replace(base, **second)
+
+    swaps = [
+        ("another tenant", *both({}, {"tenant": "acme2"})),
+        ("tenant in capitals", *both({}, {"tenant": "ACME"})),
+        ("another kind", *both({}, {"kind": "employee"})),
+        ("a kind that begins alike", *both({}, {"kind": "customer_settings"})),
+        ("another subject of the same tenant", *both({}, {"subject": "2"})),
+        ("a subject that begins alike", *both({}, {"subject": "17"})),
+        ("subject in capitals", *both({"subject": "ada"}, {"subject": "ADA"})),
+        ("subject composed, opened decomposed",
+         *both({"subject": "\u00e9"}, {"subject": "e\u0301"})),
+        ("another purpose of the same subject", *both({}, {"purpose": "billing"})),
+        ("boundary of tenant and kind",
+         *both({"tenant": "ab", "kind": "c"}, {"tenant": "a", "kind": "bc"})),
+        ("boundary of kind and subject",
+         *both({"kind": "ab", "subject": "c"}, {"kind": "a", "subject": "bc"})),
+        ("boundary of subject and purpose",
+         *both({"subject": "ab", "purpose": "c"}, {"subject": "a", "purpose": "bc"})),
+        ("tenant and subject exchanged", *both({}, {"tenant": "1", "subject": "acme"})),
+        ("kind and subject exchanged", *both({"subject": "x"}, {"kind": "x", "subject": "customer"})),
+        ("another tenant and kind", *both({}, {"tenant": "acme2", "kind": "employee"})),
+        ("another tenant and subject", *both({}, {"tenant": "acme2", "subject": "2"})),
+        ("another kind and subject", *both({}, {"kind": "employee", "subject": "2"})),
+        ("another subject and purpose", *both({}, {"subject": "2", "purpose": "billing"})),
+    ]
+    entries = []
+
+    def add(suite: str, case: str, sealed_for: Context, row: Context, holds: list[str],
+            error: str | None) -> None:
+        """`holds`: whose keys the reader has: `writer` is who sealed, `row` is whose row it is."""
+        name = f"{SHORT[suite]}: {case}"
+        owners = {"writer": sealed_for, "row": row, "older": row, "third": replace(base, subject="3")}
+        keys = {who: drawn("data key", f"{name}, {who}", 32) for who in owners}
+        if sealed_for == row:
+            keys["row"] = keys["writer"]
+        envelope = seal(suite, keys["writer"], drawn("nonce", name, 24), sealed_for.encoded(),
+                        frame(MARKER["text"], b"secret"))
+        entry = field_entry(name, suite, "text", keys["writer"], row,
+                            None if error else b"secret", envelope, text_form(envelope))
+        del entry["data_key"]
+        held = [owners[who].owner() | {"data_key": keys[who].hex()} for who in holds]
+        entries.append(entry | {"keys": held, "error": error})
+
+    for suite in SUITES:
+        add(suite, "the only key", base, base, ["writer"], None)
+        add(suite, "one key among those of others", base, base, ["third", "writer"], None)
+        add(suite, "the older of two versions", base, base, ["older", "writer"], None)
+        add(suite, "the newer of two versions", base, base, ["writer", "older"], None)
+        for case, sealed_for, row in swaps:
+            add(suite, f"{case}, both keys held", sealed_for, row, ["writer", "row"],
+                "Authentication")
+            add(suite, f"{case}, the row's key first", sealed_for, row, ["row", "third", "writer"],
+                "Authentication")
+            add(suite, f"{case}, only the writer's key held", sealed_for, row, ["writer"],
+                "Authentication")
+        add(suite, "no key at all", base, base, [], "Authentication")
+        add(suite, "a key of the row that the envelope doesn't name", base,
+            replace(base, subject="2"), ["row"], "Authentication")
+    return entries
 
 
 # --- Section 9: wrapped data keys ------------------------------------------------------------
@@ -702,9 +1045,10 @@ def wrap_entries() -> list[dict]:
             name = f"{SHORT[suite]}: {case}"
             kek = drawn("kek", name, 32)
             data_key = drawn("data key", name, 32)
-            tag = subject_tag(drawn("root", name, 32), tenant, "user-1")
+            tag = subject_tag(drawn("root", name, 32), tenant, "customer", "1")
             context = wrap_context(tenant, tag, purpose, line, version, key_id(data_key))
-            envelope = seal(suite, kek, drawn("nonce", name, 24), context, frame(data_key))
+            envelope = seal(suite, kek, drawn("nonce", name, 24), context,
+                            frame(MARKER["bytes"], data_key))
             assert len(envelope) == 98
             entries.append({
                 "name": name,
@@ -722,11 +1066,87 @@ def wrap_entries() -> list[dict]:
     return entries
 
 
+def wrap_reject_entries() -> list[dict]:
+    entries = []
+
+    def add(suite: str, case: str, error: str, *, framed: bytes | None = None,
+            sealed_for: dict | None = None, change=lambda e: e, unwrapped_with: bytes | None = None,
+            **forgery) -> None:
+        """`sealed_for`: what differs in the context that it is wrapped for from the one that it is
+        unwrapped in."""
+        name = f"{SHORT[suite]}: {case}"
+        kek, data_key = drawn("kek", name, 32), drawn("data key", name, 32)
+        tag = subject_tag(drawn("root", name, 32), "acme", "customer", "1")
+        place = {"tenant": "acme", "tag": tag, "purpose": "default", "line": 2, "version": 3,
+                 "wrapped_id": key_id(data_key)}
+        context = wrap_context(**(place | (sealed_for or {})))
+        framed = frame(MARKER["bytes"], data_key) if framed is None else framed
+        envelope = change(seal(suite, kek, drawn("nonce", name, 24), context, framed, **forgery))
+        opener = unwrapped_with or kek
+        entries.append({
+            "name": name, "suite": suite, "kek": opener.hex(), "kek_id": key_id(opener).hex(),
+            "tenant": "acme", "tag": tag.hex(), "purpose": "default", "line": 2, "version": 3,
+            "key_id": key_id(data_key).hex(), "envelope": envelope.hex(), "error": error,
+        })
+
+    for suite in SUITES:
+        foreign = drawn("kek", f"{suite}, foreign", 32)
+        add(suite, "wrap, foreign key", "Authentication", unwrapped_with=foreign)
+        add(suite, "wrap, foreign key, key id relabelled", "Authentication", unwrapped_with=foreign,
+            change=lambda e: e[:1] + key_id(foreign) + e[25:])
+        add(suite, "wrap, own key under a foreign key id", "Authentication",
+            claimed_id=key_id(foreign))
+        other = SUITES[1 - SUITES.index(suite)]
+        add(suite, "wrap, suite byte of the other suite", "Authentication", claimed_suite=other)
+        for case, difference in (
+            ("tenant", {"tenant": "acme2"}),
+            ("tag", {"tag": bytes(16)}),
+            ("purpose", {"purpose": "billing"}),
+            ("line", {"line": 1}),
+            ("version", {"version": 2}),
+            ("line and version exchanged", {"line": 3, "version": 2}),
+            ("key id", {"wrapped_id": key_id(foreign)}),
+        ):
+            add(suite, f"wrap, another {case}", "Authentication", sealed_for=difference)
+        # The tag verifies, and the key is not the one that the slot names.
+        add(suite, "wrap, another key for the id", "Authentication",
+            framed=frame(MARKER["bytes"], foreign))
+        for name, marker in MARKER.items():
+            if name != "bytes":
+                add(suite, f"wrap, marked {name}", "Malformed", framed=bytes([1] * 32 + [marker]))
+        for case, framed in (
+            ("a reserved marker", bytes([1] * 32 + [0x8D])),
+            ("no marker", bytes([1] * 32 + [0x7F])),
+            ("only zero bytes", bytes(33)),
+            ("31 bytes, padded", bytes([1] * 31 + [0x80, 0])),
+        ):
+            add(suite, f"wrap, {case}", "Malformed", framed=framed)
+        for case, length in (("31 bytes", 31), ("33 bytes", 33), ("0 bytes", 0)):
+            add(suite, f"wrap, {case}", "Malformed",
+                framed=frame(MARKER["bytes"], bytes([1] * length)))
+        add(suite, "wrap, cut short", "Malformed", change=lambda e: e[:97])
+        add(suite, "wrap, a byte too many", "Malformed", change=lambda e: e + b"\x00")
+        add(suite, "wrap, no bytes", "Malformed", change=lambda e: b"")
+        add(suite, "wrap, first byte 0xF8", "UnknownFormat", change=lambda e: b"\xf8" + e[1:])
+        add(suite, "wrap, first byte 0xF8 alone", "UnknownFormat", change=lambda e: b"\xf8")
+        add(suite, "wrap, first byte 0x80", "Malformed", change=lambda e: b"\x80" + e[1:])
+        for offset in (1, 24, 25, 48, 49, 81, 82, 97):
+            add(suite, f"wrap, bit flip in byte {offset}", "Authentication",
+                change=lambda e, o=offset: e[:o] + bytes([e[o] ^ 1]) + e[o + 1:])
+    return entries
+
+
 # --- Output ----------------------------------------------------------------------------------
 
 
 def document() -> bytes:
-    sections = {"seal": seal_entries(), "reject": reject_entries(), "wrap": wrap_entries()}
+    sections = {
+        "seal": seal_entries(),
+        "reject": reject_entries(),
+        "lookup": lookup_entries(),
+        "wrap": wrap_entries(),
+        "wrap_reject": wrap_reject_entries(),
+    }
     lines = ['{"format": "fieldseal/1"']
     for section, entries in sections.items():
         names = [entry["name"] for entry in entries]
