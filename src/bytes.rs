@@ -59,6 +59,11 @@ impl<'a> Reader<'a> {
         Ok(head)
     }
 
+    /// All that is left.
+    pub(crate) fn rest(self) -> &'a [u8] {
+        self.0
+    }
+
     /// Whether everything was read.
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()

@@ -7,13 +7,14 @@ use std::time::Duration;
 
 use crate::clock::{Clock, Stamp, Timestamp};
 use crate::crypto::Suite;
+use crate::envelope::frame::{self, Frame, Marker};
 use crate::envelope::header::Envelope;
-use crate::envelope::{KeyId, frame};
+use crate::envelope::{FieldContext, KeyId};
 use crate::error::Result;
-use crate::id::{HasSubject as _, Purpose, TenantId};
+use crate::id::{Purpose, SubjectId, TenantId};
 use crate::keys::ring::KeyRing;
 use crate::keys::{DataKeyPlace, KeyMaterial, Tag, UsableKey, unwrap_data_key, unwrap_in_envelope};
-use crate::subject::{Policy, SubjectKeys};
+use crate::subject::{Opener, Policy, Sealer, SubjectKeys};
 
 /// Time that stands still: a refresh speaks for a second.
 #[derive(Debug)]
@@ -39,8 +40,29 @@ pub fn keys(data_key: &[u8; 32]) -> SubjectKeys {
     let (suite, max_age) = (Suite::default(), Duration::from_secs(3600));
     let policy = Policy { tenant: TenantId::default_tenant(), suite, max_age, clock, last_checked: None };
     let ring = KeyRing::of(vec![(purpose(), Some(vec![key]))]);
-    let subject = "user-1".subject().expect("a short name");
+    let subject = SubjectId::new("customer", "user-1").expect("a short name");
     SubjectKeys::new(Arc::new(policy), subject, ring, loaded, true, Arc::default()).refreshed_since(&loaded)
+}
+
+/// Seals bytes with any marker, 0x80 to 0xBF.
+///
+/// # Errors
+/// [`Error::InvalidInput`](crate::Error) if a none has bytes.
+pub fn seal(keys: &SubjectKeys, marker: u8, value: &[u8], context: &FieldContext<'_>) -> Result<Vec<u8>> {
+    let mut frame = Frame::new(value.len(), 0, Marker::of(marker).expect("a marker"))?;
+    frame.put(value)?;
+    Sealer::new(keys, context.schema(), context)?.seal(context.purpose_name(), context.field(), frame)
+}
+
+/// The bytes of a value of any kind; none for a none.
+///
+/// # Errors
+/// As of [`SubjectKeys::open_bytes`], but no `WrongType`.
+pub fn open(keys: &SubjectKeys, envelope: &[u8], context: &FieldContext<'_>) -> Result<Option<Vec<u8>>> {
+    let mut opener = Opener::new(keys, context.schema(), context)?;
+    let frame = opener.open(context.purpose_name(), context.field(), envelope)?;
+    let (marker, len) = frame::parse(frame.as_slice())?;
+    Ok(frame.as_slice().get(..len).filter(|_| marker != Marker::NONE).map(<[u8]>::to_vec))
 }
 
 /// The data key in a wrapped one (section 9), of one subject of the default tenant.
@@ -69,13 +91,15 @@ pub fn envelope(bytes: &[u8]) {
 
 /// The bytes as a frame that was authenticated: what is not value and marker is zeros.
 pub fn frame(bytes: &[u8]) {
-    let (len, marker) = match frame::value_len(bytes) {
-        Ok(Some(len)) => (len, 0x80),
-        Ok(None) => (0, 0x81),
-        Err(_) => return,
+    let Ok((marker, len)) = frame::parse(bytes) else {
+        assert!(Frame::again(bytes).is_err(), "what is no frame is not moved");
+        return;
     };
     let (found, padding) = bytes.get(len..).and_then(<[u8]>::split_first).expect("a frame has a marker");
-    assert!(*found == marker && padding.iter().all(|&b| b == 0), "a frame is value, marker and zeros");
+    assert!(*found == marker.byte() && padding.iter().all(|&b| b == 0), "a frame is value, marker and zeros");
+    assert!((0x80..=0xBF).contains(found) && (*found != 0x81 || len == 0));
+    let again = Frame::again(bytes).and_then(Frame::finish).expect("a frame is moved, whatever its marker");
+    assert!(again.as_slice().ends_with(bytes), "and moved as it is");
 }
 
 /// The bytes of a slot, of the kind that they say, without a key.

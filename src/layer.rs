@@ -331,7 +331,7 @@ macro_rules! layered {
                 tenant: Option<&$crate::id::TenantId>,
                 tag: Option<&$crate::store::Tag>,
                 up_to: &$crate::journal::Head,
-            ) -> Result<Vec<$crate::journal::JournalEntry>, $crate::error::JournalError> {
+            ) -> Result<Vec<$crate::journal::EntryAt>, $crate::error::JournalError> {
                 let call = $crate::layer::Call::of($crate::layer::Port::Journal, "read_of");
                 $crate::layer::Layer::around(self, call, |_| self.inner.read_of(tenant, tag, up_to)).await
             }

@@ -11,7 +11,7 @@
 //! #[derive(Record)]
 //! #[record(schema = "customer")]
 //! struct Customer {
-//!     #[record(id, subject)] // bound into every envelope of the row; names the person
+//!     #[record(id, subject = "customer")] // bound into every envelope of the row; names the person
 //!     id: i64,
 //!     email: Sealed<String>,
 //!     #[record(purpose = "billing")] // has keys of its own, and can be erased alone
@@ -24,20 +24,21 @@
 //! # async fn main() -> fieldseal::Result<()> {
 //! let vault = Vault::builder(LocalKeyring::ephemeral()?, MemoryStore::new()) // a keyring file, a database: see below
 //!     .journal(MemoryJournal::new()?) // a journal file: what was erased stays erased in a restored backup
-//!     .purposes(["billing"])
+//!     .record::<Customer>()
 //!     .build()
 //!     .await?;
 //! let customers = vault.default_tenant();
 //!
-//! let keys = customers.enroll(&17).await?; // the only await: with the keys in hand, code is sync
 //! let plain = CustomerPlain { id: 17, email: "ada@example.com".into(), iban: None, plan: "free".into() };
-//! let row = Customer::seal(plain, &keys)?; // what goes into the database
+//! let keys = customers.enroll(&plain).await?; // the only await: with the keys in hand, code is sync
+//! let row = Customer::seal(&plain, &keys)?; // what goes into the database
 //!
 //! let email = keys.open(&row, Customer::EMAIL)?; // one field: the least exposure
 //! assert_eq!(email.expose(), "ada@example.com");
-//! assert!(customers.enroll(&18).await?.open(&row, Customer::EMAIL).is_err()); // nobody else's keys
+//! let somebody_else = Customer::subject_of(&18)?;
+//! assert!(customers.enroll(&somebody_else).await?.open(&row, Customer::EMAIL).is_err());
 //!
-//! let receipt = customers.erase(&17, &ErasureRequest::new()).await?; // what is gone, and what is not yet
+//! let receipt = customers.erase(&row, &ErasureRequest::new()).await?; // what is gone, and what is not yet
 //! assert!(keys.open(&row, Customer::EMAIL).is_err()); // for good
 //! # Ok(())
 //! # }
@@ -47,8 +48,9 @@
 //!
 //! | | |
 //! | --- | --- |
-//! | say which fields are personal | [`#[derive(Record)]`](macro@Record), [`Sealed<T>`] |
-//! | hold a personal value in memory | [`Plain<T>`]; [`Plaintext`] for a type of my own |
+//! | say which fields are personal, and whose they are | [`#[derive(Record)]`](macro@Record), [`Sealed<T>`], [`SubjectId`] |
+//! | hold a personal value in memory | [`Plain<T>`] |
+//! | seal a type of my own | [`#[derive(Plaintext)]`](macro@Plaintext); by hand [`Plaintext`](trait@Plaintext) |
 //! | get a person's keys | [`Tenant::enroll`], [`Tenant::keys`]; [`Tenant::keys_of`] for a page of rows |
 //! | seal or open a row, a field, a column alone | [`Record::seal`](trait@Record), [`SubjectKeys::open`], [`SubjectKeys::record_ref`] |
 //! | move old values to the current key | [`Record::reseal`](trait@Record), [`RecordRef::reseal`], [`SubjectKeys::reseal_bytes`]; [`Sealed::needs_reseal`] |
@@ -70,7 +72,7 @@
 //! | count and time what is asked of ports, trace it | [`measure::Measured`] |
 //! | isolate customers of mine from one another | [`Vault::tenant`] |
 //! | know what to do about an error | [`Error`], [`Error::retry`] |
-//! | test code that takes keys | `keys` (crate `fieldseal-testkit`) |
+//! | test code that takes keys; that what is stored keeps its names | `keys`, `assert_schema!` (crate `fieldseal-testkit`) |
 //!
 //! # Features
 //!
@@ -93,6 +95,7 @@
 mod bytes;
 pub mod clock;
 mod crypto;
+mod declare;
 mod disk;
 pub mod envelope;
 pub mod error;
@@ -105,6 +108,7 @@ mod integrations;
 pub mod jobs;
 pub mod journal;
 mod keys;
+mod kind;
 pub mod layer;
 pub mod measure;
 pub mod provider;
@@ -124,7 +128,7 @@ pub use envelope::FieldContext;
 pub use error::{Error, Result, Retry};
 #[cfg(feature = "derive")]
 #[cfg_attr(docsrs, doc(cfg(feature = "derive")))]
-pub use fieldseal_derive::Record;
+pub use fieldseal_derive::{Plaintext, Record};
 pub use id::{HasSubject, SubjectId, TenantId};
 pub use record::{Column, Field, Record, RecordRef};
 pub use subject::SubjectKeys;

@@ -7,6 +7,7 @@ use cap::Cap;
 use fieldseal::Vault;
 use fieldseal::provider::LocalKeyring;
 use fieldseal::store::MemoryStore;
+use fieldseal_testkit::customer;
 
 #[global_allocator]
 static HEAP: Cap<System> = Cap::new(System, usize::MAX);
@@ -20,11 +21,12 @@ const SUBJECTS: usize = 10_000;
 fn a_cached_subject_with_one_key_takes_less_than_512_bytes() {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     // As long as UUIDs are.
-    let subjects: Vec<String> = (0..SUBJECTS).map(|n| format!("00000000-0000-4000-8000-{n:012}")).collect();
+    let subjects: Vec<_> = (0..SUBJECTS).map(|n| customer(format!("00000000-0000-4000-8000-{n:012}"))).collect();
     let provider = Arc::new(LocalKeyring::ephemeral().unwrap());
     let store = Arc::new(MemoryStore::new());
     let vault = || async {
-        let vault = Vault::builder(Arc::clone(&provider), Arc::clone(&store)).without_journal().build();
+        let vault =
+            Vault::builder(Arc::clone(&provider), Arc::clone(&store)).kinds(["customer"]).without_journal().build();
         vault.await.unwrap()
     };
     runtime.block_on(async {

@@ -1,10 +1,9 @@
-//! The context that an envelope is bound to, in one encoding: `ENC` of section 1, and the associated data of section 4.
+//! The context that an envelope is bound to, in one encoding: `ENC` of section 1. It is the associated data, section 4.
+//!
+//! Imports `error` and `id`.
 
-use std::borrow::Cow;
 use std::fmt;
 
-use crate::crypto::Suite;
-use crate::envelope::header::KeyId;
 use crate::error::{Error, Result};
 use crate::id::{Id, Purpose, RecordIds, ToId};
 
@@ -96,81 +95,52 @@ impl RecordIds for FieldContext<'_> {
     }
 }
 
-/// The associated data of the fields of one record. What the fields share is encoded once.
+/// The contexts of the fields of one record, which are their associated data. What the fields share is encoded once.
+///
+/// Whose the record is, and for which purpose a field is held, is not in it: the key says so. See section 2.
 #[derive(Clone)]
-pub(crate) struct FieldAad<'a> {
-    tenant: &'a str,
-    subject: &'a str,
-    schema: Cow<'a, str>,
+pub(crate) struct FieldAad {
+    /// As far as the schema; behind it the field that was asked for last, and the ids.
+    buf: Vec<u8>,
+    head_len: usize,
     /// `lp(id1) ‖ .. ‖ lp(idk)`
     ids: Vec<u8>,
-    count: usize,
-    /// Suite byte, key id and the context as far as the schema; for [`Self::head`].
-    buf: Vec<u8>,
-    head: Option<(Suite, KeyId, usize)>,
 }
 
-impl<'a> FieldAad<'a> {
-    pub(crate) fn new(
-        tenant: &'a str,
-        subject: &'a str,
-        schema: impl Into<Cow<'a, str>>,
-        ids: &(impl RecordIds + ?Sized),
-    ) -> Result<Self> {
-        let schema = schema.into();
+impl FieldAad {
+    pub(crate) fn new(schema: &str, ids: &(impl RecordIds + ?Sized)) -> Result<Self> {
+        if schema.is_empty() {
+            return Err(Error::invalid("a schema name must not be empty"));
+        }
         let (mut encoded, mut count) = (Vec::with_capacity(48), 0);
         ids.each_id(&mut |id| {
             put_part(&mut encoded, id.as_str().as_bytes());
             count += 1;
             Ok(())
         })?;
-        let len = 1 + KeyId::LEN + 96 + tenant.len() + subject.len() + schema.len() + encoded.len() + 64;
-        Ok(Self { tenant, subject, schema, ids: encoded, count, buf: Vec::with_capacity(len), head: None })
+        let mut buf = Vec::with_capacity(64 + schema.len() + encoded.len() + 32);
+        put_start(&mut buf, if count == 0 { "field unbound" } else { "field" }, 2 + count);
+        put_part(&mut buf, schema.as_bytes());
+        Ok(Self { head_len: buf.len(), buf, ids: encoded })
     }
 
-    /// `suite byte ‖ key id ‖ context`. The key id stands for the purpose too: no two purposes share a key.
-    pub(crate) fn of(&mut self, suite: Suite, key_id: &KeyId, purpose: &str, field: &str) -> Result<&[u8]> {
-        if field.is_empty() || self.schema.is_empty() || purpose.is_empty() {
-            return Err(Error::invalid("schema, field and purpose names must not be empty"));
+    /// `ENC("field", schema, field, id1, .., idk)`, or `ENC("field unbound", schema, field)`.
+    pub(crate) fn of(&mut self, field: &str) -> Result<&[u8]> {
+        if field.is_empty() {
+            return Err(Error::invalid("a field name must not be empty"));
         }
-        let head_len = match self.head {
-            Some((s, k, len)) if s == suite && k == *key_id => len,
-            _ => self.put_head(suite, key_id, purpose),
-        };
-        self.buf.truncate(head_len);
+        self.buf.truncate(self.head_len);
         put_part(&mut self.buf, field.as_bytes());
         self.buf.extend_from_slice(&self.ids);
         Ok(&self.buf)
     }
-
-    fn put_head(&mut self, suite: Suite, key_id: &KeyId, purpose: &str) -> usize {
-        self.buf.clear();
-        self.buf.push(suite.byte());
-        self.buf.extend_from_slice(key_id.as_bytes());
-        let label = if self.count == 0 { "field unbound" } else { "field" };
-        put_start(&mut self.buf, label, 5 + self.count);
-        for part in [self.tenant, self.subject, purpose, &*self.schema] {
-            put_part(&mut self.buf, part.as_bytes());
-        }
-        self.head = Some((suite, *key_id, self.buf.len()));
-        self.buf.len()
-    }
 }
 
-/// The schema alone: subject and record ids are personal data.
-impl fmt::Debug for FieldAad<'_> {
+/// Opaque: record ids are personal data.
+impl fmt::Debug for FieldAad {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("FieldAad").field("schema", &self.schema).finish_non_exhaustive()
+        f.write_str("FieldAad(..)")
     }
-}
-
-/// `suite byte ‖ key id ‖ context`
-pub(crate) fn aad(suite: Suite, key_id: &KeyId, context: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(1 + KeyId::LEN + context.len());
-    out.push(suite.byte());
-    out.extend_from_slice(key_id.as_bytes());
-    out.extend_from_slice(context);
-    out
 }
 
 fn put_start(out: &mut Vec<u8>, label: &str, count: usize) {
@@ -196,19 +166,25 @@ mod tests {
 
     use super::*;
 
-    const LABELS: [&str; 12] = [
+    const LABELS: [&str; 18] = [
         "field",
         "field unbound",
         "wrap",
-        "vault root",
-        "epoch key",
-        "root",
-        "index key",
         "tag",
         "slot",
         "journal",
+        "journal entry",
+        "vault root",
+        "root",
+        "epoch key",
+        "index key",
         "keyring",
+        "openbao",
+        "any of",
+        "halves",
         "index",
+        "index shared",
+        "token",
     ];
 
     proptest! {
@@ -243,21 +219,21 @@ mod tests {
 
     #[test]
     fn the_record_encoder_agrees_with_enc() {
-        let key_id = KeyId::from_bytes([7; 24]);
         let (order, line) = (17i64, "a");
-        let mut record = FieldAad::new("t", "s", "order", &(order, line)).unwrap();
-        for (purpose, field) in [("p", "note"), ("p", "total"), ("p", "note")] {
-            let context = encode("field", &[b"t", b"s", purpose.as_bytes(), b"order", field.as_bytes(), b"17", b"a"]);
-            let expected = aad(Suite::Xaes256Gcm, &key_id, &context);
-            assert_eq!(record.of(Suite::Xaes256Gcm, &key_id, purpose, field).unwrap(), expected);
+        let mut record = FieldAad::new("order", &(order, line)).unwrap();
+        for field in ["note", "total", "note"] {
+            assert_eq!(record.of(field).unwrap(), encode("field", &[b"order", field.as_bytes(), b"17", b"a"]));
         }
-        let mut unbound = FieldAad::new("t", "s", "order", &()).unwrap();
-        let context = encode("field unbound", &[b"t", b"s", b"p", b"order", b"note"]);
-        let other = KeyId::from_bytes([8; 24]);
-        unbound.of(Suite::Xaes256Gcm, &other, "q", "note").unwrap();
-        assert_eq!(
-            unbound.of(Suite::Xaes256Gcm, &key_id, "p", "note").unwrap(),
-            aad(Suite::Xaes256Gcm, &key_id, &context)
-        );
+        let mut unbound = FieldAad::new("order", &()).unwrap();
+        for field in ["total", "note"] {
+            assert_eq!(unbound.of(field).unwrap(), encode("field unbound", &[b"order", field.as_bytes()]));
+        }
+    }
+
+    #[test]
+    fn no_name_in_a_context_is_empty() {
+        assert!(FieldAad::new("", &17).is_err());
+        assert!(FieldAad::new("order", &17).unwrap().of("").is_err());
+        assert!(FieldAad::new("order", &("a", "")).is_err());
     }
 }

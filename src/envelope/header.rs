@@ -61,14 +61,14 @@ pub(crate) struct Envelope<'a> {
 impl<'a> Envelope<'a> {
     /// Steps 2 to 4 of section 8.
     pub(crate) fn parse(bytes: &'a [u8]) -> Result<Self> {
-        let (&first, rest) = bytes.split_first().ok_or(Error::Malformed)?;
+        let (&first, rest) = bytes.split_first().ok_or_else(|| Error::Malformed)?;
         let suite = match first {
-            0xF8..=0xFF => Suite::of(first).ok_or(Error::UnknownFormat)?,
+            0xF8..=0xFF => Suite::of(first).ok_or_else(|| Error::UnknownFormat)?,
             _ => return Err(Error::Malformed),
         };
-        let (key_id, rest) = rest.split_first_chunk().ok_or(Error::Malformed)?;
-        let (nonce, rest) = rest.split_first_chunk().ok_or(Error::Malformed)?;
-        let (ciphertext, tag) = rest.split_last_chunk().ok_or(Error::Malformed)?;
+        let (key_id, rest) = rest.split_first_chunk().ok_or_else(|| Error::Malformed)?;
+        let (nonce, rest) = rest.split_first_chunk().ok_or_else(|| Error::Malformed)?;
+        let (ciphertext, tag) = rest.split_last_chunk().ok_or_else(|| Error::Malformed)?;
         if ciphertext.is_empty() || ciphertext.len() > MAX_FRAME_LEN {
             return Err(Error::Malformed);
         }

@@ -1,6 +1,6 @@
 //! The envelope of one sealed field: bytes to structs and back, no I/O. `docs/format.md`, sections 4, 5, 7 and 8.
 //!
-//! Imports `error`, `id` and `crypto`.
+//! Imports `error`, `kind`, `id` and `crypto`.
 
 pub(crate) mod context;
 pub(crate) mod frame;

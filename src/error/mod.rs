@@ -1,7 +1,7 @@
 //! [`Error`]: what went wrong, sorted by what the caller does next; and the errors that ports give.
 //!
-//! Imports nothing of the crate. No variant or message carries a value, a key, an id or a ciphertext: schema and field
-//! names are the most that a message names.
+//! Imports `clock` and `kind`. No variant or message carries a value, a key, an id or a ciphertext: what
+//! programs and tables name (schema, field, column, kind of subject) is the most that a message tells.
 
 mod port;
 
@@ -16,6 +16,7 @@ pub use port::{
 };
 
 use crate::clock::Timestamp;
+use crate::kind::Kind;
 
 /// The result of everything in this crate that can fail.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -29,13 +30,22 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 pub enum Error {
     /// The envelope doesn't open here: another key, another place, or a changed byte. Nothing tells these apart.
     Authentication,
-    /// The bytes are no envelope, or what they hold is not a value of the type asked for.
+    /// The bytes are no envelope, or what they hold is no value of its kind, or none that the type asked for can hold.
     Malformed,
-    /// The bytes may be an envelope of a later version or of a suite this build doesn't know: upgrade.
+    /// The bytes may be an envelope of a later version, of a suite or with a kind of value that this build doesn't know:
+    /// upgrade.
     UnknownFormat,
+    /// The value was sealed as another kind than the type asked for reads: open it as the type that sealed it.
+    WrongType {
+        /// What was sealed; [`Kind::None`] where there is no value, and an `Option` has to be asked for.
+        found: Kind,
+        /// The [`KIND`](crate::value::Plaintext::KIND) of the type asked for.
+        expected: Kind,
+    },
     /// The envelope names a key that these subject keys don't hold: `Tenant::refresh` them and try again.
     KeyNotHeld,
-    /// No keys were ever made for this subject: `Tenant::enroll` it first.
+    /// No keys were ever made for this subject: `Tenant::enroll` it first. Of an erasure: neither key store nor journal knows
+    /// it, or the tenant, and nothing was done (`ErasureRequest::even_if_unknown`).
     SubjectUnknown,
     /// The subject was erased: its data can't be opened again by anybody. Or its erasure is scheduled: its data can't be
     /// opened unless that is cancelled.
@@ -59,8 +69,20 @@ pub enum Error {
     SubjectHeld,
     /// The subject keys are older than `max_age`: ask the tenant for them again.
     KeysExpired,
-    /// The row belongs to another subject than the keys.
+    /// The row, or the subject that was named, is another person than the one whose keys these are.
     WrongSubject,
+    /// The row, or the subject that was named, is of another kind than the one whose keys these are.
+    WrongSubjectKind {
+        /// The row's, or the one that was named.
+        expected: Box<str>,
+        /// The keys'.
+        found: Box<str>,
+    },
+    /// The keys are another tenant's than the one that was asked: its subject of the same kind and id is another person.
+    WrongTenant,
+    /// The value was sealed for another purpose of the same subject: it was moved, or the field is held for another purpose
+    /// than it was.
+    WrongPurpose,
     /// Somebody else changed the same thing at the same time, again and again: try once more.
     Conflict,
     /// The key store lacks what the journal says was done: it was restored from a backup. Replay the journal.
@@ -92,6 +114,15 @@ pub enum Error {
     Journal(JournalError),
     /// The application's table failed, in bulk work.
     Rows(RowsError),
+    /// One field of a row failed, and with it the call. [`without_field`](Error::without_field) gives what to match on.
+    Field {
+        /// The schema of the record, as values are bound to it.
+        schema: &'static str,
+        /// The name of the field, as values are bound to it.
+        field: &'static str,
+        /// What went wrong; never another `Field`.
+        error: Box<Error>,
+    },
     /// The call itself is wrong; the text says what to change.
     InvalidInput(Cow<'static, str>),
     /// A bug in this crate: please report it.
@@ -108,8 +139,35 @@ impl Error {
             Self::Store(e) => e.retry(),
             Self::Journal(e) => e.retry(),
             Self::Rows(e) => e.retry(),
+            Self::Field { error, .. } => error.retry(),
             _ => Retry::Never,
         }
+    }
+
+    /// What went wrong, whichever field it was of: for a `match`.
+    ///
+    /// ```
+    /// use fieldseal::{Error, SubjectKeys};
+    /// # use fieldseal::{Record, Sealed};
+    /// # #[derive(Record)]
+    /// # #[record(schema = "customer")]
+    /// # struct Customer { #[record(id, subject = "customer")] id: i64, email: Sealed<String> }
+    ///
+    /// fn is_damaged(row: &Customer, keys: &SubjectKeys) -> bool {
+    ///     matches!(row.open(keys).map_err(Error::without_field), Err(Error::Authentication | Error::Malformed))
+    /// }
+    /// ```
+    #[must_use]
+    pub fn without_field(self) -> Self {
+        match self {
+            Self::Field { error, .. } => *error,
+            other => other,
+        }
+    }
+
+    /// The same, of a field of a record.
+    pub(crate) fn in_field(self, schema: &'static str, field: &'static str) -> Self {
+        Self::Field { schema, field, error: Box::new(self.without_field()) }
     }
 
     /// An [`Error::InvalidInput`] that says what to change.
@@ -131,10 +189,21 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Authentication => f.write_str("the envelope does not open here"),
-            Self::Malformed => f.write_str("not an envelope, or not of a value of this type"),
-            Self::UnknownFormat => f.write_str("an envelope of a version or suite that this build does not know"),
+            Self::Malformed => f.write_str("not an envelope, or not of a value that this type can hold"),
+            Self::UnknownFormat => {
+                f.write_str("an envelope of a version, suite or kind of value that this build does not know: upgrade")
+            }
+            Self::WrongType { found: Kind::None, expected } => {
+                write!(f, "no value was sealed here, and {expected} is asked for: ask for an `Option`")
+            }
+            Self::WrongType { found, expected } => write!(
+                f,
+                "{found} was sealed here, and {expected} is asked for: open it as the type that sealed it, or seal it anew"
+            ),
             Self::KeyNotHeld => f.write_str("the envelope names a key that is not held: refresh the subject keys"),
-            Self::SubjectUnknown => f.write_str("the subject has no keys: enroll it first"),
+            Self::SubjectUnknown => {
+                f.write_str("no such subject: check its kind, its id and the tenant; if they are right, enroll it first")
+            }
             Self::SubjectErased { at } => write!(f, "the subject was erased at {at}"),
             Self::TenantErased { at } => write!(f, "the tenant was erased at {at}"),
             Self::PurposeUnknown => f.write_str(
@@ -143,7 +212,14 @@ impl fmt::Display for Error {
             Self::PurposeErased { at } => write!(f, "the subject's data for this purpose was erased at {at}"),
             Self::SubjectHeld => f.write_str("a hold stands on the subject: release it first"),
             Self::KeysExpired => f.write_str("the subject keys are older than max_age: ask the tenant for them again"),
-            Self::WrongSubject => f.write_str("the row belongs to another subject than the keys"),
+            Self::WrongSubject => f.write_str("the keys are another subject's than the one named: ask the tenant for this one's"),
+            Self::WrongSubjectKind { expected, found } => {
+                write!(f, "the keys are those of a {found:?}, and a {expected:?} is named: ask the tenant for this one's")
+            }
+            Self::WrongTenant => f.write_str("the keys are another tenant's: ask that one"),
+            Self::WrongPurpose => f.write_str(
+                "the value was sealed for another purpose of the same subject: open it for that purpose, or restore the row",
+            ),
             Self::Conflict => f.write_str("somebody else changed the same keys meanwhile: try again"),
             Self::StoreBehindJournal { missing } => {
                 let s = if *missing == 1 { "" } else { "s" };
@@ -166,6 +242,7 @@ impl fmt::Display for Error {
             Self::Store(e) => write!(f, "key store: {e}"),
             Self::Journal(e) => write!(f, "erasure journal: {e}"),
             Self::Rows(e) => write!(f, "application's table: {e}"),
+            Self::Field { schema, field, error } => write!(f, "{schema}.{field}: {error}"),
             Self::InvalidInput(what) => f.write_str(what),
             Self::Bug(what) => write!(f, "bug in fieldseal, please report it: {what}"),
         }
@@ -179,6 +256,7 @@ impl std::error::Error for Error {
             Self::Store(e) => e.source(),
             Self::Journal(e) => e.source(),
             Self::Rows(e) => e.source(),
+            Self::Field { error, .. } => error.source(),
             _ => None,
         }
     }
@@ -229,12 +307,75 @@ mod tests {
         assert_eq!(Error::Conflict.retry(), Retry::Now);
         assert_eq!(Error::Store(StoreError::unavailable("down")).retry(), Retry::Later);
         assert_eq!(Error::Authentication.retry(), Retry::Never);
+        let never = [
+            Error::WrongType { found: Kind::Int, expected: Kind::Text },
+            Error::WrongPurpose,
+            Error::WrongTenant,
+            Error::WrongSubject,
+            Error::WrongSubjectKind { expected: "customer".into(), found: "employee".into() },
+            Error::Journal(JournalError::newer_schema("an entry")),
+        ];
+        assert!(never.iter().all(|e| e.retry() == Retry::Never));
+    }
+
+    /// Whose keys they are, and what for, goes wrong in many ways: each is told as itself, and says what to do.
+    #[test]
+    fn each_wrong_owner_has_a_message_of_its_own() {
+        let wrong = [
+            (Error::SubjectUnknown, "check its kind, its id and the tenant"),
+            (Error::WrongSubject, "ask the tenant for this one's"),
+            (
+                Error::WrongSubjectKind { expected: "customer".into(), found: "employee".into() },
+                "those of a \"employee\"",
+            ),
+            (Error::WrongTenant, "ask that one"),
+            (Error::WrongPurpose, "open it for that purpose"),
+            (Error::PurposeUnknown, "declare it on the builder"),
+            (Error::KeyNotHeld, "refresh the subject keys"),
+            (Error::KeysExpired, "ask the tenant for them again"),
+        ];
+        let mut messages: Vec<_> = wrong.iter().map(|(e, _)| e.to_string()).collect();
+        for ((e, advice), message) in wrong.iter().zip(&messages) {
+            assert!(message.contains(advice), "{message}");
+            let is_now = matches!(e, Error::KeyNotHeld | Error::KeysExpired);
+            assert_eq!(e.retry() == Retry::Now, is_now, "{message}");
+        }
+        messages.sort();
+        messages.dedup();
+        assert_eq!(messages.len(), wrong.len());
+    }
+
+    #[test]
+    fn a_wrong_type_says_both_kinds_and_what_to_do() {
+        let says = |found, expected| Error::WrongType { found, expected }.to_string();
+        assert_eq!(
+            says(Kind::Int, Kind::Text),
+            "an integer was sealed here, and text is asked for: open it as the type that sealed it, or seal it anew"
+        );
+        assert_eq!(
+            says(Kind::None, Kind::Date),
+            "no value was sealed here, and a date is asked for: ask for an `Option`"
+        );
+    }
+
+    #[test]
+    fn an_error_of_a_field_names_it_and_is_retried_as_it_would_be_without() {
+        let error = Error::KeyNotHeld.in_field("customer", "email");
+        assert_eq!(
+            error.to_string(),
+            "customer.email: the envelope names a key that is not held: refresh the subject keys"
+        );
+        assert_eq!(error.retry(), Retry::Now);
+        let again = error.in_field("customer", "email");
+        assert!(matches!(again.without_field(), Error::KeyNotHeld));
     }
 
     #[test]
     fn sources_survive() {
         let io = std::io::Error::other("disk");
         let error = Error::from(StoreError::unavailable(io));
-        assert_eq!(std::error::Error::source(&error).map(ToString::to_string).as_deref(), Some("disk"));
+        for error in [error.clone(), error.in_field("customer", "email")] {
+            assert_eq!(std::error::Error::source(&error).map(ToString::to_string).as_deref(), Some("disk"));
+        }
     }
 }

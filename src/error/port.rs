@@ -63,7 +63,7 @@ impl<K: PortErrorKind> PortError<K> {
         self
     }
 
-    /// Says that it is about what one tenant alone has: others can be worked on all the same, whatever its kind.
+    /// Says that it is about one tenant, or one subject, alone: others can be worked on all the same, whatever its kind.
     #[must_use]
     pub(crate) fn of_one_tenant(mut self) -> Self {
         self.is_of_one_tenant = true;
@@ -318,6 +318,8 @@ pub enum JournalErrorKind {
     Corrupt,
     /// The journal refuses this caller.
     Denied,
+    /// The journal, or what it says of this subject, tenant or key store, is of a later version of this crate: upgrade.
+    NewerSchema,
     /// The journal is set up wrongly, or was called wrongly.
     Misconfigured,
 }
@@ -333,6 +335,7 @@ impl PortErrorKind for JournalErrorKind {
             Self::Unavailable => "unavailable",
             Self::Corrupt => "corrupt",
             Self::Denied => "denied",
+            Self::NewerSchema => "newer_schema",
             Self::Misconfigured => "misconfigured",
         }
     }
@@ -352,6 +355,7 @@ impl PortErrorKind for JournalErrorKind {
             Self::Unavailable => "not available",
             Self::Corrupt => "damaged",
             Self::Denied => "access to the journal was denied",
+            Self::NewerSchema => "made by a later version of fieldseal",
             Self::Misconfigured => "not set up as it must be",
         }
     }
@@ -371,6 +375,11 @@ impl JournalError {
     /// The journal is damaged; `what` says how and where.
     pub fn corrupt(what: impl Into<Cow<'static, str>>) -> Self {
         Self::new(JournalErrorKind::Corrupt).with_hint(what)
+    }
+
+    /// A later version made it; `what` says what.
+    pub fn newer_schema(what: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(JournalErrorKind::NewerSchema).with_hint(what)
     }
 
     /// The journal is set up wrongly, or was called wrongly; `what` says what to change.

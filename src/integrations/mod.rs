@@ -20,10 +20,5 @@ mod time;
 #[cfg(feature = "uuid")]
 mod uuid;
 
-/// Overwrites a value of a type that gives no access to its bytes. The optimizer must take the new one for used, so it
-/// can't drop the write although the value is dropped right after.
 #[cfg(any(feature = "chrono", feature = "rust_decimal", feature = "time", feature = "uuid"))]
-fn overwrite<T>(value: &mut T, blank: T) {
-    *value = blank;
-    std::hint::black_box(value);
-}
+use crate::value::plaintext::overwrite;

@@ -5,12 +5,14 @@ use rust_decimal::Decimal;
 use super::overwrite;
 use crate::error::{Error, Result};
 use crate::value::plaintext::display_len;
-use crate::value::{Decoder, Encoder, Plaintext};
+use crate::value::{Decoder, Encoder, Kind, Plaintext};
 
 /// Text, `-?[0-9]+(\.[0-9]+)?`; trailing zeros are kept. Its length shows in that of the envelope: pad the field where
 /// that says too much.
 #[cfg_attr(docsrs, doc(cfg(feature = "rust_decimal")))]
 impl Plaintext for Decimal {
+    const KIND: Kind = Kind::Decimal;
+
     fn encoded_len(&self) -> Result<usize> {
         Ok(display_len(self))
     }

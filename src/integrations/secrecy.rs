@@ -7,10 +7,12 @@ use secrecy::zeroize::Zeroize as _;
 use secrecy::{ExposeSecret as _, SecretBox, SecretSlice, SecretString};
 
 use crate::error::{Error, Result};
-use crate::value::{Decoder, Encoder, Plaintext};
+use crate::value::{Decoder, Encoder, Kind, Plaintext};
 
 #[cfg_attr(docsrs, doc(cfg(feature = "secrecy")))]
 impl Plaintext for SecretString {
+    const KIND: Kind = Kind::Text;
+
     fn encoded_len(&self) -> Result<usize> {
         Ok(self.expose_secret().len())
     }
@@ -31,6 +33,8 @@ impl Plaintext for SecretString {
 
 #[cfg_attr(docsrs, doc(cfg(feature = "secrecy")))]
 impl Plaintext for SecretSlice<u8> {
+    const KIND: Kind = Kind::Bytes;
+
     fn encoded_len(&self) -> Result<usize> {
         Ok(self.expose_secret().len())
     }

@@ -78,7 +78,11 @@ impl<T> PgHasArrayType for Sealed<T> {
 impl<T: Plaintext> Column for Text<Sealed<T>> {
     type Plain = Plain<T>;
 
-    fn seal_with(plain: Plain<T>, sealer: &mut Sealer<'_>, spec: &FieldSpec) -> Result<Self> {
+    fn shape() -> String {
+        format!("text form of {}", T::shape())
+    }
+
+    fn seal_with(plain: &Plain<T>, sealer: &mut Sealer<'_>, spec: &FieldSpec) -> Result<Self> {
         Sealed::seal_with(plain, sealer, spec).map(Self)
     }
 

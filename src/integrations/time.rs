@@ -1,15 +1,18 @@
-//! `time`: [`Date`] as a date, [`OffsetDateTime`] and [`UtcDateTime`] as an instant.
+//! `time`: [`Date`] as a date, [`Time`] as a time of day, [`PrimitiveDateTime`] as a date and time in no zone,
+//! [`OffsetDateTime`] and [`UtcDateTime`] as a moment.
 
-use time::{Date, Month, OffsetDateTime, UtcDateTime, UtcOffset};
+use time::{Date, Month, OffsetDateTime, PrimitiveDateTime, Time, UtcDateTime, UtcOffset};
 
-use super::calendar::{self, Time};
+use super::calendar;
 use super::overwrite;
 use crate::error::{Error, Result};
-use crate::value::{Decoder, Encoder, Plaintext};
+use crate::value::{Decoder, Encoder, Kind, Plaintext};
 
 /// `YYYY-MM-DD`; years outside 0000 to 9999 can't be sealed.
 #[cfg_attr(docsrs, doc(cfg(feature = "time")))]
 impl Plaintext for Date {
+    const KIND: Kind = Kind::Date;
+
     fn encoded_len(&self) -> Result<usize> {
         Ok(calendar::DATE_LEN)
     }
@@ -27,10 +30,65 @@ impl Plaintext for Date {
     }
 }
 
-/// RFC 3339 in UTC with nine decimals. The offset is not kept: the instant opens with that of UTC. Years outside 0000 to
-/// 9999, in UTC, can't be sealed.
+/// `HH:MM:SS` with nine decimals.
+#[cfg_attr(docsrs, doc(cfg(feature = "time")))]
+impl Plaintext for Time {
+    const KIND: Kind = Kind::Time;
+
+    fn encoded_len(&self) -> Result<usize> {
+        Ok(calendar::TIME_LEN)
+    }
+
+    fn encode(&self, out: &mut Encoder<'_>) -> Result<()> {
+        calendar::put_time(out, &time_of(*self))
+    }
+
+    fn decode(value: Decoder<'_>) -> Result<Self> {
+        time_of_day(&calendar::read_time(&value)?)
+    }
+
+    fn wipe(&mut self) {
+        overwrite(self, Self::MIDNIGHT);
+    }
+}
+
+/// `YYYY-MM-DDTHH:MM:SS` with nine decimals; years outside 0000 to 9999 can't be sealed. What was sealed as a date is 00:00:00
+/// of that day.
+#[cfg_attr(docsrs, doc(cfg(feature = "time")))]
+impl Plaintext for PrimitiveDateTime {
+    const KIND: Kind = Kind::LocalDatetime;
+
+    fn reads(found: Kind) -> bool {
+        calendar::reads_dates_too(Self::KIND, found)
+    }
+
+    fn encoded_len(&self) -> Result<usize> {
+        Ok(calendar::LOCAL_LEN)
+    }
+
+    fn encode(&self, out: &mut Encoder<'_>) -> Result<()> {
+        calendar::put_local(out, &date_of(self.date()), &time_of(self.time()))
+    }
+
+    fn decode(value: Decoder<'_>) -> Result<Self> {
+        local(&calendar::read_local(&value)?)
+    }
+
+    fn wipe(&mut self) {
+        overwrite(self, Self::MIN);
+    }
+}
+
+/// RFC 3339 in UTC with nine decimals. The offset is not kept: the moment opens with that of UTC. Years outside 0000 to 9999,
+/// in UTC, can't be sealed. What was sealed as a date is 00:00:00 UTC of that day.
 #[cfg_attr(docsrs, doc(cfg(feature = "time")))]
 impl Plaintext for OffsetDateTime {
+    const KIND: Kind = Kind::Instant;
+
+    fn reads(found: Kind) -> bool {
+        calendar::reads_dates_too(Self::KIND, found)
+    }
+
     fn encoded_len(&self) -> Result<usize> {
         Ok(calendar::INSTANT_LEN)
     }
@@ -38,12 +96,12 @@ impl Plaintext for OffsetDateTime {
     fn encode(&self, out: &mut Encoder<'_>) -> Result<()> {
         let utc = self
             .checked_to_offset(UtcOffset::UTC)
-            .ok_or_else(|| Error::invalid("an instant is of the years 0000 to 9999, in UTC"))?;
+            .ok_or_else(|| Error::invalid("a moment is of the years 0000 to 9999, in UTC"))?;
         calendar::put_instant(out, &date_of(utc.date()), &time_of(utc.time()))
     }
 
     fn decode(value: Decoder<'_>) -> Result<Self> {
-        instant(&value).map(|(date, time)| Self::new_utc(date, time))
+        local(&calendar::read_instant(&value)?).map(PrimitiveDateTime::assume_utc)
     }
 
     fn wipe(&mut self) {
@@ -51,9 +109,16 @@ impl Plaintext for OffsetDateTime {
     }
 }
 
-/// RFC 3339 in UTC with nine decimals; years outside 0000 to 9999 can't be sealed.
+/// RFC 3339 in UTC with nine decimals; years outside 0000 to 9999 can't be sealed. What was sealed as a date is 00:00:00 UTC of
+/// that day.
 #[cfg_attr(docsrs, doc(cfg(feature = "time")))]
 impl Plaintext for UtcDateTime {
+    const KIND: Kind = Kind::Instant;
+
+    fn reads(found: Kind) -> bool {
+        calendar::reads_dates_too(Self::KIND, found)
+    }
+
     fn encoded_len(&self) -> Result<usize> {
         Ok(calendar::INSTANT_LEN)
     }
@@ -63,7 +128,7 @@ impl Plaintext for UtcDateTime {
     }
 
     fn decode(value: Decoder<'_>) -> Result<Self> {
-        instant(&value).map(|(date, time)| Self::new(date, time))
+        local(&calendar::read_instant(&value)?).map(PrimitiveDateTime::as_utc)
     }
 
     fn wipe(&mut self) {
@@ -75,8 +140,12 @@ fn date_of(date: Date) -> calendar::Date {
     calendar::Date { year: date.year(), month: date.month().into(), day: date.day() }
 }
 
-fn time_of(time: time::Time) -> Time {
-    Time { hour: time.hour(), minute: time.minute(), second: time.second(), nanosecond: time.nanosecond() }
+fn time_of(time: Time) -> calendar::Time {
+    calendar::Time { hour: time.hour(), minute: time.minute(), second: time.second(), nanosecond: time.nanosecond() }
+}
+
+fn local((date, time): &(calendar::Date, calendar::Time)) -> Result<PrimitiveDateTime> {
+    Ok(day(date)?.with_time(time_of_day(time)?))
 }
 
 fn day(date: &calendar::Date) -> Result<Date> {
@@ -84,8 +153,7 @@ fn day(date: &calendar::Date) -> Result<Date> {
     Date::from_calendar_date(date.year, month, date.day).map_err(|_| Error::Malformed)
 }
 
-fn instant(value: &Decoder<'_>) -> Result<(Date, time::Time)> {
-    let (date, Time { hour, minute, second, nanosecond }) = calendar::read_instant(value)?;
-    let time = time::Time::from_hms_nano(hour, minute, second, nanosecond).map_err(|_| Error::Malformed)?;
-    Ok((day(&date)?, time))
+fn time_of_day(time: &calendar::Time) -> Result<Time> {
+    let calendar::Time { hour, minute, second, nanosecond } = *time;
+    Time::from_hms_nano(hour, minute, second, nanosecond).map_err(|_| Error::Malformed)
 }

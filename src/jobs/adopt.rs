@@ -130,6 +130,20 @@ impl RowJob for Adopt {
             }
         }
     }
+    /// What stands there in the clear stays so: nobody knows under whose keys to seal it.
+    fn judge_of_nobody(&self, row: &Row, bound: &Bound<'_>, verdict: &mut RowVerdict<()>) {
+        for field in &bound.fields {
+            let Some(from) = field.from else { continue };
+            match cell(row, from) {
+                Ok(plain) if plain.is_null() => verdict.tally.empty += 1,
+                Ok(plain) if field.spec.is_in_place() && field.spec.holds_envelope(plain) => {
+                    verdict.tally.of_nobody += 1
+                }
+                Ok(_) => verdict.fail(field, TroubleKind::OfNobody),
+                Err(e) => return verdict.error(field, &e),
+            }
+        }
+    }
 }
 
 /// A plaintext that can't be sealed.
@@ -184,13 +198,15 @@ fn standing(
         }
         Err(e) if spec.is_in_place() => Err(e),
         Err(e @ (Error::PurposeErased { .. } | Error::PurposeUnknown)) => Err(e),
-        Err(Error::Authentication | Error::Malformed | Error::KeyNotHeld) => Ok(Standing::Differs),
+        Err(Error::Authentication | Error::WrongPurpose | Error::Malformed | Error::KeyNotHeld) => {
+            Ok(Standing::Differs)
+        }
         Err(e) => Err(e),
     }
 }
 
-/// Whether two frames hold the same value, however they are padded.
+/// Whether two frames hold the same value, of the same kind, however they are padded.
 fn same_value(a: &[u8], b: &[u8]) -> Result<bool> {
-    let (a_len, b_len) = (frame::value_len(a)?, frame::value_len(b)?);
-    Ok(a_len == b_len && a_len.is_none_or(|len| a.get(..len) == b.get(..len)))
+    let (a_is, b_is) = (frame::parse(a)?, frame::parse(b)?);
+    Ok(a_is == b_is && a.get(..a_is.1) == b.get(..b_is.1))
 }

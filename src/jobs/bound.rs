@@ -1,10 +1,10 @@
 //! [`Bound`]: a map, held against the columns of a source; and where each row's values belong.
 
-use super::form::Form;
-use super::map::{FieldMap, IdColumn, TableMap, TenantOf};
+use super::form::{Form, ValueType};
+use super::map::{FieldMap, IdColumn, TableMap, TenantOf, check_zeros};
 use crate::envelope::MAX_PAD;
 use crate::error::{Error, Result, RowsError};
-use crate::id::{Id, Purpose, RecordIds, SubjectId, TenantId};
+use crate::id::{Id, Purpose, RecordIds, SubjectId, SubjectKind, TenantId};
 use crate::rows::{Cell, Row};
 
 /// A map, held against the columns of a source.
@@ -57,6 +57,8 @@ impl<'m> Bound<'m> {
         };
         Id::text(map.table.as_str())?;
         Id::text(map.schema.as_str())?;
+        SubjectKind::new(&map.subject.kind)?;
+        check_zeros(&map.subject.id, ids)?;
         if map.fields.is_empty() {
             return Err(Error::invalid("name a column that holds sealed values"));
         }
@@ -65,6 +67,9 @@ impl<'m> Bound<'m> {
             Purpose::new(&field.purpose)?;
             if field.pad > MAX_PAD {
                 return Err(Error::invalid("padding is to at most 65536 bytes"));
+            }
+            if field.from.is_some() && field.ty == ValueType::List {
+                return Err(Error::invalid("a list can't be adopted: no cell holds one in the clear"));
             }
             if field.is_in_place() && field.form != Form::Text {
                 return Err(Error::invalid("a column that keeps its plaintext until it is sealed holds the text form"));
@@ -84,11 +89,16 @@ impl<'m> Bound<'m> {
                 TenantOf::One(_) => None,
                 TenantOf::Column(name) => Some(find(name)?),
             },
-            subject: find(&map.subject.name)?,
+            subject: find(&map.subject.id.name)?,
             ids: ids.iter().map(|id| Ok((id, find(&id.name)?))).collect::<Result<_>>()?,
             fields: map.fields.iter().map(field).collect::<Result<_>>()?,
             clear: map.clear.iter().map(|name| Ok((name.as_str(), find(name)?))).collect::<Result<_>>()?,
         })
+    }
+
+    /// Whether the row is nobody's: its subject column is NULL.
+    pub(super) fn is_of_nobody(&self, row: &Row) -> bool {
+        cell(row, self.subject).is_ok_and(Cell::is_null)
     }
 
     /// Whose row it is, and what it is bound to.
@@ -105,7 +115,8 @@ impl<'m> Bound<'m> {
             (TenantOf::One(tenant), _) => tenant.clone(),
             (TenantOf::Column(_), None) => return Err(Error::Bug("a tenant's column that was not looked for")),
         };
-        let subject = SubjectId::new(self.map.subject.id(cell(row, self.subject)?)?.as_str())?;
+        let id = self.map.subject.id.id(cell(row, self.subject)?)?;
+        let subject = SubjectId::new(&self.map.subject.kind, id.as_str())?;
         let ids = self.ids.iter().map(|(id, at)| id.id(cell(row, *at)?)).collect::<Result<_>>()?;
         Ok(RowPlace { tenant, subject, ids: RowIds(ids) })
     }
@@ -122,6 +133,7 @@ pub(super) fn cell(row: &Row, at: usize) -> Result<&Cell> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::jobs::SubjectColumn;
     use crate::rows::RowKey;
 
     const UUID: [u8; 16] =
@@ -129,6 +141,7 @@ mod tests {
     const TEXT: &str = "67e55044-10b1-426f-9247-bb680e5fe0c8";
 
     fn map(subject: IdColumn) -> TableMap {
+        let subject = SubjectColumn::new("customer", subject);
         TableMap::new("customer", ["id"], "customer", subject).field(FieldMap::new("email"))
     }
 
@@ -148,7 +161,7 @@ mod tests {
             let columns = map.table().columns;
             let (row, bound) = (row(cell), Bound::new(&map, &columns).unwrap());
             let place = bound.place(&row).unwrap();
-            assert_eq!(place.subject.as_str(), text);
+            assert_eq!((place.subject.kind(), place.subject.id()), ("customer", text));
             assert_eq!(place.ids.0[0].as_str(), text);
         }
     }
@@ -173,6 +186,22 @@ mod tests {
     }
 
     #[test]
+    fn zero_is_an_id_where_the_map_says_so() {
+        let of = |line: IdColumn| map(IdColumn::integer("id")).ids([IdColumn::integer("id"), line]);
+        let row = Row {
+            key: RowKey::new(vec![Cell::Integer(1)]),
+            cells: vec![Cell::Integer(17), Cell::Integer(0), Cell::Null],
+        };
+        let (zero, placeholder) = (of(IdColumn::integer("line").zero()), of(IdColumn::integer("line")));
+        let columns = zero.table().columns;
+        assert_eq!(columns, ["id", "line", "email"]);
+        let bound = Bound::new(&zero, &columns).unwrap();
+        let ids = bound.place(&row).unwrap().ids.0;
+        assert_eq!(ids.iter().map(Id::as_str).collect::<Vec<_>>(), ["17", "0"]);
+        assert!(Bound::new(&placeholder, &columns).unwrap().place(&row).is_err());
+    }
+
+    #[test]
     fn a_map_that_contradicts_itself_is_refused() {
         let ok = || map(IdColumn::integer("id"));
         let refused = |map: TableMap| Bound::new(&map, &map.table().columns).is_err();
@@ -184,8 +213,22 @@ mod tests {
         assert!(refused(ok().unbound().field(FieldMap::new("a").pad(70_000))));
         assert!(refused(ok().unbound().field(FieldMap::new("a").from("a"))), "bytes can't be adopted in place");
         assert!(!refused(ok().unbound().field(FieldMap::new("a").from("a").form(Form::Text))));
-        assert!(refused(TableMap::new("t", ["id"], "", IdColumn::integer("id")).unbound().field(FieldMap::new("a"))));
-        assert!(refused(TableMap::new("t", ["id"], "s", IdColumn::integer("id")).unbound()), "no field");
+        assert!(!refused(ok().unbound().field(FieldMap::new("a").of(ValueType::List))));
+        assert!(refused(ok().unbound().field(FieldMap::new("a").of(ValueType::List).from("b"))), "a list in the clear");
+        let of = |schema: &str, kind: &str| {
+            TableMap::new("t", ["id"], schema, SubjectColumn::new(kind, IdColumn::integer("id"))).unbound()
+        };
+        assert!(!refused(of("s", "customer").field(FieldMap::new("a"))));
+        assert!(refused(of("", "customer").field(FieldMap::new("a"))), "no schema");
+        assert!(refused(of("s", "Customer").field(FieldMap::new("a"))), "no kind");
+        assert!(refused(of("s", "customer")), "no field");
+        let ids = |ids: &[IdColumn]| ok().ids(ids.iter().cloned());
+        let (line, other) = (IdColumn::integer("line").zero(), IdColumn::integer("other"));
+        assert!(!refused(ids(&[other.clone(), line.clone()])));
+        assert!(refused(ids(std::slice::from_ref(&line))), "a placeholder, where it stands alone");
+        assert!(refused(ids(&[line.clone(), other.clone().zero()])), "two that may be 0");
+        assert!(refused(ids(&[IdColumn::text("line").zero(), other])), "no integer");
+        assert!(refused(map(IdColumn::integer("id").zero()).unbound()), "a subject");
         assert!(Bound::new(&ok().unbound(), &["id".to_owned()]).is_err(), "a column that the source has not");
     }
 }

@@ -5,19 +5,23 @@
 use std::fmt::Write as _;
 
 use super::form::{Form, ValueType};
+#[cfg(feature = "serde")]
+use super::uuid::uuid_text;
 use super::uuid::{uuid_bytes, uuid_id};
 use crate::crypto::mac;
+use crate::envelope::header::Envelope;
 use crate::error::{Error, Result};
-use crate::id::{Id, Purpose, TenantId, ToId as _};
+use crate::id::{Id, Purpose, TenantId, ToId as _, ToIdOrZero as _};
 use crate::rows::{Cell, Table};
 
 /// What the columns of a table mean.
 ///
 /// ```
-/// use fieldseal::jobs::{FieldMap, IdColumn, TableMap};
+/// use fieldseal::jobs::{FieldMap, IdColumn, SubjectColumn, TableMap};
 ///
-/// // #[derive(Record)] #[record(schema = "customer")] struct Customer { #[record(id, subject)] id: Uuid, email: .., iban: .. }
-/// let customers = TableMap::new("customer", ["id"], "customer", IdColumn::uuid("id"))
+/// // #[derive(Record)] #[record(schema = "customer")]
+/// // struct Customer { #[record(id, subject = "customer")] id: Uuid, email: .., iban: .. }
+/// let customers = TableMap::new("customer", ["id"], "customer", SubjectColumn::new("customer", IdColumn::uuid("id")))
 ///     .ids([IdColumn::uuid("id")])
 ///     .field(FieldMap::new("email"))
 ///     .field(FieldMap::new("iban").purpose("billing"));
@@ -29,7 +33,7 @@ pub struct TableMap {
     pub(super) key: Vec<String>,
     pub(super) schema: String,
     pub(super) tenant: TenantOf,
-    pub(super) subject: IdColumn,
+    pub(super) subject: SubjectColumn,
     /// None while it isn't said.
     pub(super) ids: Option<Vec<IdColumn>>,
     pub(super) clear: Vec<String>,
@@ -49,6 +53,16 @@ pub(super) enum TenantOf {
 pub struct IdColumn {
     pub(super) name: String,
     ty: IdType,
+    /// The integer 0 is an id like any other.
+    zero: bool,
+}
+
+/// The column that names the person whose row it is, and what they are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use]
+pub struct SubjectColumn {
+    pub(super) kind: String,
+    pub(super) id: IdColumn,
 }
 
 /// What a column's ids are, so that they become the text that the application's own types become.
@@ -79,7 +93,7 @@ impl TableMap {
         table: impl Into<String>,
         key: K,
         schema: impl Into<String>,
-        subject: IdColumn,
+        subject: SubjectColumn,
     ) -> Self {
         Self {
             table: table.into(),
@@ -139,7 +153,7 @@ impl TableMap {
         if let TenantOf::Column(name) = &self.tenant {
             want(name);
         }
-        want(&self.subject.name);
+        want(&self.subject.id.name);
         self.ids.iter().flatten().for_each(|id| want(&id.name));
         for field in &self.fields {
             want(&field.column);
@@ -163,12 +177,6 @@ impl TableMap {
 
     pub(super) fn schema(&self) -> &str {
         &self.schema
-    }
-
-    /// The column that names the subject.
-    #[cfg(feature = "serde")]
-    pub(super) fn subject_column(&self) -> &IdColumn {
-        &self.subject
     }
 
     /// The tenant of all rows; none where a column says it.
@@ -195,17 +203,27 @@ impl TableMap {
 impl IdColumn {
     /// Ids that are integers.
     pub fn integer(column: impl Into<String>) -> Self {
-        Self { name: column.into(), ty: IdType::Integer }
+        Self::of(column.into(), IdType::Integer)
     }
 
     /// Ids that are text, taken as it is.
     pub fn text(column: impl Into<String>) -> Self {
-        Self { name: column.into(), ty: IdType::Text }
+        Self::of(column.into(), IdType::Text)
     }
 
     /// Ids that are UUIDs, as 16 bytes or as text.
     pub fn uuid(column: impl Into<String>) -> Self {
-        Self { name: column.into(), ty: IdType::Uuid }
+        Self::of(column.into(), IdType::Uuid)
+    }
+
+    fn of(name: String, ty: IdType) -> Self {
+        Self { name, ty, zero: false }
+    }
+
+    /// An integer 0 in it is an id like any other: it is the one of several record ids that is `#[record(id, zero)]`.
+    pub fn zero(mut self) -> Self {
+        self.zero = true;
+        self
     }
 
     #[cfg(feature = "serde")]
@@ -216,15 +234,19 @@ impl IdColumn {
     /// The cells that this column may hold for an id.
     #[cfg(feature = "serde")]
     pub(super) fn cells_of(&self, id: &crate::id::SubjectId) -> Result<Vec<Cell>> {
-        let text = || Cell::text(id.as_str());
+        let text = || Cell::text(id.id());
+        // One way to write an id alone: `017` is another subject than `17`, and has no row here.
+        let integer = || id.id().parse().ok().filter(|n: &i64| n.to_string() == id.id());
         Ok(match self.ty {
-            IdType::Integer => vec![Cell::Integer(
-                id.as_str().parse().map_err(|_| Error::invalid("the subject ids of this table are integers"))?,
-            )],
+            IdType::Integer => vec![Cell::Integer(integer().ok_or_else(|| {
+                Error::invalid("the subject ids of this table are integers, written as `17` and in no other way")
+            })?)],
             IdType::Text => vec![text()],
             IdType::Uuid => {
-                let bytes =
-                    uuid_bytes(id.as_str()).ok_or_else(|| Error::invalid("the subject ids of this table are UUIDs"))?;
+                let bytes = uuid_bytes(id.id()).filter(|bytes| uuid_text(bytes) == id.id());
+                let bytes = bytes.ok_or_else(|| {
+                    Error::invalid("the subject ids of this table are UUIDs, written with hyphens and in lower case")
+                })?;
                 vec![Cell::bytes(bytes), text()]
             }
         })
@@ -232,7 +254,13 @@ impl IdColumn {
 
     pub(super) fn id<'c>(&self, cell: &'c Cell) -> Result<Id<'c>> {
         match (self.ty, cell) {
-            (IdType::Integer, Cell::Integer(n)) => n.to_id().and_then(|_| Id::display(n)),
+            (_, Cell::Null) => Err(Error::invalid(format!("the column {:?} is NULL: it names nobody yet", self.name))),
+            (IdType::Integer, Cell::Integer(n)) if self.zero => n.to_id_or_zero(),
+            (IdType::Integer, Cell::Integer(0)) => Err(Error::invalid(format!(
+                "the column {:?} holds 0, a placeholder: give the row its id, or say `zero` of the column if the record does",
+                self.name
+            ))),
+            (IdType::Integer, Cell::Integer(n)) => n.to_id(),
             (IdType::Text, Cell::Text(text)) => Id::text(text.as_str()),
             (IdType::Uuid, Cell::Bytes(bytes)) => uuid_id(bytes.as_slice().try_into().map_err(|_| self.other_type())?),
             (IdType::Uuid, Cell::Text(text)) => uuid_id(&uuid_bytes(text).ok_or_else(|| self.other_type())?),
@@ -247,6 +275,31 @@ impl IdColumn {
             IdType::Uuid => "a UUID",
         };
         Error::invalid(format!("the column {:?} holds something else than {ty}", self.name))
+    }
+}
+
+/// Refuses `zero` where the derive macro does.
+pub(super) fn check_zeros(subject: &IdColumn, ids: &[IdColumn]) -> Result<()> {
+    let zeros: Vec<_> = ids.iter().filter(|id| id.zero).collect();
+    let fits = match zeros.as_slice() {
+        [] => true,
+        [zero] => zero.ty == IdType::Integer && ids.len() > 1,
+        _ => false,
+    };
+    if fits && !subject.zero {
+        Ok(())
+    } else {
+        Err(Error::invalid("`zero` is for one integer among several record ids"))
+    }
+}
+
+impl SubjectColumn {
+    /// A column of ids of subjects of this kind.
+    ///
+    /// A row in which it is NULL is nobody's, and no job knows whose keys it is under: what is sealed in it stays as it is,
+    /// and is counted as [`of_nobody`](super::Tally::of_nobody).
+    pub fn new(kind: impl Into<String>, id: IdColumn) -> Self {
+        Self { kind: kind.into(), id }
     }
 }
 
@@ -283,7 +336,7 @@ impl FieldMap {
         self
     }
 
-    /// What its values are: needed to adopt them, and to reveal them.
+    /// What its values are: needed to adopt them, and to reveal a list as one.
     pub fn of(mut self, ty: ValueType) -> Self {
         self.ty = ty;
         self
@@ -301,6 +354,11 @@ impl FieldMap {
         self
     }
 
+    /// Whether a cell looks like a sealed value.
+    pub(super) fn holds_envelope(&self, cell: &Cell) -> bool {
+        self.form.read(cell).is_ok_and(|envelope| Envelope::parse(&envelope).is_ok())
+    }
+
     /// Whether the plaintext is in the column of the sealed value.
     pub(super) fn is_in_place(&self) -> bool {
         self.from.as_ref() == Some(&self.column)
@@ -313,12 +371,20 @@ mod tests {
 
     #[test]
     fn another_map_has_another_fingerprint() {
-        let one = TableMap::new("customer", ["id"], "customer", IdColumn::integer("id"))
-            .unbound()
-            .field(FieldMap::new("email"));
+        let of = |kind: &str, id| {
+            TableMap::new("customer", ["id"], "customer", SubjectColumn::new(kind, id))
+                .unbound()
+                .field(FieldMap::new("email"))
+        };
+        let one = of("customer", IdColumn::integer("id"));
         assert_eq!(one.fingerprint(), one.clone().fingerprint());
-        for other in [one.clone().field(FieldMap::new("a")), one.clone().clear("plan"), one.clone().tenant_column("t")]
-        {
+        for other in [
+            one.clone().field(FieldMap::new("a")),
+            one.clone().clear("plan"),
+            one.clone().tenant_column("t"),
+            of("employee", IdColumn::integer("id")),
+            one.clone().ids([IdColumn::integer("id").zero()]),
+        ] {
             assert_ne!(one.fingerprint(), other.fingerprint());
         }
     }

@@ -9,24 +9,26 @@
 //! can share a table ([`Shard`](crate::vault::Shard)).
 //!
 //! ```
-//! use fieldseal::jobs::{self, FieldMap, IdColumn, JobOptions, TableMap};
+//! use fieldseal::jobs::{self, FieldMap, IdColumn, JobOptions, SubjectColumn, TableMap};
 //! use fieldseal::rows::{Cell, MemoryRows, RowKey};
 //! # use fieldseal::provider::LocalKeyring;
 //! # use fieldseal::store::MemoryStore;
-//! # use fieldseal::{FieldContext, Vault};
+//! # use fieldseal::{FieldContext, SubjectId, Vault};
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> fieldseal::Result<()> {
-//! # let vault = Vault::builder(LocalKeyring::ephemeral()?, MemoryStore::new()).without_journal().build().await?;
-//! # let customers = vault.default_tenant();
-//! let map = TableMap::new("customer", ["id"], "customer", IdColumn::integer("id"))
+//! # let builder = Vault::builder(LocalKeyring::ephemeral()?, MemoryStore::new()).without_journal();
+//! # let vault = builder.kinds(["customer"]).build().await?;
+//! # let (customers, ada) = (vault.default_tenant(), SubjectId::new("customer", &17)?);
+//! let subject = SubjectColumn::new("customer", IdColumn::integer("id"));
+//! let map = TableMap::new("customer", ["id"], "customer", subject)
 //!     .ids([IdColumn::integer("id")])
 //!     .field(FieldMap::new("email"));
 //! let rows = MemoryRows::new(map.table().columns); // or a `RowSource` over the application's own pool
-//! # let email = customers.enroll(&17).await?.seal_bytes(b"ada@example.com", &FieldContext::new("customer", "email", &17)?)?;
+//! # let email = customers.enroll(&ada).await?.seal_bytes(b"ada@example.com", &FieldContext::new("customer", "email", &17)?)?;
 //! # rows.put(RowKey::new(vec![Cell::Integer(17)]), vec![Cell::Integer(17), Cell::bytes(email)])?;
 //!
-//! customers.rotate_now(&17).await?; // a new key: what was sealed before is under an older one
+//! customers.rotate_now(&ada).await?; // a new key: what was sealed before is under an older one
 //! let tally = jobs::reseal(&vault, &map, &rows, &JobOptions::new(), &mut ()).await?;
 //! assert_eq!((tally.rows, tally.changed), (1, 1));
 //! # Ok(())
@@ -38,6 +40,8 @@ mod bound;
 mod census;
 mod checkpoint;
 mod form;
+#[cfg(feature = "serde")]
+mod json;
 mod map;
 mod options;
 mod page;
@@ -54,7 +58,7 @@ pub(crate) use census::read_body as census_of;
 pub use census::{Census, KeyUse, VersionCount, census};
 pub use checkpoint::Checkpoint;
 pub use form::{Form, ValueType};
-pub use map::{FieldMap, IdColumn, TableMap};
+pub use map::{FieldMap, IdColumn, SubjectColumn, TableMap};
 pub use options::JobOptions;
 pub use reseal::reseal;
 #[cfg(feature = "serde")]

@@ -31,6 +31,9 @@ pub(super) trait RowJob: Sync {
 
     /// Judges a row: what becomes of each cell.
     fn judge(&self, row: &Row, bound: &Bound<'_>, owner: RowOwner<'_>, verdict: &mut RowVerdict<Self::Item>);
+
+    /// Judges a row whose subject column is NULL, and that holds something.
+    fn judge_of_nobody(&self, row: &Row, bound: &Bound<'_>, verdict: &mut RowVerdict<Self::Item>);
 }
 
 /// Whose row it is, and their keys, or why there are none.
@@ -91,6 +94,12 @@ impl<I> RowVerdict<I> {
         self.trouble(field, kind);
     }
 
+    /// The row as a whole needs a look.
+    pub(super) fn fail_row(&mut self, kind: TroubleKind) {
+        self.tally.failed += 1;
+        self.troubles.push(Trouble { key: self.key.clone(), column: None, kind });
+    }
+
     /// What an error means that a cell met, or the reading of its subject's keys.
     pub(super) fn error(&mut self, field: &BoundField<'_>, e: &Error) {
         match e {
@@ -98,7 +107,12 @@ impl<I> RowVerdict<I> {
             Error::SubjectErased { .. } | Error::PurposeErased { .. } | Error::TenantErased { .. } => {
                 self.tally.erased += 1;
             }
-            Error::Authentication | Error::Malformed | Error::UnknownFormat | Error::InvalidInput(_) => {
+            Error::Authentication
+            | Error::WrongPurpose
+            | Error::Malformed
+            | Error::UnknownFormat
+            | Error::WrongType { .. }
+            | Error::InvalidInput(_) => {
                 self.fail(field, TroubleKind::Failed(e.clone()));
             }
             e if is_of_one_slot(e) => self.fail(field, TroubleKind::Failed(e.clone())),
@@ -119,7 +133,7 @@ pub(super) fn must_be_held(standing: KeyStanding) -> Result<HeldKey> {
         KeyStanding::Held(held) => Ok(held),
         KeyStanding::NotHeld(NotHeld::Unknown | NotHeld::NoPurpose | NotHeld::Retired) => Err(Error::KeyNotHeld),
         KeyStanding::NotHeld(NotHeld::Destroyed { at }) => Err(Error::PurposeErased { at }),
-        KeyStanding::NotHeld(NotHeld::OtherPurpose) => Err(Error::Authentication),
+        KeyStanding::NotHeld(NotHeld::OtherPurpose) => Err(Error::WrongPurpose),
     }
 }
 
@@ -211,13 +225,10 @@ impl<J: RowJob> PageWorker<'_, J> {
             Ok(place) => {
                 self.job.judge(row, self.bound, RowOwner { place, keys: keys.of(place) }, &mut verdict);
             }
-            // A row of nobody is no trouble as long as it holds nothing sealed.
-            Err(e) if self.holds_something(row) => {
-                verdict.tally.failed += 1;
-                let kind = TroubleKind::Failed(e.clone());
-                verdict.troubles.push(Trouble { key: row.key.clone(), column: None, kind });
-            }
-            Err(_) => verdict.tally.empty += self.bound.fields.len() as u64,
+            // A row without a place is no trouble as long as it holds nothing.
+            Err(_) if !self.holds_something(row) => verdict.tally.empty += self.bound.fields.len() as u64,
+            Err(_) if self.bound.is_of_nobody(row) => self.job.judge_of_nobody(row, self.bound, &mut verdict),
+            Err(e) => verdict.fail_row(TroubleKind::Failed(e.clone())),
         }
         verdict
     }

@@ -76,4 +76,14 @@ impl RowJob for Reseal {
             }
         }
     }
+    /// They stay as they are: whose keys they are under is known to whoever named the subject when they were sealed.
+    fn judge_of_nobody(&self, row: &Row, bound: &Bound<'_>, verdict: &mut RowVerdict<()>) {
+        for field in &bound.fields {
+            match cell(row, field.column) {
+                Ok(old) if old.is_null() => verdict.tally.empty += 1,
+                Ok(_) => verdict.tally.of_nobody += 1,
+                Err(e) => return verdict.error(field, &e),
+            }
+        }
+    }
 }

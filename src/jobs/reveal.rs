@@ -15,17 +15,19 @@ use super::page::{PageWorker, RowJob, RowOwner, RowVerdict, is_nobodys, must_be_
 use super::run::{Observer, run};
 use super::tally::{Tally, TroubleKind};
 use super::uuid::uuid_text;
-use crate::envelope::frame;
+use crate::envelope::frame::{self, Marker};
 use crate::envelope::header::Envelope;
 use crate::error::{Error, Result};
 use crate::id::{HasSubject, RecordIds as _, TenantId};
+use crate::kind::Kind;
 use crate::rows::{Cell, Page, Row, RowSource};
 use crate::subject::Opener;
+use crate::value::list::Items;
 use crate::vault::Vault;
 
-/// What was revealed, as JSON in one line: a row (`table`, `tenant`, `subject`, `record` with its ids, `fields`, `clear`, and
-/// where there are any `unreadable` with field and reason), or a person. Wiped when it is dropped; it is neither printed nor
-/// copied by accident.
+/// What was revealed, as JSON in one line: a row (`table`, `tenant`, `kind`, `subject`, `record` with its ids, `fields`,
+/// `clear`, and where there are any `unreadable` with field and reason), or a person. Wiped when it is dropped; it is neither
+/// printed nor copied by accident.
 pub struct Revealed(Zeroizing<String>);
 
 impl Revealed {
@@ -42,15 +44,16 @@ impl fmt::Debug for Revealed {
     }
 }
 
-/// All that is held of a person in the mapped tables, as JSON: `tenant`, `subject`, `made_at`, and `rows`, each as a [`Revealed`]
-/// has it. Fields that can't be opened (a purpose that was erased) are named with the reason.
+/// All that is held of a person in the mapped tables, as JSON: `tenant`, `kind`, `subject`, `made_at`, and `rows`, each as a
+/// [`Revealed`] has it. Fields that can't be opened (a purpose that was erased) are named with the reason.
 ///
-/// An index on each table's subject column makes it quick. A table whose ids are of another type has nothing of the subject.
+/// An index on each table's subject column makes it quick. A table of another kind of subjects has nothing of the subject, and
+/// neither has one whose ids are of another type. A row whose subject column is NULL is nobody's, and not found.
 ///
 /// # Errors
-/// [`Error::InvalidInput`] if a map contradicts itself or its source, or if the ids of all tables are of another type than the
-/// subject's; those of the ports. A subject that was erased or never
-/// seen is no error: its rows are there without what can't be opened.
+/// [`Error::InvalidInput`] if a map contradicts itself or its source, for a kind that isn't declared or that no table has, or if
+/// the ids of all its tables are of another type than the subject's; [`Error::WrongTenant`] for keys of another tenant; those
+/// of the ports. A subject that was erased or never seen is no error: its rows are there without what can't be opened.
 ///
 /// # Cancel safety
 /// Reads only.
@@ -63,7 +66,10 @@ pub async fn reveal_subject(
     subject: &(impl HasSubject + Sync + ?Sized),
     tables: &[(&TableMap, &dyn RowSource)],
 ) -> Result<Revealed> {
-    let subject = subject.subject()?;
+    let subject = vault.tenant(tenant).subject_of(subject)?;
+    if tables.iter().all(|(map, _)| map.subject.kind != subject.kind()) {
+        return Err(Error::invalid("no table is mapped that has subjects of this kind"));
+    }
     let mut lines = Vec::new();
     // Whether the subject's id is one in any table; if not, why.
     let mut is_id = Ok(());
@@ -75,7 +81,10 @@ pub async fn reveal_subject(
         let bound = Bound::new(map, rows.columns())?;
         let job = Reveal { only: Some(tenant) };
         let worker = PageWorker { vault, bound: &bound, rows: *rows, job: &job };
-        let column = map.subject_column();
+        if map.subject.kind != subject.kind() {
+            continue;
+        }
+        let column = &map.subject.id;
         let cells = match column.cells_of(&subject) {
             Ok(cells) => cells,
             Err(e) => {
@@ -102,7 +111,8 @@ pub async fn reveal_subject(
     }
     let head = json!({
         "tenant": tenant.as_str(),
-        "subject": subject.as_str(),
+        "kind": subject.kind(),
+        "subject": subject.id(),
         "made_at": vault.now().to_string(),
     });
     let head = Zeroizing::new(head.to_string());
@@ -177,8 +187,12 @@ impl RowJob for Reveal<'_> {
                 }
                 must_be_held(standing)?;
                 let opened = opener.open(&field.spec.purpose, &field.spec.field, &envelope)?.as_slice();
-                let value = frame::value_len(opened)?.map(|len| opened.get(..len).unwrap_or_default());
-                value.map_or(Ok(Value::Null), |bytes| value_of(field.spec.ty, bytes)).map(Some)
+                let (marker, len) = frame::parse(opened)?;
+                let (kind, value) = (marker.kind()?, opened.get(..len).unwrap_or_default());
+                match (kind, field.spec.ty) {
+                    (Kind::Bytes, ValueType::List) => list_of(value).map(Some),
+                    _ => value_of(kind, value).map(Some),
+                }
             };
             match open() {
                 Ok(Some(value)) => {
@@ -208,7 +222,8 @@ impl RowJob for Reveal<'_> {
         let mut line = json!({
             "table": bound.map.name(),
             "tenant": place.tenant.as_str(),
-            "subject": place.subject.as_str(),
+            "kind": place.subject.kind(),
+            "subject": place.subject.id(),
             "record": ids,
             "fields": fields,
             "clear": clear.collect::<Map<_, _>>(),
@@ -218,14 +233,17 @@ impl RowJob for Reveal<'_> {
         }
         verdict.found.push(Revealed(Zeroizing::new(line.to_string())));
     }
+    /// It is of no person, and what is sealed in it opens with nobody's keys that the job could name.
+    fn judge_of_nobody(&self, _: &Row, _: &Bound<'_>, verdict: &mut RowVerdict<Revealed>) {
+        verdict.fail_row(TroubleKind::OfNobody);
+    }
 }
 
 /// The plaintext of a field that is being adopted: while there is one, it is what counts.
 fn still_in_clear<'r>(row: &'r Row, field: &BoundField<'_>) -> Result<Option<&'r Cell>> {
     let Some(from) = field.from else { return Ok(None) };
     let plain = cell(row, from)?;
-    let is_sealed =
-        field.spec.is_in_place() && field.spec.form.read(plain).and_then(|e| Envelope::parse(&e).map(drop)).is_ok();
+    let is_sealed = field.spec.is_in_place() && field.spec.holds_envelope(plain);
     Ok(Some(plain).filter(|plain| !plain.is_null() && !is_sealed))
 }
 
@@ -236,25 +254,32 @@ fn reason(e: &Error) -> String {
     }
 }
 
-/// An opened value as JSON: bytes in base64, integers that JSON's readers may round as text.
-fn value_of(ty: ValueType, bytes: &[u8]) -> Result<Value> {
+/// An opened value as JSON, by what it was sealed as: bytes in base64, integers that JSON's readers may round as text.
+fn value_of(kind: Kind, bytes: &[u8]) -> Result<Value> {
     let text = || std::str::from_utf8(bytes).map_err(|_| Error::Malformed);
-    Ok(match ty {
-        ValueType::Text | ValueType::Date | ValueType::Instant | ValueType::Decimal => text()?.into(),
-        ValueType::Bytes => Base64::encode_string(bytes).into(),
-        ValueType::Bool => match bytes {
+    Ok(match kind {
+        Kind::None => Value::Null,
+        Kind::Bytes => Base64::encode_string(bytes).into(),
+        Kind::Text | Kind::Date | Kind::Instant | Kind::LocalDatetime | Kind::Time | Kind::Decimal => text()?.into(),
+        Kind::Bool => match bytes {
             [0] => false.into(),
             [1] => true.into(),
             _ => return Err(Error::Malformed),
         },
-        ValueType::Integer => {
+        Kind::Int => {
             let n = i128::from_be_bytes(bytes.try_into().map_err(|_| Error::Malformed)?);
             i64::try_from(n).map_or_else(|_| n.to_string().into(), integer)
         }
-        ValueType::Float => float(f64::from_bits(u64::from_be_bytes(bytes.try_into().map_err(|_| Error::Malformed)?))),
-        ValueType::Uuid => uuid_text(bytes.try_into().map_err(|_| Error::Malformed)?).into(),
-        ValueType::Json => serde_json::from_str(text()?).map_err(|_| Error::Malformed)?,
+        Kind::F64 => float(f64::from_bits(u64::from_be_bytes(bytes.try_into().map_err(|_| Error::Malformed)?))),
+        Kind::Uuid => uuid_text(bytes.try_into().map_err(|_| Error::Malformed)?).into(),
+        Kind::Json => serde_json::from_str(text()?).map_err(|_| Error::Malformed)?,
     })
+}
+
+/// A list, item by item, each as what it was sealed as. One within a list is shown as bytes.
+fn list_of(bytes: &[u8]) -> Result<Value> {
+    let value = |item: Result<(Marker, &[u8])>| item.and_then(|(marker, bytes)| value_of(marker.kind()?, bytes));
+    Items(bytes).map(value).collect::<Result<Vec<_>>>().map(Value::from)
 }
 
 fn clear_value(cell: &Cell) -> Value {

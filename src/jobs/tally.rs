@@ -24,14 +24,16 @@ pub struct Tally {
     pub erased: u64,
     /// Cells that name a key which nobody has: keys that a restore of the key store lost.
     pub not_held: u64,
+    /// Sealed cells of rows whose subject column is NULL: nobody knows under whose keys, and they stay as they are.
+    pub of_nobody: u64,
     /// Cells that could not be dealt with.
     pub failed: u64,
 }
 
 impl Tally {
     /// Each number with its name.
-    pub fn numbers(&self) -> [(&'static str, u64); 8] {
-        let Self { rows, rows_changed, changed, current, empty, erased, not_held, failed } = *self;
+    pub fn numbers(&self) -> [(&'static str, u64); 9] {
+        let Self { rows, rows_changed, changed, current, empty, erased, not_held, of_nobody, failed } = *self;
         [
             ("rows", rows),
             ("rows_changed", rows_changed),
@@ -40,6 +42,7 @@ impl Tally {
             ("empty", empty),
             ("erased", erased),
             ("not_held", not_held),
+            ("of_nobody", of_nobody),
             ("failed", failed),
         ]
     }
@@ -53,6 +56,7 @@ impl Tally {
             "empty" => &mut self.empty,
             "erased" => &mut self.erased,
             "not_held" => &mut self.not_held,
+            "of_nobody" => &mut self.of_nobody,
             "failed" => &mut self.failed,
             _ => return false,
         };
@@ -94,6 +98,8 @@ pub enum TroubleKind {
     InClear,
     /// The sealed value is another one than the plaintext beside it.
     Differs,
+    /// Its row is nobody's, because the subject column is NULL: nobody knows whose keys to seal it under, or to open it with.
+    OfNobody,
     /// The application changed the row again and again: it comes with the next run.
     Contended,
     /// It does not open, or can't be sealed.
@@ -109,6 +115,9 @@ impl fmt::Display for TroubleKind {
             }
             Self::InClear => f.write_str("is not sealed"),
             Self::Differs => f.write_str("is another value than the plaintext beside it"),
+            Self::OfNobody => {
+                f.write_str("is nobody's, because its subject column is NULL: give the row its subject, or delete it")
+            }
             Self::Contended => f.write_str("was changed again and again by somebody else: run the job again"),
             Self::Failed(e) => write!(f, "{e}"),
         }
@@ -127,7 +136,7 @@ mod tests {
         }
         let mut twice = tally;
         twice += tally;
-        assert_eq!(twice.numbers().map(|(_, n)| n), [2, 4, 6, 8, 10, 12, 14, 16]);
+        assert_eq!(twice.numbers().map(|(_, n)| n), [2, 4, 6, 8, 10, 12, 14, 16, 18]);
         assert!(!tally.set("other", 1));
     }
 }

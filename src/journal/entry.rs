@@ -1,19 +1,26 @@
-//! What a journal says: an event, its moment, and the tenant and tag it is about. `docs/format.md`, section 11.
+//! What a journal says: an event, its moment, and whom it is about. `docs/format.md`, section 11, steps 1 and 2: what
+//! needs no key. Whether an entry is genuine is in `verify`.
 
+use super::Head;
 use crate::bytes::{Damaged, Reader, Writer};
 use crate::clock::Timestamp;
+use crate::crypto::mac;
 use crate::envelope::KeyId;
 use crate::error::JournalError;
 use crate::id::{Id, Purpose, TenantId};
-use crate::keys::{Epoch, MasterKeyId, Tag};
+use crate::keys::{Epoch, JournalKey, MasterKeyId, SlotId, Tag};
 
 /// One entry of a journal.
+///
+/// A vault authenticates what it enters, and names the entry before it about the same. A journal can do neither, nor check
+/// it: it keeps the bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JournalEntry {
     at: Timestamp,
-    tenant: Option<TenantId>,
-    tag: Option<Tag>,
+    about: SlotId,
+    previous: u64,
     event: JournalEvent,
+    mac: [u8; MAC_LEN],
 }
 
 /// What happened.
@@ -41,7 +48,7 @@ pub enum JournalEvent {
     Reenrolled {
         /// The purpose.
         purpose: Purpose,
-        /// The new line.
+        /// The new line, from 1.
         line: u32,
     },
     /// A tenant's root is in the key store. From here on a store without it was restored from a backup.
@@ -56,13 +63,17 @@ pub enum JournalEvent {
     },
     /// The keys of a subject are to be destroyed, up to these lines. Binding: it is finished by whoever finds it.
     ErasureIntended {
-        /// The subject as a whole, not only some of its purposes: a schedule is fulfilled by it.
+        /// The subject as a whole: every other purpose up to line 1, too. A schedule is fulfilled by it.
         whole: bool,
+        /// Key store or journal knew the subject.
+        known: bool,
         /// What is destroyed: 1 to 32 purposes, by name.
         lines: Vec<ErasedLine>,
     },
     /// They are destroyed, of which a store that was restored from a backup must be reminded.
     ErasureDone {
+        /// The subject as a whole: every other purpose up to line 1, too.
+        whole: bool,
         /// What was destroyed: 1 to 32 purposes, by name.
         lines: Vec<ErasedLine>,
         /// The highest epoch that the journal names so far: no later master key ever wrapped one of these keys.
@@ -80,7 +91,10 @@ pub enum JournalEvent {
     /// The scheduled erasure is called off.
     ErasureCancelled,
     /// Every key of the tenant is to be destroyed. Binding.
-    TenantErasureIntended,
+    TenantErasureIntended {
+        /// Key store or journal knew the tenant.
+        known: bool,
+    },
     /// They are destroyed.
     TenantErasureDone {
         /// The highest epoch that the journal names so far.
@@ -90,6 +104,52 @@ pub enum JournalEvent {
     MasterKeyDestroyed {
         /// The master key.
         master: MasterKeyId,
+    },
+    /// The key store was restored from a backup. Nothing is erased by retention until it is resumed.
+    StoreRestored {
+        /// The position up to which the backup had applied the journal.
+        applied: u64,
+    },
+    /// Retention is resumed: the dates were looked through.
+    RetentionResumed,
+    /// A generation of index keys opens.
+    IndexEpochOpened {
+        /// The index epoch, from 1.
+        index_epoch: u32,
+    },
+    /// Everything has its tokens in an index epoch, so that writers may leave the older one.
+    IndexEpochSettled {
+        /// The index epoch, from 1.
+        index_epoch: u32,
+    },
+    /// An index epoch is given up: a restore lost its keys.
+    IndexEpochGivenUp {
+        /// The index epoch, from 1.
+        index_epoch: u32,
+        /// The highest epoch that the journal names so far.
+        until: Epoch,
+    },
+    /// An index epoch is retired: its keys are gone from the key store.
+    IndexEpochRetired {
+        /// The index epoch, from 1.
+        index_epoch: u32,
+        /// The highest epoch that the journal names so far.
+        until: Epoch,
+    },
+    /// An event that this version doesn't know. Up to 127 nobody who doesn't know it acts on what it is about; from 128 on it
+    /// may be skipped.
+    Unknown {
+        /// Its number, from 1.
+        number: u8,
+        /// What belongs to it.
+        bytes: Vec<u8>,
+    },
+    /// What an entry of a later version has in place of its event.
+    LaterVersion {
+        /// The entry's version, from 2.
+        version: u8,
+        /// All of it.
+        bytes: Vec<u8>,
     },
 }
 
@@ -103,6 +163,264 @@ pub struct ErasedLine {
     pub line: u32,
 }
 
+impl JournalEntry {
+    /// The longest entry, in bytes.
+    pub const MAX_LEN: usize = 64 * 1024;
+
+    /// An entry about the key store as a whole; not authenticated, so that a vault passes it over. For tests of a journal.
+    pub fn store_wide(at: Timestamp, event: JournalEvent) -> Self {
+        Self::unsealed(at, SlotId::Vault, event)
+    }
+
+    /// An entry about a tenant; not authenticated, so that a vault passes it over. For tests of a journal.
+    pub fn of_tenant(at: Timestamp, tenant: TenantId, event: JournalEvent) -> Self {
+        Self::unsealed(at, SlotId::Tenant(tenant), event)
+    }
+
+    /// An entry about a subject; not authenticated, so that a vault passes it over. For tests of a journal.
+    pub fn of_subject(at: Timestamp, tenant: TenantId, tag: Tag, event: JournalEvent) -> Self {
+        Self::unsealed(at, SlotId::Subject(tenant, tag), event)
+    }
+
+    /// An entry that is not authenticated.
+    pub(crate) fn unsealed(at: Timestamp, about: SlotId, event: JournalEvent) -> Self {
+        Self { at, about, previous: 0, event, mac: [0; MAC_LEN] }
+    }
+
+    /// The entry for the place behind `before`, and no other. `previous` is the position of the last entry about the same.
+    pub(crate) fn sealed(mut self, previous: u64, key: &JournalKey, before: &Head) -> Self {
+        self.previous = previous;
+        self.mac = self.mac_at(key, before);
+        self
+    }
+
+    /// Whether it was sealed under this key for the place behind `before`.
+    pub(crate) fn verifies(&self, key: &JournalKey, before: &Head) -> bool {
+        mac::equal(&self.mac_at(key, before), &self.mac)
+    }
+
+    /// When.
+    pub fn at(&self) -> Timestamp {
+        self.at
+    }
+
+    /// About which tenant; none if about the key store.
+    pub fn tenant(&self) -> Option<&TenantId> {
+        self.about.tenant()
+    }
+
+    /// About which subject; none if about a tenant or the key store.
+    pub fn tag(&self) -> Option<&Tag> {
+        match &self.about {
+            SlotId::Subject(_, tag) => Some(tag),
+            SlotId::Vault | SlotId::Tenant(_) => None,
+        }
+    }
+
+    /// By the slot that it concerns: the vault's where it is about the key store as a whole.
+    pub(crate) fn about(&self) -> &SlotId {
+        &self.about
+    }
+
+    /// The position of the entry before it about the same: the same subject, the same tenant itself, or the key store. 0 if
+    /// it is the first.
+    pub fn previous(&self) -> u64 {
+        self.previous
+    }
+
+    /// What happened.
+    pub fn event(&self) -> &JournalEvent {
+        &self.event
+    }
+
+    /// The entry as bytes: at most [`JournalEntry::MAX_LEN`].
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = self.content();
+        bytes.extend_from_slice(&self.mac);
+        bytes
+    }
+
+    /// The entry that [`JournalEntry::to_bytes`] made, here or in a later version.
+    ///
+    /// # Errors
+    /// [`JournalError`] of kind `Corrupt` if it made no such bytes.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, JournalError> {
+        Self::read(bytes).map_err(|_| JournalError::corrupt("the bytes of an entry"))
+    }
+
+    /// Refuses what would not be read again as the same: a list of lines that is empty, out of order or too long, an event
+    /// that can't be about whom the entry is. A journal calls it before it appends an entry.
+    ///
+    /// # Errors
+    /// [`JournalErrorKind::Misconfigured`](super::JournalErrorKind::Misconfigured)
+    pub fn check_bounds(&self) -> Result<(), JournalError> {
+        let reads_back = Self::read(&self.to_bytes()).is_ok_and(|read| read == *self);
+        let refused = || {
+            JournalError::misconfigured(
+                "an entry breaks a bound of the format: it names 1 to 32 purposes, by name, with lines from 1, and its event is \
+                 about a subject, a tenant or the key store, as it must be",
+            )
+        };
+        reads_back.then_some(()).ok_or_else(refused)
+    }
+
+    fn mac_at(&self, key: &JournalKey, before: &Head) -> [u8; MAC_LEN] {
+        key.mac(before.hash(), before.position().saturating_add(1), &self.content())
+    }
+
+    /// The bytes before the MAC.
+    fn content(&self) -> Vec<u8> {
+        let mut w = Writer::default();
+        w.u8(self.event.version()).u64(self.at.as_millis());
+        w.bytes(self.tenant().map_or("", TenantId::as_str).as_bytes());
+        w.bytes(self.tag().map_or(&[][..], |tag| tag.as_bytes()));
+        w.u64(self.previous);
+        self.event.write(&mut w);
+        w.finish()
+    }
+
+    fn read(bytes: &[u8]) -> Result<Self, Damaged> {
+        if bytes.len() > Self::MAX_LEN {
+            return Err(Damaged);
+        }
+        let (content, mac) = bytes.split_last_chunk().ok_or(Damaged)?;
+        let mut r = Reader::new(content);
+        let version = r.u8()?;
+        let at = Timestamp::from_millis(r.u64()?);
+        let about = read_about(&mut r)?;
+        let previous = r.u64()?;
+        let event = match version {
+            0 => return Err(Damaged),
+            VERSION => JournalEvent::read(r)?,
+            version => JournalEvent::LaterVersion { version, bytes: r.rest().to_vec() },
+        };
+        if !event.may_be_about(&about) {
+            return Err(Damaged);
+        }
+        Ok(Self { at, about, previous, event, mac: *mac })
+    }
+}
+
+fn read_about(r: &mut Reader<'_>) -> Result<SlotId, Damaged> {
+    let tenant = match r.bytes(Id::MAX_LEN)? {
+        b"" => None,
+        text => Some(TenantId::new(std::str::from_utf8(text).map_err(|_| Damaged)?).map_err(|_| Damaged)?),
+    };
+    match (tenant, r.bytes(Tag::LEN)?) {
+        (None, b"") => Ok(SlotId::Vault),
+        (Some(tenant), b"") => Ok(SlotId::Tenant(tenant)),
+        (Some(tenant), tag) => Ok(SlotId::Subject(tenant, Tag::from_bytes(tag.try_into().map_err(|_| Damaged)?))),
+        (None, _) => Err(Damaged),
+    }
+}
+
+impl JournalEvent {
+    /// Of the entry's form.
+    fn version(&self) -> u8 {
+        match self {
+            Self::LaterVersion { version, .. } => *version,
+            _ => VERSION,
+        }
+    }
+
+    /// What this version doesn't know may be about anybody.
+    fn may_be_about(&self, about: &SlotId) -> bool {
+        match self {
+            Self::RootCreated { .. } => !matches!(about, SlotId::Subject(..)),
+            Self::EpochOpened { .. }
+            | Self::MaxAgeRaised { .. }
+            | Self::MasterKeyDestroyed { .. }
+            | Self::StoreRestored { .. }
+            | Self::RetentionResumed
+            | Self::IndexEpochOpened { .. }
+            | Self::IndexEpochSettled { .. }
+            | Self::IndexEpochGivenUp { .. }
+            | Self::IndexEpochRetired { .. } => matches!(about, SlotId::Vault),
+            Self::RootStored { .. }
+            | Self::RootLost { .. }
+            | Self::TenantErasureIntended { .. }
+            | Self::TenantErasureDone { .. } => matches!(about, SlotId::Tenant(_)),
+            Self::Reenrolled { .. }
+            | Self::ErasureIntended { .. }
+            | Self::ErasureDone { .. }
+            | Self::Held
+            | Self::Released
+            | Self::ErasureScheduled { .. }
+            | Self::ErasureCancelled => matches!(about, SlotId::Subject(..)),
+            Self::Unknown { .. } | Self::LaterVersion { .. } => true,
+        }
+    }
+
+    fn write(&self, w: &mut Writer) {
+        match self {
+            Self::RootCreated { key_id } => w.u8(1).put(key_id.as_bytes()),
+            Self::EpochOpened { epoch, master } => w.u8(2).u32(epoch.get()).bytes(master.as_str().as_bytes()),
+            Self::MaxAgeRaised { millis } => w.u8(3).u64(*millis),
+            Self::Reenrolled { purpose, line } => w.u8(4).bytes(purpose.as_str().as_bytes()).u32(*line),
+            Self::RootStored { key_id } => w.u8(5).put(key_id.as_bytes()),
+            Self::RootLost { key_id } => w.u8(6).put(key_id.as_bytes()),
+            Self::ErasureIntended { whole, known, lines } => {
+                write_lines(w.u8(7).u8(u8::from(*whole)).u8(u8::from(*known)), lines)
+            }
+            Self::ErasureDone { whole, lines, until } => {
+                write_lines(w.u8(8).u8(u8::from(*whole)).u32(until.get()), lines)
+            }
+            Self::Held => w.u8(9),
+            Self::Released => w.u8(10),
+            Self::ErasureScheduled { at } => w.u8(11).u64(at.as_millis()),
+            Self::ErasureCancelled => w.u8(12),
+            Self::TenantErasureIntended { known } => w.u8(13).u8(u8::from(*known)),
+            Self::TenantErasureDone { until } => w.u8(14).u32(until.get()),
+            Self::MasterKeyDestroyed { master } => w.u8(15).bytes(master.as_str().as_bytes()),
+            Self::StoreRestored { applied } => w.u8(16).u64(*applied),
+            Self::RetentionResumed => w.u8(17),
+            Self::IndexEpochOpened { index_epoch } => w.u8(18).u32(*index_epoch),
+            Self::IndexEpochSettled { index_epoch } => w.u8(19).u32(*index_epoch),
+            Self::IndexEpochGivenUp { index_epoch, until } => w.u8(20).u32(*index_epoch).u32(until.get()),
+            Self::IndexEpochRetired { index_epoch, until } => w.u8(21).u32(*index_epoch).u32(until.get()),
+            Self::Unknown { number, bytes } => w.u8(*number).put(bytes),
+            Self::LaterVersion { bytes, .. } => w.put(bytes),
+        };
+    }
+
+    /// All that is left is the event.
+    fn read(mut r: Reader<'_>) -> Result<Self, Damaged> {
+        let event = match r.u8()? {
+            0 => return Err(Damaged),
+            1 => Self::RootCreated { key_id: KeyId::from_bytes(r.array()?) },
+            2 => Self::EpochOpened { epoch: read_epoch(&mut r)?, master: read_master(&mut r)? },
+            3 => Self::MaxAgeRaised { millis: r.u64()? },
+            4 => Self::Reenrolled { purpose: read_purpose(&mut r)?, line: read_from_1(&mut r)? },
+            5 => Self::RootStored { key_id: KeyId::from_bytes(r.array()?) },
+            6 => Self::RootLost { key_id: KeyId::from_bytes(r.array()?) },
+            7 => Self::ErasureIntended {
+                whole: read_flag(&mut r)?,
+                known: read_flag(&mut r)?,
+                lines: read_lines(&mut r)?,
+            },
+            8 => {
+                Self::ErasureDone { whole: read_flag(&mut r)?, until: read_epoch(&mut r)?, lines: read_lines(&mut r)? }
+            }
+            9 => Self::Held,
+            10 => Self::Released,
+            11 => Self::ErasureScheduled { at: Timestamp::from_millis(r.u64()?) },
+            12 => Self::ErasureCancelled,
+            13 => Self::TenantErasureIntended { known: read_flag(&mut r)? },
+            14 => Self::TenantErasureDone { until: read_epoch(&mut r)? },
+            15 => Self::MasterKeyDestroyed { master: read_master(&mut r)? },
+            16 => Self::StoreRestored { applied: r.u64()? },
+            17 => Self::RetentionResumed,
+            18 => Self::IndexEpochOpened { index_epoch: read_from_1(&mut r)? },
+            19 => Self::IndexEpochSettled { index_epoch: read_from_1(&mut r)? },
+            20 => Self::IndexEpochGivenUp { index_epoch: read_from_1(&mut r)?, until: read_epoch(&mut r)? },
+            21 => Self::IndexEpochRetired { index_epoch: read_from_1(&mut r)?, until: read_epoch(&mut r)? },
+            number => return Ok(Self::Unknown { number, bytes: r.rest().to_vec() }),
+        };
+        r.end()?;
+        Ok(event)
+    }
+}
+
 impl ErasedLine {
     /// A line, and those below it.
     pub fn new(purpose: Purpose, line: u32) -> Self {
@@ -114,16 +432,14 @@ impl ErasedLine {
     }
 
     fn read(r: &mut Reader<'_>) -> Result<Self, Damaged> {
-        Ok(Self { purpose: Purpose::new(r.text(Id::MAX_LEN)?).map_err(|_| Damaged)?, line: r.u32()? })
+        Ok(Self { purpose: read_purpose(r)?, line: read_from_1(r)? })
     }
 }
 
-/// The most purposes that an entry names: twice those of a slot, because slot and journal may know different ones.
-const MAX_LINES: usize = 32;
-
-fn write_lines(w: &mut Writer, lines: &[ErasedLine]) {
+fn write_lines<'a>(w: &'a mut Writer, lines: &[ErasedLine]) -> &'a mut Writer {
     w.u8(u8::try_from(lines.len()).unwrap_or(u8::MAX));
     lines.iter().for_each(|line| line.write(w));
+    w
 }
 
 fn read_lines(r: &mut Reader<'_>) -> Result<Vec<ErasedLine>, Damaged> {
@@ -132,259 +448,38 @@ fn read_lines(r: &mut Reader<'_>) -> Result<Vec<ErasedLine>, Damaged> {
         return Err(Damaged);
     }
     let lines: Vec<_> = (0..count).map(|_| ErasedLine::read(r)).collect::<Result<_, _>>()?;
-    let sound = lines.iter().all(|l| l.line > 0) && lines.is_sorted_by(|a, b| a.purpose < b.purpose);
-    if sound { Ok(lines) } else { Err(Damaged) }
+    if lines.is_sorted_by(|a, b| a.purpose < b.purpose) { Ok(lines) } else { Err(Damaged) }
 }
 
-impl JournalEntry {
-    /// The longest entry, in bytes.
-    pub const MAX_LEN: usize = 64 * 1024;
-
-    /// An entry about the key store as a whole.
-    pub fn store_wide(at: Timestamp, event: JournalEvent) -> Self {
-        Self { at, tenant: None, tag: None, event }
+fn read_flag(r: &mut Reader<'_>) -> Result<bool, Damaged> {
+    match r.u8()? {
+        0 => Ok(false),
+        1 => Ok(true),
+        _ => Err(Damaged),
     }
+}
 
-    /// An entry about a tenant.
-    pub fn of_tenant(at: Timestamp, tenant: TenantId, event: JournalEvent) -> Self {
-        Self { at, tenant: Some(tenant), tag: None, event }
-    }
+fn read_from_1(r: &mut Reader<'_>) -> Result<u32, Damaged> {
+    Some(r.u32()?).filter(|number| *number > 0).ok_or(Damaged)
+}
 
-    /// An entry about a subject.
-    pub fn of_subject(at: Timestamp, tenant: TenantId, tag: Tag, event: JournalEvent) -> Self {
-        Self { at, tenant: Some(tenant), tag: Some(tag), event }
-    }
+fn read_epoch(r: &mut Reader<'_>) -> Result<Epoch, Damaged> {
+    Epoch::new(r.u32()?).ok_or(Damaged)
+}
 
-    /// When.
-    pub fn at(&self) -> Timestamp {
-        self.at
-    }
+fn read_master(r: &mut Reader<'_>) -> Result<MasterKeyId, Damaged> {
+    MasterKeyId::new(r.text(Id::MAX_LEN)?).map_err(|_| Damaged)
+}
 
-    /// About which tenant; none if about the key store.
-    pub fn tenant(&self) -> Option<&TenantId> {
-        self.tenant.as_ref()
-    }
-
-    /// About which subject; none if about a tenant or the key store.
-    pub fn tag(&self) -> Option<&Tag> {
-        self.tag.as_ref()
-    }
-
-    /// What happened.
-    pub fn event(&self) -> &JournalEvent {
-        &self.event
-    }
-
-    /// The entry as bytes: at most [`JournalEntry::MAX_LEN`].
-    pub fn to_bytes(&self) -> Vec<u8> {
-        let mut w = Writer::default();
-        w.u8(VERSION).u64(self.at.as_millis());
-        w.bytes(self.tenant.as_ref().map_or("", TenantId::as_str).as_bytes());
-        w.bytes(self.tag.as_ref().map_or(&[][..], |tag| tag.as_bytes()));
-        match &self.event {
-            JournalEvent::RootCreated { key_id } => w.u8(1).put(key_id.as_bytes()),
-            JournalEvent::EpochOpened { epoch, master } => w.u8(2).u32(epoch.get()).bytes(master.as_str().as_bytes()),
-            JournalEvent::MaxAgeRaised { millis } => w.u8(3).u64(*millis),
-            JournalEvent::Reenrolled { purpose, line } => w.u8(4).bytes(purpose.as_str().as_bytes()).u32(*line),
-            JournalEvent::RootStored { key_id } => w.u8(5).put(key_id.as_bytes()),
-            JournalEvent::RootLost { key_id } => w.u8(6).put(key_id.as_bytes()),
-            JournalEvent::ErasureIntended { whole, lines } => {
-                write_lines(w.u8(7).u8(u8::from(*whole)), lines);
-                &mut w
-            }
-            JournalEvent::ErasureDone { lines, until } => {
-                write_lines(w.u8(8).u32(until.get()), lines);
-                &mut w
-            }
-            JournalEvent::Held => w.u8(9),
-            JournalEvent::Released => w.u8(10),
-            JournalEvent::ErasureScheduled { at } => w.u8(11).u64(at.as_millis()),
-            JournalEvent::ErasureCancelled => w.u8(12),
-            JournalEvent::TenantErasureIntended => w.u8(13),
-            JournalEvent::TenantErasureDone { until } => w.u8(14).u32(until.get()),
-            JournalEvent::MasterKeyDestroyed { master } => w.u8(15).bytes(master.as_str().as_bytes()),
-        };
-        w.finish()
-    }
-
-    /// The entry that [`JournalEntry::to_bytes`] made.
-    ///
-    /// # Errors
-    /// [`JournalError`] of kind `Corrupt` if it made no such bytes.
-    pub fn from_bytes(bytes: &[u8]) -> Result<Self, JournalError> {
-        Self::read(bytes).map_err(|_| JournalError::corrupt("the bytes of an entry"))
-    }
-
-    /// Refuses what would not be read again: a list of lines that is empty, out of order or too long. A journal calls it
-    /// before it appends an entry.
-    ///
-    /// # Errors
-    /// [`JournalErrorKind::Misconfigured`](super::JournalErrorKind::Misconfigured)
-    pub fn check_bounds(&self) -> Result<(), JournalError> {
-        let reads = Self::from_bytes(&self.to_bytes()).is_ok();
-        let refused = || JournalError::misconfigured("an entry names 1 to 32 purposes, by name, with lines from 1");
-        reads.then_some(()).ok_or_else(refused)
-    }
-
-    fn read(bytes: &[u8]) -> Result<Self, Damaged> {
-        let mut r = Reader::new(bytes);
-        if bytes.len() > Self::MAX_LEN || r.u8()? != VERSION {
-            return Err(Damaged);
-        }
-        let at = Timestamp::from_millis(r.u64()?);
-        let tenant = match r.bytes(Id::MAX_LEN)? {
-            b"" => None,
-            text => Some(TenantId::new(std::str::from_utf8(text).map_err(|_| Damaged)?).map_err(|_| Damaged)?),
-        };
-        let tag = match r.bytes(Tag::LEN)? {
-            b"" => None,
-            tag => Some(Tag::from_bytes(tag.try_into().map_err(|_| Damaged)?)),
-        };
-        if tag.is_some() && tenant.is_none() {
-            return Err(Damaged);
-        }
-        let event = match r.u8()? {
-            1 => JournalEvent::RootCreated { key_id: KeyId::from_bytes(r.array()?) },
-            2 => JournalEvent::EpochOpened {
-                epoch: Epoch::new(r.u32()?).ok_or(Damaged)?,
-                master: MasterKeyId::new(r.text(Id::MAX_LEN)?).map_err(|_| Damaged)?,
-            },
-            3 => JournalEvent::MaxAgeRaised { millis: r.u64()? },
-            4 => JournalEvent::Reenrolled {
-                purpose: Purpose::new(r.text(Id::MAX_LEN)?).map_err(|_| Damaged)?,
-                line: r.u32()?,
-            },
-            5 => JournalEvent::RootStored { key_id: KeyId::from_bytes(r.array()?) },
-            6 => JournalEvent::RootLost { key_id: KeyId::from_bytes(r.array()?) },
-            7 => JournalEvent::ErasureIntended {
-                whole: match r.u8()? {
-                    0 => false,
-                    1 => true,
-                    _ => return Err(Damaged),
-                },
-                lines: read_lines(&mut r)?,
-            },
-            8 => JournalEvent::ErasureDone { until: Epoch::new(r.u32()?).ok_or(Damaged)?, lines: read_lines(&mut r)? },
-            9 => JournalEvent::Held,
-            10 => JournalEvent::Released,
-            11 => JournalEvent::ErasureScheduled { at: Timestamp::from_millis(r.u64()?) },
-            12 => JournalEvent::ErasureCancelled,
-            13 => JournalEvent::TenantErasureIntended,
-            14 => JournalEvent::TenantErasureDone { until: Epoch::new(r.u32()?).ok_or(Damaged)? },
-            15 => JournalEvent::MasterKeyDestroyed {
-                master: MasterKeyId::new(r.text(Id::MAX_LEN)?).map_err(|_| Damaged)?,
-            },
-            _ => return Err(Damaged),
-        };
-        r.end()?;
-        Ok(Self { at, tenant, tag, event })
-    }
+fn read_purpose(r: &mut Reader<'_>) -> Result<Purpose, Damaged> {
+    Purpose::new(r.text(Id::MAX_LEN)?).map_err(|_| Damaged)
 }
 
 const VERSION: u8 = 1;
+const MAC_LEN: usize = 32;
+
+/// The most purposes that an entry names: twice those of a slot, because slot and journal may know different ones.
+const MAX_LINES: usize = 32;
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn entries_read_back_and_cut_ones_do_not() {
-        let tenant = TenantId::new("acme").unwrap();
-        let tag = Tag::from_bytes([3; 16]);
-        let at = Timestamp::from_millis(7);
-        let master = MasterKeyId::new("k").unwrap();
-        let second_master = master.clone();
-        let line = |name: &str, line| ErasedLine::new(Purpose::new(name).unwrap(), line);
-        let of_tag = |event| JournalEntry::of_subject(at, tenant.clone(), tag, event);
-        for entry in [
-            JournalEntry::store_wide(at, JournalEvent::RootCreated { key_id: KeyId::from_bytes([1; 24]) }),
-            JournalEntry::store_wide(at, JournalEvent::EpochOpened { epoch: Epoch::FIRST, master }),
-            JournalEntry::store_wide(at, JournalEvent::MaxAgeRaised { millis: 9 }),
-            JournalEntry::of_tenant(
-                at,
-                tenant.clone(),
-                JournalEvent::RootCreated { key_id: KeyId::from_bytes([1; 24]) },
-            ),
-            of_tag(JournalEvent::Reenrolled { purpose: Purpose::new("p").unwrap(), line: 2 }),
-            of_tag(JournalEvent::ErasureIntended { whole: true, lines: vec![line("a", 1), line("b", 2)] }),
-            of_tag(JournalEvent::ErasureDone { lines: vec![line("a", 1)], until: Epoch::FIRST }),
-            of_tag(JournalEvent::ErasureScheduled { at }),
-            of_tag(JournalEvent::Held),
-            JournalEntry::store_wide(at, JournalEvent::MasterKeyDestroyed { master: second_master }),
-        ] {
-            let bytes = entry.to_bytes();
-            assert!(bytes.len() <= JournalEntry::MAX_LEN);
-            assert_eq!(JournalEntry::from_bytes(&bytes).unwrap(), entry);
-            for len in 0..bytes.len() {
-                assert!(JournalEntry::from_bytes(&bytes[..len]).is_err());
-            }
-            assert!(JournalEntry::from_bytes(&[&bytes[..], &[0]].concat()).is_err());
-        }
-    }
-
-    #[test]
-    fn the_longest_entry_fits_and_lines_out_of_order_do_not_read() {
-        let name = |n: usize| Purpose::new(format!("{n:04}").repeat(256)).unwrap();
-        let line = |n, line| ErasedLine::new(name(n), line);
-        let entry = |lines| {
-            let tenant = TenantId::new("t".repeat(1024)).unwrap();
-            let event = JournalEvent::ErasureIntended { whole: true, lines };
-            JournalEntry::of_subject(Timestamp::from_millis(7), tenant, Tag::from_bytes([3; 16]), event)
-        };
-        let longest = entry((0..MAX_LINES).map(|n| line(n, 1)).collect()).to_bytes();
-        assert!(longest.len() <= JournalEntry::MAX_LEN && JournalEntry::from_bytes(&longest).is_ok());
-        for lines in [
-            vec![],
-            vec![line(1, 0)],
-            vec![line(1, 1), line(1, 2)],
-            vec![line(2, 1), line(1, 1)],
-            (0..=MAX_LINES).map(|n| line(n, 1)).collect(),
-        ] {
-            assert!(JournalEntry::from_bytes(&entry(lines).to_bytes()).is_err());
-        }
-    }
-
-    #[test]
-    fn another_program_makes_the_same_entries_and_heads() {
-        let file: serde_json::Value = serde_json::from_str(include_str!("../../tests/vectors/slots.json")).unwrap();
-        let unhex = |text: &serde_json::Value| crate::crypto::vectors::hex(text.as_str().unwrap());
-        let key_id = |first: u8| KeyId::from_bytes(std::array::from_fn(|i| first + u8::try_from(i).unwrap()));
-        let at = |n: u64| Timestamp::from_millis(1_700_000_000_000 + n);
-        let acme = || TenantId::new("acme").unwrap();
-        let tag = Tag::from_bytes(std::array::from_fn(|i| 0xA0 + u8::try_from(i).unwrap()));
-        let master = MasterKeyId::new("arn:key/1").unwrap();
-        let second_master = master.clone();
-        let of_tag = |n, event| JournalEntry::of_subject(at(n), acme(), tag, event);
-        let line = |purpose, line| ErasedLine::new(Purpose::new(purpose).unwrap(), line);
-        let lines = || vec![line("billing", 2), line("default", 1)];
-        let until = Epoch::new(3).unwrap();
-        let ours = [
-            JournalEntry::store_wide(at(0), JournalEvent::RootCreated { key_id: key_id(0x10) }),
-            JournalEntry::store_wide(at(1), JournalEvent::EpochOpened { epoch: Epoch::FIRST, master }),
-            JournalEntry::of_tenant(at(2), acme(), JournalEvent::RootCreated { key_id: key_id(0x20) }),
-            JournalEntry::store_wide(at(3), JournalEvent::MaxAgeRaised { millis: 600_000 }),
-            of_tag(4, JournalEvent::Reenrolled { purpose: Purpose::new("default").unwrap(), line: 2 }),
-            JournalEntry::of_tenant(at(5), acme(), JournalEvent::RootStored { key_id: key_id(0x20) }),
-            JournalEntry::of_tenant(at(6), acme(), JournalEvent::RootLost { key_id: key_id(0x20) }),
-            of_tag(7, JournalEvent::ErasureIntended { whole: true, lines: lines() }),
-            of_tag(8, JournalEvent::ErasureDone { lines: lines(), until }),
-            of_tag(9, JournalEvent::Held),
-            of_tag(10, JournalEvent::Released),
-            of_tag(11, JournalEvent::ErasureScheduled { at: Timestamp::from_millis(1_800_000_000_000) }),
-            of_tag(12, JournalEvent::ErasureCancelled),
-            JournalEntry::of_tenant(at(13), acme(), JournalEvent::TenantErasureIntended),
-            JournalEntry::of_tenant(at(14), acme(), JournalEvent::TenantErasureDone { until }),
-            JournalEntry::store_wide(at(15), JournalEvent::MasterKeyDestroyed { master: second_master }),
-        ];
-        let theirs = file["journal"].as_array().unwrap();
-        assert_eq!(theirs.len(), ours.len());
-        let mut head = crate::journal::Head::EMPTY;
-        for (ours, theirs) in ours.iter().zip(theirs) {
-            let bytes = unhex(&theirs["entry"]);
-            assert_eq!(ours.to_bytes(), bytes);
-            assert_eq!(&JournalEntry::from_bytes(&bytes).unwrap(), ours);
-            head = head.advanced_by(ours);
-            assert_eq!(head.hash()[..], unhex(&theirs["head"]));
-        }
-    }
-}
+mod tests;

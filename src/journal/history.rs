@@ -1,10 +1,11 @@
-//! [`History`]: what a journal says of one subject, folded into what holds now.
+//! [`History`]: what a journal says of one subject, folded into what holds now. Of what is genuine alone: `verify`.
 //!
 //! Every decision about an erasure, a hold, a schedule or a new line is made on one of these, read up to a head and acted
 //! on by an append at that same head: whoever was faster makes the decision be taken again.
 
 use std::collections::BTreeMap;
 
+use super::verify::Accepted;
 use super::{ErasedLine, JournalEntry, JournalEvent};
 use crate::clock::Timestamp;
 use crate::envelope::KeyId;
@@ -23,12 +24,24 @@ pub(crate) struct History {
     pub(crate) done: Option<Done>,
     /// Full erasure intended, not yet done.
     pub(crate) whole_is_open: bool,
-    /// The last intent is of the whole subject.
+    /// The subject as a whole was to be destroyed, once at least: every purpose that no entry names, too, up to line 1.
+    pub(crate) whole_intended: bool,
+    /// The same, done.
+    pub(crate) whole_done: bool,
+    /// The last intent.
+    pub(crate) intent: Option<Intent>,
+    /// The position of the last entry: one that was read again and has the same has not changed. 0 if there is none.
+    pub(crate) last: u64,
+}
+
+/// What the last intent says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Intent {
+    pub(crate) at: Timestamp,
+    /// It is of the whole subject.
     pub(crate) whole: bool,
-    /// When an erasure was last intended.
-    pub(crate) intended_at: Option<Timestamp>,
-    /// How many there are: one that was read again and has as many has not changed.
-    pub(crate) entries: u64,
+    /// Key store or journal knew the subject.
+    pub(crate) known: bool,
 }
 
 /// The highest line of a purpose that each kind of entry names.
@@ -47,71 +60,78 @@ pub(crate) struct Done {
 }
 
 impl History {
-    pub(crate) fn of<'a>(entries: impl IntoIterator<Item = &'a JournalEntry>) -> Self {
+    pub(crate) fn of(accepted: &Accepted) -> Self {
         let mut history = Self::default();
-        for entry in entries {
-            history.add(entry);
-        }
-        history
+        accepted.iter().for_each(|(position, entry)| history.add(position, entry));
+        Self { last: accepted.last(), ..history }
     }
 
     /// One entry more.
-    pub(crate) fn add(&mut self, entry: &JournalEntry) {
-        self.entries += 1;
+    pub(crate) fn add(&mut self, position: u64, entry: &JournalEntry) {
+        self.last = position;
         match entry.event() {
             JournalEvent::Reenrolled { purpose, line } => {
                 let lines = self.purposes.entry(purpose.clone()).or_default();
                 lines.enrolled = lines.enrolled.max(*line);
             }
-            JournalEvent::ErasureIntended { whole, lines } => {
+            JournalEvent::ErasureIntended { whole, known, lines } => {
                 for ErasedLine { purpose, line } in lines {
                     let lines = self.purposes.entry(purpose.clone()).or_default();
                     lines.intended = lines.intended.max(*line);
                 }
-                self.intended_at = Some(entry.at());
-                self.whole = *whole;
+                self.intent = Some(Intent { at: entry.at(), whole: *whole, known: *known });
                 if *whole {
                     self.scheduled = None;
-                    self.whole_is_open = true;
+                    (self.whole_is_open, self.whole_intended) = (true, true);
                 }
             }
-            JournalEvent::ErasureDone { lines, until } => {
+            JournalEvent::ErasureDone { whole, lines, until } => {
                 for ErasedLine { purpose, line } in lines {
                     let lines = self.purposes.entry(purpose.clone()).or_default();
                     lines.done = lines.done.max(*line);
                 }
                 self.done = Some(Done { at: entry.at(), until: *until });
-                self.whole_is_open &= !self.open().is_empty();
+                self.whole_is_open &= !whole;
+                self.whole_done |= whole;
             }
             JournalEvent::Held => self.held = true,
             JournalEvent::Released => self.held = false,
             JournalEvent::ErasureScheduled { at } => self.scheduled = Some(*at),
             JournalEvent::ErasureCancelled => self.scheduled = None,
-            // About a tenant or the whole store: they are in no subject's history.
+            // About a tenant or the whole store, or not for this version to act on: they are in no subject's history.
             JournalEvent::RootCreated { .. }
             | JournalEvent::RootStored { .. }
             | JournalEvent::RootLost { .. }
             | JournalEvent::EpochOpened { .. }
             | JournalEvent::MaxAgeRaised { .. }
-            | JournalEvent::TenantErasureIntended
+            | JournalEvent::TenantErasureIntended { .. }
             | JournalEvent::TenantErasureDone { .. }
-            | JournalEvent::MasterKeyDestroyed { .. } => {}
+            | JournalEvent::MasterKeyDestroyed { .. }
+            | JournalEvent::StoreRestored { .. }
+            | JournalEvent::RetentionResumed
+            | JournalEvent::IndexEpochOpened { .. }
+            | JournalEvent::IndexEpochSettled { .. }
+            | JournalEvent::IndexEpochGivenUp { .. }
+            | JournalEvent::IndexEpochRetired { .. }
+            | JournalEvent::Unknown { .. }
+            | JournalEvent::LaterVersion { .. } => {}
         }
     }
 
-    /// The highest line of a purpose that any entry names: a new line is above it. 0 for none.
+    /// The highest line of a purpose that there was, or that was destroyed: a new line is above it. 0 for none.
     pub(crate) fn highest_line(&self, purpose: &Purpose) -> u32 {
-        self.purposes.get(purpose).map_or(0, |l| l.intended.max(l.done).max(l.enrolled))
+        self.lines_of(purpose).enrolled.max(self.destroyed_line(purpose))
     }
 
     /// The highest line of a purpose whose erasure is intended or done. 0 for none.
     pub(crate) fn destroyed_line(&self, purpose: &Purpose) -> u32 {
-        self.purposes.get(purpose).map_or(0, |l| l.intended.max(l.done))
+        let lines = self.lines_of(purpose);
+        lines.intended.max(lines.done)
     }
 
     /// The highest line of a purpose whose erasure is done. 0 for none.
     pub(crate) fn done_line(&self, purpose: &Purpose) -> u32 {
-        self.purposes.get(purpose).map_or(0, |l| l.done)
+        self.lines_of(purpose).done
     }
 
     /// Every purpose that an entry names.
@@ -137,14 +157,25 @@ impl History {
     /// No erasure is pending any more: every key of the tenant is gone, or the root that its tags were of.
     pub(crate) fn settle(&mut self) {
         (self.held, self.scheduled, self.whole_is_open) = (false, None, false);
+        self.whole_intended = self.whole_done;
         for lines in self.purposes.values_mut() {
             lines.intended = lines.done;
         }
     }
 
     fn lines(&self, line: impl Fn(&Lines) -> u32) -> Vec<ErasedLine> {
-        let lines = self.purposes.iter().map(|(purpose, lines)| ErasedLine::new(purpose.clone(), line(lines)));
+        let lines = self.purposes.keys().map(|name| ErasedLine::new(name.clone(), line(&self.lines_of(name))));
         lines.filter(|l| l.line > 0).collect()
+    }
+
+    /// An erasure of the whole subject is one of the first line of every purpose, named or not.
+    fn lines_of(&self, purpose: &Purpose) -> Lines {
+        let named = self.purposes.get(purpose).copied().unwrap_or_default();
+        Lines {
+            intended: named.intended.max(self.whole_intended.into()),
+            done: named.done.max(self.whole_done.into()),
+            ..named
+        }
     }
 }
 
@@ -155,19 +186,26 @@ pub(crate) struct TenantHistory {
     lost: Vec<KeyId>,
     /// The root that was last recorded as stored.
     pub(crate) stored: Option<KeyId>,
+    /// When its erasure was first intended.
     pub(crate) intended: Option<Timestamp>,
+    /// Whether key store or journal knew the tenant then.
+    pub(crate) known: bool,
     pub(crate) done: Option<Done>,
+    /// The position of the last entry; 0 if there is none.
+    pub(crate) last: u64,
 }
 
 impl TenantHistory {
-    pub(crate) fn of<'a>(entries: impl IntoIterator<Item = &'a JournalEntry>) -> Self {
-        let mut history = Self::default();
-        for entry in entries {
+    pub(crate) fn of(accepted: &Accepted) -> Self {
+        let mut history = Self { last: accepted.last(), ..Self::default() };
+        for (_, entry) in accepted.iter() {
             match entry.event() {
                 JournalEvent::RootCreated { key_id } => history.created.push(*key_id),
                 JournalEvent::RootStored { key_id } => history.stored = Some(*key_id),
                 JournalEvent::RootLost { key_id } => history.lost.push(*key_id),
-                JournalEvent::TenantErasureIntended => history.intended = history.intended.or(Some(entry.at())),
+                JournalEvent::TenantErasureIntended { known } if history.intended.is_none() => {
+                    (history.intended, history.known) = (Some(entry.at()), *known);
+                }
                 JournalEvent::TenantErasureDone { until } => {
                     history.done = Some(Done { at: entry.at(), until: *until });
                 }
@@ -205,52 +243,97 @@ mod tests {
     use crate::keys::Tag;
 
     fn history(events: Vec<JournalEvent>) -> History {
-        let at = |n| Timestamp::from_millis(n as u64);
-        let entry =
-            |(n, event)| JournalEntry::of_subject(at(n), TenantId::default_tenant(), Tag::from_bytes([1; 16]), event);
-        History::of(&events.into_iter().enumerate().map(entry).collect::<Vec<_>>())
+        let mut history = History::default();
+        for (n, event) in (1..).zip(events) {
+            let (tenant, tag) = (TenantId::default_tenant(), Tag::from_bytes([1; 16]));
+            history.add(n, &JournalEntry::of_subject(Timestamp::from_millis(n), tenant, tag, event));
+        }
+        history
+    }
+
+    fn purpose(name: &str) -> Purpose {
+        Purpose::new(name).unwrap()
     }
 
     fn lines(of: &[(&str, u32)]) -> Vec<ErasedLine> {
-        of.iter().map(|(purpose, line)| ErasedLine::new(Purpose::new(purpose).unwrap(), *line)).collect()
+        of.iter().map(|(name, line)| ErasedLine::new(purpose(name), *line)).collect()
     }
 
-    fn intended(of: &[(&str, u32)]) -> JournalEvent {
-        JournalEvent::ErasureIntended { whole: true, lines: lines(of) }
+    fn intended(whole: bool, of: &[(&str, u32)]) -> JournalEvent {
+        JournalEvent::ErasureIntended { whole, known: true, lines: lines(of) }
     }
 
-    fn done(of: &[(&str, u32)]) -> JournalEvent {
-        JournalEvent::ErasureDone { lines: lines(of), until: Epoch::FIRST }
+    fn done(whole: bool, of: &[(&str, u32)]) -> JournalEvent {
+        JournalEvent::ErasureDone { whole, lines: lines(of), until: Epoch::FIRST }
     }
 
-    fn enrolled(purpose: &str, line: u32) -> JournalEvent {
-        JournalEvent::Reenrolled { purpose: Purpose::new(purpose).unwrap(), line }
+    fn enrolled(name: &str, line: u32) -> JournalEvent {
+        JournalEvent::Reenrolled { purpose: purpose(name), line }
     }
 
     #[test]
     fn an_intent_is_open_until_done_and_a_later_one_opens_again() {
         let both = [("billing", 1), ("default", 1)];
-        assert_eq!(history(vec![intended(&both)]).open(), lines(&both));
-        let closed = history(vec![intended(&both), done(&both)]);
+        let open = history(vec![intended(false, &both)]);
+        assert_eq!((open.open(), open.whole_is_open), (lines(&both), false));
+        let closed = history(vec![intended(false, &both), done(false, &both)]);
         assert_eq!((closed.open(), closed.done()), (vec![], lines(&both)));
-        let mut settled = history(vec![JournalEvent::Held, intended(&both), done(&[("billing", 1)])]);
-        settled.settle();
-        assert!(!settled.held && settled.open().is_empty() && settled.done() == lines(&[("billing", 1)]));
-        let half = history(vec![intended(&both), done(&[("billing", 1)])]);
+        let half = history(vec![intended(false, &both), done(false, &[("billing", 1)])]);
         assert_eq!(half.open(), lines(&[("default", 1)]));
-        let again = history(vec![intended(&both), done(&both), enrolled("default", 2), intended(&[("default", 2)])]);
-        assert_eq!((again.open(), again.done()), (lines(&[("default", 2)]), lines(&both)));
-        assert_eq!(again.destroyed_line(&Purpose::new("default").unwrap()), 2);
+        let mut settled = history(vec![JournalEvent::Held, intended(true, &both), done(false, &[("billing", 1)])]);
+        settled.settle();
+        assert!(!settled.held && !settled.whole_is_open && settled.open().is_empty());
+        assert_eq!(settled.done(), lines(&[("billing", 1)]));
+        assert_eq!(settled.destroyed_line(&purpose("default")), 0);
+        let again =
+            [intended(true, &both), done(true, &both), enrolled("default", 2), intended(true, &[("default", 2)])];
+        let again = history(again.to_vec());
+        assert_eq!((again.open(), again.done(), again.whole_is_open), (lines(&[("default", 2)]), lines(&both), true));
+        assert_eq!((again.destroyed_line(&purpose("default")), again.last), (2, 4));
+    }
+
+    #[test]
+    fn a_whole_erasure_ends_with_a_whole_completion_alone() {
+        let one = [("default", 1)];
+        let open = history(vec![intended(true, &one)]);
+        assert!(open.whole_is_open && !open.whole_done);
+        // Somebody finished an erasure of the purpose that began before: what was not named may live still.
+        let of_the_purpose = history(vec![intended(true, &one), done(false, &one)]);
+        assert!(of_the_purpose.whole_is_open && of_the_purpose.open().is_empty() && !of_the_purpose.whole_done);
+        let closed = history(vec![intended(true, &one), done(true, &one)]);
+        assert!(!closed.whole_is_open && closed.whole_done);
+    }
+
+    #[test]
+    fn a_whole_erasure_covers_the_first_line_of_what_nobody_named() {
+        let (other, default) = (purpose("marketing"), purpose("default"));
+        let intent = history(vec![intended(true, &[("default", 3)])]);
+        let line = |history: &History, purpose| {
+            (history.highest_line(purpose), history.destroyed_line(purpose), history.done_line(purpose))
+        };
+        assert_eq!((line(&intent, &other), line(&intent, &default)), ((1, 1, 0), (3, 3, 0)));
+        let done_whole = [intended(true, &[("default", 3)]), done(true, &[("default", 3)])];
+        let after = history(done_whole.to_vec());
+        assert_eq!((line(&after, &other), line(&after, &default)), ((1, 1, 1), (3, 3, 3)));
+        assert_eq!(after.done(), lines(&[("default", 3)]), "only what is named can be listed");
+        // Whatever comes later: the first line stays destroyed.
+        let again = history([&done_whole[..], &[enrolled("marketing", 2)]].concat());
+        assert_eq!(line(&again, &other), (2, 1, 1));
+        assert_eq!((again.done(), again.open()), (lines(&[("default", 3), ("marketing", 1)]), vec![]));
+        // An erasure of a purpose covers nothing else.
+        let of_one = history(vec![intended(false, &[("default", 1)]), done(false, &[("default", 1)])]);
+        assert_eq!(line(&of_one, &other), (0, 0, 0));
     }
 
     #[test]
     fn a_new_line_is_above_whatever_is_named() {
-        let default = Purpose::new("default").unwrap();
-        for events in [vec![enrolled("default", 5)], vec![intended(&[("default", 5)])], vec![done(&[("default", 5)])]] {
-            assert_eq!(history(events).highest_line(&default), 5);
+        let five = [("default", 5)];
+        for events in [vec![enrolled("default", 5)], vec![intended(false, &five)], vec![done(false, &five)]] {
+            assert_eq!(history(events).highest_line(&purpose("default")), 5);
         }
-        assert_eq!(history(vec![enrolled("default", 5)]).destroyed_line(&default), 0, "it is not destroyed");
-        assert_eq!(history(vec![]).highest_line(&default), 0);
+        let enrolled = history(vec![enrolled("default", 5)]);
+        assert_eq!(enrolled.destroyed_line(&purpose("default")), 0, "it is not destroyed");
+        assert_eq!(history(vec![]).highest_line(&purpose("default")), 0);
     }
 
     #[test]
@@ -261,8 +344,16 @@ mod tests {
         let at = |events| history(events).scheduled.map(Timestamp::as_millis);
         assert_eq!(at(vec![schedule(5), schedule(9)]), Some(9));
         assert_eq!(at(vec![schedule(5), ErasureCancelled]), None);
-        assert_eq!(at(vec![schedule(5), intended(&[("a", 1)])]), None, "it is fulfilled");
-        let one = JournalEvent::ErasureIntended { whole: false, lines: lines(&[("a", 1)]) };
-        assert_eq!(at(vec![schedule(5), one]), Some(5), "one purpose is not the subject");
+        assert_eq!(at(vec![schedule(5), intended(true, &[("a", 1)])]), None, "it is fulfilled");
+        assert_eq!(at(vec![schedule(5), intended(false, &[("a", 1)])]), Some(5), "one purpose is not the subject");
+    }
+
+    #[test]
+    fn the_last_intent_says_whether_anybody_knew_the_subject() {
+        let intent = |known| JournalEvent::ErasureIntended { whole: true, known, lines: lines(&[("a", 1)]) };
+        let known = |events| history(events).intent.map(|intent| intent.known);
+        assert_eq!(known(vec![intent(false)]), Some(false));
+        assert_eq!(known(vec![intent(false), done(true, &[("a", 1)]), enrolled("a", 2), intent(true)]), Some(true));
+        assert_eq!(known(vec![JournalEvent::Held]), None);
     }
 }

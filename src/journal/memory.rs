@@ -4,7 +4,7 @@ use std::sync::Mutex;
 
 use async_trait::async_trait;
 
-use super::{ErasureJournal, Head, JournalEntry, JournalError, JournalId};
+use super::{EntryAt, ErasureJournal, Head, JournalEntry, JournalError, JournalId};
 use crate::error::Result;
 use crate::id::TenantId;
 use crate::keys::Tag;
@@ -18,7 +18,7 @@ pub struct MemoryJournal {
 
 #[derive(Debug)]
 struct State {
-    entries: Vec<JournalEntry>,
+    entries: Vec<EntryAt>,
     head: Head,
 }
 
@@ -58,14 +58,15 @@ impl ErasureJournal for MemoryJournal {
         if state.head != *expected {
             return Err(JournalError::conflict());
         }
+        let at = EntryAt::new(state.head, entry.clone());
         state.head = state.head.advanced_by(entry);
-        state.entries.push(entry.clone());
+        state.entries.push(at);
         Ok(state.head)
     }
 
     async fn read(&self, from: u64, limit: usize) -> Result<Vec<JournalEntry>, JournalError> {
         let from = usize::try_from(from).unwrap_or(usize::MAX);
-        Ok(self.state().entries.iter().skip(from).take(limit).cloned().collect())
+        Ok(self.state().entries.iter().skip(from).take(limit).map(|at| at.entry.clone()).collect())
     }
 
     async fn read_of(
@@ -73,9 +74,9 @@ impl ErasureJournal for MemoryJournal {
         tenant: Option<&TenantId>,
         tag: Option<&Tag>,
         up_to: &Head,
-    ) -> Result<Vec<JournalEntry>, JournalError> {
+    ) -> Result<Vec<EntryAt>, JournalError> {
         let up_to = usize::try_from(up_to.position()).unwrap_or(usize::MAX);
-        let about = |e: &&JournalEntry| e.tenant() == tenant && e.tag() == tag;
+        let about = |at: &&EntryAt| at.entry.tenant() == tenant && at.entry.tag() == tag;
         Ok(self.state().entries.iter().take(up_to).filter(about).cloned().collect())
     }
 }

@@ -7,6 +7,7 @@ mod entry;
 pub(crate) mod file;
 pub(crate) mod history;
 mod memory;
+pub(crate) mod verify;
 
 use std::fmt::{self, Debug};
 
@@ -62,7 +63,8 @@ pub trait ErasureJournal: Debug + Send + Sync + 'static {
     /// A call that is dropped may have appended.
     async fn append(&self, entry: &JournalEntry, expected: &Head) -> Result<Head, JournalError>;
 
-    /// Reads at most `limit` entries from position `from` on (the first entry has position 0), in order.
+    /// Reads at most `limit` of the entries behind position `from` (0 for all of them; the first entry has position 1), in
+    /// order.
     ///
     /// # Errors
     /// [`JournalError`] if the journal can't be reached or is damaged.
@@ -72,7 +74,8 @@ pub trait ErasureJournal: Debug + Send + Sync + 'static {
     async fn read(&self, from: u64, limit: usize) -> Result<Vec<JournalEntry>, JournalError>;
 
     /// Reads the entries about one subject; with no tag those about the tenant itself, with no tenant either those about the
-    /// key store as a whole; as far as the head `up_to`, in order.
+    /// key store as a whole; as far as the head `up_to`, in order, and each with the head before it. An entry is authenticated
+    /// at that head: with another one a vault passes it over.
     ///
     /// # Errors
     /// [`JournalError`] if the journal can't be reached or is damaged.
@@ -84,7 +87,24 @@ pub trait ErasureJournal: Debug + Send + Sync + 'static {
         tenant: Option<&TenantId>,
         tag: Option<&Tag>,
         up_to: &Head,
-    ) -> Result<Vec<JournalEntry>, JournalError>;
+    ) -> Result<Vec<EntryAt>, JournalError>;
+}
+
+/// An entry, and where it stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct EntryAt {
+    /// The head before it: what the journal's head was when it was appended.
+    pub before: Head,
+    /// The entry.
+    pub entry: JournalEntry,
+}
+
+impl EntryAt {
+    /// An entry behind this head.
+    pub fn new(before: Head, entry: JournalEntry) -> Self {
+        Self { before, entry }
+    }
 }
 
 /// Names a journal: 16 random bytes, drawn when it is created.
@@ -116,7 +136,7 @@ impl JournalId {
     }
 }
 
-/// Where a journal ends: how many entries it has, and the hash of the chain.
+/// Where a journal ends, or ended: how many entries it has, and the hash of the chain.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Head {
     position: u64,
@@ -131,7 +151,7 @@ impl Head {
     #[must_use]
     pub fn advanced_by(&self, entry: &JournalEntry) -> Self {
         let hash = mac::sha256(&[&context::encode("journal", &[&self.hash, &entry.to_bytes()])]);
-        Self { position: self.position + 1, hash }
+        Self { position: self.position.saturating_add(1), hash }
     }
 
     /// The head of these parts, for a journal that stores it.
@@ -139,7 +159,7 @@ impl Head {
         Self { position, hash }
     }
 
-    /// How many entries.
+    /// How many entries: the position of the last one.
     pub const fn position(&self) -> u64 {
         self.position
     }

@@ -1,13 +1,15 @@
-//! Keys, and the slots that hold them: versioned bytes, no I/O. `docs/format.md`, sections 2, 9 and 10.
+//! Keys, and the slots that hold them: versioned bytes, no I/O. `docs/format.md`, sections 2, 9, 10 and 11.
 //!
 //! Imports `error`, `id`, `clock`, `bytes`, `crypto` and `envelope`.
 
+mod journal_key;
 mod material;
 pub(crate) mod ring;
 mod root;
 pub(crate) mod slot;
 mod wrapped;
 
+pub(crate) use journal_key::JournalKey;
 pub use material::KeyMaterial;
 pub(crate) use material::UsableKey;
 pub(crate) use ring::newest_due;

@@ -6,7 +6,7 @@ use crate::clock::Timestamp;
 use crate::envelope::KeyId;
 use crate::error::{Error, Result};
 use crate::id::{Purpose, TenantId};
-use crate::keys::slot::{KeyVersion, PurposeSlot, SubjectSlot};
+use crate::keys::slot::{Date, KeyVersion, PurposeSlot, SubjectSlot};
 use crate::keys::{DataKeyPlace, Tag, UsableKey, unwrap_data_key};
 
 /// How the key that an envelope names stands to a subject's.
@@ -31,6 +31,8 @@ pub(crate) struct HeldKey {
 #[derive(Debug)]
 pub(crate) struct KeyRing {
     purposes: Box<[PurposeKeys]>,
+    /// When the subject was last erased as a whole, and so every purpose that isn't named.
+    whole_at: Option<Timestamp>,
 }
 
 #[derive(Debug)]
@@ -47,12 +49,9 @@ struct PurposeKeys {
 #[derive(Debug)]
 struct DataKey {
     version: u32,
-    /// [`NEVER`] while it isn't known.
-    seal_from: Timestamp,
+    seal_from: Date,
     key: UsableKey,
 }
-
-const NEVER: Timestamp = Timestamp::from_millis(u64::MAX);
 
 impl KeyRing {
     /// Unwraps every key of a slot. `known` shares the names of purposes that the caller keeps anyway.
@@ -67,10 +66,10 @@ impl KeyRing {
         let unwrap = |purpose: &PurposeSlot, version: &KeyVersion| {
             let place =
                 DataKeyPlace { tenant, tag, purpose: &purpose.name, line: purpose.line, version: version.number };
-            let kek = kek.ok_or(Error::Bug("a slot with keys and no epoch"))?;
+            let kek = kek.ok_or_else(|| Error::Bug("a slot with keys and no epoch"))?;
             Ok(DataKey {
                 version: version.number,
-                seal_from: version.seal_from.unwrap_or(NEVER),
+                seal_from: version.seal_from,
                 key: unwrap_data_key(kek, &place, &version.key_id, &version.wrapped)?,
             })
         };
@@ -87,7 +86,7 @@ impl KeyRing {
                 })
             })
             .collect::<Result<_>>()?;
-        Ok(Self { purposes })
+        Ok(Self { purposes, whole_at: slot.whole_at })
     }
 
     /// A ring of given keys, one line a purpose, for tests and fuzz targets: `None` is an erased purpose.
@@ -103,16 +102,16 @@ impl KeyRing {
                 .unwrap_or_default()
                 .iter()
                 .zip(1..)
-                .map(|(key, version)| DataKey { version, seal_from: epoch, key: UsableKey::derive(key) })
+                .map(|(key, version)| DataKey { version, seal_from: Date::AtOnce, key: UsableKey::derive(key) })
                 .collect(),
         };
-        Self { purposes: purposes.into_iter().map(purpose).collect() }
+        Self { purposes: purposes.into_iter().map(purpose).collect(), whole_at: None }
     }
 
     /// The key to seal under now: the newest version whose time has come, else the oldest.
     pub(crate) fn current(&self, purpose: &str, now: Timestamp) -> Result<&UsableKey> {
         let purpose = self.live(purpose)?;
-        let key = purpose.keys.get(purpose.current(now)).ok_or(Error::Bug("a live purpose without a key"))?;
+        let key = purpose.keys.get(purpose.current(now)).ok_or_else(|| Error::Bug("a live purpose without a key"))?;
         Ok(&key.key)
     }
 
@@ -157,7 +156,7 @@ impl KeyRing {
         }
         // No key of an erased purpose will ever come by a refresh; one that is unknown may.
         match self.purpose(purpose) {
-            None => Err(NotHeld::NoPurpose),
+            None => Err(self.whole_at.map_or(NotHeld::NoPurpose, |at| NotHeld::Destroyed { at })),
             Some(p) => match p.erased() {
                 Some(at) => Err(NotHeld::Destroyed { at }),
                 None => Err(NotHeld::Unknown),
@@ -171,10 +170,10 @@ impl KeyRing {
     }
 
     fn live(&self, name: &str) -> Result<&PurposeKeys> {
-        let purpose = self.purpose(name).ok_or(Error::PurposeUnknown)?;
-        match purpose.erased() {
+        let purpose = self.purpose(name);
+        match purpose.map_or(self.whole_at, PurposeKeys::erased) {
             Some(at) => Err(Error::PurposeErased { at }),
-            None => Ok(purpose),
+            None => purpose.ok_or_else(|| Error::PurposeUnknown),
         }
     }
 
@@ -191,7 +190,7 @@ impl PurposeKeys {
 
     /// Where the key to seal under now stands.
     fn current(&self, now: Timestamp) -> usize {
-        newest_due(self.keys.iter().map(|key| Some(key.seal_from)), now)
+        newest_due(self.keys.iter().map(|key| key.seal_from), now)
     }
 
     fn held(&self, id: &KeyId) -> Option<Held<'_>> {
@@ -204,10 +203,10 @@ impl PurposeKeys {
 /// Which of the versions of a key, given by their dates and oldest first, is sealed under now: the newest whose time has come,
 /// else the oldest.
 pub(crate) fn newest_due(
-    mut dates: impl ExactSizeIterator<Item = Option<Timestamp>> + DoubleEndedIterator,
+    mut dates: impl ExactSizeIterator<Item = Date> + DoubleEndedIterator,
     now: Timestamp,
 ) -> usize {
-    dates.rposition(|date| date.is_some_and(|from| from <= now)).unwrap_or_default()
+    dates.rposition(|date| date.has_come(now)).unwrap_or_default()
 }
 
 /// A key, found by its id.
@@ -232,4 +231,25 @@ pub(crate) enum NotHeld {
     NoPurpose,
     /// It may be newer than these keys.
     Unknown,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_at_once_is_due_whatever_the_clock_says() {
+        let dated = |millis| Date::Dated(Timestamp::from_millis(millis));
+        for (dates, now, due) in [
+            (vec![Date::AtOnce], 0, 0),
+            (vec![dated(5), Date::AtOnce], 1, 1),
+            (vec![Date::AtOnce, dated(9), Date::AtOnce], 1, 2),
+            (vec![Date::AtOnce, dated(9)], 8, 0),
+            (vec![Date::AtOnce, dated(9)], 9, 1),
+            (vec![Date::AtOnce, Date::Undated], u64::MAX, 0),
+            (vec![dated(9), Date::Undated], 8, 0),
+        ] {
+            assert_eq!(newest_due(dates.iter().copied(), Timestamp::from_millis(now)), due, "{dates:?} at {now}");
+        }
+    }
 }

@@ -9,7 +9,7 @@ use crate::crypto::{self, mac};
 use crate::envelope::{KeyId, context};
 use crate::id::{SubjectId, TenantId};
 use crate::keys::material::key_id;
-use crate::keys::{KeyMaterial, Tag};
+use crate::keys::{JournalKey, KeyMaterial, Tag};
 
 pub(crate) struct RootKey {
     id: KeyId,
@@ -36,13 +36,19 @@ impl RootKey {
         &self.id
     }
 
-    /// `tag = Expand(PRK, ENC("tag", tenant, subject id), 16)`
+    /// `tag = Expand(PRK, ENC("tag", tenant, kind, subject id), 16)`
     pub(crate) fn tag(&self, tenant: &TenantId, subject: &SubjectId) -> Tag {
-        let info = context::encode("tag", &[tenant.as_str().as_bytes(), subject.as_str().as_bytes()]);
+        let parts = [tenant.as_str(), subject.kind(), subject.id()].map(str::as_bytes);
+        let info = context::encode("tag", &parts);
         let mut tag = [0; Tag::LEN];
         self.expand(&info, &mut tag);
         crypto::wipe_stack_of_hash();
         Tag::from_bytes(tag)
+    }
+
+    /// The key that authenticates the journal's entries. Of the vault's root.
+    pub(crate) fn journal_key(&self) -> JournalKey {
+        JournalKey::derive(&self.prk)
     }
 
     #[inline(never)] // so that the wipe covers its frame

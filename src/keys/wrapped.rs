@@ -12,6 +12,7 @@ use crate::envelope::{context, wire};
 use crate::error::{Error, Result};
 use crate::id::{Id, Purpose, TenantId};
 use crate::keys::{Epoch, KeyMaterial, Tag, UsableKey};
+use crate::kind::Kind;
 
 /// The name of a master key at its provider: an ARN, a key name, a random id. 1 to 1024 bytes of text, not secret.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -325,14 +326,12 @@ pub(crate) fn wrap_in_envelope(
 #[inline(never)] // so that `wipe_stack` covers its frame, where the cipher was
 fn seal_key(kek: &UsableKey, suite: Suite, context: &[u8], key: &KeyMaterial) -> Result<Vec<u8>> {
     let nonce = rng::nonce()?;
-    let mut framed = Frame::new(KeyMaterial::LEN, 0)?;
-    framed.put(key.expose())?;
-    let aad = context::aad(suite, kek.id(), context);
+    let framed = Frame::of(key.expose(), 0, Kind::Bytes)?;
     let cipher = Cipher::new(suite, kek.cipher_key(suite), &nonce);
-    wire::seal(&cipher, suite, kek.id(), &nonce, &aad, framed)
+    wire::seal(&cipher, suite, kek.id(), &nonce, context, framed)
 }
 
-/// The key in an envelope.
+/// The key in an envelope: steps 1 to 5 of section 9. Nothing behind the comparison of key ids would notice another `kek`.
 pub(crate) fn unwrap_in_envelope(kek: &UsableKey, context: &[u8], wrapped: &[u8]) -> Result<KeyMaterial> {
     let envelope = Envelope::parse(wrapped)?;
     if wrapped.len() != WRAPPED_LEN {
@@ -344,19 +343,18 @@ pub(crate) fn unwrap_in_envelope(kek: &UsableKey, context: &[u8], wrapped: &[u8]
     let framed = open_key(kek, context, &envelope);
     crypto::wipe_stack();
     let framed = framed?;
-    match frame::value_len(framed.as_slice())? {
-        Some(len) => KeyMaterial::from_slice(framed.as_slice().get(..len).unwrap_or_default()),
-        None => Err(Error::Malformed),
+    let (marker, len) = frame::parse(framed.as_slice())?;
+    if marker != Kind::Bytes.into() {
+        return Err(Error::Malformed);
     }
-    .map_err(|_| Error::Malformed)
+    KeyMaterial::from_slice(framed.as_slice().get(..len).unwrap_or_default()).map_err(|_| Error::Malformed)
 }
 
 #[inline(never)] // so that `wipe_stack` covers its frame, where the cipher was
 fn open_key(kek: &UsableKey, context: &[u8], envelope: &Envelope<'_>) -> Result<WipingBuf> {
-    let aad = context::aad(envelope.suite, kek.id(), context);
     let cipher = Cipher::new(envelope.suite, kek.cipher_key(envelope.suite), envelope.nonce);
     let mut framed = WipingBuf::default();
-    wire::open(&cipher, envelope, &aad, &mut framed)?;
+    wire::open(&cipher, envelope, context, &mut framed)?;
     Ok(framed)
 }
 

@@ -3,8 +3,8 @@
 use super::FieldSpec;
 use crate::error::{Error, Result};
 use crate::subject::{Opener, Sealer};
-use crate::value::plaintext::frame_of;
-use crate::value::{Decoder, Plain, Plaintext, Sealed};
+use crate::value::plaintext::{frame_of, value_of};
+use crate::value::{Plain, Plaintext, Sealed};
 
 /// A type that a sealed field can have: [`Sealed<T>`], `Option` of a column for one that may be NULL, and
 /// `sqlx::types::Text<Sealed<T>>` for a column of text.
@@ -16,8 +16,12 @@ pub trait Column: sealed::Sealed + Sized {
     /// The column's type in the plaintext twin.
     type Plain;
 
+    /// What is stored in it, in words.
     #[doc(hidden)]
-    fn seal_with(plain: Self::Plain, sealer: &mut Sealer<'_>, spec: &FieldSpec) -> Result<Self>;
+    fn shape() -> String;
+
+    #[doc(hidden)]
+    fn seal_with(plain: &Self::Plain, sealer: &mut Sealer<'_>, spec: &FieldSpec) -> Result<Self>;
     #[doc(hidden)]
     fn open_with(&self, opener: &mut Opener<'_>, spec: &FieldSpec) -> Result<Self::Plain>;
     /// None where the column is NULL.
@@ -38,14 +42,18 @@ pub trait OptionalColumn: Column {}
 impl<T: Plaintext> Column for Sealed<T> {
     type Plain = Plain<T>;
 
-    fn seal_with(plain: Plain<T>, sealer: &mut Sealer<'_>, spec: &FieldSpec) -> Result<Self> {
+    fn shape() -> String {
+        T::shape().to_string()
+    }
+
+    fn seal_with(plain: &Plain<T>, sealer: &mut Sealer<'_>, spec: &FieldSpec) -> Result<Self> {
         let frame = frame_of(plain.expose(), spec.pad())?;
         sealer.seal(spec.purpose(), spec.name(), frame).map(Self::trusted)
     }
 
     fn open_with(&self, opener: &mut Opener<'_>, spec: &FieldSpec) -> Result<Plain<T>> {
         let frame = opener.open(spec.purpose(), spec.name(), self.as_bytes())?;
-        T::decode(Decoder::new(frame)?).map(Plain::new)
+        value_of(frame).map(Plain::new)
     }
 
     fn envelope(&self) -> Option<&[u8]> {
@@ -60,9 +68,13 @@ impl<T: Plaintext> Column for Sealed<T> {
 impl<C: Column> Column for Option<C> {
     type Plain = Option<C::Plain>;
 
-    fn seal_with(plain: Self::Plain, sealer: &mut Sealer<'_>, spec: &FieldSpec) -> Result<Self> {
+    fn shape() -> String {
+        format!("{} or NULL", C::shape())
+    }
+
+    fn seal_with(plain: &Self::Plain, sealer: &mut Sealer<'_>, spec: &FieldSpec) -> Result<Self> {
         const { assert!(<Self as sealed::Sealed>::NULLABLE) };
-        plain.map(|plain| C::seal_with(plain, sealer, spec)).transpose()
+        plain.as_ref().map(|plain| C::seal_with(plain, sealer, spec)).transpose()
     }
 
     fn open_with(&self, opener: &mut Opener<'_>, spec: &FieldSpec) -> Result<Self::Plain> {

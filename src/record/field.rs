@@ -2,6 +2,10 @@
 
 use std::fmt;
 
+use super::{Column, Record};
+use crate::error::{Error, Result};
+use crate::subject::{Opener, Sealer};
+
 /// A sealed field of a record, as the constant that the derive macro makes of it: `Customer::EMAIL`.
 pub struct Field<R, C> {
     spec: FieldSpec,
@@ -37,6 +41,21 @@ impl<R, C> Field<R, C> {
 
     pub(crate) fn of_mut(self, row: &mut R) -> &mut C {
         (self.get_mut)(row)
+    }
+}
+
+/// Errors name the field.
+impl<R: Record, C: Column> Field<R, C> {
+    pub(crate) fn seal(self, plain: &C::Plain, sealer: &mut Sealer<'_>) -> Result<C> {
+        C::seal_with(plain, sealer, &self.spec).map_err(|e| self.failed(e))
+    }
+
+    pub(crate) fn open(self, column: &C, opener: &mut Opener<'_>) -> Result<C::Plain> {
+        column.open_with(opener, &self.spec).map_err(|e| self.failed(e))
+    }
+
+    pub(crate) fn failed(self, e: Error) -> Error {
+        e.in_field(R::SCHEMA, self.spec.name)
     }
 }
 

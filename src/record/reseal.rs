@@ -21,10 +21,10 @@ pub(super) fn needs_reseal<R: Record>(row: &R, keys: &SubjectKeys) -> Result<boo
         fn visit<C: Column>(&mut self, field: Field<R, C>) {
             let (Ok(before), Some(envelope)) = (&self.needs, field.of(self.row).envelope()) else { return };
             let needs = self.keys.needs_reseal(Some(field.spec().purpose()), envelope);
-            self.needs = or_erased(needs, field.spec()).map(|needs| needs | before);
+            self.needs = or_erased(needs, field.spec()).map(|needs| needs | before).map_err(|e| field.failed(e));
         }
     }
-    check_owner(row.owner()?, keys)?;
+    check_owner(&row.owner()?, keys)?;
     // Also of a row whose fields are all NULL.
     if keys.expired() {
         return Err(Error::KeysExpired);
@@ -36,7 +36,7 @@ pub(super) fn needs_reseal<R: Record>(row: &R, keys: &SubjectKeys) -> Result<boo
 
 /// Moves what is to be moved, or on an error nothing; gives how many fields it moved.
 pub(super) fn reseal<R: Record>(row: &mut R, keys: &SubjectKeys) -> Result<u32> {
-    check_owner(row.owner()?, keys)?;
+    check_owner(&row.owner()?, keys)?;
     let mut resealer = Resealer::new(keys, R::SCHEMA, &IdsOf(&*row))?;
     let envelopes = envelopes(row, &mut resealer).into_iter().collect::<Result<Vec<_>>>()?;
     Ok(replace(row, envelopes))
@@ -49,17 +49,25 @@ pub(super) fn reseal_in_passing<R: Record>(row: &mut R, resealer: &mut Resealer<
 }
 
 /// The column under the current key; `None` where there is nothing to do.
-pub(super) fn reseal_column<C: Column>(column: &C, resealer: &mut Resealer<'_>, spec: &FieldSpec) -> Result<Option<C>> {
-    Ok(envelope(column, resealer, spec)?.map(C::of_envelope))
+pub(super) fn reseal_column<R: Record, C: Column>(
+    column: &C,
+    resealer: &mut Resealer<'_>,
+    field: Field<R, C>,
+) -> Result<Option<C>> {
+    Ok(envelope(column, resealer, field)?.map(C::of_envelope))
 }
 
-fn envelope<C: Column>(column: &C, resealer: &mut Resealer<'_>, spec: &FieldSpec) -> Result<Option<Vec<u8>>> {
-    let Some(old) = column.envelope() else { return Ok(None) };
-    or_erased(resealer.reseal(spec.purpose(), spec.name(), old), spec)
+fn envelope<R: Record, C: Column>(
+    column: &C,
+    resealer: &mut Resealer<'_>,
+    field: Field<R, C>,
+) -> Result<Option<Vec<u8>>> {
+    let (Some(old), spec) = (column.envelope(), field.spec()) else { return Ok(None) };
+    or_erased(resealer.reseal(spec.purpose(), spec.name(), old), spec).map_err(|e| field.failed(e))
 }
 
 /// Nothing is to be done about what reads as `None` because its purpose was erased.
-fn or_erased<T: Default>(result: Result<T>, spec: &FieldSpec) -> Result<T> {
+pub(super) fn or_erased<T: Default>(result: Result<T>, spec: &FieldSpec) -> Result<T> {
     match result {
         Err(Error::PurposeErased { .. }) if spec.is_of_other_purpose() => Ok(T::default()),
         result => result,
@@ -75,7 +83,7 @@ fn envelopes<R: Record>(row: &R, resealer: &mut Resealer<'_>) -> Vec<Result<Opti
     }
     impl<R: Record> FieldVisitor<R> for Resealing<'_, '_, R> {
         fn visit<C: Column>(&mut self, field: Field<R, C>) {
-            self.envelopes.push(envelope(field.of(self.row), self.resealer, field.spec()));
+            self.envelopes.push(envelope(field.of(self.row), self.resealer, field));
         }
     }
     let mut resealing = Resealing { row, resealer, envelopes: Vec::new() };
@@ -84,7 +92,7 @@ fn envelopes<R: Record>(row: &R, resealer: &mut Resealer<'_>) -> Vec<Result<Opti
 }
 
 /// Puts the new envelopes in the place of the old ones. Nothing can fail, so no row is left half of each.
-fn replace<R: Record>(row: &mut R, envelopes: Vec<Option<Vec<u8>>>) -> u32 {
+pub(super) fn replace<R: Record>(row: &mut R, envelopes: Vec<Option<Vec<u8>>>) -> u32 {
     struct Replacing<'a, R> {
         row: &'a mut R,
         envelopes: std::vec::IntoIter<Option<Vec<u8>>>,

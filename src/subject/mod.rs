@@ -1,6 +1,6 @@
 //! [`SubjectKeys`]: one subject's keys in memory, and sealing and opening with them, on bytes. Sync, no I/O.
 //!
-//! Imports `error`, `id`, `clock`, `crypto`, `envelope` and `keys`. The typed layer is built on [`Sealer`],
+//! Imports `error`, `kind`, `id`, `clock`, `crypto`, `envelope` and `keys`. The typed layer is built on [`Sealer`],
 //! [`Opener`] and [`Resealer`].
 
 mod opener;
@@ -24,6 +24,7 @@ use crate::envelope::frame::{self, Frame};
 use crate::error::{Error, Result};
 use crate::id::{HasSubject, Purpose, SubjectId, TenantId};
 use crate::keys::ring::{KeyRing, NotHeld};
+use crate::kind::Kind;
 
 /// One subject's data keys, unwrapped, for at most `max_age`.
 ///
@@ -138,36 +139,40 @@ impl SubjectKeys {
     /// [`Error::KeysExpired`], [`Error::PurposeUnknown`], [`Error::PurposeErased`]; [`Error::InvalidInput`] if the value is
     /// longer than 16 MiB.
     pub fn seal_bytes(&self, value: &[u8], context: &FieldContext<'_>) -> Result<Vec<u8>> {
-        let mut frame = Frame::new(value.len(), 0)?;
-        frame.put(value)?;
+        let frame = Frame::of(value, 0, Kind::Bytes)?;
         Sealer::new(self, context.schema(), context)?.seal(context.purpose_name(), context.field(), frame)
     }
 
     /// Opens an envelope that [`seal_bytes`](Self::seal_bytes) made for the same context; `None` where none was sealed.
     ///
     /// # Errors
-    /// [`Error::Authentication`] for another context, key or a changed byte; [`Error::KeyNotHeld`] for a key that may be
-    /// newer than these; [`Error::Malformed`] and [`Error::UnknownFormat`] for what is no envelope; [`Error::KeysExpired`],
-    /// [`Error::PurposeUnknown`], [`Error::PurposeErased`].
+    /// [`Error::Authentication`] for another context, key or a changed byte; [`Error::WrongPurpose`] for a key of another
+    /// purpose; [`Error::KeyNotHeld`] for a key that may be newer than these; [`Error::Malformed`] and
+    /// [`Error::UnknownFormat`] for what is no envelope; [`Error::WrongType`] for a value that is no bytes;
+    /// [`Error::KeysExpired`], [`Error::PurposeUnknown`], [`Error::PurposeErased`].
     pub fn open_bytes(&self, envelope: &[u8], context: &FieldContext<'_>) -> Result<Option<Zeroizing<Vec<u8>>>> {
         let mut opener = Opener::new(self, context.schema(), context)?;
         let frame = opener.open(context.purpose_name(), context.field(), envelope)?;
-        let value = frame::value_len(frame.as_slice())?;
-        Ok(value.map(|len| {
-            frame.truncate(len);
-            Zeroizing::new(frame.take())
-        }))
+        let (marker, len) = frame::parse(frame.as_slice())?;
+        match marker.kind()? {
+            Kind::None => Ok(None),
+            Kind::Bytes => {
+                frame.truncate(len);
+                Ok(Some(Zeroizing::new(frame.take())))
+            }
+            found => Err(Error::WrongType { found, expected: Kind::Bytes }),
+        }
     }
 
-    /// Moves an envelope that [`seal_bytes`](Self::seal_bytes) made for the same context to the current key: the same value
-    /// with the same padding, under a nonce of its own. `None` where there is nothing to do: it is under that key already, or
+    /// Moves an envelope that was sealed for the same context to the current key: the same value, of whatever kind, with the
+    /// same padding, under a nonce of its own. `None` where there is nothing to do: it is under that key already, or
     /// under one that is newer.
     ///
     /// What needs no move is not opened, so `None` doesn't say that it would open. To lose no write of somebody else, write
     /// the new envelope only where the old one still is: `UPDATE .. SET email = ? WHERE id = ? AND email = ?`.
     ///
     /// # Errors
-    /// Those of [`open_bytes`](Self::open_bytes), and [`Error::Entropy`].
+    /// Those of [`open_bytes`](Self::open_bytes) but [`Error::WrongType`], and [`Error::Entropy`].
     ///
     /// # Security
     /// What opens is moved. An older value of the same place that somebody put back is one of the current key from then on.
@@ -228,7 +233,8 @@ impl SubjectKeys {
     fn not_held(&self, why: NotHeld) -> Error {
         match why {
             NotHeld::Destroyed { at } => Error::PurposeErased { at },
-            NotHeld::OtherPurpose | NotHeld::Retired => Error::Authentication,
+            NotHeld::OtherPurpose => Error::WrongPurpose,
+            NotHeld::Retired => Error::Authentication,
             NotHeld::NoPurpose => Error::PurposeUnknown,
             NotHeld::Unknown if self.know_of_every_key() => Error::Authentication,
             NotHeld::Unknown => Error::KeyNotHeld,
@@ -239,6 +245,10 @@ impl SubjectKeys {
 impl HasSubject for SubjectKeys {
     fn subject(&self) -> Result<SubjectId> {
         Ok(self.inner.subject.clone())
+    }
+
+    fn tenant(&self) -> Option<&TenantId> {
+        Some(&self.inner.policy.tenant)
     }
 }
 

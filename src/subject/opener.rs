@@ -1,7 +1,5 @@
 //! [`Opener`]: opens the fields of one record; fields that were sealed together cost one derivation.
 
-use std::borrow::Cow;
-
 use super::SubjectKeys;
 use crate::crypto;
 use crate::crypto::aead::Cipher;
@@ -18,24 +16,22 @@ use crate::keys::UsableKey;
 #[derive(Debug)]
 pub struct Opener<'k> {
     keys: &'k SubjectKeys,
-    aad: FieldAad<'k>,
+    aad: FieldAad,
     /// The last one derived, and of which key.
     cipher: Option<(KeyId, Cipher)>,
     frame: WipingBuf,
 }
 
 impl<'k> Opener<'k> {
-    pub(crate) fn new(
-        keys: &'k SubjectKeys,
-        schema: impl Into<Cow<'k, str>>,
-        ids: &(impl RecordIds + ?Sized),
-    ) -> Result<Self> {
-        let (tenant, subject) = (keys.inner.policy.tenant.as_str(), keys.inner.subject.as_str());
+    pub(crate) fn new(keys: &'k SubjectKeys, schema: &str, ids: &(impl RecordIds + ?Sized)) -> Result<Self> {
         keys.ring()?;
-        Ok(Self { keys, aad: FieldAad::new(tenant, subject, schema, ids)?, cipher: None, frame: WipingBuf::default() })
+        Ok(Self { keys, aad: FieldAad::new(schema, ids)?, cipher: None, frame: WipingBuf::default() })
     }
 
     /// The opened frame. It is wiped when the next one is opened, unless it is taken.
+    ///
+    /// The key is chosen among those of the purpose, whose subject's they all are, and its id is compared before the cipher
+    /// runs. Nothing behind that comparison would notice another key: the associated data names none, nor an owner.
     #[inline(never)] // so that `wipe_stack`, on drop, covers its frame, where the cipher was made
     pub(crate) fn open(&mut self, purpose: &str, field: &str, envelope: &[u8]) -> Result<&mut WipingBuf> {
         let envelope = Envelope::parse(envelope)?;
@@ -46,14 +42,13 @@ impl<'k> Opener<'k> {
             let cipher = Cipher::new(envelope.suite, key.cipher_key(envelope.suite), envelope.nonce);
             self.cipher = Some((envelope.key_id, cipher));
         }
-        let (_, cipher) = self.cipher.as_ref().ok_or(Error::Bug("a cipher that was just made"))?;
-        let aad = self.aad.of(envelope.suite, &envelope.key_id, purpose, field)?;
-        wire::open(cipher, &envelope, aad, &mut self.frame)?;
+        let (_, cipher) = self.cipher.as_ref().ok_or_else(|| Error::Bug("a cipher that was just made"))?;
+        wire::open(cipher, &envelope, self.aad.of(field)?, &mut self.frame)?;
         Ok(&mut self.frame)
     }
 
     /// Who it opens for, and where.
-    pub(super) fn place(&self) -> (&'k SubjectKeys, &FieldAad<'k>) {
+    pub(super) fn place(&self) -> (&'k SubjectKeys, &FieldAad) {
         (self.keys, &self.aad)
     }
 

@@ -1,6 +1,5 @@
 //! [`Resealer`]: moves the fields of one record to the current keys, with one draw of randomness or none.
 
-use std::borrow::Cow;
 use std::cmp::Ordering;
 
 use super::{Opener, Sealer, SubjectKeys};
@@ -21,18 +20,15 @@ pub(crate) struct Resealer<'k> {
 }
 
 impl<'k> Resealer<'k> {
-    pub(crate) fn new(
-        keys: &'k SubjectKeys,
-        schema: impl Into<Cow<'k, str>>,
-        ids: &(impl RecordIds + ?Sized),
-    ) -> Result<Self> {
+    pub(crate) fn new(keys: &'k SubjectKeys, schema: &str, ids: &(impl RecordIds + ?Sized)) -> Result<Self> {
         let (_, now) = keys.ring()?;
         Ok(Self { opener: Opener::new(keys, schema, ids)?, now, sealer: None })
     }
 
     /// The envelope of the same value under the current key; `None` where there is nothing to do.
     ///
-    /// The value is not decoded: the frame goes, with its padding, from one wiping buffer to another.
+    /// The value is not decoded: the frame goes, with its marker and its padding, from one wiping buffer to another. So a kind
+    /// of value that only a later version knows is moved as it is.
     pub(crate) fn reseal(&mut self, purpose: &str, field: &str, envelope: &[u8]) -> Result<Option<Vec<u8>>> {
         let (keys, _) = self.opener.place();
         if !keys.is_stale(purpose, &Envelope::parse(envelope)?, self.now)? {
@@ -101,7 +97,7 @@ mod tests {
     #[test]
     fn nothing_is_drawn_before_a_field_is_sealed() {
         let policy = policy("acme", Suite::default(), HandClock::at(NOW));
-        let keys = |versions| subject_keys(&policy, "ada", ring("default", versions));
+        let keys = |versions| subject_keys(&policy, "ada", ring("acme", "ada", "default", versions));
         let context = crate::FieldContext::new("customer", "email", "17").unwrap();
         let sealed = keys(&[1]).seal_bytes(b"x", &context).unwrap();
         let mut damaged = sealed.clone();

@@ -1,7 +1,5 @@
 //! [`Sealer`]: seals the fields of one record, with one draw of randomness and one derivation a key.
 
-use std::borrow::Cow;
-
 use super::SubjectKeys;
 use crate::clock::Timestamp;
 use crate::crypto::aead::Cipher;
@@ -21,25 +19,20 @@ pub struct Sealer<'k> {
     keys: &'k SubjectKeys,
     ring: &'k KeyRing,
     now: Timestamp,
-    aad: FieldAad<'k>,
+    aad: FieldAad,
     next_nonce: Nonce,
     /// One a data key, so one a purpose: the nonces share the prefix that it was derived from.
     ciphers: Vec<(KeyId, Cipher)>,
 }
 
 impl<'k> Sealer<'k> {
-    pub(crate) fn new(
-        keys: &'k SubjectKeys,
-        schema: impl Into<Cow<'k, str>>,
-        ids: &(impl RecordIds + ?Sized),
-    ) -> Result<Self> {
+    pub(crate) fn new(keys: &'k SubjectKeys, schema: &str, ids: &(impl RecordIds + ?Sized)) -> Result<Self> {
         let (_, now) = keys.ring()?;
-        let (tenant, subject) = (keys.inner.policy.tenant.as_str(), keys.inner.subject.as_str());
-        Self::at(keys, now, FieldAad::new(tenant, subject, schema, ids)?)
+        Self::at(keys, now, FieldAad::new(schema, ids)?)
     }
 
     /// For keys whose age was checked at `now`, and a place that was encoded before.
-    pub(super) fn at(keys: &'k SubjectKeys, now: Timestamp, aad: FieldAad<'k>) -> Result<Self> {
+    pub(super) fn at(keys: &'k SubjectKeys, now: Timestamp, aad: FieldAad) -> Result<Self> {
         let ring = &keys.inner.ring;
         Ok(Self { keys, ring, now, aad, next_nonce: rng::nonce()?, ciphers: Vec::with_capacity(1) })
     }
@@ -57,8 +50,8 @@ impl<'k> Sealer<'k> {
                 self.ciphers.len() - 1
             }
         };
-        let (id, cipher) = self.ciphers.get(at).ok_or(crate::Error::Bug("a cipher that was just made"))?;
-        wire::seal(cipher, suite, id, &nonce, self.aad.of(suite, id, purpose, field)?, frame)
+        let (id, cipher) = self.ciphers.get(at).ok_or_else(|| crate::Error::Bug("a cipher that was just made"))?;
+        wire::seal(cipher, suite, id, &nonce, self.aad.of(field)?, frame)
     }
 }
 

@@ -6,10 +6,12 @@ use std::io;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::finite::Finite;
 use super::{Decoder, Encoder, Plaintext};
 use crate::error::{Error, Result};
+use crate::kind::Kind;
 
-/// Seals a `T` as JSON text.
+/// Seals a `T` as JSON. What was sealed as text opens too, where that text is JSON.
 ///
 /// JSON `null` is a value: `AsJson<Option<T>>` with `None` is sealed as the text `null`, and opens as that. It is not the
 /// none of `Option<AsJson<T>>`.
@@ -26,7 +28,7 @@ use crate::error::{Error, Result};
 ///
 /// # Format
 /// The field names and structure that `T` serializes to become part of the format: what is sealed today must be read by
-/// tomorrow's `T`. An `f64` that is not finite becomes `null`, as JSON has no word for it.
+/// tomorrow's `T`. A number that is not finite can't be sealed: JSON has no word for it.
 ///
 /// # Security
 /// The JSON text is written straight into the place of its ciphertext and wiped after opening, but for strings with
@@ -40,16 +42,22 @@ use crate::error::{Error, Result};
 pub struct AsJson<T>(pub T);
 
 impl<T: Serialize + DeserializeOwned> Plaintext for AsJson<T> {
+    const KIND: Kind = Kind::Json;
+
+    fn reads(found: Kind) -> bool {
+        matches!(found, Kind::Json | Kind::Text)
+    }
+
     /// The first of two passes: it counts.
     fn encoded_len(&self) -> Result<usize> {
         let mut count = Count(0);
-        serde_json::to_writer(&mut count, &self.0).map_err(|_| Error::invalid(NOT_JSON))?;
+        serde_json::to_writer(&mut count, &Finite(&self.0)).map_err(|_| Error::invalid(NOT_JSON))?;
         Ok(count.0)
     }
 
     fn encode(&self, out: &mut Encoder<'_>) -> Result<()> {
         let mut writer = Put(out, Ok(()));
-        match serde_json::to_writer(&mut writer, &self.0) {
+        match serde_json::to_writer(&mut writer, &Finite(&self.0)) {
             Ok(()) => Ok(()),
             Err(_) => writer.1.and(Err(Error::invalid(NOT_JSON))),
         }
@@ -65,7 +73,8 @@ impl<T: Serialize + DeserializeOwned> Plaintext for AsJson<T> {
     fn wipe(&mut self) {}
 }
 
-const NOT_JSON: &str = "a value can't be written as JSON";
+const NOT_JSON: &str =
+    "a value can't be written as JSON: it has a NaN, an infinity or a map whose keys are no text, or refuses itself";
 
 /// As `T`, so that it can stand in a twin that is deserialized.
 #[cfg_attr(docsrs, doc(cfg(feature = "serde")))]

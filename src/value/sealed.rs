@@ -1,7 +1,6 @@
 //! [`Sealed<T>`]: the envelope of a `T`.
 
 use std::fmt;
-use std::hash::{Hash, Hasher};
 use std::marker::PhantomData;
 use std::str::FromStr;
 
@@ -12,8 +11,8 @@ use crate::subject::SubjectKeys;
 
 /// A value of type `T`, sealed: bytes that open in one place only. What the database, its backups and logs see.
 ///
-/// `Display` and `FromStr` are the text form (`fs1.` and base64url). Equality is that of the bytes: sealing one value twice
-/// gives two that differ.
+/// `Display` and `FromStr` are the text form (`fs1.` and base64url). There is no `==`: sealing one value twice gives two that
+/// differ, so whether two are equal says nothing of the values ([`same_bytes`](Self::same_bytes)).
 pub struct Sealed<T> {
     envelope: Vec<u8>,
     value: PhantomData<fn() -> T>,
@@ -38,6 +37,12 @@ impl<T> Sealed<T> {
     /// The envelope.
     pub fn into_bytes(self) -> Vec<u8> {
         self.envelope
+    }
+
+    /// Whether both are one envelope, byte for byte: what a column held is what it holds. Two envelopes of one value are not
+    /// the same; to compare values, open them.
+    pub fn same_bytes(&self, other: &Self) -> bool {
+        self.envelope == other.envelope
     }
 
     /// Whether the value is to be [resealed](SubjectKeys::reseal_value): its key is older than the one that seals for its
@@ -88,20 +93,6 @@ impl<T> fmt::Debug for Sealed<T> {
 impl<T> Clone for Sealed<T> {
     fn clone(&self) -> Self {
         Self::trusted(self.envelope.clone())
-    }
-}
-
-impl<T> PartialEq for Sealed<T> {
-    fn eq(&self, other: &Self) -> bool {
-        self.envelope == other.envelope
-    }
-}
-
-impl<T> Eq for Sealed<T> {}
-
-impl<T> Hash for Sealed<T> {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.envelope.hash(state);
     }
 }
 

@@ -10,11 +10,13 @@ use super::applied::{CheckMode, ReplayReport};
 use super::cache::{CacheLimits, Flight, KeyCache};
 use super::issued::IssuedKeys;
 use super::scrub::Scrubs;
+use super::unclear::Unclear;
+use super::verified::VerifiedJournal;
 use super::{Vault, VaultInner, root};
 use crate::clock::{Clock, SystemClock};
 use crate::crypto::Suite;
 use crate::error::{Error, Result};
-use crate::id::Purpose;
+use crate::id::{Purpose, SubjectKind};
 use crate::journal::ErasureJournal;
 use crate::keys::slot::MAX_PURPOSES;
 use crate::provider::MasterKeyProvider;
@@ -43,6 +45,7 @@ struct Settings {
     suite: Suite,
     max_age: Option<Duration>,
     purposes: Result<Vec<Purpose>>,
+    kinds: Result<Vec<SubjectKind>>,
     limits: CacheLimits,
     replica: Option<Arc<dyn Replica>>,
 }
@@ -56,6 +59,7 @@ impl VaultBuilder<WantsJournal> {
             suite: Suite::default(),
             max_age: None,
             purposes: Ok(Vec::new()),
+            kinds: Ok(Vec::new()),
             limits: CacheLimits::default(),
             replica: None,
         };
@@ -77,9 +81,17 @@ impl VaultBuilder<WantsJournal> {
 }
 
 impl<Step> VaultBuilder<Step> {
-    /// Purposes that enrolled subjects get keys for, beside `default`: at most 15.
+    /// Purposes that enrolled subjects get keys for, beside `default` and those that were named before: at most 15 in all.
+    /// [`record`](Self::record) names those of a record type.
     pub fn purposes<P: AsRef<str>>(mut self, purposes: impl IntoIterator<Item = P>) -> Self {
-        self.settings.purposes = purposes.into_iter().map(Purpose::new).collect();
+        self.settings.purposes = and(self.settings.purposes, purposes.into_iter().map(Purpose::new));
+        self
+    }
+
+    /// Kinds of subjects, beside those that were named before: a subject of any other is refused, for it may be one whose kind
+    /// is misspelled, and would be a new person. [`record`](Self::record) names that of a record type.
+    pub fn kinds<K: AsRef<str>>(mut self, kinds: impl IntoIterator<Item = K>) -> Self {
+        self.settings.kinds = and(self.settings.kinds, kinds.into_iter().map(SubjectKind::new));
         self
     }
 
@@ -161,7 +173,7 @@ impl VaultBuilder<Ready> {
     }
 
     async fn open(self) -> Result<Vault> {
-        let Settings { provider, store, clock, suite, max_age, purposes, limits, replica } = self.settings;
+        let Settings { provider, store, clock, suite, max_age, purposes, kinds, limits, replica } = self.settings;
         let mut purposes = purposes?;
         purposes.push(Purpose::new(Purpose::DEFAULT)?);
         purposes.sort();
@@ -169,13 +181,19 @@ impl VaultBuilder<Ready> {
         if purposes.len() > MAX_PURPOSES {
             return Err(Error::invalid("a vault has at most 16 purposes, `default` included"));
         }
+        let mut kinds = kinds?;
+        kinds.sort();
+        kinds.dedup();
         let asked = max_age.map(checked_max_age).transpose()?;
-        let journal = self.step.0;
-        let journal_id = match &journal {
-            Some(journal) => Some(journal.id().await?),
+        let port = self.step.0;
+        let (root, slot, verifier) = root::open_or_create(&*provider, &*store, port.as_deref(), &clock, asked).await?;
+        let journal = match port.zip(verifier) {
+            Some((port, verifier)) => {
+                let id = port.id().await?;
+                Some(VerifiedJournal::new(port, id, verifier))
+            }
             None => None,
         };
-        let (root, slot) = root::open_or_create(&*provider, &*store, journal.as_deref(), &clock, asked).await?;
         if asked.is_some_and(|asked| asked > slot.max_age) {
             return Err(Error::MaxAgeTooLong { limit: slot.max_age });
         }
@@ -187,13 +205,14 @@ impl VaultBuilder<Ready> {
             provider,
             store,
             journal,
-            journal_id,
             clock,
             suite,
             max_age,
             replica,
             longest_age: AtomicU64::new(u64::try_from(slot.max_age.as_millis()).unwrap_or(u64::MAX)),
+            store_told: AtomicU64::new(slot.told),
             purposes: purposes.into(),
+            kinds: kinds.into(),
             root,
             cache: KeyCache::new(limits),
             issued: IssuedKeys::default(),
@@ -201,7 +220,8 @@ impl VaultBuilder<Ready> {
             last_checked: Arc::default(),
             check: Flight::default(),
             applied_seen: AtomicU64::new(0),
-            journal_turn: futures_util::lock::Mutex::new(()),
+            checked: Mutex::default(),
+            unclear: Unclear::default(),
             scrubs: Scrubs::default(),
         })))
     }
@@ -211,6 +231,15 @@ impl<Step> fmt::Debug for VaultBuilder<Step> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("VaultBuilder").finish_non_exhaustive()
     }
+}
+
+/// These and those that were named before.
+fn and<T>(named: Result<Vec<T>>, more: impl Iterator<Item = Result<T>>) -> Result<Vec<T>> {
+    let mut all = named?;
+    for one in more {
+        all.push(one?);
+    }
+    Ok(all)
 }
 
 /// 1 second to 1 day, in whole milliseconds: it is kept so.

@@ -3,13 +3,16 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::cache::Flight;
+use super::decide::tenant_history;
+use super::verified::VerifiedJournal;
 use super::{ATTEMPTS, VaultInner, root};
 use crate::clock::{Stamp, Timestamp};
 use crate::envelope::KeyId;
 use crate::error::{Error, ProviderError, ProviderErrorKind, Result, Retry, StoreError, StoreErrorKind};
 use crate::id::TenantId;
+use crate::journal::JournalEvent;
 use crate::journal::history::TenantHistory;
-use crate::journal::{JournalEntry, JournalEvent};
+use crate::journal::verify::Accepted;
 use crate::keys::slot::{EpochRecord, TenantSlot, VaultSlot, WrappedRoot};
 use crate::keys::{Epoch, RootKey, SlotId, StoredSlot, UsableKey, WrapContext};
 use crate::provider::MasterKeyProvider;
@@ -28,6 +31,8 @@ struct Known {
     state: Option<Arc<TenantState>>,
     /// Pinned by the first read: a tenant's root never changes.
     root_id: Option<KeyId>,
+    /// The highest position of the journal that the slot was seen to name.
+    told: u64,
     /// How often it was forgotten: what a read finds that was sent before is not kept.
     turn: u64,
 }
@@ -93,6 +98,7 @@ impl CachedTenant {
     /// The keys of a tenant that lives; none if it has no slot. Concurrent reads are one.
     pub(super) async fn state(self: &Arc<Self>, vault: &Arc<VaultInner>) -> Result<Option<Arc<TenantState>>> {
         vault.check().await?;
+        self.check_clear(vault)?;
         self.any_state(vault).await?.map(TenantState::living).transpose()
     }
 
@@ -107,6 +113,7 @@ impl CachedTenant {
 
     /// The tenant's keys, with a wrapping key for the current epoch: made if need be.
     pub(super) async fn state_to_write(self: &Arc<Self>, vault: &Arc<VaultInner>) -> Result<Arc<TenantState>> {
+        self.check_clear(vault)?;
         for _ in 0..ATTEMPTS {
             match self.any_state(vault).await? {
                 Some(state) if state.erased_at.is_some() => return state.living(),
@@ -119,6 +126,11 @@ impl CachedTenant {
             self.forget();
         }
         Err(Error::Conflict)
+    }
+
+    /// That the tenant can be taken in here.
+    pub(super) fn check_clear(&self, vault: &VaultInner) -> Result<()> {
+        vault.unclear.check(|| SlotId::Tenant(self.id().clone()))
     }
 
     /// Drops what is held: the next use reads it again, and shares no read that is under way.
@@ -184,22 +196,31 @@ impl CachedTenant {
             return if must_be_there { Err(root_missing()) } else { Ok(None) };
         };
         let wrapped = TenantSlot::root_of(&stored)?;
-        if self.lock().root_id.is_some_and(|id| !id.is(&wrapped.key_id)) {
+        let known = self.lock().root_id;
+        if known.is_some_and(|id| !id.is(&wrapped.key_id)) {
             return Err(StoreError::corrupt("a tenant's root is another than it was").into());
         }
+        let journal = vault.journal.as_ref().filter(|_| known.is_none());
+        let said = match journal {
+            Some(journal) => Some(self.check_journaled(journal, &wrapped.key_id).await?),
+            None => None,
+        };
         let (root, _) = unwrap_root(&*vault.provider, self.id(), &stored, &vault_slot).await?;
-        self.check_journaled(vault, root.id()).await?;
         let slot = TenantSlot::open(&stored, &root)?;
+        self.note_told(slot.told);
+        if let Some(said) = said {
+            self.check_told(vault, &slot, &said).await?;
+        }
         Ok(Some(ReadTenant { stored, slot, vault_slot, root }))
     }
 
     /// The first time that this process meets the tenant: its root must be one that the journal records and has not given
-    /// up. Another store's, of a tenant of the same name, is genuine in every other way.
-    async fn check_journaled(&self, vault: &VaultInner, root_id: &KeyId) -> Result<()> {
-        if vault.journal.is_none() || self.lock().root_id.is_some() {
-            return Ok(());
-        }
-        let tenant_history = self.history(vault).await?;
+    /// up. Another store's, of a tenant of the same name, is genuine in every other way: nothing is believed of it before, and no
+    /// provider asked.
+    async fn check_journaled(&self, journal: &VerifiedJournal, root_id: &KeyId) -> Result<Accepted> {
+        let (about, told) = (SlotId::Tenant(self.id().clone()), self.told());
+        let said = journal.said_of(&about, told, &journal.head().await?).await?;
+        let tenant_history = TenantHistory::of(&said);
         if !tenant_history.created(root_id) {
             return Err(StoreError::corrupt("a tenant's root that the journal does not tell of").into());
         }
@@ -209,22 +230,44 @@ impl CachedTenant {
             )
             .into());
         }
-        if tenant_history.stored != Some(*root_id) {
+        Ok(said)
+    }
+
+    /// The slot that was met is the store's. What was read of the journal has the entry that it names, and is to say that it is
+    /// stored.
+    async fn check_told(&self, vault: &VaultInner, slot: &TenantSlot, said: &Accepted) -> Result<()> {
+        if slot.told > 0 && said.iter().all(|(position, _)| position != slot.told) {
+            self.history(vault).await?; // says why, unless it names one that may be skipped
+        }
+        let key_id = slot.root.key_id;
+        if TenantHistory::of(said).stored != Some(key_id) {
             // Reading must not depend on a journal that can be written; whoever comes next says it.
-            let _ = self.append(vault, JournalEvent::RootStored { key_id: *root_id }).await;
+            let _ = self.append(vault, JournalEvent::RootStored { key_id }).await;
         }
         Ok(())
+    }
+
+    /// The position that the tenant's slot names, as far as this process has read it; 0 for none.
+    pub(super) fn told(&self) -> u64 {
+        self.lock().told
+    }
+
+    /// The journal has an entry about the tenant itself at this position: whoever asks what it says of the tenant must find it.
+    pub(super) fn note_told(&self, position: u64) {
+        let mut known = self.lock();
+        known.told = known.told.max(position);
     }
 
     /// What the journal says of the tenant itself.
     pub(super) async fn history(&self, vault: &VaultInner) -> Result<TenantHistory> {
         let Some(journal) = &vault.journal else { return Ok(TenantHistory::default()) };
-        let head = journal.head().await?;
-        Ok(TenantHistory::of(&journal.read_of(Some(self.id()), None, &head).await?))
+        let told = self.told();
+        tenant_history(journal, self, told, &journal.head().await?).await
     }
 
-    pub(super) async fn append(&self, vault: &VaultInner, event: JournalEvent) -> Result<()> {
-        vault.append(|at| JournalEntry::of_tenant(at, self.id().clone(), event.clone())).await
+    /// Enters an event, and gives its position; nothing, and 0, without a journal.
+    pub(super) async fn append(&self, vault: &VaultInner, event: JournalEvent) -> Result<u64> {
+        vault.append(&SlotId::Tenant(self.id().clone()), self.told(), &event).await
     }
 
     /// Changes the tenant's slot, or makes it. Whatever it holds moves to the current epoch. False if there is nothing to
@@ -263,6 +306,8 @@ impl CachedTenant {
         change: TenantChange,
     ) -> Result<TenantSlot> {
         let (provider, tenant) = (&*vault.provider, || self.id().clone());
+        // Nothing becomes of a tenant of which the journal says what this version doesn't know.
+        let last = self.history(vault).await?.last;
         let mut slot = old.clone();
         match change {
             TenantChange::Move => {}
@@ -284,6 +329,9 @@ impl CachedTenant {
             let context = WrapContext::index_key(tenant(), key.epoch, index.index_epoch, key.key_id);
             index.key = root::rewrap(provider, key, &context, current).await?;
         }
+        if slot != *old {
+            slot.tell(last);
+        }
         Ok(slot)
     }
 
@@ -298,12 +346,12 @@ impl CachedTenant {
         let context = |id| WrapContext::root(self.id().clone(), current.epoch, id);
         let (root, wrapped) = root::wrap_new(&*vault.provider, current.epoch, context).await?;
         root::check_master(&wrapped, &current.master)?;
-        self.append(vault, JournalEvent::RootCreated { key_id: wrapped.key_id }).await?;
+        let told = self.append(vault, JournalEvent::RootCreated { key_id: wrapped.key_id }).await?;
         let (erased_at, epoch_keys) = match change {
             TenantChange::Erase(at) => (Some(at), Vec::new()),
             _ => (None, vec![self.new_epoch_key(vault, current).await?]),
         };
-        TenantSlot { root: wrapped, erased_at, epoch_keys, index_keys: Vec::new() }.seal(self.id(), &root)
+        TenantSlot { root: wrapped, erased_at, told, epoch_keys, index_keys: Vec::new() }.seal(self.id(), &root)
     }
 
     /// Whether the slot has a wrapping key of an epoch.

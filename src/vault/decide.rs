@@ -1,16 +1,13 @@
-//! Deciding on the journal: what it says up to a head is read, and what follows from it is appended at that very head. So
-//! of two that decide at the same time, one reads what the other has entered.
+//! Deciding on what the journal says of a subject, a tenant or the key store; and recording what was done.
 
-use futures_util::future::BoxFuture;
-
-use super::{ATTEMPTS, Tenant, VaultInner};
-use crate::error::{Error, JournalErrorKind, Result};
+use super::cached_tenant::CachedTenant;
+use super::verified::{Decided, VerifiedJournal};
+use super::{Tenant, VaultInner};
+use crate::error::{Error, Result};
 use crate::journal::history::{History, TenantHistory};
-use crate::journal::{ErasedLine, Head, JournalEntry, JournalEvent};
-use crate::keys::{Epoch, Tag};
-
-/// What is entered, if anything, and what the caller gets.
-pub(super) type Decision<T> = (Option<JournalEntry>, T);
+use crate::journal::verify::Accepted;
+use crate::journal::{ErasedLine, Head, JournalEvent};
+use crate::keys::{Epoch, SlotId, Tag};
 
 /// Whether a completion is appended that the journal has already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,112 +17,128 @@ pub(super) enum IfRecorded {
     RecordAgain,
 }
 
+/// Lines that are destroyed, and whether that was an erasure of the subject as a whole.
+#[derive(Clone, Debug)]
+pub(super) struct Erased {
+    pub(super) whole: bool,
+    pub(super) lines: Vec<ErasedLine>,
+}
+
 impl VaultInner {
-    /// Decides at the journal's head, and again where somebody else moved it meanwhile. One at a time in this process, which
-    /// so doesn't race itself.
-    pub(super) async fn append_deciding<'a, T: Send>(
-        &self,
-        mut decide: impl FnMut(Head) -> BoxFuture<'a, Result<Decision<T>>> + Send,
-    ) -> Result<T> {
-        let journal = self.journal()?;
-        let _turn = self.journal_turn.lock().await;
-        for _ in 0..APPENDS {
-            let head = journal.head().await?;
-            let (entry, answer) = decide(head).await?;
-            let Some(entry) = entry else { return Ok(answer) };
-            match journal.append(&entry, &head).await {
-                Err(e) if e.kind() == JournalErrorKind::Conflict => continue,
-                appended => return Ok(appended.map(|_| answer)?),
-            }
-        }
-        Err(Error::Conflict)
+    /// Enters an event, whatever the journal says of the same; gives its position. Nothing, and 0, without a journal.
+    pub(super) async fn append(&self, about: &SlotId, told: u64, event: &JournalEvent) -> Result<u64> {
+        let Some(journal) = &self.journal else { return Ok(0) };
+        let entered = journal
+            .decide(about, told, &self.clock, |_, _| {
+                let event = event.clone();
+                Box::pin(async move { Ok((Some(event), ())) })
+            })
+            .await?;
+        Ok(entered.last)
     }
 
-    /// The highest epoch that the journal names up to a head.
-    pub(super) async fn highest_epoch(&self, head: &Head) -> Result<Epoch> {
-        let entries = self.journal()?.read_of(None, None, head).await?;
-        let epochs = entries.iter().filter_map(|entry| match entry.event() {
-            JournalEvent::EpochOpened { epoch, .. } => Some(*epoch),
-            _ => None,
-        });
-        Ok(epochs.max().unwrap_or(Epoch::FIRST))
+    /// What the journal says of the key store as a whole.
+    pub(super) async fn said_of_store(&self) -> Result<Accepted> {
+        let (journal, told) = (self.journal()?, self.store_told());
+        journal.said_of(&SlotId::Vault, told, &journal.head().await?).await
     }
 }
 
+/// The highest epoch that these entries about the key store name.
+pub(super) fn highest_epoch(said: &Accepted) -> Epoch {
+    let epochs = said.iter().filter_map(|(_, entry)| match entry.event() {
+        JournalEvent::EpochOpened { epoch, .. } => Some(*epoch),
+        _ => None,
+    });
+    epochs.max().unwrap_or(Epoch::FIRST)
+}
+
+/// The highest epoch that the journal names up to a head. `told` is the position that the vault's slot names, as it was known
+/// before the head was read.
+async fn highest_epoch_up_to(journal: &VerifiedJournal, told: u64, head: &Head) -> Result<Epoch> {
+    Ok(highest_epoch(&journal.said_of(&SlotId::Vault, told, head).await?))
+}
+
 impl Tenant {
-    /// What the journal says of a subject.
-    pub(super) async fn history(&self, tag: &Tag) -> Result<History> {
-        match &self.vault.0.journal {
-            Some(journal) => self.history_up_to(tag, &journal.head().await?).await,
-            None => Ok(History::default()),
-        }
+    /// What the journal says of a subject. `told` is the position that the slot names, which was read before; 0 where there is
+    /// none.
+    pub(super) async fn history(&self, tag: &Tag, told: u64) -> Result<History> {
+        let Some(journal) = &self.vault.0.journal else { return Ok(History::default()) };
+        let head = journal.head().await?;
+        Ok(History::of(&journal.said_of(&self.slot_id(tag), told, &head).await?))
     }
 
-    async fn history_up_to(&self, tag: &Tag, head: &Head) -> Result<History> {
-        Ok(History::of(&self.vault.0.journal()?.read_of(Some(self.id()), Some(tag), head).await?))
-    }
-
-    /// Decides on what the journal says of a subject.
+    /// Decides on what the journal says of a subject. `told` is that of [`history`](Self::history).
     pub(super) async fn decide<T: Send>(
         &self,
         tag: &Tag,
+        told: u64,
         decide: impl Fn(&History) -> Result<(Option<JournalEvent>, T)> + Send + Sync,
-    ) -> Result<T> {
+    ) -> Result<Decided<T>> {
         let (vault, decide) = (&self.vault.0, &decide);
-        vault
-            .append_deciding(|head| {
+        let (journal, tenant, tenant_told) = (vault.journal()?, &*self.cached, self.cached.told());
+        journal
+            .decide(&self.slot_id(tag), told, &vault.clock, |head, said| {
                 Box::pin(async move {
-                    let entries = vault.journal()?.read_of(Some(self.id()), None, &head).await?;
-                    if let Some(at) = TenantHistory::of(&entries).erased() {
+                    if let Some(at) = tenant_history(journal, tenant, tenant_told, &head).await?.erased() {
                         return Err(Error::TenantErased { at });
                     }
-                    let (event, answer) = decide(&self.history_up_to(tag, &head).await?)?;
-                    Ok((event.map(|event| self.entry(tag, event)), answer))
+                    decide(&History::of(&said))
                 })
             })
             .await
     }
 
-    /// Appends `ErasureDone` for these lines.
-    pub(super) async fn record_done(&self, tag: &Tag, lines: &[ErasedLine], if_recorded: IfRecorded) -> Result<()> {
+    /// Appends `ErasureDone`.
+    pub(super) async fn record_done(
+        &self,
+        tag: &Tag,
+        told: u64,
+        erased: &Erased,
+        if_recorded: IfRecorded,
+    ) -> Result<()> {
         let vault = &self.vault.0;
-        vault
-            .append_deciding(|head| {
-                Box::pin(async move {
-                    let history = self.history_up_to(tag, &head).await?;
-                    let recorded =
-                        lines.iter().all(|l| history.done_line(&l.purpose) >= l.line) && !history.whole_is_open;
-                    if recorded && if_recorded == IfRecorded::Skip {
-                        return Ok((None, ()));
-                    }
-                    let until = vault.highest_epoch(&head).await?;
-                    Ok((Some(self.entry(tag, JournalEvent::ErasureDone { lines: lines.to_vec(), until })), ()))
-                })
+        let (journal, store_told, about) = (vault.journal()?, vault.store_told(), self.slot_id(tag));
+        let recorded = journal.decide(&about, told, &vault.clock, |head, said| {
+            Box::pin(async move {
+                let (history, Erased { whole, lines }) = (History::of(&said), erased);
+                let is_open = *whole && history.whole_is_open;
+                let recorded = !is_open && lines.iter().all(|l| history.done_line(&l.purpose) >= l.line);
+                if recorded && if_recorded == IfRecorded::Skip {
+                    return Ok((None, ()));
+                }
+                let until = highest_epoch_up_to(journal, store_told, &head).await?;
+                Ok((Some(JournalEvent::ErasureDone { whole: *whole, lines: lines.clone(), until }), ()))
             })
-            .await
+        });
+        recorded.await.map(drop)
     }
 
     /// Appends `TenantErasureDone`.
     pub(super) async fn record_tenant_done(&self, if_recorded: IfRecorded) -> Result<()> {
         let vault = &self.vault.0;
-        vault
-            .append_deciding(|head| {
-                Box::pin(async move {
-                    let entries = vault.journal()?.read_of(Some(self.id()), None, &head).await?;
-                    if TenantHistory::of(&entries).done.is_some() && if_recorded == IfRecorded::Skip {
-                        return Ok((None, ()));
-                    }
-                    let event = JournalEvent::TenantErasureDone { until: vault.highest_epoch(&head).await? };
-                    Ok((Some(JournalEntry::of_tenant(vault.clock.wall(), self.id().clone(), event)), ()))
-                })
+        let (journal, store_told) = (vault.journal()?, vault.store_told());
+        let about = SlotId::Tenant(self.id().clone());
+        let recorded = journal.decide(&about, self.cached.told(), &vault.clock, |head, said| {
+            Box::pin(async move {
+                if TenantHistory::of(&said).done.is_some() && if_recorded == IfRecorded::Skip {
+                    return Ok((None, ()));
+                }
+                let until = highest_epoch_up_to(journal, store_told, &head).await?;
+                Ok((Some(JournalEvent::TenantErasureDone { until }), ()))
             })
-            .await
-    }
-
-    fn entry(&self, tag: &Tag, event: JournalEvent) -> JournalEntry {
-        JournalEntry::of_subject(self.vault.0.clock.wall(), self.id().clone(), *tag, event)
+        });
+        recorded.await.map(drop)
     }
 }
 
-/// How often an append is tried at a head that others move.
-const APPENDS: usize = 4 * ATTEMPTS;
+/// What the journal says of a tenant itself up to a head.
+pub(super) async fn tenant_history(
+    journal: &VerifiedJournal,
+    tenant: &CachedTenant,
+    told: u64,
+    head: &Head,
+) -> Result<TenantHistory> {
+    let about = SlotId::Tenant(tenant.id().clone());
+    Ok(TenantHistory::of(&journal.said_of(&about, told, head).await?))
+}

@@ -3,10 +3,12 @@
 
 use std::collections::BTreeMap;
 
-use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
+use futures_util::stream::{self, StreamExt as _};
 
 use super::cached_tenant::TenantChange;
-use super::slots::{Edit, Wrapper};
+use super::decide::Erased;
+use super::slots::{Edit, Wrapper, is_of_one_slot};
+use super::verified::Decided;
 use super::{ATTEMPTS, Tenant, WRITES_AT_ONCE};
 use crate::clock::Timestamp;
 use crate::error::{Error, Result};
@@ -27,7 +29,7 @@ pub(super) enum Extent<'a> {
 
 /// An erasure whose keys are gone from the store.
 pub(super) struct DestroyedKeys {
-    pub(super) lines: Vec<ErasedLine>,
+    pub(super) erased: Erased,
     /// The slot without them.
     pub(super) slot: SubjectSlot,
     /// The journal has the completion already, and nothing had come back since.
@@ -37,8 +39,10 @@ pub(super) struct DestroyedKeys {
 /// What the lines of an erasure are to cover.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum LinesCover {
-    /// Every purpose that the slot has.
+    /// The subject as a whole: every purpose that the slot has.
     WholeSubject,
+    /// The subject as a whole, as it is recorded: what they don't name is meant up to line 1. A higher line came later.
+    WholeAsRecorded,
     /// The purposes that they name, whatever else the slot has.
     NamedPurposes,
 }
@@ -55,16 +59,17 @@ pub(super) enum DestroyOutcome {
 
 impl Tenant {
     /// Destroys what `extent` says: journals the intent, puts the tombstone, ends the issued keys. Asks `may_begin` at the head
-    /// at which it appends the intent; if that says no, it destroys nothing and gives none. An intent that stands is finished
-    /// without asking.
+    /// at which it appends the intent, with what the journal says and whether it or the slot knows the subject; if that says no,
+    /// it destroys nothing and gives none. An intent that stands is finished without asking.
     pub(super) async fn destroy(
         &self,
         tag: &Tag,
         extent: Extent<'_>,
-        may_begin: impl Fn(&History) -> bool + Send + Sync,
+        may_begin: impl Fn(&History, bool) -> Result<bool> + Send + Sync,
     ) -> Result<Option<DestroyedKeys>> {
         for _ in 0..ATTEMPTS {
-            let slot = self.read_slot(tag).await?.slot;
+            let read = self.read_slot(tag).await?;
+            let (told, slot) = (read.told(), read.slot);
             let whole = matches!(extent, Extent::Whole);
             let cover = if whole { LinesCover::WholeSubject } else { LinesCover::NamedPurposes };
             let decide = |history: &History| {
@@ -72,55 +77,62 @@ impl Tenant {
                 let covered =
                     |by: fn(&History, &Purpose) -> u32| lines.iter().all(|l| by(history, &l.purpose) >= l.line);
                 let already_recorded = covered(History::done_line) && !history.whole_is_open;
-                // A schedule is fulfilled by an intent of the whole subject alone.
-                if covered(History::destroyed_line) && !(whole && history.scheduled.is_some()) {
+                // An intent of the whole subject alone fulfills a schedule, and covers purposes that nobody here knows.
+                let lacks_whole = whole && (history.scheduled.is_some() || !history.whole_intended);
+                if covered(History::destroyed_line) && !lacks_whole {
                     return Ok((None, Some((lines, already_recorded))));
                 }
+                // A slot that is damaged is none that can be read, and not none: the erasure has failed by now.
+                let known = slot.is_some() || history.last > 0;
                 if !(whole && history.whole_is_open) {
                     if history.held {
                         return Err(Error::SubjectHeld);
                     }
-                    if !may_begin(history) {
+                    if !may_begin(history, known)? {
                         return Ok((None, None));
                     }
                 }
-                let event = JournalEvent::ErasureIntended { whole, lines: lines.clone() };
+                let event = JournalEvent::ErasureIntended { whole, known, lines: lines.clone() };
                 Ok((Some(event), Some((lines, false))))
             };
-            let Some((lines, already_recorded)) = self.decide(tag, decide).await? else { return Ok(None) };
-            // Another purpose may have been enrolled since the slot was read: then the intent must name it too.
-            let (slot, already_recorded) = match self.destroy_lines(tag, &lines, cover).await? {
+            let Decided { answer, last } = self.decide(tag, told, decide).await?;
+            let Some((lines, already_recorded)) = answer else { return Ok(None) };
+            // Another purpose may have been enrolled since the slot was read: then it must be named, too.
+            let (slot, already_recorded) = match self.destroy_lines(tag, &lines, cover, last).await? {
                 DestroyOutcome::Destroyed(slot) => (slot, false),
                 DestroyOutcome::AlreadyDestroyed(slot) => (slot, already_recorded),
                 DestroyOutcome::UnnamedPurpose => continue,
             };
-            return Ok(Some(DestroyedKeys { lines, slot, already_recorded }));
+            return Ok(Some(DestroyedKeys { erased: Erased { whole, lines }, slot, already_recorded }));
         }
         Err(Error::Conflict)
     }
 
-    /// Destroys what is intended and not done yet, and gives the lines: none if there is no such thing.
-    pub(super) async fn finish_intended(&self, tag: &Tag, history: &History) -> Result<Vec<ErasedLine>> {
+    /// Destroys what is intended and not done yet, and gives it; none if there is no such thing.
+    pub(super) async fn finish_intended(&self, tag: &Tag, history: &History) -> Result<Option<Erased>> {
         if history.whole_is_open {
             // Only the intent that stands: where somebody else has finished it, the subject may live on a new line, and be held.
-            return match self.destroy(tag, Extent::Whole, |_| false).await {
-                Err(Error::SubjectHeld) => Ok(Vec::new()),
-                destroyed => Ok(destroyed?.map(|destroyed| destroyed.lines).unwrap_or_default()),
+            return match self.destroy(tag, Extent::Whole, |_, _| Ok(false)).await {
+                Err(Error::SubjectHeld) => Ok(None),
+                destroyed => Ok(destroyed?.map(|destroyed| destroyed.erased)),
             };
         }
         let lines = history.open();
-        if !lines.is_empty() {
-            self.destroy_lines(tag, &lines, LinesCover::NamedPurposes).await?;
+        if lines.is_empty() {
+            return Ok(None);
         }
-        Ok(lines)
+        self.destroy_lines(tag, &lines, LinesCover::NamedPurposes, history.last).await?;
+        Ok(Some(Erased { whole: false, lines }))
     }
 
-    /// Makes a tombstone of these lines, whoever else changes the slot; then ends the issued keys.
+    /// Makes a tombstone of these lines, whoever else changes the slot; then ends the issued keys. `told` is the position of an
+    /// entry about the subject.
     pub(super) async fn destroy_lines(
         &self,
         tag: &Tag,
         lines: &[ErasedLine],
         cover: LinesCover,
+        told: u64,
     ) -> Result<DestroyOutcome> {
         let edit = |slot: Option<&SubjectSlot>, wrapper: &Wrapper<'_>| {
             let named = |p: &PurposeSlot| lines.iter().any(|l| l.purpose == p.name);
@@ -129,10 +141,22 @@ impl Tenant {
                 return Ok(Edit::Keep(DestroyOutcome::UnnamedPurpose));
             }
             let mut new = slot.cloned().unwrap_or_else(SubjectSlot::empty);
-            if slot.is_some() && lines.iter().all(|l| new.has_destroyed(&l.purpose, l.line)) {
+            let destroyed = match cover {
+                LinesCover::NamedPurposes => lines.iter().all(|l| new.has_destroyed(&l.purpose, l.line)),
+                LinesCover::WholeSubject | LinesCover::WholeAsRecorded => new.has_destroyed_whole(by_purpose(lines)),
+            };
+            if slot.is_some() && destroyed {
                 return Ok(Edit::Keep(DestroyOutcome::AlreadyDestroyed(new)));
             }
-            lines.iter().for_each(|l| new.destroy(&l.purpose, l.line, wrapper.now));
+            match cover {
+                LinesCover::NamedPurposes => {
+                    lines.iter().for_each(|l| new.destroy(&l.purpose, l.line, wrapper.now));
+                }
+                LinesCover::WholeSubject | LinesCover::WholeAsRecorded => {
+                    new.destroy_whole(by_purpose(lines), wrapper.now);
+                }
+            }
+            new.tell(told);
             Ok(Edit::Put(new.clone(), DestroyOutcome::Destroyed(new)))
         };
         let mut ends = EndsUnlessKnown(Some((self, tag)));
@@ -197,8 +221,10 @@ impl Tenant {
         Ok(())
     }
 
-    /// Makes tombstones of the subjects of a tenant that was erased: what they hold opens no more.
-    pub(super) async fn make_tombstones(&self) -> Result<()> {
+    /// Makes tombstones of the subjects of a tenant that was erased: what they hold opens no more. Gives those of whom none can be
+    /// made, and why: they hold up nobody else.
+    pub(super) async fn make_tombstones(&self) -> Result<BTreeMap<SlotId, Error>> {
+        let mut left = BTreeMap::new();
         let mut scan = Scan::new(Filter::All).tenant(self.id().clone());
         loop {
             let page = self.vault.0.store.scan(&scan).await?;
@@ -206,11 +232,18 @@ impl Tenant {
                 SlotId::Subject(_, tag) => Some(*tag),
                 _ => None,
             });
-            let buried = tags.map(|tag| async move { self.make_tombstone(&tag).await }).collect::<Vec<_>>();
-            stream::iter(buried).buffer_unordered(WRITES_AT_ONCE).try_collect::<Vec<()>>().await?;
+            let bury = |tag: Tag| async move { (tag, self.make_tombstone(&tag).await) };
+            let burials = tags.map(bury).collect::<Vec<_>>();
+            let buried: Vec<_> = stream::iter(burials).buffer_unordered(WRITES_AT_ONCE).collect().await;
+            for (tag, buried) in buried {
+                match buried {
+                    Err(e) if is_of_one_slot(&e) => drop(left.insert(self.slot_id(&tag), e)),
+                    buried => buried?,
+                }
+            }
             match page.next {
                 Some(next) => scan = scan.starting_after(next),
-                None => return Ok(()),
+                None => return Ok(left),
             }
         }
     }
@@ -220,11 +253,16 @@ impl Tenant {
         self.edit_slot(tag, |slot, wrapper| {
             let Some(slot) = slot.filter(|slot| slot.epoch.is_some()) else { return Ok(Edit::Keep(())) };
             let mut new = slot.clone();
-            slot.purposes.iter().for_each(|p| new.destroy(&p.name, p.line, wrapper.now));
+            new.destroy_whole(slot.purposes.iter().map(|p| (&p.name, p.line)), wrapper.now);
             Ok(Edit::Put(new, ()))
         })
         .await
     }
+}
+
+/// Lines as a slot takes them.
+pub(super) fn by_purpose(lines: &[ErasedLine]) -> impl Iterator<Item = (&Purpose, u32)> {
+    lines.iter().map(|line| (&line.purpose, line.line))
 }
 
 /// Has a subject's keys read again where its destruction was dropped or failed: nobody knows whether it landed, and the next

@@ -8,14 +8,14 @@ use super::cache::SubjectLookup;
 use super::decide::IfRecorded;
 use super::key_page::KeyPage;
 use super::slots::{ReadSlot, Wrapper};
-use super::tenant::{ReadContext, ReadReason, Tenant, distinct};
+use super::tenant::{ReadContext, ReadReason, Tenant};
 use super::{ATTEMPTS, WRITES_AT_ONCE};
 use crate::clock::Timestamp;
 use crate::error::{Error, Result};
 use crate::id::{HasSubject, Purpose, SubjectId};
 use crate::journal::JournalEvent;
 use crate::journal::history::History;
-use crate::keys::slot::{KeyVersion, PurposeSlot, SubjectSlot};
+use crate::keys::slot::{Date, KeyVersion, PurposeSlot, SubjectSlot};
 use crate::keys::{Epoch, Tag};
 use crate::subject::SubjectKeys;
 
@@ -59,13 +59,15 @@ impl Tenant {
     /// with the same keys.
     ///
     /// # Errors
-    /// [`Error::SubjectErased`] if the subject was erased: an erased purpose is never enrolled again by itself (see
-    /// [`Enrollment::even_if_erased`]). [`Error::Conflict`] if others kept changing the subject. Those of the ports.
+    /// [`Error::SubjectErased`] if the subject was erased, or if it lacks a purpose since it was erased as a whole: what was
+    /// erased is never enrolled again by itself (see [`Enrollment::even_if_erased`]). [`Error::InvalidInput`] for a
+    /// placeholder, or a kind that isn't declared; [`Error::WrongTenant`] for keys of another tenant. [`Error::Conflict`] if
+    /// others kept changing the subject. Those of the ports.
     ///
     /// # Cancel safety
     /// A call that is dropped may have enrolled; calling again finds the same keys.
     pub async fn enroll(&self, subject: &(impl HasSubject + Sync + ?Sized)) -> Result<SubjectKeys> {
-        self.enroll_subject(subject.subject()?, &Enrollment::new()).await
+        self.enroll_subject(self.subject_of(subject)?, &Enrollment::new()).await
     }
 
     /// Like [`enroll`](Self::enroll), with a retention period, or again after an erasure.
@@ -80,21 +82,22 @@ impl Tenant {
         subject: &(impl HasSubject + Sync + ?Sized),
         enrollment: &Enrollment,
     ) -> Result<SubjectKeys> {
-        self.enroll_subject(subject.subject()?, enrollment).await
+        self.enroll_subject(self.subject_of(subject)?, enrollment).await
     }
 
     /// Enrolls many: one store read tells which are new; each of those then costs a read and a write.
     ///
     /// # Errors
-    /// Those of [`enroll`](Self::enroll), but for a subject that was erased: [`KeyPage::get`] says so when it is asked
-    /// for. Those before a failure stay enrolled.
+    /// Those of [`enroll`](Self::enroll), but for a subject that was erased, and a row that names nobody: [`KeyPage::get`] says
+    /// so when it is asked for. One that lives and lacks a purpose that was erased has the keys that there are. Those before
+    /// a failure stay enrolled.
     ///
     /// # Cancel safety
     /// That of [`enroll`](Self::enroll).
     pub async fn enroll_all(&self, subjects: &[impl HasSubject + Sync]) -> Result<KeyPage> {
-        let mut page = self.find(distinct(subjects)?).await?;
+        let mut page = self.find(self.distinct(subjects)?).await?;
         self.enroll_lacking(&mut page).await?;
-        Ok(KeyPage::new(page))
+        Ok(self.key_page(page))
     }
 
     /// Enrolls those of a page who lack keys for a purpose of the vault.
@@ -106,12 +109,21 @@ impl Tenant {
         });
         let lacking: Vec<SubjectId> = lacking.map(|(subject, _)| subject.clone()).collect();
         let enroll = |subject: SubjectId| async move {
-            let keys = self.enroll_subject(subject.clone(), &Enrollment::new()).await?;
-            Ok::<_, Error>((subject, SubjectLookup::Keys(keys)))
+            let found = match self.enroll_subject(subject.clone(), &Enrollment::new()).await {
+                Err(Error::SubjectErased { at }) => SubjectLookup::Erased { at },
+                keys => SubjectLookup::Keys(keys?),
+            };
+            Ok::<_, Error>((subject, found))
         };
         let futures: Vec<_> = lacking.into_iter().map(enroll).collect();
         let enrolled: Vec<_> = stream::iter(futures).buffer_unordered(WRITES_AT_ONCE).try_collect().await?;
-        page.extend(enrolled);
+        for (subject, found) in enrolled {
+            // One who lives keeps the keys that there are, where what is lacking was erased.
+            let is_better = matches!(found, SubjectLookup::Keys(_));
+            if is_better || !matches!(page.get(&subject), Some(SubjectLookup::Keys(_))) {
+                page.insert(subject, found);
+            }
+        }
         Ok(())
     }
 
@@ -135,10 +147,9 @@ impl Tenant {
             let history = self.history_for(&tag, old.as_ref(), enrollment).await?;
             if !history.open().is_empty() || history.whole_is_open {
                 // An erasure that somebody is at, or that crashed: it comes first.
-                let lines = self.finish_intended(&tag, &history).await?;
-                if !lines.is_empty() {
+                if let Some(erased) = self.finish_intended(&tag, &history).await? {
                     vault.scrub().await?;
-                    self.record_done(&tag, &lines, IfRecorded::Skip).await?;
+                    self.record_done(&tag, history.last, &erased, IfRecorded::Skip).await?;
                 }
                 continue;
             }
@@ -154,14 +165,15 @@ impl Tenant {
             let slot = match (enrolled, old) {
                 (None, Some(old)) => old,
                 (None, None) => return Err(Error::Bug("an enrollment that changes nothing made nothing")),
-                (Some(enrolled), _) => {
-                    if !self.open_lines(&tag, enrolled.new_lines, &history).await? {
+                (Some(Enrolled { mut slot, new_lines }), _) => {
+                    let Some(last) = self.open_lines(&tag, new_lines, &history).await? else {
                         continue; // somebody entered something since
-                    }
-                    if !self.put_slot(&enrolled.slot.seal(self.id(), tag, &state.root)?, stored.as_ref()).await? {
+                    };
+                    slot.tell(last);
+                    if !self.put_slot(&slot.seal(self.id(), tag, &state.root)?, stored.as_ref()).await? {
                         continue;
                     }
-                    enrolled.slot
+                    slot
                 }
             };
             let read = ReadContext { state: &state, loaded, ticket, reason: ReadReason::Cold };
@@ -175,22 +187,26 @@ impl Tenant {
         Err(Error::Conflict)
     }
 
-    /// Enters new lines in the journal, if it still says what was read. A vault without one has nothing to enter them in.
-    async fn open_lines(&self, tag: &Tag, lines: Vec<(Purpose, u32)>, read: &History) -> Result<bool> {
+    /// Enters new lines in the journal, if it still says what was read; gives the position of the last entry about the subject.
+    /// A vault without a journal has nothing to enter them in.
+    async fn open_lines(&self, tag: &Tag, lines: Vec<(Purpose, u32)>, read: &History) -> Result<Option<u64>> {
+        let mut last = read.last;
         if self.vault.0.journal.is_none() {
-            return Ok(true);
+            return Ok(Some(last));
         }
-        for (entries, (purpose, line)) in (read.entries..).zip(lines) {
+        for (purpose, line) in lines {
             let event = JournalEvent::Reenrolled { purpose, line };
             let decide = |now: &History| {
-                let unchanged = now.entries == entries;
+                let unchanged = now.last == last;
                 Ok((unchanged.then(|| event.clone()), unchanged))
             };
-            if !self.decide(tag, decide).await? {
-                return Ok(false);
+            let entered = self.decide(tag, last, decide).await?;
+            if !entered.answer {
+                return Ok(None);
             }
+            last = entered.last;
         }
-        Ok(true)
+        Ok(Some(last))
     }
 
     /// What the journal says of the subject, where the enrollment may open a line; else nothing.
@@ -202,7 +218,7 @@ impl Tenant {
         // A process that knew the tenant before it was erased must not make anything in it.
         match self.cached.history(&self.vault.0).await?.erased() {
             Some(at) => Err(Error::TenantErased { at }),
-            None => self.history(tag).await,
+            None => self.history(tag, old.map_or(0, |old| old.told)).await,
         }
     }
 }
@@ -233,12 +249,14 @@ impl Applicant<'_> {
     /// is scheduled. [`Error::Conflict`] if the caller's view of the epochs is older than the slot.
     fn enroll(&self, old: Option<&SubjectSlot>, enrollment: &Enrollment) -> Result<Option<Enrolled>> {
         // An erasure that is scheduled is undone by cancelling it, not by enrolling.
-        let scheduled = old.and_then(|slot| slot.erase_at).or(self.history.scheduled);
+        let scheduled = old.and_then(SubjectSlot::closed).or(self.history.scheduled);
         let erased = old.and_then(SubjectSlot::erased_at).filter(|_| !enrollment.even_if_erased);
         if let Some(at) = scheduled.or(erased) {
             return Err(Error::SubjectErased { at });
         }
         let mut slot = old.cloned().unwrap_or_else(SubjectSlot::empty);
+        // A slot that a restore lost, or one from before: the new one says again what the journal says.
+        slot.whole_at = slot.whole_at.or(self.whole_erased_at());
         self.wrapper.move_to_current(&mut slot)?;
         let mut new_lines = Vec::new();
         for name in self.purposes {
@@ -250,15 +268,15 @@ impl Applicant<'_> {
                     new_lines.push((name.clone(), purpose.line));
                 }
                 None => {
-                    self.check_not_erased(name, enrollment)?;
-                    let line = self.line_above(name, 0);
+                    self.check_not_erased(name, slot.whole_at, enrollment)?;
+                    // An erasure as a whole destroyed its first line, whether or not there was one.
+                    let line = self.line_above(name, u32::from(slot.whole_at.is_some()));
                     if line > 1 {
                         new_lines.push((name.clone(), line));
                     }
                     slot.purposes.push(PurposeSlot {
                         name: name.clone(),
                         line,
-                        since: self.epoch,
                         erased_at: None,
                         destroyed: Vec::new(),
                         versions: vec![self.first_version(name, line)?],
@@ -279,15 +297,23 @@ impl Applicant<'_> {
         Ok(Some(Enrolled { slot, new_lines }))
     }
 
-    /// A purpose that the slot lacks and the journal says was erased: its tombstone is missing, so the store was restored,
-    /// or it is on its way.
-    fn check_not_erased(&self, purpose: &Purpose, enrollment: &Enrollment) -> Result<()> {
-        if enrollment.even_if_erased || self.history.destroyed_line(purpose) == 0 {
+    /// A purpose that the slot lacks, and an erasure as a whole destroyed; or that the journal says was erased: then its
+    /// tombstone is missing, so the store was restored, or it is on its way.
+    fn check_not_erased(&self, purpose: &Purpose, whole_at: Option<Timestamp>, enrollment: &Enrollment) -> Result<()> {
+        if enrollment.even_if_erased || (whole_at.is_none() && self.history.destroyed_line(purpose) == 0) {
             return Ok(());
         }
-        Err(Error::SubjectErased {
-            at: self.history.done.map(|done| done.at).or(self.history.intended_at).unwrap_or(self.wrapper.now),
-        })
+        Err(Error::SubjectErased { at: whole_at.or(self.journaled_at()).unwrap_or(self.wrapper.now) })
+    }
+
+    /// When the subject was erased as a whole, as the journal says.
+    fn whole_erased_at(&self) -> Option<Timestamp> {
+        if self.history.whole_intended { self.journaled_at() } else { None }
+    }
+
+    /// When the journal says that something of the subject was erased last.
+    fn journaled_at(&self) -> Option<Timestamp> {
+        self.history.done.map(|done| done.at).or(self.history.intent.map(|intent| intent.at))
     }
 
     /// One above every line that slot and journal name: a replay destroys lines up to the one journaled.
@@ -297,6 +323,6 @@ impl Applicant<'_> {
 
     /// No other key of the line exists, so nobody can be sealing under one: it is used at once.
     fn first_version(&self, purpose: &Purpose, line: u32) -> Result<KeyVersion> {
-        self.wrapper.new_version(purpose, line, 1, Some(self.wrapper.now))
+        self.wrapper.new_version(purpose, line, 1, Date::AtOnce)
     }
 }

@@ -1,10 +1,11 @@
 //! Epochs: a new master key for everything, and the end of an old one.
 
 use super::cached_tenant::TenantChange;
+use super::decide::highest_epoch;
 use super::slots::is_of_one_slot;
 use super::{ATTEMPTS, Vault, root};
 use crate::error::{Error, ProviderError, Result, StoreErrorKind};
-use crate::journal::{JournalEntry, JournalEvent};
+use crate::journal::JournalEvent;
 use crate::keys::slot::{EpochRecord, EpochState, MAX_EPOCHS, VaultSlot};
 use crate::keys::{Epoch, MasterKeyId, SlotId, StoredSlot, WrapContext};
 use crate::provider::Destruction;
@@ -81,34 +82,32 @@ impl Vault {
         if live >= MAX_EPOCHS {
             return Err(Error::invalid("a key store has at most 64 epochs that are not retired: retire one first"));
         }
-        let epoch = self.journal_epoch(slot.current()?.epoch, &master).await?;
+        let (epoch, told) = self.journal_epoch(slot.current()?.epoch, &master).await?;
         let record = EpochRecord { epoch, state: EpochState::Live, created_at: vault.clock.wall(), master };
         let context = WrapContext::vault_root(slot.root.epoch, slot.root.key_id);
         slot.root = root::rewrap(&*vault.provider, &slot.root, &context, &record).await?;
         slot.epochs.push(record);
+        slot.tell(told);
         match vault.store.put(&slot.seal(&vault.root)?, Expected::Revision(stored.revision())).await {
             Err(e) if e.kind() == StoreErrorKind::Conflict => Ok(None),
             put => Ok(put.map(|()| Some(epoch))?),
         }
     }
 
-    /// Enters the next epoch in the journal and tells its number: above what was opened and lost in a restore, too, so that
-    /// an epoch of one number has one master key.
-    async fn journal_epoch(&self, current: Epoch, master: &MasterKeyId) -> Result<Epoch> {
+    /// Enters the next epoch in the journal, and tells its number and the entry's position. The number is above what was opened
+    /// and lost in a restore, too, so that an epoch of one number has one master key.
+    async fn journal_epoch(&self, current: Epoch, master: &MasterKeyId) -> Result<(Epoch, u64)> {
         let (vault, after) = (&self.0, |last: Epoch| Epoch::new(last.get().saturating_add(1)));
         let next = |last| after(last).ok_or(Error::Bug("an epoch of 0"));
-        if vault.journal.is_none() {
-            return next(current);
-        }
-        vault
-            .append_deciding(|head| {
-                Box::pin(async move {
-                    let epoch = next(current.max(vault.highest_epoch(&head).await?))?;
-                    let event = JournalEvent::EpochOpened { epoch, master: master.clone() };
-                    Ok((Some(JournalEntry::store_wide(vault.clock.wall(), event)), epoch))
-                })
+        let Some(journal) = &vault.journal else { return Ok((next(current)?, 0)) };
+        let entered = journal.decide(&SlotId::Vault, vault.store_told(), &vault.clock, |_, said| {
+            Box::pin(async move {
+                let epoch = next(current.max(highest_epoch(&said)))?;
+                let event = JournalEvent::EpochOpened { epoch, master: master.clone() };
+                Ok((Some(event), epoch))
             })
-            .await
+        });
+        entered.await.map(|entered| (entered.answer, entered.last))
     }
 
     /// Moves every tenant to the current epoch; how many were not there. One whose own master key is refused holds up no other.
@@ -141,13 +140,14 @@ impl Vault {
     /// # use fieldseal::journal::MemoryJournal;
     /// # use fieldseal::provider::LocalKeyring;
     /// # use fieldseal::store::MemoryStore;
-    /// # use fieldseal::Vault;
+    /// # use fieldseal::{SubjectId, Vault};
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> fieldseal::Result<()> {
     /// # let keyring = LocalKeyring::ephemeral()?;
-    /// # let vault = Vault::builder(keyring.clone(), MemoryStore::new()).journal(MemoryJournal::new()?).build().await?;
+    /// # let builder = Vault::builder(keyring.clone(), MemoryStore::new()).journal(MemoryJournal::new()?);
+    /// # let vault = builder.kinds(["customer"]).build().await?;
     /// # let customers = vault.default_tenant();
-    /// # customers.enroll(&17).await?;
+    /// # customers.enroll(&SubjectId::new("customer", &17)?).await?;
     /// let old = vault.current_epoch().await?;
     /// keyring.add_key().await?; // or a new key at the KMS
     /// vault.advance_epoch().await?;
@@ -201,8 +201,8 @@ impl Vault {
         self.drop_wrapping_keys(epoch).await?;
         // What rewrapping overwrote is not to outlive the epoch in the store's files: the master key may have copies.
         self.0.scrub().await?;
-        let destruction = self.destroy_master(&master).await?;
-        self.mark_retired(epoch).await?;
+        let (destruction, told) = self.destroy_master(&master).await?;
+        self.mark_retired(epoch, told).await?;
         Ok(RetiredEpoch { epoch, master, destruction })
     }
 
@@ -210,9 +210,11 @@ impl Vault {
     /// Copies in backups may be wrapped under its master key all the same.
     async fn retire_lost_epoch(&self, epoch: Epoch, slot: &VaultSlot) -> Result<RetiredEpoch> {
         let unknown = || Error::invalid("there is no such epoch");
-        let journal = self.0.journal.as_ref().ok_or_else(unknown)?;
-        let entries = journal.read_of(None, None, &journal.head().await?).await?;
-        let master = entries.iter().rev().find_map(|entry| match entry.event() {
+        if self.0.journal.is_none() {
+            return Err(unknown());
+        }
+        let said = self.0.said_of_store().await?;
+        let master = said.iter().rev().find_map(|(_, entry)| match entry.event() {
             JournalEvent::EpochOpened { epoch: opened, master } if *opened == epoch => Some(master.clone()),
             _ => None,
         });
@@ -223,7 +225,7 @@ impl Vault {
             0 => {}
             slots => return Err(Error::EpochInUse { slots }),
         }
-        let destruction = self.destroy_master(&master).await?;
+        let (destruction, _) = self.destroy_master(&master).await?;
         Ok(RetiredEpoch { epoch, master, destruction })
     }
 
@@ -241,12 +243,12 @@ impl Vault {
         Ok(())
     }
 
-    /// Destroys it, then enters that in the journal.
-    async fn destroy_master(&self, master: &MasterKeyId) -> Result<Destruction> {
+    /// Destroys it, then enters that in the journal: gives the entry's position.
+    async fn destroy_master(&self, master: &MasterKeyId) -> Result<(Destruction, u64)> {
         let destruction = self.0.provider.destroy_key(master).await?;
         let event = JournalEvent::MasterKeyDestroyed { master: master.clone() };
-        self.0.append(|at| JournalEntry::store_wide(at, event.clone())).await?;
-        Ok(destruction)
+        let told = self.0.append(&SlotId::Vault, self.0.store_told(), &event).await?;
+        Ok((destruction, told))
     }
 
     /// How many slots hold a key of such an epoch: held and scheduled subjects, roots and index keys too. By their bytes, over
@@ -289,13 +291,14 @@ impl Vault {
         }
     }
 
-    async fn mark_retired(&self, epoch: Epoch) -> Result<()> {
+    async fn mark_retired(&self, epoch: Epoch, told: u64) -> Result<()> {
         for _ in 0..ATTEMPTS {
             let (stored, mut slot) = root::reload(&self.0).await?;
             let Some(record) = slot.epochs.iter_mut().find(|e| e.epoch == epoch && e.state == EpochState::Live) else {
                 return Ok(());
             };
             record.state = EpochState::Retired;
+            slot.tell(told);
             match self.0.store.put(&slot.seal(&self.0.root)?, Expected::Revision(stored.revision())).await {
                 Err(e) if e.kind() == StoreErrorKind::Conflict => continue,
                 put => return Ok(put?),

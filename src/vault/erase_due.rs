@@ -11,6 +11,7 @@ use super::masters::Masters;
 use super::mend::put_flags;
 use super::receipt::ErasureReceipt;
 use super::slots::{Edit, is_of_one_slot};
+use super::verified::PassedOver;
 use super::{Tenant, Vault, WRITES_AT_ONCE, root};
 use crate::clock::Timestamp;
 use crate::error::{Error, Result};
@@ -31,6 +32,9 @@ pub struct EraseDueReport {
     /// Slots that are due and could not be erased, with the reason: the next call tries again. If the reason is not about
     /// the slot (the store can't be reached), the call ended there.
     pub failed: Vec<(SlotId, Error)>,
+    /// Entries of the journal that nobody with the key store's root entered, as far as this process has read: those of
+    /// [`Vault::passed_over`]. They have no effect.
+    pub passed_over: PassedOver,
 }
 
 impl Vault {
@@ -49,7 +53,8 @@ impl Vault {
         self.0.check().await?;
         let skipped = self.0.clone().check_now(CheckMode::OnBuild).await?;
         let now = self.0.clock.wall();
-        let mut report = EraseDueReport { failed: skipped, ..EraseDueReport::default() };
+        let passed_over = self.passed_over();
+        let mut report = EraseDueReport { failed: skipped, passed_over, ..EraseDueReport::default() };
         // A moment that is now has come.
         let mut scan = Scan::new(Filter::DueBefore(now.plus(Duration::from_millis(1))));
         loop {
@@ -81,7 +86,13 @@ impl Vault {
                 Ok(Due::Not) => {}
                 Ok(Due::Held) => report.held += 1,
                 Ok(Due::Destroyed(destroyed)) => erased.push((tenant, tag, destroyed)),
-                Err(e) => report.failed.push((tenant.slot_id(&tag), e)),
+                Err(e) => {
+                    let id = tenant.slot_id(&tag);
+                    // What the comparison with the journal has left is told once.
+                    if report.failed.iter().all(|(told, _)| *told != id) {
+                        report.failed.push((id, e));
+                    }
+                }
             }
         }
         if erased.is_empty() {
@@ -115,7 +126,7 @@ impl Tenant {
         if read.state.erased_at.is_some() {
             return self.make_tombstone(tag).await.map(|()| Due::Not);
         }
-        let history = self.history(tag).await?;
+        let history = self.history(tag, read.told()).await?;
         let Some(slot) = read.slot.filter(|slot| is_due(slot, &history, now)) else {
             // The copy in the slot may be older than the journal.
             put_flags(self, tag).await?;
@@ -126,7 +137,7 @@ impl Tenant {
         }
         let retained = slot.retain_until.filter(|until| *until <= now);
         if retained.is_some() {
-            match self.close(tag, now).await {
+            match self.close(tag, history.last, now).await {
                 Ok(Closing::Prolonged) => return Ok(Due::Not),
                 // In an epoch that ended nothing is written, so nothing is prolonged either.
                 Err(Error::Provider(_)) if slot.epoch.is_some_and(|epoch| read.state.is_dead(epoch)) => {}
@@ -136,8 +147,8 @@ impl Tenant {
             }
         }
         // Whoever opens it again, so that its period can be prolonged, enters something in the journal first.
-        let is_closed = |now: &History| retained.is_some() && now.entries == history.entries;
-        let may_begin = |history: &History| history.scheduled.is_some_and(|at| at <= now) || is_closed(history);
+        let is_closed = |now: &History| retained.is_some() && now.last == history.last;
+        let may_begin = |history: &History, _| Ok(history.scheduled.is_some_and(|at| at <= now) || is_closed(history));
         match self.destroy(tag, Extent::Whole, may_begin).await {
             Ok(destroyed) => Ok(destroyed.map_or(Due::Not, Due::Destroyed)),
             Err(Error::SubjectHeld) => self.leave_held(tag).await,
@@ -157,15 +168,16 @@ impl Tenant {
 
     /// Makes a subject whose retention period has ended unreadable, by compare-and-swap: from here on the period can't be
     /// prolonged, which only the slot knows of. It always writes: whoever read the slot before, to open it again, fails.
-    async fn close(&self, tag: &Tag, now: Timestamp) -> Result<Closing> {
+    async fn close(&self, tag: &Tag, told: u64, now: Timestamp) -> Result<Closing> {
         let closing = self
             .edit_slot(tag, |slot, _| {
                 let Some(slot) = slot.filter(|slot| slot.retain_until.is_some_and(|until| until <= now)) else {
                     return Ok(Edit::Keep(Closing::Prolonged));
                 };
                 let mut new = slot.clone();
-                new.close();
-                let at = new.erase_at;
+                new.close(now);
+                new.tell(told);
+                let at = new.closed_at;
                 Ok(Edit::Put(new, Closing::Closed { at }))
             })
             .await?;
@@ -180,7 +192,7 @@ impl Tenant {
 enum Closing {
     /// Its period ends later now.
     Prolonged,
-    /// It is unreadable, since the end of its period.
+    /// It is unreadable.
     Closed { at: Option<Timestamp> },
 }
 

@@ -2,15 +2,17 @@
 
 use std::collections::BTreeMap;
 
+use super::Vault;
+use super::audit::audit;
 use super::masters::Masters;
 use super::receipt::ErasureStatus;
-use super::{JOURNAL_PAGE, Vault};
+use super::verified::VerifiedJournal;
 use crate::clock::Timestamp;
-use crate::error::{Error, Result};
+use crate::error::{JournalErrorKind, Result};
 use crate::id::{Purpose, TenantId};
 use crate::journal::history::{Done, History};
-use crate::journal::{ErasureJournal, Head, JournalEntry, JournalEvent};
-use crate::keys::Tag;
+use crate::journal::{JournalEntry, JournalEvent};
+use crate::keys::{SlotId, Tag};
 
 /// What the journal records of one subject, or of a tenant as a whole, that was erased or is to be, or is on hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,6 +38,9 @@ pub struct ErasureRecord {
     /// Where it is done, what can be said of it: [`ErasureStatus::Erased`] or [`ErasureStatus::Final`], by journal and
     /// provider. Whether the key store was restored since, [`Tenant::erasure_status`](crate::Tenant::erasure_status) says.
     pub status: Option<ErasureStatus>,
+    /// Why the rest of this record may not be so any more, and no status is claimed: a later version has entered more about it or
+    /// its tenant (`NewerSchema`), or such an entry is missing (`Corrupt`).
+    pub unclear: Option<JournalErrorKind>,
 }
 
 impl Vault {
@@ -43,7 +48,7 @@ impl Vault {
     /// each. Reads the whole journal; the provider is asked once a master key.
     ///
     /// # Errors
-    /// [`Error::InvalidInput`] without a journal; those of the ports.
+    /// [`Error::InvalidInput`](crate::Error::InvalidInput) without a journal; those of the ports.
     ///
     /// # Cancel safety
     /// Reads only.
@@ -51,12 +56,13 @@ impl Vault {
     /// # Security
     /// Tags are pseudonymous personal data: count the records, and keep them no longer than that takes.
     pub async fn erasures(&self) -> Result<Vec<ErasureRecord>> {
-        let journal = self.0.journal()?;
-        let erasures = JournalErasures::read(journal).await?;
+        let erasures = JournalErasures::read(self.0.journal()?).await?;
         let masters = Masters::ask(&self.0).await?;
         let (now, longest_age) = (self.0.clock.wall(), self.0.longest_age());
         let status = |done: Done| masters.status(done, done.at.plus(longest_age), now);
+        let unclear = &erasures.unclear;
         let of_tenant = |(tenant, (intended_at, done)): (TenantId, (Timestamp, Option<Done>))| ErasureRecord {
+            unclear: unclear.get(&SlotId::Tenant(tenant.clone())).copied(),
             tenant,
             tag: None,
             held: false,
@@ -70,20 +76,30 @@ impl Vault {
         let of_subject = |((tenant, tag), history): ((TenantId, Tag), History)| {
             let done = history.done.filter(|_| history.open().is_empty() && !history.whole_is_open);
             ErasureRecord {
+                unclear: unclear.get(&SlotId::Subject(tenant.clone(), tag)).copied(),
                 tenant,
                 tag: Some(tag),
                 held: history.held,
                 scheduled_at: history.scheduled,
-                intended_at: history.intended_at,
+                intended_at: history.intent.map(|intent| intent.at),
                 done_at: done.map(|done| done.at),
-                whole: history.whole,
+                whole: history.intent.is_some_and(|intent| intent.whole),
                 purposes: history.destroyed().into_iter().map(|line| line.purpose).collect(),
                 status: done.map(status),
             }
         };
         let mut records: Vec<_> = erasures.tenants.into_iter().map(of_tenant).collect();
         records.extend(erasures.subjects.into_iter().map(of_subject));
-        records.retain(|r| r.held || r.scheduled_at.is_some() || r.tag.is_none() || !r.purposes.is_empty());
+        let is_pending = |r: &ErasureRecord| r.held || r.scheduled_at.is_some() || r.unclear.is_some();
+        records.retain(|r| is_pending(r) || r.tag.is_none() || !r.purposes.is_empty());
+        for record in &mut records {
+            // What happened to a tenant happened to each of its subjects.
+            let of_tenant = || unclear.get(&SlotId::Tenant(record.tenant.clone())).copied();
+            record.unclear = record.unclear.or_else(of_tenant);
+            if record.unclear.is_some() {
+                record.status = None;
+            }
+        }
         records.sort_by(|a, b| (&a.tenant, a.tag).cmp(&(&b.tenant, b.tag)));
         Ok(records)
     }
@@ -94,32 +110,30 @@ impl Vault {
 struct JournalErasures {
     subjects: BTreeMap<(TenantId, Tag), History>,
     tenants: BTreeMap<TenantId, (Timestamp, Option<Done>)>,
+    unclear: BTreeMap<SlotId, JournalErrorKind>,
 }
 
 impl JournalErasures {
-    async fn read(journal: &dyn ErasureJournal) -> Result<Self> {
-        let (head, mut at, mut erasures) = (journal.head().await?, Head::EMPTY, Self::default());
-        while at.position() < head.position() {
-            let limit = usize::try_from(head.position() - at.position()).unwrap_or(usize::MAX).min(JOURNAL_PAGE);
-            let entries = journal.read(at.position(), limit).await?;
-            if entries.is_empty() {
-                return Err(Error::JournalTruncated);
+    async fn read(journal: &VerifiedJournal) -> Result<Self> {
+        let mut erasures = Self::default();
+        let audit = audit(journal, |position, entry| erasures.add(position, entry)).await?;
+        for (about, why) in audit.unclear {
+            // A record, even if nothing else is known.
+            if let SlotId::Subject(tenant, tag) = &about {
+                erasures.subjects.entry((tenant.clone(), *tag)).or_default();
             }
-            for entry in &entries {
-                at = at.advanced_by(entry);
-                erasures.add(entry);
-            }
+            erasures.unclear.insert(about, why);
         }
-        if at == head { Ok(erasures) } else { Err(Error::JournalTruncated) }
+        Ok(erasures)
     }
 
-    fn add(&mut self, entry: &JournalEntry) {
+    fn add(&mut self, position: u64, entry: &JournalEntry) {
         let Some(tenant) = entry.tenant() else { return };
         if let Some(tag) = entry.tag() {
-            return self.subjects.entry((tenant.clone(), *tag)).or_default().add(entry);
+            return self.subjects.entry((tenant.clone(), *tag)).or_default().add(position, entry);
         }
         match entry.event() {
-            JournalEvent::TenantErasureIntended => {
+            JournalEvent::TenantErasureIntended { .. } => {
                 self.tenants.entry(tenant.clone()).or_insert((entry.at(), None));
                 self.settle(tenant);
             }

@@ -2,6 +2,7 @@
 
 use super::mend::put_flags;
 use super::slots::{Edit, Wrapper};
+use super::verified::Decided;
 use super::{ATTEMPTS, Tenant};
 use crate::clock::Timestamp;
 use crate::error::{Error, Result};
@@ -17,14 +18,14 @@ impl Tenant {
     ///
     /// # Errors
     /// [`Error::SubjectUnknown`]; [`Error::SubjectErased`] if its erasure has begun; [`Error::InvalidInput`] without a
-    /// journal; those of the ports.
+    /// journal, or for a kind that isn't declared; [`Error::WrongTenant`]; those of the ports.
     ///
     /// # Cancel safety
     /// A call that is dropped may have put the hold.
     pub async fn hold(&self, subject: &(impl HasSubject + Sync + ?Sized)) -> Result<()> {
-        let tag = self.known_tag(&subject.subject()?).await?;
+        let tag = self.known_tag(&self.subject_of(subject)?).await?;
         let slot = self.living_slot(&tag).await?;
-        self.decide_and_copy(&tag, |history| {
+        self.decide_and_copy(&tag, slot.told, |history| {
             check_not_intended(&slot, history)?;
             Ok((!history.held).then_some(JournalEvent::Held))
         })
@@ -34,13 +35,21 @@ impl Tenant {
     /// Releases the hold on a subject. Repeatable.
     ///
     /// # Errors
-    /// [`Error::InvalidInput`] without a journal; those of the ports.
+    /// [`Error::SubjectUnknown`] if neither key store nor journal knows it; [`Error::InvalidInput`] without a journal, or for a
+    /// kind that isn't declared; [`Error::WrongTenant`]; those of the ports.
     ///
     /// # Cancel safety
     /// A call that is dropped may have released it.
     pub async fn release(&self, subject: &(impl HasSubject + Sync + ?Sized)) -> Result<()> {
-        let tag = self.known_tag(&subject.subject()?).await?;
-        self.decide_and_copy(&tag, |history| Ok(history.held.then_some(JournalEvent::Released))).await
+        let tag = self.known_tag(&self.subject_of(subject)?).await?;
+        let read = self.read_slot(&tag).await?;
+        self.decide_and_copy(&tag, read.told(), |history| {
+            if read.slot.is_none() && history.last == 0 {
+                return Err(Error::SubjectUnknown);
+            }
+            Ok(history.held.then_some(JournalEvent::Released))
+        })
+        .await
     }
 
     /// Makes a subject unreadable now, and has [`Vault::erase_due`](crate::Vault::erase_due) destroy its keys at `at`. Until
@@ -49,7 +58,8 @@ impl Tenant {
     ///
     /// # Errors
     /// [`Error::SubjectUnknown`], [`Error::SubjectErased`]; [`Error::SubjectHeld`] if it is on hold;
-    /// [`Error::InvalidInput`] without a journal, or for the moment 0; those of the ports.
+    /// [`Error::InvalidInput`] without a journal, for the moment 0, or for a kind that isn't declared; [`Error::WrongTenant`];
+    /// those of the ports.
     ///
     /// # Cancel safety
     /// A call that is dropped may have scheduled it.
@@ -57,9 +67,9 @@ impl Tenant {
         if at.as_millis() == 0 {
             return Err(Error::invalid("an erasure can't be scheduled for 1970-01-01T00:00:00Z"));
         }
-        let tag = self.known_tag(&subject.subject()?).await?;
+        let tag = self.known_tag(&self.subject_of(subject)?).await?;
         let slot = self.living_slot(&tag).await?;
-        self.decide_and_copy(&tag, |history| {
+        self.decide_and_copy(&tag, slot.told, |history| {
             check_not_intended(&slot, history)?;
             if history.held {
                 return Err(Error::SubjectHeld);
@@ -72,13 +82,13 @@ impl Tenant {
     /// Calls a scheduled erasure off: the subject is readable again. Nothing if none is scheduled.
     ///
     /// # Errors
-    /// [`Error::SubjectUnknown`]; [`Error::SubjectErased`] if it is too late; [`Error::InvalidInput`] without a journal;
-    /// those of the ports.
+    /// [`Error::SubjectUnknown`]; [`Error::SubjectErased`] if it is too late; [`Error::InvalidInput`] without a journal, or for a
+    /// kind that isn't declared; [`Error::WrongTenant`] for keys of another tenant; those of the ports.
     ///
     /// # Cancel safety
     /// A call that is dropped may have cancelled it.
     pub async fn cancel_erasure(&self, subject: &(impl HasSubject + Sync + ?Sized)) -> Result<()> {
-        let tag = self.known_tag(&subject.subject()?).await?;
+        let tag = self.known_tag(&self.subject_of(subject)?).await?;
         for attempt in 0..ATTEMPTS {
             let Some(slot) = self.read_slot(&tag).await?.slot else { return self.cancel_of_nobody(&tag).await };
             let gone = slot.erased_at();
@@ -90,10 +100,10 @@ impl Tenant {
                 if gone.is_none() {
                     check_not_intended(&slot, history)?;
                 }
-                let any = history.scheduled.is_some() || slot.erase_at.is_some();
+                let any = history.scheduled.is_some() || slot.closed().is_some();
                 Ok((any.then_some(JournalEvent::ErasureCancelled), true))
             };
-            let opens = self.decide(&tag, decide).await?;
+            let Decided { answer: opens, last } = self.decide(&tag, slot.told, decide).await?;
             if let Some(at) = gone {
                 return Err(Error::SubjectErased { at });
             }
@@ -102,10 +112,12 @@ impl Tenant {
             }
             // Only the very slot that was there before the entry: it may have been closed, or scheduled, anew.
             let reopen = |now: Option<&SubjectSlot>, _: &Wrapper<'_>| match now {
-                Some(now) if now.erase_at.is_some() && *now == slot => {
-                    Ok(Edit::Put(SubjectSlot { erase_at: None, ..now.clone() }, Reopening::Reopened))
+                Some(now) if now.closed().is_some() && *now == slot => {
+                    let mut open = SubjectSlot { erase_at: None, closed_at: None, ..now.clone() };
+                    open.tell(last);
+                    Ok(Edit::Put(open, Reopening::Reopened))
                 }
-                Some(now) if now.erase_at.is_none() => Ok(Edit::Keep(Reopening::IsOpen)),
+                Some(now) if now.closed().is_none() => Ok(Edit::Keep(Reopening::IsOpen)),
                 _ => Ok(Edit::Keep(Reopening::Changed)),
             };
             match self.edit_slot(&tag, reopen).await? {
@@ -124,7 +136,7 @@ impl Tenant {
             history.scheduled.ok_or(Error::SubjectUnknown)?;
             Ok((Some(JournalEvent::ErasureCancelled), ()))
         };
-        self.decide(tag, cancel).await
+        self.decide(tag, 0, cancel).await.map(|decided| decided.answer)
     }
 
     /// A slot that is no tombstone.
@@ -139,9 +151,10 @@ impl Tenant {
     async fn decide_and_copy(
         &self,
         tag: &Tag,
+        told: u64,
         event: impl Fn(&History) -> Result<Option<JournalEvent>> + Send + Sync,
     ) -> Result<()> {
-        self.decide(tag, |history| Ok((event(history)?, ()))).await?;
+        self.decide(tag, told, |history| Ok((event(history)?, ()))).await?;
         put_flags(self, tag).await.map(drop)
     }
 }
@@ -159,7 +172,7 @@ fn check_not_intended(slot: &SubjectSlot, history: &History) -> Result<()> {
     let live = slot.purposes.iter().filter(|p| p.is_live());
     let all_intended = live.clone().all(|p| history.destroyed_line(&p.name) >= p.line);
     if history.whole_is_open || (live.count() > 0 && all_intended) {
-        let at = history.intended_at.unwrap_or(Timestamp::from_millis(0));
+        let at = history.intent.map_or(Timestamp::from_millis(0), |intent| intent.at);
         return Err(Error::SubjectErased { at });
     }
     Ok(())

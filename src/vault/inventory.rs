@@ -11,7 +11,7 @@ use super::{Tenant, Vault, WRITES_AT_ONCE, root};
 use crate::clock::Timestamp;
 use crate::error::{Error, Result, StoreError};
 use crate::id::{HasSubject, Purpose, TenantId};
-use crate::keys::slot::{EpochRecord, EpochState, PurposeSlot, SubjectSlot};
+use crate::keys::slot::{EpochRecord, EpochState, KeyVersion, PurposeSlot, SubjectSlot};
 use crate::keys::{Epoch, MasterKeyId, SlotId, StoredSlot, newest_due};
 use crate::store::{Filter, Scan};
 
@@ -86,7 +86,7 @@ pub struct VersionInfo {
     pub number: u32,
     /// When it was made.
     pub created_at: Timestamp,
-    /// From when on it is sealed under; none where it has not got its date yet.
+    /// From when on it is sealed under: from its making where that is at once; none where it has not got its date yet.
     pub seal_from: Option<Timestamp>,
     /// Whether it is sealed under now.
     pub state: VersionState,
@@ -182,11 +182,12 @@ impl Vault {
     /// # use fieldseal::journal::MemoryJournal;
     /// # use fieldseal::provider::LocalKeyring;
     /// # use fieldseal::store::MemoryStore;
-    /// # use fieldseal::Vault;
+    /// # use fieldseal::{SubjectId, Vault};
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> fieldseal::Result<()> {
-    /// # let vault = Vault::builder(LocalKeyring::ephemeral()?, MemoryStore::new()).journal(MemoryJournal::new()?).build().await?;
-    /// # vault.default_tenant().enroll(&17).await?;
+    /// # let builder = Vault::builder(LocalKeyring::ephemeral()?, MemoryStore::new()).journal(MemoryJournal::new()?);
+    /// # let vault = builder.kinds(["customer"]).build().await?;
+    /// # vault.default_tenant().enroll(&SubjectId::new("customer", &17)?).await?;
     /// let (mut versions, mut next) = (0, None);
     /// loop {
     ///     let page = vault.inventory_page(next.as_ref(), 500).await?;
@@ -243,7 +244,8 @@ impl Tenant {
     /// What the key store holds of one subject, one that was erased too.
     ///
     /// # Errors
-    /// [`Error::SubjectUnknown`] if it holds nothing of it; those of the ports.
+    /// [`Error::SubjectUnknown`] if it holds nothing of it; [`Error::InvalidInput`] for a kind that isn't declared;
+    /// [`Error::WrongTenant`] for keys of another tenant; those of the ports.
     ///
     /// # Cancel safety
     /// Reads only.
@@ -251,7 +253,7 @@ impl Tenant {
     /// # Security
     /// That of [`Tenant::tag`]: the slot's id holds the tag.
     pub async fn inventory(&self, subject: &(impl HasSubject + Sync + ?Sized)) -> Result<SubjectInfo> {
-        let subject = subject.subject()?;
+        let subject = self.subject_of(subject)?;
         let state = self.cached.any_state(&self.vault.0).await?.ok_or(Error::SubjectUnknown)?;
         let tag = state.root.tag(self.id(), &subject);
         let slot = self.read_slot(&tag).await?.slot.ok_or(Error::SubjectUnknown)?;
@@ -273,7 +275,7 @@ impl Tenant {
 impl SubjectInfo {
     /// What a slot comes to. Keys of a tenant that was erased are gone, whatever its subjects' slots say.
     fn of(id: SlotId, slot: &SubjectSlot, tenant_erased_at: Option<Timestamp>, now: Timestamp) -> Self {
-        let state = match (slot.erased_at().or(tenant_erased_at), slot.erase_at) {
+        let state = match (slot.erased_at().or(tenant_erased_at), slot.closed_until()) {
             (Some(at), _) => SubjectState::Erased { at },
             (None, Some(at)) => SubjectState::Scheduled { at },
             (None, None) => SubjectState::Live,
@@ -291,20 +293,20 @@ impl SubjectInfo {
 
 impl PurposeInfo {
     fn of(purpose: &PurposeSlot, now: Timestamp) -> Self {
-        let dates = || purpose.versions.iter().map(|version| version.seal_from);
-        let current = newest_due(dates(), now);
+        let versions = &purpose.versions;
+        let current = newest_due(versions.iter().map(|version| version.seal_from), now);
         let state = |at: usize| {
-            let taken_over = dates().skip(at + 1).flatten().filter(|from| *from <= now).min();
-            match taken_over {
+            let later = versions.iter().skip(at + 1).filter(|version| version.seal_from.has_come(now));
+            match later.filter_map(KeyVersion::sealed_from).min() {
                 Some(since) => VersionState::Superseded { since },
                 None if at == current => VersionState::Current,
                 None => VersionState::Pending,
             }
         };
-        let versions = purpose.versions.iter().enumerate().map(|(at, version)| VersionInfo {
+        let versions = versions.iter().enumerate().map(|(at, version)| VersionInfo {
             number: version.number,
             created_at: version.created_at,
-            seal_from: version.seal_from,
+            seal_from: version.sealed_from(),
             state: state(at),
         });
         Self {

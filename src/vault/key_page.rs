@@ -4,27 +4,32 @@ use std::collections::HashMap;
 use std::fmt;
 
 use super::cache::SubjectLookup;
+use super::tenant::check_tenant;
 use crate::error::{Error, Result};
-use crate::id::{HasSubject, SubjectId};
+use crate::id::{HasSubject, SubjectId, TenantId};
 use crate::subject::SubjectKeys;
 
 /// The keys of the subjects of a page of rows: one store read for all that weren't cached.
 ///
 /// A subject that is unknown or erased affects no other: [`KeyPage::get`] says so when it is asked for.
-pub struct KeyPage(HashMap<SubjectId, SubjectLookup>);
+pub struct KeyPage {
+    tenant: TenantId,
+    found: HashMap<SubjectId, SubjectLookup>,
+}
 
 impl KeyPage {
-    pub(super) fn new(found: HashMap<SubjectId, SubjectLookup>) -> Self {
-        Self(found)
+    pub(super) fn new(tenant: TenantId, found: HashMap<SubjectId, SubjectLookup>) -> Self {
+        Self { tenant, found }
     }
 
     /// The keys of a row's subject. Cheap: call it once a row.
     ///
     /// # Errors
-    /// [`Error::SubjectUnknown`], [`Error::SubjectErased`]; [`Error::InvalidInput`] if the row's subject was not in what the
-    /// page was made of.
+    /// [`Error::SubjectUnknown`], [`Error::SubjectErased`]; [`Error::InvalidInput`] if the row names nobody, or its subject was
+    /// not in what the page was made of; [`Error::WrongTenant`].
     pub fn get(&self, row: &(impl HasSubject + ?Sized)) -> Result<&SubjectKeys> {
-        match self.0.get(&row.subject()?) {
+        check_tenant(&self.tenant, row)?;
+        match self.found.get(&row.subject()?) {
             Some(SubjectLookup::Keys(keys)) => Ok(keys),
             Some(missing) => Err(missing.clone().into_keys().err().unwrap_or(Error::Bug("keys are missing"))),
             None => Err(Error::invalid("the page was not made for this subject")),
@@ -33,7 +38,7 @@ impl KeyPage {
 
     /// How many subjects it has keys for.
     pub fn len(&self) -> usize {
-        self.0.values().filter(|found| matches!(found, SubjectLookup::Keys(_))).count()
+        self.found.values().filter(|found| matches!(found, SubjectLookup::Keys(_))).count()
     }
 
     /// Whether it has keys for nobody.
@@ -44,6 +49,6 @@ impl KeyPage {
 
 impl fmt::Debug for KeyPage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "KeyPage({} subjects)", self.0.len())
+        write!(f, "KeyPage({} subjects)", self.found.len())
     }
 }

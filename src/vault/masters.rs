@@ -25,7 +25,7 @@ impl Masters {
     }
 
     /// Those under which a copy of a key can be wrapped that was destroyed in this epoch at the latest: every one since the
-    /// first. A slot knows the epoch in which its first line was made, but not after a restore.
+    /// first. In which epoch a line began no slot says: a restore would make it forget.
     pub(super) fn until(&self, epoch: Epoch) -> Vec<MasterKeyEnd> {
         self.0.iter().filter(|end| end.epoch <= epoch).cloned().collect()
     }
@@ -46,18 +46,11 @@ impl Masters {
 
 /// Every epoch of this key store that the journal records, lost ones too: when it was opened, and under which master key.
 pub(super) async fn opened(vault: &VaultInner) -> Result<Vec<(Timestamp, Epoch, MasterKeyId)>> {
-    let journal = vault.journal()?;
-    let entries = journal.read_of(None, None, &journal.head().await?).await?;
-    // Before the store's root there are only attempts to make one that others lost: nothing of them is in the store.
-    let is_root = |entry: &&JournalEntry| match entry.event() {
-        JournalEvent::RootCreated { key_id } => key_id.is(vault.root.id()),
-        _ => false,
-    };
     let opened = |entry: &JournalEntry| match entry.event() {
         JournalEvent::EpochOpened { epoch, master } => Some((entry.at(), *epoch, master.clone())),
         _ => None,
     };
-    Ok(entries.iter().skip_while(|entry| !is_root(entry)).filter_map(opened).collect())
+    Ok(vault.said_of_store().await?.iter().filter_map(|(_, entry)| opened(entry)).collect())
 }
 
 /// What the provider says has become of a master key.

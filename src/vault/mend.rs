@@ -4,14 +4,16 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::applied::{CheckMode, ReplayReport};
-use super::compare::{Differences, Root, erase_at, find_root, flags_differ, has_destroyed, is_dead, tenant};
-use super::decide::IfRecorded;
+use super::compare::{
+    Differences, Left, Root, closed_at, find_root, flags_differ, has_destroyed_done, is_dead, is_unclear, names_less,
+    tenant,
+};
+use super::decide::{Erased, IfRecorded};
 use super::destroy::LinesCover;
 use super::slots::{Edit, ReadSlot, Wrapper};
 use super::{ATTEMPTS, Tenant, VaultInner};
 use crate::error::{Error, Result, Retry};
-use crate::id::TenantId;
-use crate::journal::{ErasedLine, JournalEvent};
+use crate::journal::JournalEvent;
 use crate::keys::Tag;
 use crate::keys::slot::SubjectSlot;
 
@@ -25,24 +27,25 @@ pub(super) enum Mended {
 
 /// Holds and schedules go back first, then what was destroyed is destroyed again; never a line above the one named.
 ///
-/// If one subject can't be written, it is skipped, and the others go on. But what was destroyed, and is back, holds
+/// If one subject can't be written, it is left, and the others go on. But what was destroyed, and is back, holds
 /// everybody up until it is gone. And a periodic check doesn't wait for a store that takes no writes.
 pub(super) async fn mend(
     vault: &Arc<VaultInner>,
     found: &Differences,
     mode: CheckMode,
     replayed: &mut ReplayReport,
-    skipped: &mut BTreeMap<(TenantId, Tag), Error>,
+    left: &mut Left,
 ) -> Result<Mended> {
     let mut destroyed: Vec<(Tenant, Tag, DestroyedLines)> = Vec::new();
-    for subject @ (id, tag) in &found.subjects {
+    for (id, tag) in &found.subjects {
         let tenant = tenant(vault, id);
         match mend_subject(&tenant, tag, mode, replayed).await {
-            Ok((lines, left)) => {
+            Ok((lines, refused)) => {
                 destroyed.extend(lines.into_iter().map(|lines| (tenant.clone(), *tag, lines)));
-                skipped.extend(left.map(|e| (subject.clone(), e)));
+                left.slots.extend(refused.map(|e| (tenant.slot_id(tag), e)));
             }
             Err(Error::TenantErased { .. }) => {} // since it was compared: the next comparison finds that
+            Err(e) if is_unclear(&e) => drop(left.slots.insert(tenant.slot_id(tag), e)),
             Err(e) if mode == CheckMode::Periodic && is_not_now(&e) => return Ok(Mended::Partly),
             Err(e) => return Err(e),
         }
@@ -50,7 +53,10 @@ pub(super) async fn mend(
     let mut erased_tenants = Vec::new();
     for id in &found.tenants {
         let tenant = tenant(vault, id);
-        let tenant_history = tenant.cached.history(vault).await?;
+        let tenant_history = match tenant.cached.history(vault).await {
+            Err(e) if is_unclear(&e) => continue, // since it was compared: the next comparison finds that
+            tenant_history => tenant_history?,
+        };
         if find_root(vault, id, &tenant_history).await? == Root::Lost {
             if mode != CheckMode::Replay {
                 return Err(Error::StoreBehindJournal { missing: 1 });
@@ -64,10 +70,15 @@ pub(super) async fn mend(
                 Err(e) if mode == CheckMode::Periodic && is_not_now(&e) => return Ok(Mended::Partly),
                 gone => gone?,
             }
-            if mode != CheckMode::Periodic {
-                tenant.make_tombstones().await?;
+            let unburied = match mode {
+                CheckMode::Periodic => BTreeMap::new(),
+                CheckMode::OnBuild | CheckMode::Replay => tenant.make_tombstones().await?,
+            };
+            match unburied.is_empty() {
+                true => erased_tenants.push(tenant),
+                false => drop(left.tenants.insert(id.clone())),
             }
-            erased_tenants.push(tenant);
+            left.slots.extend(unburied);
         }
     }
     if destroyed.is_empty() && erased_tenants.is_empty() {
@@ -80,8 +91,8 @@ pub(super) async fn mend(
         CheckMode::OnBuild => {}
         CheckMode::Replay => drop(vault.scrub().await?),
     }
-    for (tenant, tag, DestroyedLines { lines, if_recorded }) in destroyed {
-        tenant.record_done(&tag, &lines, if_recorded).await?;
+    for (tenant, tag, DestroyedLines { erased, told, if_recorded }) in destroyed {
+        tenant.record_done(&tag, told, &erased, if_recorded).await?;
         replayed.erasures += u64::from(if_recorded == IfRecorded::RecordAgain);
     }
     for tenant in erased_tenants {
@@ -93,7 +104,9 @@ pub(super) async fn mend(
 
 /// Lines that are destroyed now.
 struct DestroyedLines {
-    lines: Vec<ErasedLine>,
+    erased: Erased,
+    /// The position that the slot names at least.
+    told: u64,
     if_recorded: IfRecorded,
 }
 
@@ -104,21 +117,23 @@ async fn mend_subject(
     mode: CheckMode,
     replayed: &mut ReplayReport,
 ) -> Result<(Vec<DestroyedLines>, Option<Error>)> {
-    let history = tenant.history(tag).await?;
-    let (mut destroyed, mut left) = (Vec::new(), None);
+    let history = tenant.history(tag, tenant.read_slot(tag).await?.told()).await?;
+    let (told, mut destroyed, mut left) = (history.last, Vec::new(), None);
     match put_flags(tenant, tag).await {
         Err(e @ Error::Provider(_)) => left = Some(e),
         put => replayed.flags += u64::from(put?),
     }
     let ReadSlot { state, slot, .. } = tenant.read_slot(tag).await?;
-    if !has_destroyed(slot.as_ref(), &history.done()) {
+    if !has_destroyed_done(slot.as_ref(), &history) {
         let is_dead = is_dead(slot.as_ref(), &state);
+        let cover = if history.whole_done { LinesCover::WholeAsRecorded } else { LinesCover::NamedPurposes };
+        let erased = Erased { whole: history.whole_done, lines: history.done() };
         match mode {
-            CheckMode::Replay => match tenant.destroy_lines(tag, &history.done(), LinesCover::NamedPurposes).await {
+            CheckMode::Replay => match tenant.destroy_lines(tag, &erased.lines, cover, told).await {
                 Err(e @ Error::Provider(_)) if is_dead => left = Some(e),
                 gone => {
                     gone?;
-                    destroyed.push(DestroyedLines { lines: history.done(), if_recorded: IfRecorded::RecordAgain });
+                    destroyed.push(DestroyedLines { erased, told, if_recorded: IfRecorded::RecordAgain });
                 }
             },
             _ if is_dead => {}
@@ -127,9 +142,10 @@ async fn mend_subject(
     }
     match tenant.finish_intended(tag, &history).await {
         Err(e @ Error::Provider(_)) => left = Some(e),
-        finished => destroyed.push(DestroyedLines { lines: finished?, if_recorded: IfRecorded::Skip }),
+        finished => {
+            destroyed.extend(finished?.map(|erased| DestroyedLines { erased, told, if_recorded: IfRecorded::Skip }));
+        }
     }
-    destroyed.retain(|destroyed| !destroyed.lines.is_empty());
     Ok((destroyed, left))
 }
 
@@ -138,7 +154,8 @@ fn is_not_now(e: &Error) -> bool {
     matches!(e, Error::Store(e) if e.retry() == Retry::Later)
 }
 
-/// Makes a slot's copies of what the journal says of holds and schedules what they are to be. True if it had others.
+/// Makes a slot's copies of what the journal says of holds and schedules what they are to be, and has it name the last entry. True
+/// if it had other copies.
 ///
 /// Others may decide, and copy, at the same time. So the journal is read after the slot that is replaced, and again once it
 /// is: whoever copies last has read the last word.
@@ -146,19 +163,27 @@ pub(super) async fn put_flags(tenant: &Tenant, tag: &Tag) -> Result<bool> {
     let mut put_any = false;
     for _ in 0..ATTEMPTS {
         let read = tenant.read_slot(tag).await?.slot;
-        let history = tenant.history(tag).await?;
+        let history = tenant.history(tag, read.as_ref().map_or(0, |slot| slot.told)).await?;
+        let flags_differ = |slot: &SubjectSlot| flags_differ(slot, &history);
         let edit = |slot: Option<&SubjectSlot>, _: &Wrapper<'_>| {
-            let Some(slot) = slot.filter(|slot| flags_differ(slot, &history)) else {
+            let Some(slot) = slot.filter(|slot| flags_differ(slot) || names_less(slot, &history)) else {
                 return Ok(Edit::Keep(Copied::Already));
             };
             if read.as_ref() != Some(slot) {
                 return Ok(Edit::Keep(Copied::Changed));
             }
-            let new = SubjectSlot { held: history.held, erase_at: erase_at(slot, &history), ..slot.clone() };
-            let readable_changed = new.erase_at != slot.erase_at;
-            Ok(Edit::Put(new, Copied::Put { readable_changed }))
+            let (held, erase_at, closed_at) = (history.held, history.scheduled, closed_at(slot, &history));
+            let mut new = SubjectSlot { held, erase_at, closed_at, ..slot.clone() };
+            new.tell(history.last);
+            let (readable_changed, had_others) = (new.closed() != slot.closed(), flags_differ(slot));
+            Ok(Edit::Put(new, Copied::Put { readable_changed, had_others }))
         };
-        match tenant.edit_slot(tag, edit).await? {
+        let copied = match tenant.edit_slot(tag, edit).await {
+            // That it names the last entry is good to have: not worth a key that the provider refuses.
+            Err(Error::Provider(_)) if !read.as_ref().is_some_and(flags_differ) => Copied::Already,
+            copied => copied?,
+        };
+        match copied {
             Copied::Already => {
                 // Also where another process made the copy: the issued keys in this one end as well.
                 if history.scheduled.is_some() {
@@ -167,8 +192,8 @@ pub(super) async fn put_flags(tenant: &Tenant, tag: &Tag) -> Result<bool> {
                 return Ok(put_any);
             }
             Copied::Changed => {}
-            Copied::Put { readable_changed } => {
-                put_any = true;
+            Copied::Put { readable_changed, had_others } => {
+                put_any |= had_others;
                 if readable_changed {
                     tenant.revoke_keys(tag, history.scheduled);
                 }
@@ -183,6 +208,8 @@ enum Copied {
     Already,
     Put {
         readable_changed: bool,
+        /// Holds and schedules were others: the slot does not only name another entry.
+        had_others: bool,
     },
     /// The slot is another than was read before the journal.
     Changed,

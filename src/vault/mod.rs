@@ -23,8 +23,11 @@ mod scrub;
 mod shard;
 mod slots;
 mod tenant;
+mod unclear;
+mod verified;
 
 // The jobs.
+mod audit;
 mod enroll;
 mod epoch;
 mod erase;
@@ -45,6 +48,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 pub use applied::ReplayReport;
+pub use audit::JournalAudit;
 pub use builder::{Ready, VaultBuilder, WantsJournal};
 pub use cache::{CacheLimits, CacheStats};
 pub use enroll::Enrollment;
@@ -56,13 +60,17 @@ pub use inventory::{
     EpochInfo, EpochStatus, InventoryPage, PurposeInfo, SubjectInfo, SubjectState, VersionInfo, VersionState,
 };
 pub use key_page::KeyPage;
-pub use receipt::{ErasedPurpose, ErasureReceipt, ErasureStatus, KeyEnd, MasterKeyEnd, ReceiptResidue, UndoneReason};
+pub use receipt::{
+    ErasedPurpose, ErasureReceipt, ErasureStatus, IndexEnd, IndexKeyEnd, KeyEnd, MasterKeyEnd, ReceiptResidue,
+    UndoneReason,
+};
 pub use retire_versions::{RetireVersionsPage, Unnamed};
 pub use rewrap::RewrapPage;
 pub use rotate_page::{RotatePage, Rotation};
 pub use shard::Shard;
 pub(crate) use slots::is_of_one_slot;
 pub use tenant::Tenant;
+pub use verified::PassedOver;
 
 use futures_util::FutureExt as _;
 use futures_util::TryFutureExt as _;
@@ -73,12 +81,14 @@ use cache::{Flight, KeyCache};
 use cached_tenant::CachedTenant;
 use issued::IssuedKeys;
 use scrub::Scrubs;
+use unclear::Unclear;
+use verified::VerifiedJournal;
 
 use crate::clock::{Clock, SharedStamp, Stamp, Timestamp};
 use crate::crypto::Suite;
 use crate::error::{Error, Result, Retry, StoreError, StoreErrorKind};
-use crate::id::{Purpose, TenantId};
-use crate::journal::{ErasureJournal, JournalEntry, JournalEvent, JournalId};
+use crate::id::{Purpose, SubjectId, SubjectKind, TenantId};
+use crate::journal::{Head, JournalEvent};
 use crate::keys::{RootKey, SlotId, StoredSlot, Tag};
 use crate::provider::MasterKeyProvider;
 use crate::store::{Expected, KeyStore, Notice, Replica};
@@ -95,16 +105,19 @@ struct VaultInner {
     store: Arc<dyn KeyStore>,
     /// Where subjects are looked up of whom nothing is decided.
     replica: Option<Arc<dyn Replica>>,
-    journal: Option<Arc<dyn ErasureJournal>>,
-    /// Which one: what the store must be bound to, or to none.
-    journal_id: Option<JournalId>,
+    /// What the store must be bound to; none if to none.
+    journal: Option<VerifiedJournal>,
     clock: Arc<dyn Clock>,
     suite: Suite,
     max_age: Duration,
     /// The store's `max_age` when it was last read, in milliseconds: nobody's is longer.
     longest_age: AtomicU64,
+    /// The highest position of the journal that the vault's slot was seen to name.
+    store_told: AtomicU64,
     /// In ascending order, `default` among them.
     purposes: Box<[Purpose]>,
+    /// In ascending order: subjects of no other kind.
+    kinds: Box<[SubjectKind]>,
     /// Made once for the store; a later read must find the same.
     root: RootKey,
     cache: KeyCache,
@@ -115,8 +128,9 @@ struct VaultInner {
     check: Flight<()>,
     /// The highest `applied` that was seen: it never falls but by a restore.
     applied_seen: AtomicU64,
-    /// One decision on the journal's head at a time: this process doesn't race itself.
-    journal_turn: futures_util::lock::Mutex<()>,
+    /// As far as this process has met the journal itself, and found it in the store.
+    checked: Mutex<Option<Head>>,
+    unclear: Unclear,
     scrubs: Scrubs,
 }
 
@@ -133,6 +147,7 @@ impl Vault {
     /// # async fn example() -> fieldseal::Result<()> {
     /// let vault = Vault::builder(LocalKeyring::ephemeral()?, MemoryStore::new())
     ///     .journal(MemoryJournal::new()?)
+    ///     .kinds(["customer"]) // or `.record::<Customer>()`, which names purposes, too
     ///     .purposes(["billing"])
     ///     .build()
     ///     .await?;
@@ -180,8 +195,10 @@ impl Vault {
                 };
             }
             let millis = u64::try_from(max_age.as_millis()).unwrap_or(u64::MAX);
-            self.0.append(|at| JournalEntry::store_wide(at, JournalEvent::MaxAgeRaised { millis })).await?;
+            let raised = JournalEvent::MaxAgeRaised { millis };
+            let told = self.0.append(&SlotId::Vault, self.0.store_told(), &raised).await?;
             slot.max_age = max_age;
+            slot.tell(told);
             match self.0.store.put(&slot.seal(&self.0.root)?, Expected::Revision(stored.revision())).await {
                 Err(e) if e.kind() == StoreErrorKind::Conflict => continue,
                 put => return Ok(put?),
@@ -235,15 +252,36 @@ impl VaultInner {
     ///
     /// # Errors
     /// [`Error::InvalidInput`] if there is none: what is destroyed without one would come back with a backup.
-    fn journal(&self) -> Result<&dyn ErasureJournal> {
-        self.journal.as_deref().ok_or_else(|| {
+    fn journal(&self) -> Result<&VerifiedJournal> {
+        self.journal.as_ref().ok_or_else(|| {
             Error::invalid("this vault keeps no journal, which erasures, holds and schedules need: build it with one")
         })
+    }
+
+    /// That a subject is of a kind that was declared.
+    ///
+    /// # Errors
+    /// [`Error::InvalidInput`]: what is misspelled would be a new person.
+    fn check_kind(&self, subject: &SubjectId) -> Result<()> {
+        if self.kinds.binary_search_by(|kind| kind.as_str().cmp(subject.kind())).is_ok() {
+            return Ok(());
+        }
+        let known = self.kinds.iter().map(|kind| format!("`{}`", kind.as_str())).collect::<Vec<_>>().join(", ");
+        let known = if known.is_empty() { "none" } else { &known };
+        Err(Error::invalid(format!(
+            "the subject is of a kind that the vault doesn't know (it knows {known}): correct it, or declare it on the \
+             builder with `.kinds([..])` or `.record::<..>()`"
+        )))
     }
 
     /// The longest that any process may use keys that it read.
     fn longest_age(&self) -> Duration {
         Duration::from_millis(self.longest_age.load(Ordering::SeqCst)).max(self.max_age)
+    }
+
+    /// The position of the last journal entry about the key store that its slot names, as far as this process has read it.
+    fn store_told(&self) -> u64 {
+        self.store_told.load(Ordering::SeqCst)
     }
 
     /// Twice in each `max_age`: that the store was not restored from a backup under this process. Keys are good for
@@ -328,13 +366,6 @@ impl VaultInner {
         }
     }
 
-    /// Appends an entry to the journal, whatever others append meanwhile; nothing without a journal.
-    async fn append(&self, entry: impl Fn(Timestamp) -> JournalEntry) -> Result<()> {
-        let Some(journal) = &self.journal else { return Ok(()) };
-        let _turn = self.journal_turn.lock().await;
-        append(&**journal, &entry(self.clock.wall())).await
-    }
-
     fn cached_tenant(&self, id: &TenantId) -> Arc<CachedTenant> {
         let mut tenants = self.tenants.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(tenant) = tenants.get(id) {
@@ -355,18 +386,6 @@ impl VaultInner {
     }
 }
 
-/// Appends an entry at whatever head the journal has.
-async fn append(journal: &dyn ErasureJournal, entry: &JournalEntry) -> Result<()> {
-    for _ in 0..4 * ATTEMPTS {
-        let head = journal.head().await?;
-        match journal.append(entry, &head).await {
-            Err(e) if e.kind() == crate::error::JournalErrorKind::Conflict => continue,
-            appended => return Ok(appended.map(drop)?),
-        }
-    }
-    Err(Error::Conflict)
-}
-
 impl fmt::Debug for Vault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Vault")
@@ -384,6 +403,3 @@ pub(crate) const ATTEMPTS: usize = 16;
 
 /// How many slots of a page are written at a time.
 const WRITES_AT_ONCE: usize = 8;
-
-/// Entries in one read of the journal.
-const JOURNAL_PAGE: usize = 1000;

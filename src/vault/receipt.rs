@@ -22,12 +22,15 @@ pub struct ErasureReceipt {
     pub(super) tenant: TenantId,
     pub(super) tag: Option<Tag>,
     pub(super) whole: bool,
-    pub(super) purposes: Vec<ErasedPurpose>,
+    pub(super) was_known: bool,
     pub(super) reference: Option<String>,
     pub(super) erased_at: Timestamp,
     pub(super) effective_by: Timestamp,
+    pub(super) purposes: Vec<ErasedPurpose>,
+    pub(super) key_ids_complete: bool,
     pub(super) residue: Vec<ReceiptResidue>,
     pub(super) masters: Vec<MasterKeyEnd>,
+    pub(super) index_keys: Vec<IndexKeyEnd>,
 }
 
 /// One purpose of which an erasure destroyed the keys.
@@ -88,6 +91,34 @@ pub enum KeyEnd {
     },
 }
 
+/// A generation of index keys. Whoever has the tenant's key of one can test which tokens are the person's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct IndexKeyEnd {
+    /// The generation, from 1.
+    pub index_epoch: u32,
+    /// What has become of its keys.
+    pub end: IndexEnd,
+}
+
+/// What has become of the index keys of a generation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum IndexEnd {
+    /// They are in the key store: retiring the index epoch ends them there.
+    Lives,
+    /// They are gone from the key store. Copies in backups are under the master keys of the epochs up to this one.
+    Retired {
+        /// The last such epoch.
+        until: Epoch,
+    },
+    /// A restore lost them. Copies in backups are under the master keys of the epochs up to this one.
+    GivenUp {
+        /// The last such epoch.
+        until: Epoch,
+    },
+}
+
 /// What can be said of an erasure now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -138,14 +169,26 @@ impl ErasureReceipt {
         self.tag.as_ref()
     }
 
-    /// Whether the subject, or the tenant, was erased as a whole; else single purposes.
+    /// Whether the subject, or the tenant, was erased as a whole: purposes that aren't listed are destroyed too, up to line 1.
+    /// Else single purposes were.
     pub fn is_whole(&self) -> bool {
         self.whole
+    }
+
+    /// Whether key store or journal knew the subject, or the tenant, when its erasure was requested. A name that was misspelt
+    /// shows here.
+    pub fn was_known(&self) -> bool {
+        self.was_known
     }
 
     /// What was destroyed, by purpose. Empty for a tenant.
     pub fn purposes(&self) -> &[ErasedPurpose] {
         &self.purposes
+    }
+
+    /// Whether the ids of all destroyed keys are known. They are not where the erasure replaced a damaged slot.
+    pub fn has_all_key_ids(&self) -> bool {
+        self.key_ids_complete
     }
 
     /// What the request was filed under.
@@ -171,6 +214,11 @@ impl ErasureReceipt {
     /// Every master key under which a copy of a destroyed key may be wrapped, as of the erasure.
     pub fn master_keys(&self) -> &[MasterKeyEnd] {
         &self.masters
+    }
+
+    /// Every generation of index keys that the key store had up to the erasure, in order.
+    pub fn index_keys(&self) -> &[IndexKeyEnd] {
+        &self.index_keys
     }
 }
 
@@ -220,17 +268,29 @@ impl fmt::Display for ErasureReceipt {
         if let Some(reference) = &self.reference {
             writeln!(f, "  filed under    {reference}")?;
         }
+        if !self.was_known {
+            writeln!(
+                f,
+                "  unknown        neither key store nor journal knew of it when it was requested: check the name"
+            )?;
+        }
         writeln!(f, "  destroyed at   {}", self.erased_at)?;
         writeln!(f, "  in force by    {} in every process", self.effective_by)?;
         for erased in &self.purposes {
             let (keys, s) = (erased.key_ids.len(), if erased.key_ids.len() == 1 { "" } else { "s" });
             writeln!(f, "  purpose        {:?}: {keys} key{s}, up to line {}", erased.purpose.as_str(), erased.line)?;
         }
+        if !self.key_ids_complete {
+            writeln!(f, "  key ids        not all are known: a damaged slot was replaced")?;
+        }
         for residue in &self.residue {
             writeln!(f, "  may remain in  {}; ends by: {}", residue.place, residue.ends_by)?;
         }
         for master in &self.masters {
             writeln!(f, "  master key     {} of epoch {}: {}", master.master, master.epoch, master.end)?;
+        }
+        for index in &self.index_keys {
+            writeln!(f, "  index key      of index epoch {}: {}", index.index_epoch, index.end)?;
         }
         f.write_str("Copies of the destroyed keys in backups of the key store open only under these master keys.")
     }
@@ -246,6 +306,16 @@ impl fmt::Display for KeyEnd {
             Self::DestroyedHere { copies } => {
                 write!(f, "destroyed here; the operator answers for {}", copies.join(", "))
             }
+        }
+    }
+}
+
+impl fmt::Display for IndexEnd {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Lives => f.write_str("is there; retiring the index epoch ends it"),
+            Self::Retired { until } => write!(f, "retired; copies are under the master keys up to epoch {until}"),
+            Self::GivenUp { until } => write!(f, "given up; copies are under the master keys up to epoch {until}"),
         }
     }
 }

@@ -153,7 +153,7 @@ fn retire_of(purpose: &mut PurposeSlot, unnamed: &Unnamed, settled: Duration) ->
         if long_ago && !unnamed.named.contains(&version.key_id) {
             retired.push(version.key_id);
         }
-        superseded = version.seal_from.into_iter().chain(superseded).min();
+        superseded = version.sealed_from().into_iter().chain(superseded).min();
     }
     purpose.versions.retain(|version| !retired.contains(&version.key_id));
     purpose.destroyed.extend(retired.iter().rev());

@@ -93,6 +93,7 @@ impl Vault {
 
     async fn rewrap_subject(&self, tenant: &TenantId, tag: &Tag, stored: &StoredSlot, current: Epoch) -> Result<bool> {
         let tenant = self.tenant(tenant);
+        tenant.check_clear(tag)?;
         let mut state = tenant.cached.any_state(&self.0).await?.ok_or(Error::SubjectUnknown)?;
         if state.erased_at.is_some() {
             return tenant.make_tombstone(tag).await.map(|()| true);
@@ -103,11 +104,11 @@ impl Vault {
         }
         // As the scan read it; only if somebody changed it since it is read again.
         let mut slot = SubjectSlot::open(stored, &state.root)?;
-        if slot.lacks_seal_from() {
+        if slot.has_undated() {
             root::reload(&self.0).await?;
         }
         let wrapper = tenant.wrapper(tag, &state);
-        slot.set_missing_seal_from(wrapper.usable_from);
+        slot.date_undated(wrapper.usable_from);
         if wrapper.move_to_current(&mut slot)?
             && tenant.put_slot(&slot.seal(tenant.id(), *tag, &state.root)?, Some(stored)).await?
         {

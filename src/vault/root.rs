@@ -1,27 +1,29 @@
 //! The vault's own slot: made once for a key store, pinned in the journal, read again by every vault.
 
+use std::collections::HashMap;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::{ATTEMPTS, JOURNAL_PAGE, VaultInner, append};
-use crate::clock::Clock;
+use super::verified::{Judged, Pages};
+use super::{ATTEMPTS, VaultInner};
+use crate::clock::{Clock, Timestamp};
 use crate::envelope::KeyId;
 use crate::error::{Error, JournalErrorKind, ProviderError, Result, StoreError, StoreErrorKind};
-use crate::id::TenantId;
+use crate::journal::verify::{Judgment, Verifier, is_attempt};
 use crate::journal::{ErasureJournal, Head, JournalEntry, JournalEvent};
-use crate::keys::slot::{EpochRecord, EpochState, VaultSlot, WrappedRoot};
+use crate::keys::slot::{EpochRecord, EpochState, Point, VaultSlot, WrappedRoot};
 use crate::keys::{Epoch, KeyMaterial, MasterKeyId, RootKey, SlotId, StoredSlot, WrapContext};
 use crate::provider::{MasterKeyProvider, wrap_proven};
 use crate::store::{Expected, Filter, KeyStore, Scan, finds_any};
 
-/// The vault's root and slot, made if the store is empty.
+/// The vault's root and slot, made if the store is empty; and what judges its journal, if it has one.
 pub(super) async fn open_or_create(
     provider: &dyn MasterKeyProvider,
     store: &dyn KeyStore,
     journal: Option<&dyn ErasureJournal>,
     clock: &dyn Clock,
     max_age: Option<Duration>,
-) -> Result<(RootKey, VaultSlot)> {
+) -> Result<(RootKey, VaultSlot, Option<Verifier>)> {
     // Of many that start at once, one writes its entries in a row; the others look again until its slot is there.
     for _ in 0..4 * ATTEMPTS {
         let Some(stored) = load(store).await? else {
@@ -36,14 +38,17 @@ pub(super) async fn open_or_create(
         }
         let slot = VaultSlot::open(&stored, &root)?;
         match (journal, slot.journal) {
-            (None, None) => return Ok((root, slot)),
+            (None, None) => return Ok((root, slot, None)),
             (None, Some(_)) => return Err(Error::WrongJournal),
             (Some(journal), Some(pinned)) if *journal.id().await?.as_bytes() == pinned => {
-                check_journal(journal, &slot).await?;
-                return Ok((root, slot));
+                let verifier = check_journal(journal, &slot, &root).await?;
+                return Ok((root, slot, Some(verifier)));
             }
             (Some(_), Some(_)) => return Err(Error::WrongJournal),
-            (Some(journal), None) => adopt(journal, provider, store, clock, &stored, slot, &root).await?, // and read again
+            (Some(journal), None) => match adopt(journal, provider, store, clock, &stored, slot, &root).await {
+                Err(Error::Conflict) => {} // another one adopts it at the same time
+                adopted => adopted?,       // and read again
+            },
         }
     }
     Err(Error::Conflict)
@@ -63,10 +68,11 @@ pub(super) fn open(stored: &StoredSlot, vault: &VaultInner) -> Result<VaultSlot>
         return Err(StoreError::corrupt("the vault's root is another than it was").into());
     }
     let slot = VaultSlot::open(stored, &vault.root)?;
-    if slot.journal != vault.journal_id.map(|id| *id.as_bytes()) {
+    if slot.journal != vault.journal.as_ref().map(|journal| *journal.id().as_bytes()) {
         return Err(Error::WrongJournal);
     }
     vault.longest_age.fetch_max(u64::try_from(slot.max_age.as_millis()).unwrap_or(u64::MAX), Ordering::SeqCst);
+    vault.store_told.fetch_max(slot.told, Ordering::SeqCst);
     Ok(slot)
 }
 
@@ -107,18 +113,21 @@ async fn create(
     let epoch = Epoch::FIRST;
     let (root, wrapped) = wrap_new(provider, epoch, |id| WrapContext::vault_root(epoch, id)).await?;
     let master = wrapped.wrapped.master().clone();
-    let now = clock.wall();
+    let (now, mut told) = (clock.wall(), 0);
     if let Some((journal, mut head)) = journal.zip(head) {
+        let verifier = Verifier::of(&root);
         let events = [
             JournalEvent::RootCreated { key_id: wrapped.key_id },
             JournalEvent::EpochOpened { epoch, master: master.clone() },
         ];
         for event in events {
+            let entry = verifier.seal(JournalEntry::store_wide(now, event), told, &head);
             // At the head that was looked at: whoever else starts looks again.
-            match journal.append(&JournalEntry::store_wide(now, event), &head).await {
+            match journal.append(&entry, &head).await {
                 Err(e) if e.kind() == JournalErrorKind::Conflict => return Ok(()),
                 appended => head = appended?,
             }
+            told = head.position();
         }
     }
     let slot = VaultSlot {
@@ -128,8 +137,13 @@ async fn create(
             Some(journal) => Some(*journal.id().await?.as_bytes()),
             None => None,
         },
-        applied: (0, *Head::EMPTY.hash()),
+        applied: Point::NONE,
+        settled: Point::NONE,
+        settling: None,
+        told,
+        waiting: Vec::new(),
         epochs: vec![EpochRecord { epoch, state: EpochState::Live, created_at: now, master }],
+        index_epochs: Vec::new(),
     };
     match store.put(&slot.seal(&root)?, Expected::Absent).await {
         Err(e) if e.kind() == StoreErrorKind::Conflict => Ok(()),
@@ -183,14 +197,10 @@ pub(super) fn check_master(wrapped: &WrappedRoot, master: &MasterKeyId) -> Resul
 /// An empty store beside a journal is new only if the journal tells of nothing but attempts to create it. Gives the head as
 /// far as it was read.
 async fn check_nothing_was_lost(journal: &dyn ErasureJournal) -> Result<Head> {
-    let started = |entry: &JournalEntry| {
-        let created = matches!(entry.event(), JournalEvent::RootCreated { .. } | JournalEvent::EpochOpened { .. });
-        created && entry.tenant().is_none()
-    };
     let mut head = Head::EMPTY;
     loop {
-        let entries = journal.read(head.position(), JOURNAL_PAGE).await?;
-        if !entries.iter().all(started) {
+        let entries = journal.read(head.position(), ENTRIES).await?;
+        if !entries.iter().all(is_attempt) {
             return Err(Error::StoreBehindJournal { missing: journal.head().await?.position() });
         }
         if entries.is_empty() {
@@ -201,28 +211,23 @@ async fn check_nothing_was_lost(journal: &dyn ErasureJournal) -> Result<Head> {
 }
 
 /// The journal must tell of this root, and reach as far as the store has seen it.
-async fn check_journal(journal: &dyn ErasureJournal, slot: &VaultSlot) -> Result<()> {
+async fn check_journal(journal: &dyn ErasureJournal, slot: &VaultSlot, root: &RootKey) -> Result<Verifier> {
     let head = journal.head().await?;
-    let (position, hash) = slot.applied;
+    let Point { position, hash } = slot.applied;
     if head.position() < position || (head.position() == position && *head.hash() != hash) {
         return Err(Error::JournalTruncated);
     }
-    let tells_of_it = |entry: &JournalEntry| {
-        entry.tenant().is_none()
-            && matches!(entry.event(), JournalEvent::RootCreated { key_id } if key_id.is(&slot.root.key_id))
-    };
+    let verifier = Verifier::of(root);
     // It is near the beginning: before it there are only attempts that others lost, or that crashed.
-    let mut from = 0;
-    loop {
-        let entries = journal.read(from, JOURNAL_PAGE).await?;
-        if entries.iter().any(tells_of_it) {
-            return Ok(());
+    let mut pages = Pages::new(journal, &verifier, Head::EMPTY);
+    let creation = loop {
+        match (pages.next(&head).await?, pages.reading().creation()) {
+            (_, Some(creation)) => break creation,
+            (Some(_), None) => {}
+            (None, None) => return Err(Error::JournalTruncated),
         }
-        if entries.is_empty() {
-            return Err(Error::JournalTruncated);
-        }
-        from += entries.len() as u64;
-    }
+    };
+    Ok(verifier.created_at(creation))
 }
 
 /// Binds a store that was made without a journal to its first one, and enters there what would have been entered.
@@ -235,21 +240,13 @@ async fn adopt(
     mut slot: VaultSlot,
     root: &RootKey,
 ) -> Result<()> {
-    let said = said_of_adoption(journal, &slot.root.key_id).await?;
+    let verifier = Verifier::of(root);
+    let mut adoption = Adoption::begun(journal, &verifier).await?;
     let now = clock.wall();
-    let say = async |tenant: Option<&TenantId>, event: JournalEvent| {
-        if said.iter().any(|entry| entry.tenant() == tenant && *entry.event() == event) {
-            return Ok(());
-        }
-        let entry = match tenant {
-            Some(tenant) => JournalEntry::of_tenant(now, tenant.clone(), event),
-            None => JournalEntry::store_wide(now, event),
-        };
-        append(journal, &entry).await
-    };
-    say(None, JournalEvent::RootCreated { key_id: slot.root.key_id }).await?;
+    adoption.say(now, &SlotId::Vault, JournalEvent::RootCreated { key_id: slot.root.key_id }).await?;
     for record in &slot.epochs {
-        say(None, JournalEvent::EpochOpened { epoch: record.epoch, master: record.master.clone() }).await?;
+        let event = JournalEvent::EpochOpened { epoch: record.epoch, master: record.master.clone() };
+        adoption.say(now, &SlotId::Vault, event).await?;
     }
     // Tenants come before every subject.
     let mut scan = Scan::new(Filter::All);
@@ -260,8 +257,9 @@ async fn adopt(
                 SlotId::Vault => {}
                 SlotId::Tenant(tenant) => {
                     let key_id = super::cached_tenant::unwrap_root(provider, tenant, stored, &slot).await?.1.key_id;
-                    say(Some(tenant), JournalEvent::RootCreated { key_id }).await?;
-                    say(Some(tenant), JournalEvent::RootStored { key_id }).await?;
+                    for event in [JournalEvent::RootCreated { key_id }, JournalEvent::RootStored { key_id }] {
+                        adoption.say(now, stored.id(), event).await?;
+                    }
                 }
                 SlotId::Subject(..) => break 'tenants,
             }
@@ -272,37 +270,76 @@ async fn adopt(
         }
     }
     slot.journal = Some(*journal.id().await?.as_bytes());
+    slot.tell(adoption.last(&SlotId::Vault));
     match store.put(&slot.seal(root)?, Expected::Revision(stored.revision())).await {
         Err(e) if e.kind() == StoreErrorKind::Conflict => Ok(()),
         put => Ok(put?),
     }
 }
 
-/// What a journal says already that is to be adopted: nothing but attempts to make a store, and what an adoption by this very
-/// one entered that did not come to its end.
-async fn said_of_adoption(journal: &dyn ErasureJournal, root: &KeyId) -> Result<Vec<JournalEntry>> {
-    let (mut said, mut is_ours) = (Vec::new(), false);
-    loop {
-        let entries = journal.read(said.len() as u64, JOURNAL_PAGE).await?;
-        if entries.is_empty() {
-            return Ok(said);
-        }
-        for entry in entries {
-            let fits = match entry.event() {
-                JournalEvent::RootCreated { key_id } if entry.tenant().is_none() => {
-                    is_ours = key_id.is(root);
-                    true
+/// What a journal says of the store that adopts it.
+struct Adoption<'a> {
+    journal: &'a dyn ErasureJournal,
+    verifier: &'a Verifier,
+    said: Vec<(SlotId, JournalEvent)>,
+    last: HashMap<SlotId, u64>,
+    head: Head,
+}
+
+impl<'a> Adoption<'a> {
+    /// A journal that is to be adopted holds nothing but attempts to make a store, and what an adoption by this very one
+    /// entered that did not come to its end.
+    async fn begun(journal: &'a dyn ErasureJournal, verifier: &'a Verifier) -> Result<Self> {
+        let head = journal.head().await?;
+        let mut begun = Self { journal, verifier, said: Vec::new(), last: HashMap::new(), head };
+        let mut pages = Pages::new(journal, verifier, Head::EMPTY);
+        while let Some(page) = pages.next(&head).await? {
+            for Judged { position, entry, judgment } in page {
+                let is_ours = judgment == Judgment::Accepted && is_of_adoption(&entry);
+                // Behind its beginning, whoever can write to the journal may have appended what nobody believes.
+                let is_passed_over = judgment == Judgment::PassedOver
+                    && pages.reading().creation().is_some_and(|creation| creation < position);
+                if is_ours {
+                    begun.last.insert(entry.about().clone(), position);
+                    begun.said.push((entry.about().clone(), entry.event().clone()));
+                } else if judgment != Judgment::Attempt && !is_passed_over {
+                    return Err(Error::StoreBehindJournal { missing: head.position() });
                 }
-                JournalEvent::EpochOpened { .. } => true,
-                JournalEvent::RootCreated { .. } | JournalEvent::RootStored { .. } => is_ours,
-                _ => false,
-            };
-            if !fits {
-                return Err(Error::StoreBehindJournal { missing: journal.head().await?.position() });
             }
-            said.push(entry);
         }
+        Ok(begun)
+    }
+
+    /// Says it, if that isn't said yet.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] if somebody else appends: what there is must be looked at again. Those of the journal.
+    async fn say(&mut self, now: Timestamp, about: &SlotId, event: JournalEvent) -> Result<()> {
+        if self.said.iter().any(|said| (&said.0, &said.1) == (about, &event)) {
+            return Ok(());
+        }
+        let entry = JournalEntry::unsealed(now, about.clone(), event);
+        let entry = self.verifier.seal(entry, self.last(about), &self.head);
+        match self.journal.append(&entry, &self.head).await {
+            Err(e) if e.kind() == JournalErrorKind::Conflict => return Err(Error::Conflict),
+            appended => self.head = appended?,
+        }
+        self.last.insert(about.clone(), self.head.position());
+        Ok(())
+    }
+
+    fn last(&self, about: &SlotId) -> u64 {
+        self.last.get(about).copied().unwrap_or(0)
     }
 }
 
+fn is_of_adoption(entry: &JournalEntry) -> bool {
+    matches!(
+        entry.event(),
+        JournalEvent::RootCreated { .. } | JournalEvent::EpochOpened { .. } | JournalEvent::RootStored { .. }
+    )
+}
+
 const DEFAULT_MAX_AGE: Duration = Duration::from_secs(300);
+/// Entries in one read of a journal that nobody can verify yet.
+const ENTRIES: usize = 1000;

@@ -6,7 +6,7 @@ use crate::clock::Timestamp;
 use crate::error::{Error, Result};
 use crate::id::HasSubject;
 use crate::keys::Tag;
-use crate::keys::slot::{PurposeSlot, SubjectSlot};
+use crate::keys::slot::{Date, PurposeSlot, SubjectSlot};
 
 impl Tenant {
     /// Gives a subject a new data key for each of its purposes, and tells from when on it is sealed under: in `max_age`,
@@ -15,13 +15,14 @@ impl Tenant {
     /// While a new key waits for its time there is no second one: calling again tells the same moment.
     ///
     /// # Errors
-    /// [`Error::SubjectUnknown`], [`Error::SubjectErased`]; [`Error::InvalidInput`] if a purpose has 64 versions already;
-    /// [`Error::Conflict`] if others kept changing the subject; those of the ports.
+    /// [`Error::SubjectUnknown`], [`Error::SubjectErased`]; [`Error::InvalidInput`] if a purpose has 64 versions already, or for
+    /// a kind that isn't declared; [`Error::WrongTenant`] for keys of another tenant; [`Error::Conflict`] if others kept changing
+    /// the subject; those of the ports.
     ///
     /// # Cancel safety
     /// A call that is dropped may have made the new key; calling again goes on with it.
     pub async fn rotate(&self, subject: &(impl HasSubject + Sync + ?Sized)) -> Result<Timestamp> {
-        let tag = self.known_tag(&subject.subject()?).await?;
+        let tag = self.known_tag(&self.subject_of(subject)?).await?;
         Ok(self.rotate_slot(&tag, |_| true).await?.seal_from)
     }
 
@@ -36,7 +37,7 @@ impl Tenant {
     /// # Cancel safety
     /// A call that is dropped may have rotated.
     pub async fn rotate_now(&self, subject: &(impl HasSubject + Sync + ?Sized)) -> Result<()> {
-        let tag = self.known_tag(&subject.subject()?).await?;
+        let tag = self.known_tag(&self.subject_of(subject)?).await?;
         self.rotate_slot_now(&tag, |_| true).await.map(drop)
     }
 
@@ -47,11 +48,11 @@ impl Tenant {
         is_due: impl Fn(&PurposeSlot) -> bool + Sync,
     ) -> Result<SlotRotation> {
         self.cached.state_to_write(&self.vault.0).await?;
-        // Without `seal_from` at first: it counts from when the key has landed, and only a second write can know that.
+        // Undated at first: its date counts from when the key has landed, and only a second write can know that.
         let rotated = self
             .edit_slot(tag, |slot, wrapper| {
                 let is_due = |purpose: &PurposeSlot| is_due(purpose) && !is_pending(purpose, wrapper.now);
-                with_new_versions(slot, wrapper, None, is_due)
+                with_new_versions(slot, wrapper, Date::Undated, is_due)
             })
             .await?;
         let seal_from = self
@@ -71,8 +72,7 @@ impl Tenant {
         is_due: impl Fn(&PurposeSlot) -> bool + Sync,
     ) -> Result<bool> {
         self.cached.state_to_write(&self.vault.0).await?;
-        let any =
-            self.edit_slot(tag, |slot, wrapper| with_new_versions(slot, wrapper, Some(wrapper.now), &is_due)).await?;
+        let any = self.edit_slot(tag, |slot, wrapper| with_new_versions(slot, wrapper, Date::AtOnce, &is_due)).await?;
         self.revoke_keys(tag, None);
         Ok(any)
     }
@@ -90,7 +90,7 @@ pub(super) struct SlotRotation {
 fn with_new_versions(
     slot: Option<&SubjectSlot>,
     wrapper: &Wrapper<'_>,
-    seal_from: Option<Timestamp>,
+    seal_from: Date,
     is_due: impl Fn(&PurposeSlot) -> bool,
 ) -> Result<Edit<bool>> {
     let mut new = rotatable(slot)?.clone();
@@ -105,7 +105,7 @@ fn with_new_versions(
 
 fn rotatable(slot: Option<&SubjectSlot>) -> Result<&SubjectSlot> {
     let slot = slot.ok_or(Error::SubjectUnknown)?;
-    match slot.erase_at.or(slot.erased_at()) {
+    match slot.closed().or(slot.erased_at()) {
         Some(at) => Err(Error::SubjectErased { at }),
         None => Ok(slot),
     }
@@ -113,14 +113,14 @@ fn rotatable(slot: Option<&SubjectSlot>) -> Result<&SubjectSlot> {
 
 /// Whether the time of the newest version has not come.
 pub(super) fn is_pending(purpose: &PurposeSlot, now: Timestamp) -> bool {
-    purpose.versions.last().is_some_and(|last| last.seal_from.is_none_or(|from| from > now))
+    purpose.versions.last().is_some_and(|last| !last.seal_from.has_come(now))
 }
 
 fn newest(purpose: &PurposeSlot) -> Option<Timestamp> {
-    purpose.versions.last()?.seal_from
+    purpose.versions.last()?.sealed_from()
 }
 
-fn add_version(purpose: &mut PurposeSlot, wrapper: &Wrapper<'_>, seal_from: Option<Timestamp>) -> Result<()> {
+fn add_version(purpose: &mut PurposeSlot, wrapper: &Wrapper<'_>, seal_from: Date) -> Result<()> {
     let number = purpose.versions.last().map_or(0, |last| last.number).saturating_add(1);
     purpose.versions.push(wrapper.new_version(&purpose.name, purpose.line, number, seal_from)?);
     Ok(())

@@ -155,7 +155,7 @@ impl Vault {
         if state.erased_at.is_some() || !slot.purposes.iter().any(is_due) {
             return Ok(PageSlot::NotDue);
         }
-        if slot.erase_at.is_some() {
+        if slot.closed().is_some() {
             return Ok(PageSlot::Unreadable);
         }
         if rotation.only_count {

@@ -8,7 +8,7 @@ use crate::clock::Timestamp;
 use crate::crypto::Suite;
 use crate::error::{Error, ProviderErrorKind, Result, Retry, StoreErrorKind};
 use crate::id::{Purpose, TenantId};
-use crate::keys::slot::{KeyVersion, SubjectSlot};
+use crate::keys::slot::{Date, KeyVersion, SubjectSlot};
 use crate::keys::{DataKeyPlace, KeyMaterial, SlotId, StoredSlot, Tag, UsableKey, rewrap_data_key, wrap_data_key};
 use crate::store::Expected;
 
@@ -27,18 +27,29 @@ pub(super) enum Edit<T> {
     Put(SubjectSlot, T),
 }
 
+impl ReadSlot {
+    /// The position of the last journal entry about the subject that the slot names; 0 for none.
+    pub(super) fn told(&self) -> u64 {
+        self.slot.as_ref().map_or(0, |slot| slot.told)
+    }
+}
+
 impl Tenant {
     /// Reads a subject's slot, and authenticates it.
+    ///
+    /// # Errors
+    /// Among others that of a subject that can't be taken in: nothing is decided about it, and nothing becomes of its slot.
     pub(super) async fn read_slot(&self, tag: &Tag) -> Result<ReadSlot> {
         let vault = &self.vault.0;
+        self.check_clear(tag)?;
         let state = self.cached.any_state(vault).await?.ok_or(Error::SubjectUnknown)?;
         let stored = vault.load(&[self.slot_id(tag)]).await?.into_iter().next().flatten();
         let slot = stored.as_ref().map(|stored| SubjectSlot::open(stored, &state.root)).transpose()?;
         Ok(ReadSlot { state, stored, slot })
     }
 
-    /// Changes a subject's slot, as often as others change it meanwhile. `edit` sees it as it was read, but for versions
-    /// without a `seal_from`: they have landed, so they get one, even if `edit` keeps the slot. A slot that is written
+    /// Changes a subject's slot, as often as others change it meanwhile. `edit` sees it as it was read, but for versions that
+    /// are undated: they have landed, so they get a date, even if `edit` keeps the slot. A slot that is written
     /// moves to the current epoch with every key; if the provider refuses a wrapping key that this takes, it stays in its
     /// own, which needs none: a tenant that revoked its master key can still be held, closed, and erased by purpose.
     pub(super) async fn edit_slot<T: Send>(
@@ -48,15 +59,15 @@ impl Tenant {
     ) -> Result<T> {
         for _ in 0..ATTEMPTS {
             let ReadSlot { state, stored, mut slot } = self.read_slot(tag).await?;
-            if slot.as_ref().is_some_and(SubjectSlot::lacks_seal_from) {
+            if slot.as_ref().is_some_and(SubjectSlot::has_undated) {
                 // How long others may use what they read before the key landed is the store's to say, and may be raised.
                 root::reload(&self.vault.0).await?;
             }
             let wrapper = self.wrapper(tag, &state);
-            let seal_from_set = slot.as_mut().is_some_and(|slot| slot.set_missing_seal_from(wrapper.usable_from));
+            let dated = slot.as_mut().is_some_and(|slot| slot.date_undated(wrapper.usable_from));
             let (mut new, answer) = match (edit(slot.as_ref(), &wrapper), slot) {
                 (Ok(Edit::Put(new, answer)), _) => (new, answer),
-                (Ok(Edit::Keep(answer)), Some(read)) if seal_from_set => (read, answer),
+                (Ok(Edit::Keep(answer)), Some(read)) if dated => (read, answer),
                 (Ok(Edit::Keep(answer)), _) => return Ok(answer),
                 (Err(Error::Conflict), _) => {
                     if !state.reaches(state.epoch) {
@@ -117,6 +128,12 @@ impl Tenant {
         }
     }
 
+    /// That a subject, and its tenant, can be taken in here.
+    pub(super) fn check_clear(&self, tag: &Tag) -> Result<()> {
+        self.cached.check_clear(&self.vault.0)?;
+        self.vault.0.unclear.check(|| self.slot_id(tag))
+    }
+
     pub(super) fn slot_id(&self, tag: &Tag) -> SlotId {
         SlotId::Subject(self.id().clone(), *tag)
     }
@@ -140,11 +157,12 @@ enum Put {
 /// Whether an error is about the one slot that was worked on, so that others can be worked on all the same.
 pub(crate) fn is_of_one_slot(e: &Error) -> bool {
     match e {
-        Error::Store(e) => e.kind() == StoreErrorKind::Corrupt,
+        Error::Store(e) => matches!(e.kind(), StoreErrorKind::Corrupt | StoreErrorKind::NewerSchema),
         // The key of one tenant, perhaps: it may have a master key of its own.
         Error::Provider(e) => {
             e.is_of_one_tenant() || (e.retry() == Retry::Never && e.kind() != ProviderErrorKind::Misconfigured)
         }
+        Error::Journal(e) => e.is_of_one_tenant(),
         Error::Authentication | Error::Conflict | Error::InvalidInput(_) | Error::TenantErased { .. } => true,
         _ => false,
     }
@@ -163,13 +181,7 @@ pub(super) struct Wrapper<'a> {
 
 impl Wrapper<'_> {
     /// A new key, wrapped in the current epoch.
-    pub(super) fn new_version(
-        &self,
-        purpose: &Purpose,
-        line: u32,
-        number: u32,
-        seal_from: Option<Timestamp>,
-    ) -> Result<KeyVersion> {
+    pub(super) fn new_version(&self, purpose: &Purpose, line: u32, number: u32, seal_from: Date) -> Result<KeyVersion> {
         let kek = self.current_key()?;
         let key = KeyMaterial::generate()?;
         let key_id = key.id();

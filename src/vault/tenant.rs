@@ -47,12 +47,13 @@ impl Tenant {
     /// The keys of a subject.
     ///
     /// # Errors
-    /// [`Error::SubjectUnknown`] if it was never enrolled, [`Error::SubjectErased`] if it was erased; those of the ports.
+    /// [`Error::SubjectUnknown`] if it was never enrolled, [`Error::SubjectErased`] if it was erased; [`Error::InvalidInput`] for
+    /// a placeholder, or a kind that isn't declared; [`Error::WrongTenant`] for keys of another tenant; those of the ports.
     ///
     /// # Cancel safety
     /// Reads only.
     pub async fn keys(&self, subject: &(impl HasSubject + Sync + ?Sized)) -> Result<SubjectKeys> {
-        let subject = subject.subject()?;
+        let subject = self.subject_of(subject)?;
         let Some(state) = self.cached.state(&self.vault.0).await? else { return Err(Error::SubjectUnknown) };
         let tag = state.root.tag(self.id(), &subject);
         if let Some(keys) = self.cached_keys(&tag, &subject) {
@@ -64,21 +65,21 @@ impl Tenant {
     /// The keys of the subjects of a page of rows: one store read for all that weren't cached. Repeats are fine.
     ///
     /// # Errors
-    /// Those of the ports; [`Error::InvalidInput`] if a subject id is a placeholder. A subject that is unknown or erased is
-    /// an error of [`KeyPage::get`] alone.
+    /// Those of the ports; [`Error::InvalidInput`] for a kind that isn't declared, [`Error::WrongTenant`]. A subject that is
+    /// unknown or erased, and a row that names nobody, are an error of [`KeyPage::get`] alone.
     ///
     /// # Cancel safety
     /// Reads only.
     pub async fn keys_of(&self, subjects: &[impl HasSubject + Sync]) -> Result<KeyPage> {
-        self.find(distinct(subjects)?).await.map(KeyPage::new)
+        Ok(self.key_page(self.find(self.distinct(subjects)?).await?))
     }
 
     /// The tag that the key store's slots, the journal and [receipts](crate::vault::ErasureReceipt) name a subject by;
     /// also of one that was erased, or never seen.
     ///
     /// # Errors
-    /// [`Error::InvalidInput`] if the subject id is a placeholder; [`Error::SubjectUnknown`] if the tenant has no subject
-    /// yet; those of the ports.
+    /// [`Error::InvalidInput`] if the subject id is a placeholder, or of a kind that isn't declared; [`Error::SubjectUnknown`]
+    /// if the tenant has no subject yet; [`Error::WrongTenant`] for keys of another tenant; those of the ports.
     ///
     /// # Cancel safety
     /// Reads only.
@@ -86,7 +87,7 @@ impl Tenant {
     /// # Security
     /// Pseudonymous personal data: whoever has it and the person's id can join what is said of both.
     pub async fn tag(&self, subject: &(impl HasSubject + Sync + ?Sized)) -> Result<Tag> {
-        self.known_tag(&subject.subject()?).await
+        self.known_tag(&self.subject_of(subject)?).await
     }
 
     /// Reads a subject's keys again, past the cache: for an envelope that names a key which they don't hold
@@ -102,10 +103,7 @@ impl Tenant {
     /// Reads only.
     pub async fn refresh(&self, keys: &SubjectKeys) -> Result<SubjectKeys> {
         let asked = self.vault.0.now();
-        let subject = keys.subject().clone();
-        if !keys.belong_to(self.id(), &subject) {
-            return Err(Error::invalid("these keys are another tenant's"));
-        }
+        let subject = self.subject_of(keys)?;
         let Some(state) = self.cached.state(&self.vault.0).await? else { return Err(Error::SubjectUnknown) };
         let tag = state.root.tag(self.id(), &subject);
         if let Some(cached) = self.cached_keys(&tag, &subject)
@@ -121,7 +119,7 @@ impl Tenant {
     /// store read; not limited like [`refresh`](Self::refresh), which is for requests. With `enroll`, whoever lacks keys for
     /// a purpose gets them.
     pub(crate) async fn keys_read_now(&self, subjects: &[SubjectId], enroll: bool) -> Result<KeyPage> {
-        let subjects = distinct(subjects)?;
+        let subjects = self.distinct(subjects)?;
         let mut found = match self.cached.state(&self.vault.0).await? {
             Some(state) => {
                 let wanted: HashMap<_, _> = subjects.into_iter().map(|s| (state.root.tag(self.id(), &s), s)).collect();
@@ -133,22 +131,47 @@ impl Tenant {
         if enroll {
             self.enroll_lacking(&mut found).await?;
         }
-        Ok(KeyPage::new(found))
+        Ok(self.key_page(found))
+    }
+
+    /// Whose data it is, for this tenant.
+    ///
+    /// # Errors
+    /// Those of [`HasSubject::subject`]; [`Error::WrongTenant`]; [`Error::InvalidInput`] for a kind that isn't declared.
+    pub(crate) fn subject_of(&self, named: &(impl HasSubject + ?Sized)) -> Result<SubjectId> {
+        check_tenant(self.id(), named)?;
+        let subject = named.subject()?;
+        self.vault.0.check_kind(&subject)?;
+        Ok(subject)
+    }
+
+    /// The subjects that rows name. One that names nobody leaves the others alone: whoever asks the page for its keys hears of it.
+    pub(super) fn distinct(&self, rows: &[impl HasSubject]) -> Result<HashSet<SubjectId>> {
+        let mut subjects = HashSet::with_capacity(rows.len());
+        for row in rows {
+            if let Ok(subject) = self.named(row)? {
+                subjects.insert(subject);
+            }
+        }
+        Ok(subjects)
+    }
+
+    /// The subject that one of many rows names: that it names nobody is an error of this row, any other is one of the call.
+    pub(super) fn named(&self, row: &impl HasSubject) -> Result<Result<SubjectId>> {
+        check_tenant(self.id(), row)?;
+        let subject = row.subject();
+        subject.iter().try_for_each(|subject| self.vault.0.check_kind(subject))?;
+        Ok(subject)
+    }
+
+    pub(super) fn key_page(&self, found: HashMap<SubjectId, SubjectLookup>) -> KeyPage {
+        KeyPage::new(self.id().clone(), found)
     }
 
     /// The tag of a subject of a tenant that is there: asking makes none.
     pub(super) async fn known_tag(&self, subject: &SubjectId) -> Result<Tag> {
         let state = self.cached.state(&self.vault.0).await?.ok_or(Error::SubjectUnknown)?;
         Ok(state.root.tag(self.id(), subject))
-    }
-
-    /// The tenant's root; made if there is none. That there is a wrapping key for the current epoch is not asked: erasing
-    /// needs none.
-    pub(super) async fn root_to_write(&self) -> Result<Arc<TenantState>> {
-        match self.cached.state(&self.vault.0).await? {
-            Some(state) => Ok(state),
-            None => self.cached.state_to_write(&self.vault.0).await,
-        }
     }
 
     /// What is known of each subject, from the cache or the store.
@@ -238,7 +261,7 @@ impl Tenant {
         let read = ReadContext { state: &state, loaded, ticket, reason };
         let (mut again, mut undated) = (HashMap::new(), Vec::new());
         for ((tag, subject), slot) in subjects.into_iter().zip(slots) {
-            if slot.as_ref().is_ok_and(|slot| slot.as_ref().is_some_and(SubjectSlot::lacks_seal_from)) {
+            if slot.as_ref().is_ok_and(|slot| slot.as_ref().is_some_and(SubjectSlot::has_undated)) {
                 undated.push(tag);
             }
             let look_up = |slot| self.lookup_of(slot, &tag, subject.clone(), &read);
@@ -253,15 +276,15 @@ impl Tenant {
             all.insert(tag, one);
         }
         for tag in undated {
-            self.set_missing_seal_from(&tag).await;
+            self.date_undated(&tag).await;
         }
         Ok(again)
     }
 
-    /// A rotation may have crashed before it set when its key is sealed under. Whoever reads the key knows that it has landed,
-    /// and sets that. If it fails, the next reader does it: until then the older key is sealed under.
-    async fn set_missing_seal_from(&self, tag: &Tag) {
-        let _ = self.edit_slot(tag, |_, _| Ok(Edit::Keep(()))).await; // any edit sets it
+    /// A rotation may have crashed before it dated its key. Whoever reads the key knows that it has landed, and dates it. If
+    /// that fails, the next reader does it: until then the older key is sealed under.
+    async fn date_undated(&self, tag: &Tag) {
+        let _ = self.edit_slot(tag, |_, _| Ok(Edit::Keep(()))).await; // any edit dates it
     }
 
     /// The tenant's keys; read again if a slot is in an epoch that they don't reach.
@@ -287,7 +310,7 @@ impl Tenant {
         read: &ReadContext<'_>,
     ) -> Result<Option<SubjectLookup>> {
         let Some(slot) = slot else { return Ok(Some(SubjectLookup::Unknown)) };
-        match slot.erase_at.or(slot.erased_at()) {
+        match slot.closed().or(slot.erased_at()) {
             Some(at) => Ok(Some(SubjectLookup::Erased { at })),
             None => Ok(self.unwrap_keys(&slot, tag, subject, read)?.map(SubjectLookup::Keys)),
         }
@@ -302,6 +325,7 @@ impl Tenant {
         read: &ReadContext<'_>,
     ) -> Result<Option<SubjectKeys>> {
         let vault: &VaultInner = &self.vault.0;
+        self.check_clear(tag)?;
         if slot.epoch.is_some_and(|epoch| !read.state.reaches(epoch)) {
             return Ok(None);
         }
@@ -344,8 +368,9 @@ pub(super) enum ReadReason {
     Refresh,
 }
 
-pub(super) fn distinct(subjects: &[impl HasSubject + Sync]) -> Result<HashSet<SubjectId>> {
-    subjects.iter().map(HasSubject::subject).collect()
+/// Keys know whose they are among tenants: another one's subject of the same kind and id is another person.
+pub(super) fn check_tenant(tenant: &TenantId, named: &(impl HasSubject + ?Sized)) -> Result<()> {
+    if named.tenant().is_none_or(|of| of == tenant) { Ok(()) } else { Err(Error::WrongTenant) }
 }
 
 fn take(mut found: HashMap<Tag, SubjectLookup>, tag: &Tag) -> SubjectLookup {

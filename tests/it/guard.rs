@@ -15,7 +15,7 @@ use fieldseal::clock::{Clock as _, Timestamp};
 use fieldseal::error::{ProviderError, ProviderErrorKind, Retry};
 use fieldseal::guard::{Guard, Guarded};
 use fieldseal::journal::{
-    ErasureJournal, Head, JournalEntry, JournalError, JournalErrorKind, JournalEvent, MemoryJournal,
+    EntryAt, ErasureJournal, Head, JournalEntry, JournalError, JournalErrorKind, JournalEvent, MemoryJournal,
 };
 use fieldseal::provider::{
     ByTenant, Destruction, KeyMaterial, LocalKeyring, MasterKeyId, MasterKeyProvider, WrapContext, WrappedKey,
@@ -27,6 +27,7 @@ use fieldseal::store::{
 use fieldseal::{Error, FieldContext, SubjectKeys, TenantId, Vault};
 use fieldseal_testkit::clock::ManualClock;
 use fieldseal_testkit::counting::{Counting, Counts};
+use fieldseal_testkit::customer;
 use fieldseal_testkit::faults::{Act, CallPoint, Gate, Port, Tap, Tapped};
 use fieldseal_testkit::provider::ProviderFixture;
 use fieldseal_testkit::rows::{CellType, FixtureTable, RowsFixture};
@@ -310,7 +311,7 @@ impl ErasureJournal for Forked {
         _: Option<&TenantId>,
         _: Option<&fieldseal::store::Tag>,
         _: &Head,
-    ) -> Result<Vec<JournalEntry>, JournalError> {
+    ) -> Result<Vec<EntryAt>, JournalError> {
         Err(JournalError::unavailable("not asked for"))
     }
 }
@@ -622,11 +623,11 @@ async fn a_page_is_waited_for_longer_and_a_single_slot_is_not() {
 async fn a_first_enrollment_meets_its_deadline_if_a_scan_hangs() -> Result<(), Error> {
     let (clock, tap) = (ManualClock::new(), Tap::open());
     let store = Guarded::new(Tapped::new(MemoryStore::new(), &tap), &guard(&clock).circuit(u32::MAX, PAUSE));
-    let builder = Vault::builder(LocalKeyring::ephemeral()?, store).journal(MemoryJournal::new()?);
+    let builder = Vault::builder(LocalKeyring::ephemeral()?, store).kinds(["customer"]).journal(MemoryJournal::new()?);
     let vault = builder.clock(clock.clone()).build().await?;
     tap.set(|call| if call.method == "scan" { Act::Park(Gate::new()) } else { Act::Go });
     let before = clock.monotonic();
-    let failed = driven(&clock, vault.default_tenant().enroll("ada")).await.map(drop).unwrap_err();
+    let failed = driven(&clock, vault.default_tenant().enroll(&customer("ada"))).await.map(drop).unwrap_err();
     assert!(failed.to_string().contains("no answer within"), "{failed}");
     assert_eq!(clock.monotonic() - before, 5 * SECOND);
     Ok(())
@@ -782,6 +783,7 @@ impl Scene {
         let (clock, tap) = (ManualClock::new(), Tap::open());
         let provider = Guarded::new(Tapped::new(LocalKeyring::ephemeral()?, &tap), &guard(&clock));
         let vault = Vault::builder(provider, MemoryStore::new())
+            .kinds(["customer"])
             .journal(MemoryJournal::new()?)
             .clock(clock.clone())
             .build()
@@ -816,19 +818,19 @@ fn unavailable<T>(answer: Result<T, Error>) -> String {
 async fn a_warm_tenant_needs_no_provider_until_its_time_limit() -> Result<(), Error> {
     let scene = Scene::new().await?;
     let warm = scene.vault.default_tenant();
-    let sealed = seal(&warm.enroll("ada").await?)?;
+    let sealed = seal(&warm.enroll(&customer("ada")).await?)?;
     scene.fail();
     scene.clock.advance(scene.vault.max_age() / 2);
-    open(&warm.keys("ada").await?, &sealed)?;
-    let ben = warm.enroll("ben").await?; // a data key is wrapped by the tenant's, which is cached
+    open(&warm.keys(&customer("ada")).await?, &sealed)?;
+    let ben = warm.enroll(&customer("ben")).await?; // a data key is wrapped by the tenant's, which is cached
     open(&ben, &seal(&ben)?)?;
     open(&warm.refresh(&ben).await?, &seal(&ben)?)?;
     assert_eq!(scene.tap.calls(), 0, "nothing is asked of the provider");
 
     scene.clock.advance(scene.vault.max_age() / 2 + SECOND);
-    let first = unavailable(warm.keys("ada").await);
-    let second = unavailable(warm.keys("ada").await);
-    let third = unavailable(warm.keys("ada").await);
+    let first = unavailable(warm.keys(&customer("ada")).await);
+    let second = unavailable(warm.keys(&customer("ada")).await);
+    let third = unavailable(warm.keys(&customer("ada")).await);
     assert!(
         !first.contains("not asked") && third.contains("not asked: it failed 5 times in a row"),
         "{second}; {third}"
@@ -836,7 +838,7 @@ async fn a_warm_tenant_needs_no_provider_until_its_time_limit() -> Result<(), Er
 
     scene.tap.set(|_| Act::Go);
     scene.clock.advance(PAUSE);
-    open(&warm.keys("ada").await?, &sealed)
+    open(&warm.keys(&customer("ada")).await?, &sealed)
 }
 
 #[tokio::test]
@@ -845,17 +847,18 @@ async fn cold_tenants_fail_at_once_until_the_provider_is_back() -> Result<(), Er
     let cold = ["acme", "bolt", "core"].map(|name| scene.vault.tenant(&TenantId::new(name).unwrap()));
     let mut sealed = Vec::new();
     for tenant in &cold {
-        sealed.push(seal(&tenant.enroll("ada").await?)?);
+        sealed.push(seal(&tenant.enroll(&customer("ada")).await?)?);
     }
     scene.clock.advance(scene.vault.max_age() + SECOND);
     scene.fail();
     for _ in 0..2 {
-        unavailable(cold.first().unwrap().keys("ada").await);
+        unavailable(cold.first().unwrap().keys(&customer("ada")).await);
     }
     assert_eq!(scene.tap.calls(), 5);
+    let ada = customer("ada");
     for pauses in 0..3 {
         for tenant in &cold {
-            for answer in join_all((0..50).map(|_| tenant.keys("ada"))).await {
+            for answer in join_all((0..50).map(|_| tenant.keys(&ada))).await {
                 unavailable(answer);
             }
         }
@@ -864,7 +867,7 @@ async fn cold_tenants_fail_at_once_until_the_provider_is_back() -> Result<(), Er
     }
     scene.tap.set(|_| Act::Go);
     for (tenant, sealed) in cold.iter().zip(&sealed) {
-        open(&tenant.keys("ada").await?, sealed)?;
+        open(&tenant.keys(&customer("ada")).await?, sealed)?;
     }
     Ok(())
 }
@@ -876,19 +879,20 @@ async fn while_a_port_is_down_keys_are_given_out_for_half_max_age() -> Result<()
         let guard = guard(&clock);
         let store = Guarded::new(Tapped::new(MemoryStore::new(), &tap), &guard);
         let journal = Guarded::new(Tapped::new(MemoryJournal::new()?, &tap), &guard);
-        let builder = Vault::builder(LocalKeyring::ephemeral()?, store).journal(journal).clock(clock.clone());
+        let builder =
+            Vault::builder(LocalKeyring::ephemeral()?, store).kinds(["customer"]).journal(journal).clock(clock.clone());
         let vault = builder.build().await?;
         let customers = vault.default_tenant();
-        let sealed = seal(&customers.enroll("ada").await?)?;
+        let sealed = seal(&customers.enroll(&customer("ada")).await?)?;
         tap.set(move |call| if call.port == down { Act::Fail } else { Act::Go });
         clock.advance(vault.max_age() / 2);
-        let keys = customers.keys("ada").await?;
+        let keys = customers.keys(&customer("ada")).await?;
         clock.advance(SECOND);
         for _ in 0..10 {
-            let failed = customers.keys("ada").await.map(drop).unwrap_err();
+            let failed = customers.keys(&customer("ada")).await.map(drop).unwrap_err();
             assert_eq!(failed.retry(), Retry::Later);
         }
-        let failed = customers.keys("ada").await.map(drop).unwrap_err().to_string();
+        let failed = customers.keys(&customer("ada")).await.map(drop).unwrap_err().to_string();
         let name = if down == Port::Store { "key store" } else { "erasure journal" };
         assert!(failed.starts_with(&format!("{name}: not available: not asked")), "{failed}");
         clock.advance(vault.max_age() / 2 - SECOND);
@@ -896,7 +900,7 @@ async fn while_a_port_is_down_keys_are_given_out_for_half_max_age() -> Result<()
         clock.advance(SECOND);
         assert!(matches!(open(&keys, &sealed), Err(Error::KeysExpired)));
         tap.set(|_| Act::Go);
-        open(&customers.keys("ada").await?, &sealed)?;
+        open(&customers.keys(&customer("ada")).await?, &sealed)?;
     }
     Ok(())
 }

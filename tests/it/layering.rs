@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 
 /// A module, and what it may import beside itself. Later rows may name earlier ones with all that those may import.
 const LAYERS: &[(&str, &[&str])] = &[
-    ("error", &["clock"]),
+    ("error", &["clock", "kind"]),
+    ("kind", &[]),
     ("clock", &[]),
     ("bytes", &[]),
     ("thread", &[]),
@@ -28,13 +29,14 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("guard", &["layer", "timer"]),
     ("measure", &["layer"]),
     ("vault", &["subject", "provider", "store", "journal"]),
+    ("declare", &["record", "vault"]),
     ("jobs", &["record", "rows", "vault"]),
     ("integrations", &["jobs"]),
     ("fuzzing", &["jobs"]),
 ];
 
 /// Layers that are a function of their arguments: no I/O, no clock of their own, nothing async.
-const PURE: &[&str] = &["error", "id", "bytes", "crypto", "envelope", "keys", "subject", "value", "record"];
+const PURE: &[&str] = &["error", "kind", "id", "bytes", "crypto", "envelope", "keys", "subject", "value", "record"];
 
 /// Names at the crate root, and where they are from.
 const ROOT: &[(&str, &str)] = &[

@@ -30,6 +30,8 @@ mod layering;
 #[cfg(all(feature = "derive", feature = "serde"))]
 mod leaks;
 mod measure;
+#[cfg(feature = "derive")]
+mod moves;
 mod providers;
 #[cfg(feature = "serde")]
 mod receipt;
@@ -40,8 +42,10 @@ mod rows;
 #[cfg(feature = "serde")]
 mod serde;
 mod store;
+mod swaps;
 #[cfg(all(
     feature = "chrono",
+    feature = "derive",
     feature = "rust_decimal",
     feature = "secrecy",
     feature = "serde",

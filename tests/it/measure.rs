@@ -14,6 +14,7 @@ use fieldseal::store::{Expected, KeyStore as _, MemoryStore, SlotId};
 use fieldseal::vault::ErasureRequest;
 use fieldseal::{TenantId, Vault};
 use fieldseal_testkit::clock::ManualClock;
+use fieldseal_testkit::customer;
 use fieldseal_testkit::faults::{Act, Gate, Tap, Tapped};
 use fieldseal_testkit::provider::ProviderFixture;
 use fieldseal_testkit::slot::SampleSlot;
@@ -156,14 +157,15 @@ async fn life(counters: &Counters) -> fieldseal::Result<()> {
         Measured::new(Tapped::new(provider, &tap), counters),
         Measured::new(MemoryStore::new(), counters),
     )
+    .kinds(["customer"])
     .journal(Measured::new(MemoryJournal::new()?, counters))
     .build()
     .await?;
     let tenant = vault.tenant(&TenantId::new("lovelace-and-sons")?);
-    tenant.enroll("ada@example.com").await?;
-    tenant.erase("ada@example.com", &ErasureRequest::new()).await?;
+    tenant.enroll(&customer("ada@example.com")).await?;
+    tenant.erase(&customer("ada@example.com"), &ErasureRequest::new()).await?;
     tap.set(|_| Act::Fail);
-    vault.tenant(&TenantId::new("babbage-ltd")?).enroll("charles@example.com").await.unwrap_err();
+    vault.tenant(&TenantId::new("babbage-ltd")?).enroll(&customer("charles@example.com")).await.unwrap_err();
     Ok(())
 }
 

@@ -10,6 +10,7 @@ use fieldseal::store::{Expected, KeyStore as _, StoredSlot};
 use fieldseal::vault::Enrollment;
 use fieldseal::vault::{ErasureReceipt, ErasureRequest, ErasureStatus, Rotation};
 use fieldseal::{Error, SubjectKeys, Tenant, Vault};
+use fieldseal_testkit::customer;
 use fieldseal_testkit::faults::{Act, Tap};
 use fieldseal_testkit::world::{Ground, World, rewrap_all};
 
@@ -98,10 +99,10 @@ impl Scene {
     pub(crate) async fn before_in(world: World, operation: Operation, on: &Ground) -> Result<Self> {
         let tap = Tap::open();
         let other = world.builder().purposes(["billing"]).build().await?.default_tenant();
-        other.enroll_all(&["ada", "ben"]).await?;
+        other.enroll_all(&["ada", "ben"].map(customer)).await?;
         let vault = world.tapped(&tap).purposes(["billing"]).build().await?;
         let customers = vault.default_tenant();
-        let ada = customers.keys("ada").await?;
+        let ada = customers.keys(&customer("ada")).await?;
         let (sealed, iban) = (seal(&ada)?, ada.seal_bytes(b"DE02", &context().purpose("billing"))?);
         let mut scene = Self { world, tap, operation, vault, customers, ada, sealed, iban, receipt: None };
         scene.prepare(&other, on).await?;
@@ -124,13 +125,13 @@ impl Scene {
                 }
                 // After the intent, before the tombstone.
                 self.tap.set(|call| if call.puts_a_subject() { Act::Fail } else { Act::Go });
-                assert!(self.customers.erase("ada", &ErasureRequest::new()).await.is_err());
+                assert!(self.customers.erase(&customer("ada"), &ErasureRequest::new()).await.is_err());
                 self.tap.set(|_| Act::Go);
             }
             Operation::Replay | Operation::ReplayJournal => {
                 let (backup, before) = (self.world.store.backup().await?, self.world.subjects().await?);
-                other.hold("ben").await?;
-                other.erase("ada", &ErasureRequest::new()).await?;
+                other.hold(&customer("ben")).await?;
+                other.erase(&customer("ada"), &ErasureRequest::new()).await?;
                 if self.operation == Operation::Replay {
                     self.world.store.restore(backup);
                 } else {
@@ -142,16 +143,18 @@ impl Scene {
                 let vault = self.world.tapped(&self.tap).purposes(["billing", "support"]).build().await?;
                 self.customers = vault.default_tenant();
             }
-            Operation::EnrollDue => {
-                drop(other.enroll_with("ada", &Enrollment::new().retain_until(self.world.later(MOMENT))).await?)
-            }
+            Operation::EnrollDue => drop(
+                other.enroll_with(&customer("ada"), &Enrollment::new().retain_until(self.world.later(MOMENT))).await?,
+            ),
             Operation::EnrollAgain | Operation::ErasureStatus => {
-                self.receipt = Some(other.erase("ada", &ErasureRequest::new()).await?);
+                self.receipt = Some(other.erase(&customer("ada"), &ErasureRequest::new()).await?);
             }
-            Operation::Cancel => other.schedule_erasure("ada", self.world.later(MOMENT)).await?,
-            Operation::Release => other.hold("ada").await?,
-            Operation::SweepRetained => drop(other.enroll_with("ada", &Enrollment::new().retain_until(now)).await?),
-            Operation::SweepScheduled => other.schedule_erasure("ada", now).await?,
+            Operation::Cancel => other.schedule_erasure(&customer("ada"), self.world.later(MOMENT)).await?,
+            Operation::Release => other.hold(&customer("ada")).await?,
+            Operation::SweepRetained => {
+                drop(other.enroll_with(&customer("ada"), &Enrollment::new().retain_until(now)).await?)
+            }
+            Operation::SweepScheduled => other.schedule_erasure(&customer("ada"), now).await?,
             Operation::AdvanceEpoch => drop(self.world.provider.add_key().await?),
             Operation::RewrapPage | Operation::RetireEpoch => {
                 self.world.provider.add_key().await?;
@@ -168,7 +171,7 @@ impl Scene {
 
     /// The call itself; made again, it gives what the first one would have given.
     pub(crate) async fn call(&self) -> Result {
-        let (all, request) = (["ada", "ben"], ErasureRequest::new());
+        let (all, request) = (["ada", "ben"].map(customer), ErasureRequest::new());
         let customers = &self.customers;
         match self.operation {
             Operation::Create | Operation::Build | Operation::BuildAfterACrash => {
@@ -177,35 +180,40 @@ impl Scene {
             Operation::Replay => self.world.tapped(&self.tap).replay().await.map(drop),
             Operation::ReplayJournal => self.vault.replay_journal().await.map(drop),
             Operation::SetMaxAge => self.vault.set_max_age(Duration::from_secs(600)).await,
-            Operation::Enroll => customers.enroll("cleo").await.map(drop),
-            Operation::EnrollInANewTenant => self.vault.tenant(&acme()).enroll("cleo").await.map(drop),
-            Operation::EnrollAnotherPurpose => customers.enroll("ada").await.map(drop),
-            Operation::EnrollDue => {
-                customers.enroll_with("ada", &Enrollment::new().retain_until(self.world.later(HOUR))).await.map(drop)
+            Operation::Enroll => customers.enroll(&customer("cleo")).await.map(drop),
+            Operation::EnrollInANewTenant => self.vault.tenant(&acme()).enroll(&customer("cleo")).await.map(drop),
+            Operation::EnrollAnotherPurpose => customers.enroll(&customer("ada")).await.map(drop),
+            Operation::EnrollDue => customers
+                .enroll_with(&customer("ada"), &Enrollment::new().retain_until(self.world.later(HOUR)))
+                .await
+                .map(drop),
+            Operation::EnrollAgain => {
+                customers.enroll_with(&customer("ada"), &Enrollment::new().even_if_erased()).await.map(drop)
             }
-            Operation::EnrollAgain => customers.enroll_with("ada", &Enrollment::new().even_if_erased()).await.map(drop),
             Operation::EnrollAfterACrash => {
-                let enrolled = customers.enroll("ada").await;
+                let enrolled = customers.enroll(&customer("ada")).await;
                 if is_erased(&enrolled) { Ok(()) } else { enrolled.map(|_| panic!("the erasure is binding")) }
             }
-            Operation::EnrollAll => customers.enroll_all(&["ada", "cleo", "dora"]).await.map(drop),
-            Operation::Keys => customers.keys("ada").await.map(drop),
+            Operation::EnrollAll => customers.enroll_all(&["ada", "cleo", "dora"].map(customer)).await.map(drop),
+            Operation::Keys => customers.keys(&customer("ada")).await.map(drop),
             Operation::KeysOf => customers.keys_of(&all).await.map(drop),
             Operation::Refresh => customers.refresh(&self.ada).await.map(drop),
-            Operation::Rotate => customers.rotate("ada").await.map(drop_copy),
-            Operation::RotateNow => customers.rotate_now("ada").await,
+            Operation::Rotate => customers.rotate(&customer("ada")).await.map(drop_copy),
+            Operation::RotateNow => customers.rotate_now(&customer("ada")).await,
             Operation::RotatePage => {
                 let rotation = Rotation::of_keys_before(self.world.later(Duration::from_secs(1)));
                 self.vault.rotate_page(&rotation, None, 100).await.map(drop)
             }
-            Operation::Erase | Operation::EraseAfterACrash => customers.erase("ada", &request).await.map(drop),
-            Operation::EraseNeverSeen => customers.erase("cleo", &request).await.map(drop),
+            Operation::Erase | Operation::EraseAfterACrash => {
+                customers.erase(&customer("ada"), &request).await.map(drop)
+            }
+            Operation::EraseNeverSeen => customers.erase(&customer("cleo"), &request.even_if_unknown()).await.map(drop),
             Operation::EraseAll => {
                 let erased = customers.erase_all(&all, &request).await?;
-                erased.into_iter().try_for_each(|(_, receipt)| receipt.map(drop))
+                erased.into_iter().try_for_each(|receipt| receipt.map(drop))
             }
             Operation::ErasePurpose => {
-                customers.erase("ada", &request.purpose(Purpose::new("billing")?)).await.map(drop)
+                customers.erase(&customer("ada"), &request.purpose(Purpose::new("billing")?)).await.map(drop)
             }
             Operation::ErasureStatus => {
                 let Some(receipt) = &self.receipt else { panic!("there is no receipt") };
@@ -213,10 +221,10 @@ impl Scene {
                 assert!(matches!(status, ErasureStatus::Erased { .. }), "{status:?}");
                 Ok(())
             }
-            Operation::Schedule => customers.schedule_erasure("ada", self.world.later(MOMENT)).await,
-            Operation::Cancel => customers.cancel_erasure("ada").await,
-            Operation::Hold => customers.hold("ada").await,
-            Operation::Release => customers.release("ada").await,
+            Operation::Schedule => customers.schedule_erasure(&customer("ada"), self.world.later(MOMENT)).await,
+            Operation::Cancel => customers.cancel_erasure(&customer("ada")).await,
+            Operation::Hold => customers.hold(&customer("ada")).await,
+            Operation::Release => customers.release(&customer("ada")).await,
             Operation::SweepRetained | Operation::SweepScheduled => self
                 .vault
                 .erase_due()
@@ -229,7 +237,9 @@ impl Scene {
             Operation::RewrapPage => self.vault.rewrap_page(None, 100).await.map(drop),
             Operation::RetireEpoch => self.vault.retire_epoch(epoch(1)).await.map(drop),
             Operation::EraseTenant => self.vault.erase_tenant(customers.id(), &request).await.map(drop),
-            Operation::EraseTenantNeverSeen => self.vault.erase_tenant(&acme(), &request).await.map(drop),
+            Operation::EraseTenantNeverSeen => {
+                self.vault.erase_tenant(&acme(), &request.even_if_unknown()).await.map(drop)
+            }
         }
     }
 
@@ -237,7 +247,7 @@ impl Scene {
     pub(crate) async fn check(&self) -> Result {
         let fresh = self.world.builder().purposes(["billing"]).build().await?.default_tenant();
         if self.operation == Operation::Create {
-            open(&fresh.enroll("ada").await?, &seal(&fresh.keys("ada").await?)?)?;
+            open(&fresh.enroll(&customer("ada")).await?, &seal(&fresh.keys(&customer("ada")).await?)?)?;
             return self.check_nothing_is_open().await;
         }
         let process = match self.operation {
@@ -264,7 +274,7 @@ impl Scene {
     }
 
     async fn check_ada(&self, process: &Tenant) -> Result {
-        let keys = process.keys("ada").await;
+        let keys = process.keys(&customer("ada")).await;
         match self.operation {
             Operation::EraseTenant => assert!(matches!(keys, Err(Error::TenantErased { .. })), "{keys:?}"),
             Operation::Erase
@@ -300,15 +310,15 @@ impl Scene {
     async fn check_the_rest(&self, fresh: &Tenant) -> Result {
         match self.operation {
             Operation::EraseTenant => return Ok(()),
-            Operation::EraseAll => assert!(is_erased(&fresh.keys("ben").await)),
-            _ => drop(fresh.keys("ben").await?),
+            Operation::EraseAll => assert!(is_erased(&fresh.keys(&customer("ben")).await)),
+            _ => drop(fresh.keys(&customer("ben")).await?),
         }
-        let erase = |who: &'static str| async move { fresh.erase(who, &ErasureRequest::new()).await };
+        let erase = |who: &'static str| async move { fresh.erase(&customer(who), &ErasureRequest::new()).await };
         match self.operation {
             Operation::SetMaxAge => assert_eq!(fresh.vault().max_age(), Duration::from_secs(600)),
-            Operation::Enroll | Operation::EnrollAll => drop(fresh.keys("cleo").await?),
-            Operation::EnrollInANewTenant => drop(fresh.vault().tenant(&acme()).keys("cleo").await?),
-            Operation::EraseNeverSeen => assert!(is_erased(&fresh.enroll("cleo").await)),
+            Operation::Enroll | Operation::EnrollAll => drop(fresh.keys(&customer("cleo")).await?),
+            Operation::EnrollInANewTenant => drop(fresh.vault().tenant(&acme()).keys(&customer("cleo")).await?),
+            Operation::EraseNeverSeen => assert!(is_erased(&fresh.enroll(&customer("cleo")).await)),
             Operation::EnrollDue => {
                 self.world.clock.advance(Duration::from_secs(60));
                 assert!(fresh.vault().erase_due().await?.receipts.is_empty(), "it was prolonged");
@@ -335,7 +345,7 @@ impl Scene {
                 self.check_ada(&self.world.builder().purposes(["billing"]).build().await?.default_tenant()).await?;
             }
             Operation::EraseTenantNeverSeen => {
-                let enrolled = fresh.vault().tenant(&acme()).enroll("cleo").await;
+                let enrolled = fresh.vault().tenant(&acme()).enroll(&customer("cleo")).await;
                 assert!(matches!(enrolled, Err(Error::TenantErased { .. })), "{enrolled:?}");
             }
             _ => {}
@@ -353,7 +363,7 @@ impl Scene {
         };
         let customers = vault.default_tenant();
         use Operation::*;
-        match customers.keys("ada").await {
+        match customers.keys(&customer("ada")).await {
             Ok(keys) if self.operation == EnrollAgain => drop(seal(&keys)?),
             Ok(keys) => open(&keys, &self.sealed)?,
             Err(Error::SubjectUnknown) if self.operation == Create => {}
@@ -398,7 +408,7 @@ impl Scene {
                         });
                     }
                 }
-                JournalEvent::TenantErasureIntended => drop(tenants.insert(entry.tenant().cloned(), ())),
+                JournalEvent::TenantErasureIntended { .. } => drop(tenants.insert(entry.tenant().cloned(), ())),
                 JournalEvent::TenantErasureDone { .. } => drop(tenants.remove(&entry.tenant().cloned())),
                 _ => {}
             }

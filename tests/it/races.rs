@@ -5,7 +5,6 @@
 //! failure printed; every second round is one task, and its order follows from the seed.
 
 use std::hash::{BuildHasher as _, RandomState};
-use std::sync::Arc;
 use std::time::Duration;
 
 use fieldseal::clock::{Clock as _, Timestamp};
@@ -13,7 +12,8 @@ use fieldseal::id::Purpose;
 use fieldseal::journal::JournalEvent;
 use fieldseal::vault::Enrollment;
 use fieldseal::vault::{ErasureRequest, Rotation};
-use fieldseal::{Error, SubjectKeys, Tenant, TenantId};
+use fieldseal::{Error, SubjectId, SubjectKeys, Tenant, TenantId};
+use fieldseal_testkit::customer;
 use fieldseal_testkit::faults::{Act, Gate, Tap};
 use fieldseal_testkit::world::{self, Ground, World, rewrap_all};
 use futures_util::future::{BoxFuture, join};
@@ -58,7 +58,7 @@ struct Round {
     a: Tenant,
     /// Has the purpose `billing`, too.
     b: Tenant,
-    subject: Arc<str>,
+    subject: SubjectId,
     number: u64,
 }
 
@@ -87,7 +87,7 @@ async fn rounds<F: Future<Output = Result>>(on: &Ground, per_store: u64, round: 
             // What was read is read again, and the store held to the journal.
             world.clock.advance(a.vault().max_age() + Duration::from_millis(1));
         }
-        let subject = format!("subject {number}").into();
+        let subject = customer(format!("subject {number}"));
         round(Round { world, a, b, subject, number }).await.unwrap_or_else(|e| panic!("{e:?}"));
     }
     Ok(())
@@ -127,33 +127,33 @@ impl Round {
     }
 
     /// A call on one vault's tenant about the subject.
-    fn on<F>(&self, by: &Tenant, call: impl FnOnce(Tenant, Arc<str>) -> F) -> F {
+    fn on<F>(&self, by: &Tenant, call: impl FnOnce(Tenant, SubjectId) -> F) -> F {
         call(by.clone(), self.subject.clone())
     }
 
     fn erase(&self, by: &Tenant) -> impl Future<Output = Result> + Send + 'static {
-        self.on(by, |by, who| async move { by.erase(&*who, &ErasureRequest::new()).await.map(drop) })
+        self.on(by, |by, who| async move { by.erase(&who, &ErasureRequest::new().even_if_unknown()).await.map(drop) })
     }
 
     fn enroll(&self, by: &Tenant) -> impl Future<Output = Result<SubjectKeys>> + Send + 'static {
-        self.on(by, |by, who| async move { by.enroll(&*who).await })
+        self.on(by, |by, who| async move { by.enroll(&who).await })
     }
 
     fn enroll_with(&self, by: &Tenant, how: Enrollment) -> impl Future<Output = Result<SubjectKeys>> + Send + 'static {
-        self.on(by, move |by, who| async move { by.enroll_with(&*who, &how).await })
+        self.on(by, move |by, who| async move { by.enroll_with(&who, &how).await })
     }
 
     fn cancel(&self, by: &Tenant) -> impl Future<Output = Result> + Send + 'static {
-        self.on(by, |by, who| async move { by.cancel_erasure(&*who).await })
+        self.on(by, |by, who| async move { by.cancel_erasure(&who).await })
     }
 
     fn schedule(&self, by: &Tenant, at: Timestamp) -> impl Future<Output = Result> + Send + 'static {
-        self.on(by, move |by, who| async move { by.schedule_erasure(&*who, at).await })
+        self.on(by, move |by, who| async move { by.schedule_erasure(&who, at).await })
     }
 
     /// Both vaults know the subject: its keys in each, and what was sealed under them.
     async fn known_to_both(&self) -> Result<(SubjectKeys, SubjectKeys, Vec<Vec<u8>>)> {
-        let (a, b) = (self.a.enroll(&*self.subject).await?, self.b.enroll(&*self.subject).await?);
+        let (a, b) = (self.a.enroll(&self.subject).await?, self.b.enroll(&self.subject).await?);
         let sealed = vec![seal(&a)?, seal(&b)?];
         Ok((a, b, sealed))
     }
@@ -161,8 +161,8 @@ impl Round {
     /// Nobody gets keys of the subject any more, not by asking and not by enrolling.
     async fn check_gone(&self) -> Result {
         let fresh = self.world.tenant().await?;
-        assert!(is_erased(&fresh.keys(&*self.subject).await), "its keys are back");
-        assert!(is_erased(&fresh.enroll(&*self.subject).await), "it can be enrolled");
+        assert!(is_erased(&fresh.keys(&self.subject).await), "its keys are back");
+        assert!(is_erased(&fresh.enroll(&self.subject).await), "it can be enrolled");
         Ok(())
     }
 
@@ -176,7 +176,7 @@ impl Round {
 
     /// A fresh process opens these.
     async fn check_opens(&self, envelopes: &[Vec<u8>]) -> Result {
-        let keys = self.world.tenant().await?.keys(&*self.subject).await?;
+        let keys = self.world.tenant().await?.keys(&self.subject).await?;
         for envelope in envelopes {
             open(&keys, envelope)?;
         }
@@ -196,7 +196,7 @@ async fn erase_beats_an_enrollment_of_a_subject_that_was_never_seen(on: &Ground)
 
 async fn erase_beats_an_enrollment_that_adds_a_purpose(on: &Ground) -> Result {
     rounds(on, 50, |r| async move {
-        let keys = r.a.enroll(&*r.subject).await?;
+        let keys = r.a.enroll(&r.subject).await?;
         let sealed = [seal(&keys)?];
         let (erased, enrolled) = r.both(r.erase(&r.a), r.enroll(&r.b)).await;
         erased?;
@@ -209,9 +209,9 @@ async fn erase_beats_an_enrollment_that_adds_a_purpose(on: &Ground) -> Result {
 
 async fn erase_beats_sealing_and_loading_in_any_process(on: &Ground) -> Result {
     rounds(on, 50, |r| async move {
-        let first = r.b.enroll(&*r.subject).await?;
+        let first = r.b.enroll(&r.subject).await?;
         let sealed = [seal(&first)?];
-        let load = |by: &Tenant| r.on(by, |by, who| async move { by.keys(&*who).await });
+        let load = |by: &Tenant| r.on(by, |by, who| async move { by.keys(&who).await });
         let (mine, other) = (load(&r.a), load(&r.b));
         let loads = async move { join(mine, other).await };
         let (erased, (mine, other)) = r.both(r.erase(&r.a), loads).await;
@@ -220,7 +220,7 @@ async fn erase_beats_sealing_and_loading_in_any_process(on: &Ground) -> Result {
             Ok(keys) => Round::check_ended(&keys, &sealed),
             Err(e) => assert!(is_erased::<()>(&Err(e))),
         }
-        assert!(is_erased(&r.a.keys(&*r.subject).await), "a load that was under way filled the cache");
+        assert!(is_erased(&r.a.keys(&r.subject).await), "a load that was under way filled the cache");
         // Another process may go on for `max_age`; what it seals opens nowhere else.
         let keys = other.unwrap_or(first);
         let late = seal(&keys)?;
@@ -235,7 +235,7 @@ async fn erase_beats_rotation(on: &Ground) -> Result {
         let (a, _, sealed) = r.known_to_both().await?;
         let at_once = r.number % 3 == 0;
         let rotate = r.on(&r.b, |b, who| async move {
-            if at_once { b.rotate_now(&*who).await } else { b.rotate(&*who).await.map(drop) }
+            if at_once { b.rotate_now(&who).await } else { b.rotate(&who).await.map(drop) }
         });
         let (erased, rotated) = r.both(r.erase(&r.a), rotate).await;
         erased?;
@@ -279,10 +279,10 @@ async fn erase_beats_rotating_everybody(on: &Ground) -> Result {
 async fn erase_beats_resealing(on: &Ground) -> Result {
     rounds(on, 50, |r| async move {
         let (a, _, sealed) = r.known_to_both().await?;
-        r.b.rotate_now(&*r.subject).await?;
+        r.b.rotate_now(&r.subject).await?;
         let envelope = sealed[0].clone();
         let reseal = r.on(&r.b, |b, who| async move {
-            let keys = b.keys(&*who).await?;
+            let keys = b.keys(&who).await?;
             keys.reseal_bytes(&envelope, &context())
         });
         let (erased, resealed) = r.both(r.erase(&r.a), reseal).await;
@@ -302,7 +302,7 @@ async fn erase_beats_a_schedule_and_its_cancellation(on: &Ground) -> Result {
         let change: BoxFuture<'static, Result> = match r.number % 3 {
             0 => Box::pin(r.schedule(&r.b, at)),
             _ => {
-                r.b.schedule_erasure(&*r.subject, at).await?;
+                r.b.schedule_erasure(&r.subject, at).await?;
                 Box::pin(r.cancel(&r.b))
             }
         };
@@ -318,7 +318,7 @@ async fn erase_beats_a_schedule_and_its_cancellation(on: &Ground) -> Result {
 async fn of_an_erasure_and_a_hold_exactly_one_wins(on: &Ground) -> Result {
     rounds(on, 50, |r| async move {
         let (_, _, sealed) = r.known_to_both().await?;
-        let hold = r.on(&r.b, |b, who| async move { b.hold(&*who).await });
+        let hold = r.on(&r.b, |b, who| async move { b.hold(&who).await });
         match r.both(r.erase(&r.a), hold).await {
             (Ok(()), held) => {
                 assert!(is_erased(&held), "{held:?}");
@@ -326,7 +326,7 @@ async fn of_an_erasure_and_a_hold_exactly_one_wins(on: &Ground) -> Result {
             }
             (Err(Error::SubjectHeld), Ok(())) => {
                 r.check_opens(&sealed).await?;
-                let erased = r.world.tenant().await?.erase(&*r.subject, &ErasureRequest::new()).await;
+                let erased = r.world.tenant().await?.erase(&r.subject, &ErasureRequest::new()).await;
                 assert!(matches!(erased, Err(Error::SubjectHeld)), "the hold stands");
                 Ok(())
             }
@@ -340,12 +340,12 @@ async fn of_a_tenants_erasure_and_a_hold_exactly_one_wins(on: &Ground) -> Result
     rounds(on, 25, |r| async move {
         let tenant = TenantId::new(format!("tenant {}", r.number))?;
         let b = r.b.vault().tenant(&tenant);
-        b.enroll(&*r.subject).await?;
-        let hold = r.on(&b, |b, who| async move { b.hold(&*who).await });
+        b.enroll(&r.subject).await?;
+        let hold = r.on(&b, |b, who| async move { b.hold(&who).await });
         let (vault, id) = (r.a.vault().clone(), tenant.clone());
         let erase = async move { vault.erase_tenant(&id, &ErasureRequest::new()).await.map(drop) };
         let outcome = r.both(erase, hold).await;
-        let keys = r.world.builder().build().await?.tenant(&tenant).keys(&*r.subject).await;
+        let keys = r.world.builder().build().await?.tenant(&tenant).keys(&r.subject).await;
         match outcome {
             (Ok(()), Err(Error::TenantErased { .. } | Error::SubjectErased { .. })) => {
                 assert!(matches!(keys, Err(Error::TenantErased { .. })));
@@ -361,7 +361,9 @@ async fn of_a_tenants_erasure_and_a_hold_exactly_one_wins(on: &Ground) -> Result
 async fn two_erasures_destroy_the_same_keys(on: &Ground) -> Result {
     rounds(on, 50, |r| async move {
         let (a, b, sealed) = r.known_to_both().await?;
-        let erase = |by: &Tenant| r.on(by, |by, who| async move { by.erase(&*who, &ErasureRequest::new()).await });
+        let erase = |by: &Tenant| {
+            r.on(by, |by, who| async move { by.erase(&who, &ErasureRequest::new().even_if_unknown()).await })
+        };
         let (one, two) = r.both(erase(&r.a), erase(&r.b)).await;
         assert_eq!(one?.purposes(), two?.purposes());
         Round::check_ended(&a, &sealed);
@@ -374,11 +376,11 @@ async fn two_erasures_destroy_the_same_keys(on: &Ground) -> Result {
 async fn two_rotations_give_one_pending_version(on: &Ground) -> Result {
     rounds(on, 50, |r| async move {
         let (_, _, sealed) = r.known_to_both().await?;
-        let rotate = |by: &Tenant| r.on(by, |by, who| async move { by.rotate(&*who).await });
+        let rotate = |by: &Tenant| r.on(by, |by, who| async move { by.rotate(&who).await });
         let (one, two) = r.both(rotate(&r.a), rotate(&r.b)).await;
         assert_eq!(one?, two?, "they tell the same moment");
         r.check_opens(&sealed).await?;
-        let receipt = r.a.erase(&*r.subject, &ErasureRequest::new()).await?;
+        let receipt = r.a.erase(&r.subject, &ErasureRequest::new()).await?;
         assert!(receipt.purposes().iter().all(|purpose| purpose.key_ids.len() == 2));
         Ok(())
     })
@@ -390,13 +392,13 @@ async fn rotations_of_either_kind_lose_nothing(on: &Ground) -> Result {
         let (_, _, mut sealed) = r.known_to_both().await?;
         let now = |by: &Tenant| {
             r.on(by, |by, who| async move {
-                by.rotate_now(&*who).await?;
-                seal(&by.keys(&*who).await?)
+                by.rotate_now(&who).await?;
+                seal(&by.keys(&who).await?)
             })
         };
         let wait = r.on(&r.b, |by, who| async move {
-            by.rotate(&*who).await?;
-            by.refresh(&by.keys(&*who).await?).await
+            by.rotate(&who).await?;
+            by.refresh(&by.keys(&who).await?).await
         });
         match r.number % 3 {
             0 => {
@@ -439,7 +441,7 @@ where
 
 async fn a_retirement_beside_an_enrollment_loses_no_key(on: &Ground) -> Result {
     rounds(on, 4, |r| async move {
-        r.b.enroll("somebody else").await?; // so that it holds the keys of the old epoch
+        r.b.enroll(&customer("somebody else")).await?; // so that it holds the keys of the old epoch
         let enroll = r.enroll(&r.b);
         beside_a_retirement(r, vec![], enroll).await
     })
@@ -452,11 +454,11 @@ async fn a_retirement_beside_a_rotation_loses_no_key(on: &Ground) -> Result {
         let at_once = r.number % 2 == 0;
         let rotate = r.on(&r.b, |b, who| async move {
             if at_once {
-                b.rotate_now(&*who).await?
+                b.rotate_now(&who).await?
             } else {
-                b.rotate(&*who).await.map(|_| ())?
+                b.rotate(&who).await.map(|_| ())?
             }
-            b.keys(&*who).await
+            b.keys(&who).await
         });
         beside_a_retirement(r, sealed, rotate).await
     })
@@ -469,10 +471,10 @@ async fn a_tenants_erasure_beats_an_enrollment(on: &Ground) -> Result {
         // In the vault that erases, and in another; in a tenant that is there, and in one that was never seen.
         let by = if r.number % 4 < 2 { r.a.vault() } else { r.b.vault() }.tenant(&tenant);
         if r.number % 3 > 0 {
-            by.enroll("somebody else").await?;
+            by.enroll(&customer("somebody else")).await?;
         }
         let (vault, id) = (r.a.vault().clone(), tenant.clone());
-        let erase = async move { vault.erase_tenant(&id, &ErasureRequest::new()).await };
+        let erase = async move { vault.erase_tenant(&id, &ErasureRequest::new().even_if_unknown()).await };
         let (erased, enrolled) = r.both(erase, r.enroll(&by)).await;
         erased?;
         assert!(
@@ -483,9 +485,9 @@ async fn a_tenants_erasure_beats_an_enrollment(on: &Ground) -> Result {
             assert!(matches!(&answer, Err(Error::TenantErased { .. })), "{answer:?}");
         };
         for vault in [r.a.vault().clone(), r.world.builder().build().await?] {
-            for subject in ["somebody else", &r.subject, "somebody new"] {
-                gone(vault.tenant(&tenant).keys(subject).await);
-                gone(vault.tenant(&tenant).enroll(subject).await);
+            for subject in [customer("somebody else"), r.subject.clone(), customer("somebody new")] {
+                gone(vault.tenant(&tenant).keys(&subject).await);
+                gone(vault.tenant(&tenant).enroll(&subject).await);
             }
         }
         Ok(())
@@ -496,20 +498,20 @@ async fn a_tenants_erasure_beats_an_enrollment(on: &Ground) -> Result {
 async fn a_retention_period_that_was_prolonged_is_not_swept(on: &Ground) -> Result {
     rounds(on, 50, |r| async move {
         let ended = Enrollment::new().retain_until(r.world.clock.wall());
-        let keys = r.a.enroll_with(&*r.subject, &ended).await?;
+        let keys = r.a.enroll_with(&r.subject, &ended).await?;
         let sealed = [seal(&keys)?];
         let later = Enrollment::new().retain_until(r.world.later(HOUR));
         let vault = r.a.vault().clone();
         let prolong: BoxFuture<'static, Result<SubjectKeys>> = match r.number % 3 {
             0 => Box::pin(r.enroll_with(&r.b, later)),
             1 => Box::pin(r.on(&r.b, move |b, who| async move {
-                b.cancel_erasure(&*who).await?;
-                b.enroll_with(&*who, &later).await
+                b.cancel_erasure(&who).await?;
+                b.enroll_with(&who, &later).await
             })),
             _ => Box::pin(r.on(&r.b, move |b, who| async move {
-                b.hold(&*who).await?;
-                let keys = b.enroll_with(&*who, &later).await;
-                b.release(&*who).await?;
+                b.hold(&who).await?;
+                let keys = b.enroll_with(&who, &later).await;
+                b.release(&who).await?;
                 keys
             })),
         };
@@ -535,7 +537,7 @@ async fn a_retention_period_that_was_prolonged_is_not_swept(on: &Ground) -> Resu
 async fn of_a_sweep_and_a_cancellation_exactly_one_wins(on: &Ground) -> Result {
     rounds(on, 50, |r| async move {
         let (_, _, sealed) = r.known_to_both().await?;
-        r.b.schedule_erasure(&*r.subject, r.world.clock.wall()).await?;
+        r.b.schedule_erasure(&r.subject, r.world.clock.wall()).await?;
         let vault = r.a.vault().clone();
         let (swept, cancelled) = r.both(async move { vault.erase_due().await }, r.cancel(&r.b)).await;
         match (swept?.receipts.len(), cancelled) {
@@ -550,7 +552,7 @@ async fn of_a_sweep_and_a_cancellation_exactly_one_wins(on: &Ground) -> Result {
 async fn two_sweeps_erase_once_what_is_due(on: &Ground) -> Result {
     rounds(on, 50, |r| async move {
         let ended = Enrollment::new().retain_until(r.world.clock.wall());
-        r.b.enroll_with(&*r.subject, &ended).await?;
+        r.b.enroll_with(&r.subject, &ended).await?;
         let sweep = |by: &Tenant| {
             let vault = by.vault().clone();
             async move { vault.erase_due().await }
@@ -570,7 +572,7 @@ async fn after_schedule_and_cancellation_slot_and_journal_agree(on: &Ground) -> 
         let (a, _, sealed) = r.known_to_both().await?;
         let at = r.world.later(HOUR);
         if r.number % 3 == 0 {
-            r.b.schedule_erasure(&*r.subject, r.world.later(HOUR / 2)).await?;
+            r.b.schedule_erasure(&r.subject, r.world.later(HOUR / 2)).await?;
         }
         let (scheduled, cancelled) = r.both(r.schedule(&r.a, at), r.cancel(&r.b)).await;
         scheduled?;
@@ -616,7 +618,7 @@ async fn a_schedule_ends_the_keys_of_every_process_that_made_it(on: &Ground) -> 
 async fn what_was_erased_stays_so_beside_a_new_enrollment(on: &Ground) -> Result {
     rounds(on, 50, |r| async move {
         let (_, _, old) = r.known_to_both().await?;
-        r.a.erase(&*r.subject, &ErasureRequest::new()).await?;
+        r.a.erase(&r.subject, &ErasureRequest::new()).await?;
         let again = Enrollment::new().even_if_erased();
         let (keys, other) = match r.number % 3 {
             0 => {
@@ -631,7 +633,7 @@ async fn what_was_erased_stays_so_beside_a_new_enrollment(on: &Ground) -> Result
         };
         let mut sealed = vec![seal(&keys)?];
         sealed.extend(other.map(|other| seal(&other)).transpose()?);
-        let found = match r.world.tenant().await?.keys(&*r.subject).await {
+        let found = match r.world.tenant().await?.keys(&r.subject).await {
             Ok(keys) => keys,
             e if is_erased(&e) && r.number % 3 > 0 => return Ok(()),
             Err(e) => return Err(e),
@@ -651,23 +653,23 @@ async fn an_erased_purpose_stays_so_and_the_others_live(on: &Ground) -> Result {
         let billing = context().purpose("billing");
         let iban = b.seal_bytes(b"DE02", &billing)?;
         let request = ErasureRequest::new().purpose(Purpose::new("billing")?);
-        let erase = r.on(&r.a, |a, who| async move { a.erase(&*who, &request).await.map(drop) });
+        let erase = r.on(&r.a, |a, who| async move { a.erase(&who, &request).await.map(drop) });
         let beside: BoxFuture<'static, Result<SubjectKeys>> = match r.number % 4 {
             0 => Box::pin(r.enroll(&r.b)),
             1 => Box::pin(r.enroll_with(&r.b, Enrollment::new().retain_until(r.world.later(HOUR)))),
             2 => Box::pin(r.on(&r.b, |b, who| async move {
-                b.rotate_now(&*who).await?;
-                b.keys(&*who).await
+                b.rotate_now(&who).await?;
+                b.keys(&who).await
             })),
             _ => Box::pin(r.on(&r.b, |b, who| async move {
-                b.hold(&*who).await?;
-                b.keys(&*who).await
+                b.hold(&who).await?;
+                b.keys(&who).await
             })),
         };
         let (erased, keys) = r.both(erase, beside).await;
         let late = seal(&keys?)?;
         r.check_opens(&[sealed[0].clone(), late]).await?;
-        let keys = r.world.tenant().await?.enroll(&*r.subject).await?;
+        let keys = r.world.tenant().await?.enroll(&r.subject).await?;
         match erased {
             Ok(()) => assert!(matches!(keys.open_bytes(&iban, &billing), Err(Error::PurposeErased { .. }))),
             Err(Error::SubjectHeld) => assert!(keys.open_bytes(&iban, &billing).is_ok()),
@@ -723,7 +725,7 @@ async fn two_vaults_open_one_epoch(on: &Ground) -> Result {
 async fn a_tenants_load_that_was_under_way_brings_no_key_back(on: &Ground) -> Result {
     let world = World::on(on).await?;
     let tenant = TenantId::new("acme")?;
-    world.builder().build().await?.tenant(&tenant).enroll("ada").await?;
+    world.builder().build().await?.tenant(&tenant).enroll(&customer("ada")).await?;
     let (tap, gate) = (Tap::open(), Gate::new());
     let vault = world.tapped(&tap).build().await?;
     let acme = vault.tenant(&tenant);
@@ -735,14 +737,14 @@ async fn a_tenants_load_that_was_under_way_brings_no_key_back(on: &Ground) -> Re
     });
     let load = tokio::spawn({
         let acme = acme.clone();
-        async move { acme.enroll("ben").await }
+        async move { acme.enroll(&customer("ben")).await }
     });
     gate.reached().await;
     tap.set(|_| Act::Go);
     vault.erase_tenant(&tenant, &ErasureRequest::new()).await?;
     gate.open();
     assert!(matches!(load.await.unwrap(), Err(Error::TenantErased { .. })));
-    assert!(matches!(acme.enroll("cleo").await, Err(Error::TenantErased { .. })));
+    assert!(matches!(acme.enroll(&customer("cleo")).await, Err(Error::TenantErased { .. })));
     assert!(world.subjects().await?.iter().all(|slot| slot.epoch().is_none()), "a key was made for nobody");
     Ok(())
 }
@@ -754,12 +756,12 @@ async fn a_tenant_that_another_process_erased_is_no_restored_store(on: &Ground) 
     let (a, b) = (world.builder().build().await?, world.builder().build().await?);
     let half = a.max_age() / 2;
     world.clock.advance(half);
-    b.tenant(&tenant).enroll("ada").await?;
+    b.tenant(&tenant).enroll(&customer("ada")).await?;
     a.erase_tenant(&tenant, &ErasureRequest::new()).await?;
     // Time to look into the journal again, and the tenant's keys are not past their age.
     world.clock.advance(half + Duration::from_millis(1));
-    b.default_tenant().enroll("ben").await?;
-    assert!(matches!(b.tenant(&tenant).enroll("cleo").await, Err(Error::TenantErased { .. })));
+    b.default_tenant().enroll(&customer("ben")).await?;
+    assert!(matches!(b.tenant(&tenant).enroll(&customer("cleo")).await, Err(Error::TenantErased { .. })));
     Ok(())
 }
 
@@ -769,8 +771,8 @@ async fn a_tenant_that_another_process_erases_stops_no_sweep(on: &Ground) -> Res
     let (tap, gate) = (Tap::open(), Gate::new());
     let (a, b) = (world.tapped(&tap).build().await?, world.builder().build().await?);
     let ended = Enrollment::new().retain_until(world.clock.wall());
-    b.tenant(&tenant).enroll_with("ada", &ended).await?;
-    b.default_tenant().enroll_with("ben", &ended).await?;
+    b.tenant(&tenant).enroll_with(&customer("ada"), &ended).await?;
+    b.default_tenant().enroll_with(&customer("ben"), &ended).await?;
     // The intent is in the journal, and no slot is changed yet.
     let parked = gate.clone();
     tap.set(move |call| if call.method == "put" { Act::Park(parked.clone()) } else { Act::Go });

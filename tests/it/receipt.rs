@@ -12,6 +12,7 @@ use fieldseal::provider::{
 use fieldseal::store::{Epoch, Expected, KeyStore as _};
 use fieldseal::vault::{ErasureReceipt, ErasureRequest, ErasureStatus, UndoneReason};
 use fieldseal::{Result, TenantId, Vault};
+use fieldseal_testkit::customer;
 use fieldseal_testkit::world::{World, rewrap_all};
 use serde_json::{Value, json};
 
@@ -38,6 +39,13 @@ fn everything() -> Value {
         { "id": "four", "epoch": 4, "end": { "state": "unconfirmed" } },
         { "id": "five", "epoch": 5, "end": { "state": "lives" } },
     ]);
+    document["index_keys"] = json!([
+        { "index_epoch": 1, "end": { "state": "retired", "until": 2 } },
+        { "index_epoch": 2, "end": { "state": "given_up", "until": 3 } },
+        { "index_epoch": 4, "end": { "state": "lives" } },
+    ]);
+    document["was_known"] = json!(false);
+    document["key_ids_complete"] = json!(false);
     document
 }
 
@@ -151,16 +159,87 @@ fn what_is_near_to_right_is_refused() {
         ("/master_keys/0/id", ""),
         ("/master_keys/0/end/state", "gone"),
         ("/master_keys/2/end/at", "soon"),
+        ("/index_keys/0/end/state", "destroyed"),
     ] {
         let mut document = everything();
         *document.pointer_mut(path).unwrap() = json!(value);
         assert!(read(&document).is_err(), "{value:?} for {path}");
     }
+}
+
+#[test]
+fn what_does_not_fit_together_is_refused() {
     for (path, value) in [("/subject", Value::Null), ("/purposes", json!([]))] {
-        let mut document = everything();
+        let mut document = example();
         document[path.trim_start_matches('/')] = value;
         assert!(read(&document).is_err(), "a subject has purposes, a tenant has none");
     }
+    for name in ["whole", "key_ids_complete"] {
+        let mut document = of_a_tenant();
+        document[name] = json!(false);
+        assert!(read(&document).is_err(), "a tenant's, and {name} is false");
+    }
+    for path in ["/purposes", "/index_keys"] {
+        let mut swapped = everything();
+        swapped.pointer_mut(path).unwrap().as_array_mut().unwrap().swap(0, 1);
+        assert!(read(&swapped).is_err(), "{path} out of order");
+        let mut twice = everything();
+        let items = twice.pointer_mut(path).unwrap().as_array_mut().unwrap();
+        items.insert(0, items[0].clone());
+        assert!(read(&twice).is_err(), "one of {path} twice");
+    }
+    let mut early = example();
+    early["effective_by"] = json!("2026-11-23T09:59:59.999Z");
+    assert!(read(&early).is_err(), "it takes effect after it was done");
+    early["effective_by"] = early["erased_at"].clone();
+    assert!(read(&early).is_ok());
+}
+
+/// `docs/format.md`, section 15: whether it is one, and of which version, comes before all that is wrong with it.
+#[test]
+fn a_receipt_is_refused_for_the_first_reason() {
+    const FOREIGN: &str = "not an erasure receipt";
+    const NEWER: &str = "of a later version";
+    const DAMAGED: &str = "a damaged erasure receipt";
+    let says = |text: &str| serde_json::from_str::<ErasureReceipt>(text).unwrap_err().to_string();
+    for nothing in ["[]", "7", "null", "\"fieldseal erasure receipt 1\"", "{}", "{\"more\": 1}"] {
+        assert!(says(nothing).contains(FOREIGN), "{nothing}");
+    }
+    for (format, expected) in [
+        (json!("fieldseal erasure receipt 2"), NEWER),
+        (json!("fieldseal erasure receipt 999999999"), NEWER),
+        (json!("fieldseal erasure receipt 1000000000"), FOREIGN),
+        (json!("fieldseal erasure receipt 0"), FOREIGN),
+        (json!("fieldseal erasure receipt 01"), FOREIGN),
+        (json!("fieldseal erasure receipt +2"), FOREIGN),
+        (json!("fieldseal erasure receipt 1 "), FOREIGN),
+        (json!("fieldseal erasure receipt "), FOREIGN),
+        (json!("another receipt 1"), FOREIGN),
+        (json!(1), DAMAGED),
+        (Value::Null, DAMAGED),
+    ] {
+        for more in [false, true] {
+            let mut document = example();
+            document["format"] = format.clone();
+            if more {
+                document["more"] = json!({ "whatever": [1.5] });
+                document["journal"] = json!(7);
+            }
+            assert!(says(&document.to_string()).contains(expected), "{format}");
+        }
+    }
+    let whole = example().to_string();
+    let twice = |name: &str| whole.replacen(&format!("\"{name}\":"), &format!("\"{name}\":null,\"{name}\":"), 1);
+    for name in ["whole", "line", "state", "place"] {
+        assert!(twice(name) != whole && says(&twice(name)).contains(DAMAGED), "{name} twice");
+    }
+    let mut more = example();
+    more["more"] = Value::Null;
+    assert!(says(&more.to_string()).contains(DAMAGED));
+    // Nothing of what it holds is repeated.
+    let mut odd = example();
+    odd["tenant"] = json!(["ada@example.com"]);
+    assert!(!says(&odd.to_string()).contains("ada"));
 }
 
 // --- The text --------------------------------------------------------------------------------
@@ -185,6 +264,15 @@ fn the_text_claims_no_more_than_is_so() {
         ]
     );
     assert!(!text.contains("final"), "a receipt never says so: a status does");
+    for line in [
+        "  unknown        neither key store nor journal knew of it when it was requested: check the name",
+        "  key ids        not all are known: a damaged slot was replaced",
+        "  index key      of index epoch 1: retired; copies are under the master keys up to epoch 2",
+        "  index key      of index epoch 2: given up; copies are under the master keys up to epoch 3",
+        "  index key      of index epoch 4: is there; retiring the index epoch ends it",
+    ] {
+        assert!(text.lines().any(|found| found == line), "{line}");
+    }
     assert_eq!(
         read(&of_a_tenant()).unwrap().to_string(),
         "Erasure of tenant \"default\"\n\
@@ -299,8 +387,8 @@ impl Case {
 
     async fn erase(&self) -> Result<ErasureReceipt> {
         let tenant = self.vault.default_tenant();
-        tenant.enroll(ADA).await?;
-        tenant.erase(ADA, &ErasureRequest::new()).await
+        tenant.enroll(&customer(ADA)).await?;
+        tenant.erase(&customer(ADA), &ErasureRequest::new()).await
     }
 
     async fn status(&self, receipt: &ErasureReceipt) -> Result<ErasureStatus> {
@@ -372,9 +460,9 @@ async fn only_a_provider_that_says_destroyed_makes_it_final() -> Result<()> {
 async fn master_keys_up_to_the_erasure_count_and_later_ones_do_not() -> Result<()> {
     let case = Case::new().await?;
     let tenant = case.vault.default_tenant();
-    tenant.enroll(ADA).await?;
+    tenant.enroll(&customer(ADA)).await?;
     let second = case.next_epoch().await?;
-    let receipt = tenant.erase(ADA, &ErasureRequest::new()).await?;
+    let receipt = tenant.erase(&customer(ADA), &ErasureRequest::new()).await?;
     assert_eq!(receipt.master_keys().len(), 2);
     case.next_epoch().await?;
     case.wait();
@@ -389,11 +477,11 @@ async fn master_keys_up_to_the_erasure_count_and_later_ones_do_not() -> Result<(
 async fn keys_that_are_back_undo_it_whatever_the_provider_says() -> Result<()> {
     let case = Case::new().await?;
     let tenant = case.vault.default_tenant();
-    tenant.enroll(ADA).await?;
+    tenant.enroll(&customer(ADA)).await?;
     let twin = Case::new().await?;
     // The tag is in the receipt alone; the store's only subject is hers.
     let before = case.world.subjects().await?.remove(0);
-    let receipt = tenant.erase(ADA, &ErasureRequest::new()).await?;
+    let receipt = tenant.erase(&customer(ADA), &ErasureRequest::new()).await?;
     let tombstone = case.world.store.load(std::slice::from_ref(before.id())).await?.remove(0).unwrap();
     case.world.store.put(&before, Expected::Revision(tombstone.revision())).await?;
     case.say(Says::Is(Some(Destruction::Destroyed)));
@@ -412,10 +500,10 @@ async fn keys_that_are_back_undo_it_whatever_the_provider_says() -> Result<()> {
 #[tokio::test]
 async fn an_erased_tenant_waits_for_every_master_key_that_there_was() -> Result<()> {
     let case = Case::new().await?;
-    case.vault.default_tenant().enroll(ADA).await?;
+    case.vault.default_tenant().enroll(&customer(ADA)).await?;
     case.next_epoch().await?;
     let tenant = TenantId::new("acme")?;
-    case.vault.tenant(&tenant).enroll("bob").await?;
+    case.vault.tenant(&tenant).enroll(&customer("bob")).await?;
     let receipt = case.vault.erase_tenant(&tenant, &ErasureRequest::new()).await?;
     assert_eq!((receipt.tag(), receipt.purposes().len(), receipt.master_keys().len()), (None, 0, 2));
     case.wait();

@@ -10,6 +10,7 @@ use fieldseal::Error;
 use fieldseal::error::{StoreError, StoreErrorKind};
 use fieldseal::store::{Epoch, Expected, KeyStore, Replica, Residue, Scan, ScanPage, SlotId, StoredSlot};
 use fieldseal::vault::ErasureRequest;
+use fieldseal_testkit::customer;
 use fieldseal_testkit::world::{RestorableStore, World};
 
 use crate::common::{Result, open, opens, seal};
@@ -64,8 +65,8 @@ impl Replica for Behind {
 async fn a_replica_delays_no_erasure_beyond_max_age() -> Result {
     let world = World::in_memory()?;
     let there = world.tenant().await?;
-    let sealed = seal(&there.enroll("ada").await?)?;
-    there.enroll("ben").await?;
+    let sealed = seal(&there.enroll(&customer("ada")).await?)?;
+    there.enroll(&customer("ben")).await?;
     let slots = world.slots().await?;
     let behind = |asked: &Arc<AtomicU64>| Behind {
         now: world.store.clone(),
@@ -79,14 +80,14 @@ async fn a_replica_delays_no_erasure_beyond_max_age() -> Result {
     assert!(matches!(refused, Err(Error::InvalidInput(_))));
 
     let here = builder(&asked).build().await?.default_tenant();
-    let ben = here.keys("ben").await?;
+    let ben = here.keys(&customer("ben")).await?;
     assert_eq!(asked.load(Ordering::SeqCst), 1);
     here.refresh(&ben).await?;
-    here.rotate_now("ben").await?;
+    here.rotate_now(&customer("ben")).await?;
     assert_eq!(asked.load(Ordering::SeqCst), 1, "what decides something is not asked of it");
 
-    there.erase("ada", &ErasureRequest::new()).await?;
-    let keys = here.keys("ada").await?;
+    there.erase(&customer("ada"), &ErasureRequest::new()).await?;
+    let keys = here.keys(&customer("ada")).await?;
     assert_eq!(asked.load(Ordering::SeqCst), 2);
     assert!(opens(&keys, &sealed)?, "it doesn't know yet");
     world.clock.advance(Duration::from_secs(5 * 60 - 60 + 1));
@@ -98,13 +99,13 @@ async fn a_replica_delays_no_erasure_beyond_max_age() -> Result {
 async fn a_replica_that_is_down_takes_nobody_along() -> Result {
     let world = World::in_memory()?;
     let there = world.tenant().await?;
-    let sealed = seal(&there.enroll("ada").await?)?;
+    let sealed = seal(&there.enroll(&customer("ada")).await?)?;
     let asked = Arc::new(AtomicU64::new(0));
     for kind in [StoreErrorKind::Unavailable, StoreErrorKind::Throttled, StoreErrorKind::Corrupt] {
         let behind = Behind { now: world.store.clone(), then: HashMap::new(), asked: asked.clone(), fails: Some(kind) };
         let vault = world.builder().replica(behind).build().await?;
         let before = asked.load(Ordering::SeqCst);
-        let keys = vault.default_tenant().keys("ada").await;
+        let keys = vault.default_tenant().keys(&customer("ada")).await;
         assert_eq!(asked.load(Ordering::SeqCst), before + 1);
         if kind == StoreErrorKind::Corrupt {
             assert!(matches!(keys, Err(Error::Store(e)) if e.kind() == kind), "that is for the operator to hear");

@@ -65,10 +65,11 @@ impl Needles {
             derived.add(&format!("{what}, as text"), &Masked::new(base64(&key).as_bytes()));
             derived.add_mac_key(&format!("{what}'s PRK"), &prk);
             prk.as_mut_slice().zeroize();
-            let outs: [(&str, &[u8]); 4] = [
+            let outs: [(&str, &[u8]); 5] = [
                 ("cipher key", b"fieldseal/1 encrypt \xF9"),
                 ("other cipher key", b"fieldseal/1 encrypt \xFA"),
                 ("slot MAC key", b"fieldseal/1 slot"),
+                ("journal MAC key", b"fieldseal/1 journal"),
                 ("keyring MAC key", b"fieldseal/1 keyring"),
             ];
             for (name, info) in outs {

@@ -86,13 +86,19 @@ impl Overheard {
     pub(crate) async fn on(keyring: LocalKeyring) -> Self {
         let provider = Arc::new(Overhearing { keyring, heard: Mutex::default() });
         let (store, journal) = (Arc::new(MemoryStore::new()), Arc::new(MemoryJournal::new().unwrap()));
-        let vault = Vault::builder(provider.clone(), store.clone()).journal(journal.clone()).build().await.unwrap();
+        let vault = Vault::builder(provider.clone(), store.clone())
+            .kinds(["customer"])
+            .journal(journal.clone())
+            .build()
+            .await
+            .unwrap();
         Self { provider, store, journal, vault }
     }
 
     /// Another vault on the same store: it knows nobody yet.
     pub(crate) async fn again(&self, suite: Suite) -> Vault {
-        let builder = Vault::builder(self.provider.clone(), self.store.clone()).journal(self.journal.clone());
+        let builder =
+            Vault::builder(self.provider.clone(), self.store.clone()).kinds(["customer"]).journal(self.journal.clone());
         builder.suite(suite).build().await.unwrap()
     }
 
@@ -147,7 +153,7 @@ impl Overheard {
 }
 
 pub(crate) fn ada() -> SubjectId {
-    SubjectId::new("ada").unwrap()
+    SubjectId::new("customer", "ada").unwrap()
 }
 
 /// A value that stands nowhere else, and its needle. Filled in place: no copy is left by making it.

@@ -44,8 +44,24 @@ pub(crate) struct Field {
 }
 
 pub(crate) enum Kind {
-    Clear { id: bool, subject: bool },
+    Clear(Clear),
     Sealed(Column),
+}
+
+/// What a field in the clear names, if anything.
+pub(crate) struct Clear {
+    pub(crate) id: bool,
+    /// 0 is an id like any other.
+    pub(crate) zero: bool,
+    pub(crate) subject: Option<Subject>,
+}
+
+/// A field that names the subject.
+pub(crate) struct Subject {
+    /// What the subject is.
+    pub(crate) kind: String,
+    /// The field's name, which outlives renames of it.
+    pub(crate) name: String,
 }
 
 pub(crate) struct Column {
@@ -94,7 +110,9 @@ impl Record {
         if said.unbound.is_said() || !mentions(&input.attrs, "unbound") {
             check_ids(&ident, &said, &read, errors);
         }
-        check_subject(&read, errors);
+        if said.any_subject.is_said() || !mentions(&input.attrs, "any_subject") {
+            check_subject(&ident, &said, &read, errors);
+        }
         let fields: Vec<_> = read.into_iter().filter_map(|read| read.field).collect();
         check_names(&ident, &fields, errors);
         let purposes = purposes(&fields, errors);
@@ -121,18 +139,26 @@ impl Record {
         })
     }
 
-    pub(crate) fn ids(&self) -> impl Iterator<Item = &Field> {
-        self.fields.iter().filter(|field| matches!(field.kind, Kind::Clear { id: true, .. }))
+    pub(crate) fn ids(&self) -> impl Iterator<Item = (&Field, &Clear)> {
+        self.clear().filter(|(_, clear)| clear.id)
     }
 
-    pub(crate) fn subject(&self) -> Option<&Field> {
-        self.fields.iter().find(|field| matches!(field.kind, Kind::Clear { subject: true, .. }))
+    /// The field that names the subject.
+    pub(crate) fn subject(&self) -> Option<(&Field, &Subject)> {
+        self.clear().find_map(|(field, clear)| Some((field, clear.subject.as_ref()?)))
+    }
+
+    fn clear(&self) -> impl Iterator<Item = (&Field, &Clear)> {
+        self.fields.iter().filter_map(|field| match &field.kind {
+            Kind::Clear(clear) => Some((field, clear)),
+            Kind::Sealed(_) => None,
+        })
     }
 
     pub(crate) fn columns(&self) -> impl Iterator<Item = (&Field, &Column)> {
         self.fields.iter().filter_map(|field| match &field.kind {
             Kind::Sealed(column) => Some((field, column)),
-            Kind::Clear { .. } => None,
+            Kind::Clear(_) => None,
         })
     }
 }
@@ -158,24 +184,29 @@ struct ReadField {
     said: FieldAttrs,
     /// Rightly or wrongly.
     mentions_id: bool,
+    mentions_subject: bool,
     field: Option<Field>,
 }
 
 impl Field {
     fn read(field: syn::Field, own_purpose: &str, errors: &mut Errors) -> ReadField {
         let said = FieldAttrs::read(&field.attrs, errors);
-        let mentions_id = mentions(&field.attrs, "id");
+        let (mentions_id, mentions_subject) = (mentions(&field.attrs, "id"), mentions(&field.attrs, "subject"));
         let field = Self::of(field, &said, own_purpose, errors);
-        ReadField { said, mentions_id, field }
+        ReadField { said, mentions_id, mentions_subject, field }
     }
 
     fn of(field: syn::Field, said: &FieldAttrs, own_purpose: &str, errors: &mut Errors) -> Option<Self> {
         let ident = field.ident?;
         let ty = field.ty;
-        let clear = [("id", &said.id), ("subject", &said.subject), ("clear", &said.clear)];
-        let kind = if let Some((why, _)) = clear.into_iter().find(|(_, said)| said.is_said()) {
+        errors.of_trait(&ty);
+        let clear = [("id", said.id.is_said()), ("subject", said.subject.is_said()), ("clear", said.clear.is_said())];
+        check_zero(&ident, said, &field.attrs, errors);
+        let kind = if let Some((why, _)) = clear.into_iter().find(|(_, is_said)| *is_said) {
             check_clear(&ident, &ty, why, said, errors);
-            Kind::Clear { id: said.id.is_said(), subject: said.subject.is_said() }
+            let name = || said.rename.value().cloned().unwrap_or_else(|| ident.unraw().to_string());
+            let subject = said.subject.value().map(|kind| Subject { kind: kind.clone(), name: name() });
+            Kind::Clear(Clear { id: said.id.is_said(), zero: said.zero.is_said(), subject })
         } else {
             // What was said wrongly has its error, and says still which of the two the field is.
             let mentions = |names: &[&str]| names.iter().any(|name| mentions(&field.attrs, name));
@@ -185,8 +216,8 @@ impl Field {
             if !mentions(&["sealed", "pad", "purpose"]) && !mentions_sealed(ty.to_token_stream()) {
                 let message = format!(
                     "`{ident}` is neither sealed nor said to be in the clear: make it a `Sealed<T>`, or say \
-                     `#[record(clear)]`, or `#[record(id)]` or `#[record(subject)]` if it names the row or its subject \
-                     (and `#[record(sealed)]` if an alias hides the `Sealed`)"
+                     `#[record(clear)]`, or `#[record(id)]` or `#[record(subject = \"customer\")]` if it names the row or \
+                     its subject (and `#[record(sealed)]` if an alias hides the `Sealed`)"
                 );
                 errors.push(quote!(#ident : #ty), message);
                 return None;
@@ -229,7 +260,8 @@ fn check_clear(ident: &Ident, ty: &Type, why: &str, said: &FieldAttrs, errors: &
         ("sealed", said.sealed.meta()),
         ("pad", said.pad.meta()),
         ("purpose", said.purpose.meta()),
-        ("rename", said.rename.meta()),
+        // That of a subject keeps it the same column. An id has no name that is kept.
+        ("rename", said.rename.meta().filter(|_| why != "subject")),
     ];
     for (what, meta) in sealed {
         if let Some(meta) = meta {
@@ -251,13 +283,20 @@ fn check_clear(ident: &Ident, ty: &Type, why: &str, said: &FieldAttrs, errors: &
             ty,
             format!("{article} `{why}` can't be sealed, for it is read before anything opens: leave it in the clear"),
         ),
-        Some("Option") => errors.push(
-            ty,
-            format!(
-                "{article} `{why}` can't be an `Option`, for it is bound into every value: make it known before sealing"
-            ),
-        ),
+        Some("Option") if said.id.is_said() => errors
+            .push(ty, "an `id` can't be an `Option`, for it is bound into every value: make it known before sealing"),
         _ => {}
+    }
+}
+
+/// 0 is a placeholder but for a part of several ids that says otherwise.
+fn check_zero(ident: &Ident, said: &FieldAttrs, attrs: &[Attribute], errors: &mut Errors) {
+    let Some(zero) = said.zero.meta() else { return };
+    if !mentions(attrs, "id") {
+        errors.push(zero, format!("`zero` allows an id to be 0, and `{ident}` is none: say `id`, or drop `zero`"));
+    }
+    if mentions(attrs, "subject") {
+        errors.push(zero, "a subject is never 0: drop `zero`");
     }
 }
 
@@ -278,10 +317,34 @@ fn check_ids(record: &Ident, said: &ContainerAttrs, fields: &[ReadField], errors
     if let Some(fifth) = ids.get(MAX_IDS) {
         errors.push(fifth, format!("a record has at most {MAX_IDS} ids: leave out those that the others imply"));
     }
+    let of_id = fields.iter().filter(|field| field.said.id.is_said() && !field.said.subject.is_said());
+    let zeros: Vec<_> = of_id.filter_map(|field| field.said.zero.meta()).collect();
+    match zeros.as_slice() {
+        [zero] if ids.len() == 1 => {
+            errors.push(zero, "an id that stands alone is never 0, which is a placeholder: drop `zero`");
+        }
+        [_, second, ..] => errors.push(second, "only one of a record's ids may be 0: drop `zero` on the others"),
+        _ => {}
+    }
 }
 
-fn check_subject(fields: &[ReadField], errors: &mut Errors) {
-    if let Some(second) = fields.iter().filter_map(|field| field.said.subject.meta()).nth(1) {
+fn check_subject(record: &Ident, said: &ContainerAttrs, fields: &[ReadField], errors: &mut Errors) {
+    let subjects: Vec<_> = fields.iter().filter_map(|field| field.said.subject.meta()).collect();
+    match said.any_subject.meta() {
+        Some(any) if !subjects.is_empty() => errors.push(
+            any,
+            "a record of `any_subject` doesn't say whose it is, and this one does: drop `any_subject`, or say `clear` \
+             instead of `subject` on the field",
+        ),
+        None if !fields.iter().any(|field| field.mentions_subject) => errors.push(
+            record,
+            "nothing says whose data it is: mark the field that names the person, and what they are, with \
+             `#[record(subject = \"customer\")]` (or `#[record(id, subject = \"customer\")]`); or say \
+             `#[record(any_subject)]` on the struct if no field does, and the keys decide",
+        ),
+        _ => {}
+    }
+    if let Some(second) = subjects.get(1) {
         errors.push(second, "a record has one subject, whose keys seal it: say `clear` on the others");
     }
 }

@@ -1,11 +1,12 @@
-//! Stage one: what `#[record(..)]` says, item by item, and where. What the items mean together is for `ast`.
+//! Stage one: what `#[record(..)]` and `#[plaintext(..)]` say, item by item, and where. What the items mean together is for
+//! `ast` and `plaintext`.
 //!
-//! Imports `syn`, `quote` and `proc-macro2` only, as `ast` and `expand` do: a fuzz target includes the three by path.
+//! Imports `syn`, `quote` and `proc-macro2` only, as the others do: a fuzz target includes them by path.
 
 use proc_macro2::Ident;
 use quote::ToTokens;
 use syn::punctuated::Punctuated;
-use syn::{Attribute, Expr, ExprLit, Lit, LitStr, Meta, Path, Token};
+use syn::{Attribute, Expr, ExprLit, Lit, LitStr, Meta, Path, Token, Type};
 
 /// What the struct's attributes say.
 #[derive(Default)]
@@ -13,6 +14,7 @@ pub(crate) struct ContainerAttrs {
     pub(crate) schema: Said<String>,
     pub(crate) purpose: Said<String>,
     pub(crate) unbound: Said<()>,
+    pub(crate) any_subject: Said<()>,
     pub(crate) krate: Said<Path>,
     pub(crate) twin_name: Said<Ident>,
     pub(crate) twin_derives: Said<Vec<Path>>,
@@ -23,13 +25,27 @@ pub(crate) struct ContainerAttrs {
 #[derive(Default)]
 pub(crate) struct FieldAttrs {
     pub(crate) id: Said<()>,
-    pub(crate) subject: Said<()>,
+    pub(crate) zero: Said<()>,
+    /// The kind of the subject that the field names.
+    pub(crate) subject: Said<String>,
     pub(crate) clear: Said<()>,
     pub(crate) sealed: Said<()>,
     pub(crate) purpose: Said<String>,
     pub(crate) pad: Said<usize>,
     pub(crate) rename: Said<String>,
     pub(crate) twin_attrs: Vec<Meta>,
+}
+
+/// What `#[plaintext(..)]` says on a type.
+#[derive(Default)]
+pub(crate) struct TypeAttrs {
+    pub(crate) krate: Said<Path>,
+}
+
+/// What `#[plaintext(..)]` says on a variant.
+#[derive(Default)]
+pub(crate) struct VariantAttrs {
+    pub(crate) rename: Said<String>,
 }
 
 /// An item that may be said once, and the tokens that say it.
@@ -43,11 +59,12 @@ pub(crate) struct Errors(Option<syn::Error>);
 impl ContainerAttrs {
     pub(crate) fn read(attrs: &[Attribute], errors: &mut Errors) -> Self {
         let mut said = Self::default();
-        for meta in items(attrs, errors) {
+        for meta in items("record", attrs, errors) {
             let read = match name_of(&meta).as_str() {
                 "schema" => said.schema.set(meta, name),
                 "purpose" => said.purpose.set(meta, name),
                 "unbound" => said.unbound.set(meta, flag),
+                "any_subject" => said.any_subject.set(meta, flag),
                 "crate" => said.krate.set(meta, path),
                 "plain" => {
                     nested(&meta).map(|nested| nested.into_iter().for_each(|meta| said.read_plain(meta, errors)))
@@ -73,10 +90,11 @@ impl ContainerAttrs {
 impl FieldAttrs {
     pub(crate) fn read(attrs: &[Attribute], errors: &mut Errors) -> Self {
         let mut said = Self::default();
-        for meta in items(attrs, errors) {
+        for meta in items("record", attrs, errors) {
             let read = match name_of(&meta).as_str() {
                 "id" => said.id.set(meta, flag),
-                "subject" => said.subject.set(meta, flag),
+                "zero" => said.zero.set(meta, flag),
+                "subject" => said.subject.set(meta, kind),
                 "clear" => said.clear.set(meta, flag),
                 "sealed" => said.sealed.set(meta, flag),
                 "purpose" => said.purpose.set(meta, name),
@@ -98,6 +116,34 @@ impl FieldAttrs {
             other => Err(unknown(meta, other, "a field's `plain`", &["attr"], CONTAINER_PLAIN, "the struct's `plain`")),
         };
         errors.take(read);
+    }
+}
+
+impl TypeAttrs {
+    pub(crate) fn read(attrs: &[Attribute], errors: &mut Errors) -> Self {
+        let mut said = Self::default();
+        for meta in items("plaintext", attrs, errors) {
+            let read = match name_of(&meta).as_str() {
+                "crate" => said.krate.set(meta, path),
+                other => Err(unknown(&meta, other, "the type", TYPE, VARIANT, "a variant")),
+            };
+            errors.take(read);
+        }
+        said
+    }
+}
+
+impl VariantAttrs {
+    pub(crate) fn read(attrs: &[Attribute], errors: &mut Errors) -> Self {
+        let mut said = Self::default();
+        for meta in items("plaintext", attrs, errors) {
+            let read = match name_of(&meta).as_str() {
+                "rename" => said.rename.set(meta, |meta| text(meta).map(|text| text.value())),
+                other => Err(unknown(&meta, other, "a variant", VARIANT, TYPE, "the type")),
+            };
+            errors.take(read);
+        }
+        said
     }
 }
 
@@ -149,6 +195,13 @@ impl Errors {
         None
     }
 
+    /// Refuses a trait in a field's place: it has no size. Written as `A +` it can't stand in a path, either.
+    pub(crate) fn of_trait(&mut self, ty: &Type) {
+        if matches!(ty, Type::TraitObject(_) | Type::ImplTrait(_)) {
+            self.push(ty, "this is a trait, and a field needs a type of a known size: name the type");
+        }
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_none()
     }
@@ -158,9 +211,9 @@ impl Errors {
     }
 }
 
-/// The items of every `#[record(..)]` among `attrs`.
-fn items(attrs: &[Attribute], errors: &mut Errors) -> Vec<Meta> {
-    let ours = attrs.iter().filter(|attr| attr.path().is_ident("record"));
+/// The items of every attribute `#[word(..)]` among `attrs`.
+fn items(word: &str, attrs: &[Attribute], errors: &mut Errors) -> Vec<Meta> {
+    let ours = attrs.iter().filter(|attr| attr.path().is_ident(word));
     ours.filter_map(|attr| errors.take(nested(&attr.meta))).flatten().collect()
 }
 
@@ -234,6 +287,22 @@ fn name(meta: &Meta) -> syn::Result<String> {
     }
 }
 
+/// What a subject is: a part of who a person is.
+fn kind(meta: &Meta) -> syn::Result<String> {
+    let Some(Expr::Lit(ExprLit { lit: Lit::Str(text), .. })) = value(meta) else {
+        let message = "`subject` takes the kind of the person that the field names: `subject = \"customer\"`, as customer \
+                       17 is another person than employee 17";
+        return Err(syn::Error::new_spanned(meta, message));
+    };
+    let kind = text.value();
+    let allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'_' | b'.' | b'-');
+    if (1..=MAX_KIND).contains(&kind.len()) && kind.bytes().all(allowed) {
+        return Ok(kind);
+    }
+    let message = format!("a kind of subject is 1 to {MAX_KIND} of the characters a-z, 0-9, _, . and -: `customer`");
+    Err(syn::Error::new_spanned(text, message))
+}
+
 fn pad(meta: &Meta) -> syn::Result<usize> {
     let number = match value(meta) {
         Some(Expr::Lit(ExprLit { lit: Lit::Int(number), .. })) => number.base10_parse().ok(),
@@ -285,10 +354,13 @@ fn unknown(meta: &Meta, name: &str, of: &str, known: &[&str], elsewhere: &[&str]
     syn::Error::new_spanned(meta.path(), format!("`{name}` is no attribute of {of}: it knows {list}{hint}"))
 }
 
-const CONTAINER: &[&str] = &["schema", "purpose", "unbound", "plain", "crate"];
+const CONTAINER: &[&str] = &["schema", "purpose", "unbound", "any_subject", "plain", "crate"];
 const CONTAINER_PLAIN: &[&str] = &["name", "derive", "attr"];
-const FIELD: &[&str] = &["id", "subject", "clear", "sealed", "purpose", "pad", "rename", "plain"];
+const FIELD: &[&str] = &["id", "zero", "subject", "clear", "sealed", "purpose", "pad", "rename", "plain"];
+const TYPE: &[&str] = &["crate"];
+const VARIANT: &[&str] = &["rename"];
 
 /// What the library takes for an id or a name, and for padding.
 pub(crate) const MAX_NAME: usize = 1024;
+const MAX_KIND: usize = 64;
 const MAX_PAD: usize = 65536;

@@ -9,7 +9,7 @@ use syn::ext::IdentExt;
 use syn::spanned::Spanned;
 use syn::{Generics, Type};
 
-use super::ast::{Column, Field, Kind, Record};
+use super::ast::{Column, Field, Kind, Record, Subject};
 
 /// The derive macro: a struct in, its code or all of its errors out.
 pub(crate) fn derive(input: TokenStream) -> TokenStream {
@@ -57,7 +57,7 @@ fn twin(record: &Record) -> TokenStream {
                 let (at, ty) = (on(ty), of_row(ty, record));
                 quote_spanned!(at=> <#ty as #krate::Column>::Plain)
             }
-            Kind::Clear { .. } => of_row(ty, record),
+            Kind::Clear(_) => of_row(ty, record),
         };
         quote! {
             #doc
@@ -116,17 +116,19 @@ fn record_impl(record: &Record) -> TokenStream {
     let twin = generated(&record.twin.ident);
     let (impl_generics, ty_generics, where_clause) = record.generics.split_for_impl();
 
-    let id_types: Vec<_> = record.ids().map(|field| &field.ty).collect();
-    let id_fields: Vec<_> = record.ids().map(|field| &field.ident).collect();
+    let id_types: Vec<_> = record.ids().map(|(field, _)| &field.ty).collect();
     let id_type = match id_types.as_slice() {
         [one] => one.to_token_stream(),
         several => quote!((#(#several),*)),
     };
-    let ids_of_plain = match id_fields.as_slice() {
-        [one] => quote!(&__plain.#one),
-        several => quote!(&(#(&__plain.#several),*)),
-    };
-    let each = if id_fields.is_empty() { quote!(_) } else { quote!(__each) };
+    let ids_of_plain = ids_of(record, &quote!(__plain));
+    let ids_of_self = ids_of(record, &quote!(self));
+    let ids_of_id = ids_of_id(record);
+    let set_id = set_id(record);
+    let id_specs = record.ids().map(|(field, clear)| {
+        let (ty, zero, subject) = (&field.ty, clear.zero, clear.subject.is_some());
+        quote_spanned!(on(ty)=> #krate::record::private::IdSpec::of::<#ty>(#zero, #subject))
+    });
 
     // Not as methods: those of a user's blanket impl with `&self` would come before ours with `&mut self`.
     let (sealer, opener) =
@@ -135,17 +137,19 @@ fn record_impl(record: &Record) -> TokenStream {
     let sealed = record.fields.iter().map(|field| {
         let Field { ident, ty, .. } = field;
         match &field.kind {
-            Kind::Clear { .. } => quote!(#ident: __plain.#ident),
+            Kind::Clear(_) => {
+                quote_spanned!(on(ty)=> #ident: <#ty as ::core::clone::Clone>::clone(&__plain.#ident))
+            }
             Kind::Sealed(column) => {
                 let constant = generated(&column.constant);
-                quote_spanned!(on(ty)=> #ident: #sealer::seal(&mut __sealer, Self::#constant, __plain.#ident)?)
+                quote_spanned!(on(ty)=> #ident: #sealer::seal(&mut __sealer, Self::#constant, &__plain.#ident)?)
             }
         }
     });
     let opened = record.fields.iter().map(|field| {
         let Field { ident, ty, .. } = field;
         match &field.kind {
-            Kind::Clear { .. } => quote_spanned!(on(ty)=> #ident: <#ty as ::core::clone::Clone>::clone(&self.#ident)),
+            Kind::Clear(_) => quote_spanned!(on(ty)=> #ident: <#ty as ::core::clone::Clone>::clone(&self.#ident)),
             Kind::Sealed(column) => {
                 let constant = generated(&column.constant);
                 quote_spanned!(on(ty)=> #ident: #opener::open(&mut __opener, Self::#constant, self)?)
@@ -156,10 +160,18 @@ fn record_impl(record: &Record) -> TokenStream {
         let constant = generated(&column.constant);
         quote_spanned!(on(&field.ty)=> #krate::record::private::FieldVisitor::visit(__visitor, Self::#constant);)
     });
-    let subject = record.subject().map(|field| &field.ident);
-    let subject_among_ids = match id_fields.iter().position(|id| Some(*id) == subject) {
-        Some(n) => quote!(::core::option::Option::Some(#n)),
-        None => quote!(::core::option::Option::None),
+    let none = quote!(::core::option::Option::None);
+    let (subject_type, subject_kind, subject_field) = match record.subject() {
+        Some((Field { ty, .. }, Subject { kind, name })) => {
+            let spec = quote_spanned!(on(ty)=> #krate::record::private::SubjectSpec::of::<#ty>(#name));
+            let is_id = record.ids().any(|(_, clear)| clear.subject.is_some());
+            (
+                quote_spanned!(on(ty)=> <#ty as #krate::record::private::SubjectField>::Id),
+                quote!(::core::option::Option::Some(#kind)),
+                if is_id { none } else { quote!(::core::option::Option::Some(#spec)) },
+            )
+        }
+        None => (quote!(()), none.clone(), none),
     };
     let owner_of_plain = owner(record, &quote!(__plain));
     let owner_of_self = owner(record, &quote!(self));
@@ -169,15 +181,23 @@ fn record_impl(record: &Record) -> TokenStream {
         impl #impl_generics #krate::Record for #row #ty_generics #where_clause {
             type Plain = #twin #ty_generics;
             type Id = #id_type;
+            type Subject = #subject_type;
             const SCHEMA: &'static ::core::primitive::str = #schema;
             const PURPOSES: &'static [&'static ::core::primitive::str] = &[#(#purposes),*];
-            const SUBJECT_AMONG_IDS: ::core::option::Option<::core::primitive::usize> = #subject_among_ids;
+            const SUBJECT_KIND: ::core::option::Option<&'static ::core::primitive::str> = #subject_kind;
+            const IDS: &'static [#krate::record::private::IdSpec] = &[#(#id_specs),*];
+            const SUBJECT_FIELD: ::core::option::Option<#krate::record::private::SubjectSpec> = #subject_field;
 
-            fn seal(__plain: #twin #ty_generics, __keys: &#krate::SubjectKeys) -> #krate::Result<Self> {
+            fn seal_owned(
+                __plain: &#twin #ty_generics,
+                __keys: &#krate::SubjectKeys,
+                __named: ::core::option::Option<&#krate::SubjectId>,
+            ) -> #krate::Result<Self> {
                 let mut __sealer = #sealer::new::<Self>(
                     __keys,
-                    #owner_of_plain,
-                    #ids_of_plain,
+                    &#owner_of_plain?,
+                    __named,
+                    &#ids_of_plain,
                 )?;
                 ::core::result::Result::Ok(Self { #(#sealed,)* })
             }
@@ -189,31 +209,98 @@ fn record_impl(record: &Record) -> TokenStream {
 
             fn each_id(
                 &self,
-                #each: &mut dyn ::core::ops::FnMut(#krate::id::Id<'_>) -> #krate::Result<()>,
+                __each: &mut dyn ::core::ops::FnMut(#krate::id::Id<'_>) -> #krate::Result<()>,
             ) -> #krate::Result<()> {
-                #(__each(<#id_types as #krate::id::ToId>::to_id(&self.#id_fields)?)?;)*
-                ::core::result::Result::Ok(())
+                #krate::id::RecordIds::each_id(&#ids_of_self, __each)
+            }
+
+            fn each_id_of(
+                __id: &#id_type,
+                __each: &mut dyn ::core::ops::FnMut(#krate::id::Id<'_>) -> #krate::Result<()>,
+            ) -> #krate::Result<()> {
+                #ids_of_id
+            }
+
+            fn set_id(&mut self, __id: #id_type) {
+                #set_id
             }
 
             fn each_field(__visitor: &mut impl #krate::record::private::FieldVisitor<Self>) {
                 #(#visited)*
             }
 
-            fn owner(&self) -> #krate::Result<::core::option::Option<#krate::id::Id<'_>>> {
-                ::core::result::Result::Ok(#owner_of_self)
+            fn owner(&self) -> #krate::Result<#krate::record::private::Owner<'_>> {
+                #owner_of_self
             }
         }
     }
 }
 
-/// Whose data `value`, a row or a twin, says it is: an `Option<Id>`.
+/// The ids of `value`, a row or a twin: one, or a tuple of none or several.
+fn ids_of(record: &Record, value: &TokenStream) -> TokenStream {
+    ids_in(record, |field| {
+        let ident = &field.ident;
+        quote!(&#value.#ident)
+    })
+}
+
+/// Calls `__each` with the ids in `__id`.
+fn ids_of_id(record: &Record) -> TokenStream {
+    let krate = &record.krate;
+    let names: Vec<_> = record.ids().map(|(field, _)| local(&field.ident)).collect();
+    let ids = ids_in(record, |field| local(&field.ident).to_token_stream());
+    let pattern = id_pattern(&names);
+    quote! {
+        let #pattern = __id;
+        #krate::id::RecordIds::each_id(&#ids, __each)
+    }
+}
+
+/// Sets the fields that are ids to those in `__id`.
+fn set_id(record: &Record) -> TokenStream {
+    let fields: Vec<_> = record.ids().map(|(field, _)| &field.ident).collect();
+    let names: Vec<_> = fields.iter().map(|ident| local(ident)).collect();
+    let pattern = id_pattern(&names);
+    quote! {
+        let #pattern = __id;
+        #(self.#fields = #names;)*
+    }
+}
+
+fn id_pattern(names: &[Ident]) -> TokenStream {
+    match names {
+        [one] => one.to_token_stream(),
+        several => quote!((#(#several),*)),
+    }
+}
+
+fn ids_in(record: &Record, reference: impl Fn(&Field) -> TokenStream) -> TokenStream {
+    let krate = &record.krate;
+    let ids = record.ids().map(|(field, clear)| {
+        let id = reference(field);
+        let made = if clear.zero { quote!(#krate::record::private::OrZero(#id)) } else { id };
+        // The bound that an id has: its error points at the type.
+        quote_spanned!(on(&field.ty)=> #made)
+    });
+    match ids.collect::<Vec<_>>().as_slice() {
+        [one] => one.clone(),
+        several => quote!((#(#several),*)),
+    }
+}
+
+/// A variable for a field of this name, that shadows nothing.
+fn local(name: &Ident) -> Ident {
+    Ident::new(&format!("__id_{}", name.unraw()), Span::call_site())
+}
+
+/// Whose data `value`, a row or a twin, says it is: a result.
 fn owner(record: &Record, value: &TokenStream) -> TokenStream {
     let krate = &record.krate;
     match record.subject() {
-        Some(Field { ident, ty, .. }) => {
-            quote!(::core::option::Option::Some(<#ty as #krate::id::ToId>::to_id(&#value.#ident)?))
+        Some((Field { ident, ty, .. }, Subject { kind, .. })) => {
+            quote_spanned!(on(ty)=> #krate::record::private::Owner::of(#kind, &#value.#ident))
         }
-        None => quote!(::core::option::Option::None),
+        None => quote!(::core::result::Result::<_, #krate::Error>::Ok(#krate::record::private::Owner::Any)),
     }
 }
 
@@ -232,20 +319,25 @@ fn debug_impl(record: &Record) -> TokenStream {
     }
 }
 
+/// Row and twin say whose they are.
 fn subject_impls(record: &Record) -> TokenStream {
-    let Some(Field { ident, ty, .. }) = record.subject() else { return TokenStream::new() };
-    let Record { krate, .. } = record;
+    let Some((Field { ident, ty, .. }, _)) = record.subject() else { return TokenStream::new() };
+    let Record { krate, ident: row, .. } = record;
     let (impl_generics, ty_generics, where_clause) = record.generics.split_for_impl();
-    let types = [record.ident.clone(), generated(&record.twin.ident)];
-    let subject = quote_spanned!(on(ty)=> #krate::SubjectId::of(&self.#ident));
-    quote! {#(
-        #[automatically_derived]
-        impl #impl_generics #krate::HasSubject for #types #ty_generics #where_clause {
-            fn subject(&self) -> #krate::Result<#krate::SubjectId> {
-                #subject
+    let types = [row.clone(), generated(&record.twin.ident)];
+    let subject = quote_spanned! {on(ty)=>
+        #krate::record::private::subject_in::<#row #ty_generics, _>(&self.#ident)
+    };
+    quote! {
+        #(
+            #[automatically_derived]
+            impl #impl_generics #krate::HasSubject for #types #ty_generics #where_clause {
+                fn subject(&self) -> #krate::Result<#krate::SubjectId> {
+                    #subject
+                }
             }
-        }
-    )*}
+        )*
+    }
 }
 
 /// Generated code that stands on a type's place: an error in it is one of the type.

@@ -4,6 +4,7 @@
 use proc_macro2::TokenStream;
 
 use super::expand::derive;
+use super::plaintext;
 
 fn derived(input: &str) -> String {
     derive(input.parse().unwrap()).to_string()
@@ -19,22 +20,22 @@ fn every_error_is_told_at_once() {
         #[record(purpose = "", unknown)]
         struct Row { a: i64, #[record(clear, pad = 1)] b: i64, #[record(id)] c: Option<i64> }
     "#;
-    // The purpose, the unknown attribute, the schema, `a`, the padding, the id.
-    assert_eq!(errors(input), 6, "{}", derived(input));
+    // The purpose, the unknown attribute, the schema, the subject, `a`, the padding, the id.
+    assert_eq!(errors(input), 7, "{}", derived(input));
 }
 
 #[test]
 fn what_was_said_wrongly_is_not_also_missing() {
     let input = r#"
-        #[record(schema = 1, unbound = 2)]
-        struct Row { #[record(clear = 3)] a: i64, #[record(sealed = 4)] b: Alias, #[record(id = 5)] c: i64 }
+        #[record(schema = 1, unbound = 2, any_subject = 3)]
+        struct Row { #[record(clear = 4)] a: i64, #[record(sealed = 5)] b: Alias, #[record(id = 6, subject = 7)] c: i64 }
     "#;
-    assert_eq!(errors(input), 5, "{}", derived(input));
+    assert_eq!(errors(input), 7, "{}", derived(input));
 }
 
 #[test]
 fn a_record_without_errors_becomes_code() {
-    let input = r#"#[record(schema = "s")] struct Row { #[record(id)] a: i64, b: Sealed<String> }"#;
+    let input = r#"#[record(schema = "s")] struct Row { #[record(id, subject = "k")] a: i64, b: Sealed<String> }"#;
     assert_eq!(errors(input), 0);
     assert!(derived(input).contains("struct RowPlain"));
 }
@@ -42,7 +43,7 @@ fn a_record_without_errors_becomes_code() {
 #[test]
 fn purposes_are_listed_once_in_the_order_of_the_fields() {
     let input = r#"
-        #[record(schema = "s", unbound, purpose = "own")]
+        #[record(schema = "s", unbound, any_subject, purpose = "own")]
         struct Row {
             #[record(purpose = "b")] a: Option<Sealed<u8>>,
             b: Sealed<u8>,
@@ -58,21 +59,53 @@ fn purposes_are_listed_once_in_the_order_of_the_fields() {
 #[test]
 fn names_are_as_long_as_ids_at_most() {
     let (fits, long) = ("x".repeat(1024), "x".repeat(1025));
-    let schema = |name: &str| format!("#[record(schema = \"{name}\", unbound)] struct Row {{ a: Sealed<u8> }}");
+    let schema =
+        |name: &str| format!("#[record(schema = \"{name}\", unbound, any_subject)] struct Row {{ a: Sealed<u8> }}");
     let rename = |name: &str| {
-        format!("#[record(schema = \"s\", unbound)] struct Row {{ #[record(rename = \"{name}\")] a: Sealed<u8> }}")
+        format!(
+            "#[record(schema = \"s\", unbound, any_subject)] struct Row {{ #[record(rename = \"{name}\")] a: Sealed<u8> }}"
+        )
     };
-    let field = |name: &str| format!("#[record(schema = \"s\", unbound)] struct Row {{ {name}: Sealed<u8> }}");
+    let field =
+        |name: &str| format!("#[record(schema = \"s\", unbound, any_subject)] struct Row {{ {name}: Sealed<u8> }}");
     assert_eq!([schema(&fits), rename(&fits), field(&fits)].map(|input| errors(&input)), [0; 3]);
     assert_eq!([schema(&long), rename(&long), field(&long)].map(|input| errors(&input)), [1; 3]);
+}
+
+#[test]
+fn kinds_are_as_long_as_kinds_at_most() {
+    let kind = |kind: &str| {
+        format!(
+            "#[record(schema = \"s\", unbound)] struct Row {{ #[record(subject = \"{kind}\")] a: u8, b: Sealed<u8> }}"
+        )
+    };
+    assert_eq!(errors(&kind(&"k".repeat(64))), 0);
+    assert_eq!(errors(&kind(&"k".repeat(65))), 1);
 }
 
 #[test]
 fn constants_are_in_screaming_snake_case() {
     for (field, constant) in [("email", "EMAIL"), ("emailAddress", "EMAIL_ADDRESS"), ("r#fn", "FN"), ("_a1B", "_A1_B")]
     {
-        let input = format!("#[record(schema = \"s\", unbound)] struct Row {{ {field}: Sealed<u8> }}");
+        let input = format!("#[record(schema = \"s\", unbound, any_subject)] struct Row {{ {field}: Sealed<u8> }}");
         assert!(derived(&input).contains(&format!("const {constant} :")), "{field}");
+    }
+}
+
+#[test]
+fn every_error_of_a_plaintext_is_told_at_once() {
+    let errors = |input: &str| plaintext::derive(input.parse().unwrap()).to_string().matches("compile_error").count();
+    let all = r#"
+        #[plaintext(unknown, crate = 1)]
+        enum Plan { Free(u8), #[plaintext(rename = "Free")] Other, #[plaintext(rename, rename = "x")] Last { a: u8 } }
+    "#;
+    // `unknown`, `crate`; the fields of `Free`, its name, `rename` without a value, the fields of `Last`.
+    assert_eq!(errors(all), 6);
+    for input in ["struct A;", "struct A();", "struct A(u8, u8);", "struct A { a: u8, b: u8 }", "enum A {}"] {
+        assert_eq!(errors(input), 1, "{input}");
+    }
+    for input in ["struct A(u8);", "struct A { a: u8 }", "enum A { B }", "enum A { B = 2, C = 1, r#fn }"] {
+        assert_eq!(errors(input), 0, "{input}");
     }
 }
 
@@ -96,6 +129,10 @@ fn odd_attributes_never_panic() {
         "id = id",
         "r#id",
         "subject",
+        "subject = \"customer\"",
+        "subject = \"\\u{0}\"",
+        "any_subject",
+        "zero",
         "clear",
         "sealed",
         "pad = 64",
@@ -157,14 +194,30 @@ fn odd_attributes_never_panic() {
                 format!(
                     "#[record(schema = \"s\")] struct Row {{ #[record({a}, {b})] r#a: {ty}, #[record(id)] b: u8 }}"
                 ),
+                format!(
+                    "#[plaintext({a}, {b})] enum E<'a, T> {{ #[plaintext({a}, {b})] A, #[plaintext({b})] r#B = 1 }}"
+                ),
+                format!("#[plaintext {a}] struct N<T>(#[plaintext({b})] {ty});"),
                 format!("#[record {a}] #[record = {b}] struct Row {{ #[record {{ {a} }}] #[record[{b}]] ŉ: {ty} }}"),
             ] {
                 // Not everything is tokens, and not all tokens are attributes.
                 if let Ok(tokens) = input.parse::<TokenStream>() {
-                    assert!(!derive(tokens).is_empty(), "{input}");
+                    assert!(!derive(tokens.clone()).is_empty(), "{input}");
+                    assert!(!plaintext::derive(tokens).is_empty(), "{input}");
                 }
             }
         }
+    }
+}
+
+#[test]
+fn a_trait_is_no_fields_type() {
+    for (ty, expected) in [("A +", 1), ("dyn A", 1), ("impl A", 1), ("A", 0), ("(dyn A +)", 0)] {
+        let fields = format!(r#"#[record(subject = "k")] a: {ty}, b: Sealed<u8>"#);
+        let record = format!(r#"#[record(schema = "s", unbound)] struct Row {{ {fields} }}"#);
+        assert_eq!(errors(&record), expected, "{record}");
+        let newtype = plaintext::derive(format!("struct A({ty});").parse().unwrap()).to_string();
+        assert_eq!(newtype.matches("compile_error").count(), expected, "{newtype}");
     }
 }
 
@@ -185,5 +238,6 @@ fn odd_items_never_panic() {
         "#[allow] #[allow = 1] #[allow()] #[doc] #[doc(hidden)] struct Row { #[doc = 1] a: Sealed<u8> }",
     ] {
         assert!(!derive(input.parse().unwrap()).is_empty(), "{input}");
+        assert!(!plaintext::derive(input.parse().unwrap()).is_empty(), "{input}");
     }
 }

@@ -13,7 +13,7 @@ use fieldseal::clock::Timestamp;
 use fieldseal::envelope::KeyId;
 use fieldseal::error::{JournalError, JournalErrorKind};
 use fieldseal::id::{Id, Purpose, TenantId};
-use fieldseal::journal::{ErasedLine, ErasureJournal, Head, JournalEntry, JournalEvent};
+use fieldseal::journal::{EntryAt, ErasedLine, ErasureJournal, Head, JournalEntry, JournalEvent};
 use fieldseal::provider::MasterKeyId;
 use fieldseal::store::{Epoch, Tag};
 
@@ -66,6 +66,8 @@ macro_rules! __journal_rules {
             entries_of_a_subject_are_read_alone
             entries_of_a_tenant_are_read_without_its_subjects
             entries_of_the_store_are_read_without_its_tenants
+            an_entry_comes_with_the_head_before_it
+            entries_of_later_versions_are_kept
             entries_are_read_up_to_a_head
             names_never_collide
             the_longest_entry_is_kept
@@ -186,7 +188,7 @@ pub async fn writers_that_try_again_lose_no_entry(journal: &dyn ErasureJournal) 
     all_land(&[journal, journal, journal, journal], 12).await;
 }
 
-/// From any position on, in pages of any size.
+/// Behind any position, in pages of any size.
 pub async fn pages_are_read_in_order(journal: &dyn ErasureJournal) {
     let entries = entries(23);
     append_all(journal, &entries).await;
@@ -254,7 +256,7 @@ pub async fn entries_of_a_tenant_are_read_without_its_subjects(journal: &dyn Era
 pub async fn entries_of_the_store_are_read_without_its_tenants(journal: &dyn ErasureJournal) {
     let all = one_of_each();
     let last = append_all(journal, &all).await;
-    about(journal, &all, None, None, &last, 4).await;
+    about(journal, &all, None, None, &last, 10).await;
 }
 
 /// What was appended later is left out.
@@ -268,8 +270,49 @@ pub async fn entries_are_read_up_to_a_head(journal: &dyn ErasureJournal) {
     for head in &heads {
         let before = usize::try_from(head.position()).expect("small");
         let expected: Vec<_> = all.iter().take(before).filter(|e| e.tag() == Some(&tag(0))).cloned().collect();
-        assert_eq!(journal.read_of(Some(&acme), Some(&tag(0)), head).await.expect("read"), expected);
+        let read = journal.read_of(Some(&acme), Some(&tag(0)), head).await.expect("read");
+        assert_eq!(read.into_iter().map(|at| at.entry).collect::<Vec<_>>(), expected);
     }
+}
+
+/// A vault authenticates an entry at that head: with another one it passes it over.
+pub async fn an_entry_comes_with_the_head_before_it(journal: &dyn ErasureJournal) {
+    let acme = tenant("acme");
+    let (mut head, mut expected) = (Head::EMPTY, Vec::new());
+    // The first entry, the last one, and others between them that stand behind what is about somebody else.
+    for n in [1, 1, 2, 3, 1, 2, 1] {
+        let entry = held(n, 0);
+        if n == 1 {
+            expected.push(EntryAt::new(head, entry.clone()));
+        }
+        head = journal.append(&entry, &head).await.expect("append");
+    }
+    assert_eq!(journal.read_of(Some(&acme), Some(&tag(1)), &head).await.expect("read"), expected);
+}
+
+/// Whatever they hold: this version can't know what they must.
+pub async fn entries_of_later_versions_are_kept(journal: &dyn ErasureJournal) {
+    let acme = tenant("acme");
+    let events = |bytes: Vec<u8>| {
+        [
+            JournalEvent::Unknown { number: 22, bytes: bytes.clone() },
+            JournalEvent::Unknown { number: 200, bytes: bytes.clone() },
+            JournalEvent::LaterVersion { version: 2, bytes },
+        ]
+    };
+    let mut all = vec![held(1, 1)];
+    for bytes in [vec![], vec![0], vec![7; 1000]] {
+        for event in events(bytes) {
+            all.push(JournalEntry::store_wide(at(1), event.clone()));
+            all.push(JournalEntry::of_tenant(at(2), acme.clone(), event.clone()));
+            all.push(JournalEntry::of_subject(at(3), acme.clone(), tag(1), event));
+        }
+    }
+    let last = append_all(journal, &all).await;
+    assert_eq!(journal.read(0, 100).await.expect("read"), all);
+    about(journal, &all, None, None, &last, 9).await;
+    about(journal, &all, Some(&acme), None, &last, 9).await;
+    about(journal, &all, Some(&acme), Some(&tag(1)), &last, 10).await;
 }
 
 /// Tenants whose names begin or end alike, or read like a tag.
@@ -279,7 +322,7 @@ pub async fn names_never_collide(journal: &dyn ErasureJournal) {
     let tags = [[0; Tag::LEN], [b'a'; Tag::LEN], [0xff; Tag::LEN]].map(Tag::from_bytes);
     let mut all = Vec::new();
     for name in &names {
-        all.push(JournalEntry::of_tenant(at(1), name.clone(), JournalEvent::TenantErasureIntended));
+        all.push(JournalEntry::of_tenant(at(1), name.clone(), TENANT_INTENDED));
         all.extend(tags.map(|tag| JournalEntry::of_subject(at(2), name.clone(), tag, JournalEvent::Held)));
     }
     let last = append_all(journal, &all).await;
@@ -312,6 +355,16 @@ pub async fn an_entry_out_of_bounds_is_refused(journal: &dyn ErasureJournal) {
         (0..300).map(|n| line(&format!("{n:04}"), 1)).collect(),
     ] {
         refused(journal, &erasure(lines), &last, JournalErrorKind::Misconfigured).await;
+    }
+    // An event about whom it can't be about, or that would be read as another one.
+    for entry in [
+        JournalEntry::of_tenant(at(1), tenant("acme"), JournalEvent::Held),
+        JournalEntry::of_subject(at(1), tenant("acme"), tag(1), TENANT_INTENDED),
+        JournalEntry::store_wide(at(1), JournalEvent::Unknown { number: 3, bytes: vec![0; 8] }),
+        JournalEntry::store_wide(at(1), JournalEvent::Unknown { number: 0, bytes: vec![] }),
+        JournalEntry::store_wide(at(1), JournalEvent::LaterVersion { version: 0, bytes: vec![] }),
+    ] {
+        refused(journal, &entry, &last, JournalErrorKind::Misconfigured).await;
     }
     journal.append(&held(1, 1), &last).await.expect("append");
 }
@@ -438,7 +491,7 @@ async fn refused(journal: &dyn ErasureJournal, entry: &JournalEntry, expected: &
     assert_eq!(after, before, "a refused append changed the journal");
 }
 
-/// What the journal says of somebody is what `all` does, which is `count` entries.
+/// What the journal says of somebody is what `all` does, which is `count` entries, each with the head before it.
 async fn about(
     journal: &dyn ErasureJournal,
     all: &[JournalEntry],
@@ -449,7 +502,16 @@ async fn about(
 ) {
     let expected: Vec<_> = all.iter().filter(|e| e.tenant() == tenant && e.tag() == tag).cloned().collect();
     assert_eq!(expected.len(), count, "the test itself");
-    assert_eq!(journal.read_of(tenant, tag, up_to).await.expect("read"), expected);
+    let mut head = Head::EMPTY;
+    let at = |entry: JournalEntry| {
+        let at = EntryAt::new(head, entry);
+        head = head.advanced_by(&at.entry);
+        at
+    };
+    let of = journal.read(0, usize::MAX).await.expect("read").into_iter().map(at);
+    let of: Vec<_> = of.filter(|at| at.entry.tenant() == tenant && at.entry.tag() == tag).collect();
+    assert!(of.iter().map(|at| &at.entry).eq(&expected), "the journal as a whole says otherwise");
+    assert_eq!(journal.read_of(tenant, tag, up_to).await.expect("read"), of);
 }
 
 async fn append_all(journal: &dyn ErasureJournal, entries: &[JournalEntry]) -> Head {
@@ -490,11 +552,17 @@ fn one_of_each() -> Vec<JournalEntry> {
         subject(JournalEvent::Released),
         subject(JournalEvent::ErasureScheduled { at: at(u64::MAX) }),
         subject(JournalEvent::ErasureCancelled),
-        subject(JournalEvent::ErasureIntended { whole: false, lines: lines() }),
-        subject(JournalEvent::ErasureDone { lines: lines(), until }),
-        of_tenant(JournalEvent::TenantErasureIntended),
+        subject(JournalEvent::ErasureIntended { whole: false, known: true, lines: lines() }),
+        subject(JournalEvent::ErasureDone { whole: true, lines: lines(), until }),
+        of_tenant(TENANT_INTENDED),
         of_tenant(JournalEvent::TenantErasureDone { until }),
         store(JournalEvent::MasterKeyDestroyed { master: master() }),
+        store(JournalEvent::StoreRestored { applied: 7 }),
+        store(JournalEvent::RetentionResumed),
+        store(JournalEvent::IndexEpochOpened { index_epoch: 1 }),
+        store(JournalEvent::IndexEpochSettled { index_epoch: 1 }),
+        store(JournalEvent::IndexEpochGivenUp { index_epoch: u32::MAX, until }),
+        store(JournalEvent::IndexEpochRetired { index_epoch: 1, until }),
     ]
 }
 
@@ -506,17 +574,22 @@ fn held(who: u32, moment: u32) -> JournalEntry {
 fn of(whom: Option<(&TenantId, Option<u32>)>, moment: u64) -> JournalEntry {
     match whom {
         None => JournalEntry::store_wide(at(moment), JournalEvent::MaxAgeRaised { millis: moment }),
-        Some((tenant, None)) => {
-            JournalEntry::of_tenant(at(moment), tenant.clone(), JournalEvent::TenantErasureIntended)
-        }
+        Some((tenant, None)) => JournalEntry::of_tenant(at(moment), tenant.clone(), TENANT_INTENDED),
         Some((tenant, Some(n))) => JournalEntry::of_subject(at(moment), tenant.clone(), tag(n), JournalEvent::Held),
     }
 }
 
 fn erasure(lines: Vec<ErasedLine>) -> JournalEntry {
     let tenant = tenant(&"t".repeat(Id::MAX_LEN));
-    JournalEntry::of_subject(at(u64::MAX), tenant, tag(1), JournalEvent::ErasureIntended { whole: true, lines })
+    JournalEntry::of_subject(
+        at(u64::MAX),
+        tenant,
+        tag(1),
+        JournalEvent::ErasureIntended { whole: true, known: false, lines },
+    )
 }
+
+const TENANT_INTENDED: JournalEvent = JournalEvent::TenantErasureIntended { known: true };
 
 fn line(purpose: &str, line: u32) -> ErasedLine {
     ErasedLine::new(Purpose::new(purpose).expect("a purpose's name"), line)

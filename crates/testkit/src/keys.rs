@@ -4,17 +4,36 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use fieldseal::id::{HasSubject, Purpose};
+use fieldseal::id::{HasSubject, Purpose, ToId};
 use fieldseal::journal::MemoryJournal;
 use fieldseal::provider::LocalKeyring;
 use fieldseal::store::MemoryStore;
 use fieldseal::vault::ErasureRequest;
 use fieldseal::{Result, SubjectId, SubjectKeys, Tenant, Vault};
 
-/// Fresh random keys of a subject of the default tenant, for the purpose `default`.
+/// The kind of the subjects in [`World`](crate::world::World)s, and of [`customer`](customer()).
+pub const CUSTOMER: &str = "customer";
+
+/// The customer with this id: a subject for tests that are about no record.
 ///
 /// ```
-/// let keys = fieldseal_testkit::keys("ada");
+/// use fieldseal::SubjectId;
+/// use fieldseal_testkit::customer;
+///
+/// assert_eq!(customer(17), SubjectId::new("customer", &17)?);
+/// # Ok::<(), fieldseal::Error>(())
+/// ```
+pub fn customer(id: impl ToId) -> SubjectId {
+    SubjectId::new(CUSTOMER, &id).unwrap()
+}
+
+/// Fresh random keys of a subject of the default tenant, for the purpose `default`. Each call makes others, and no two
+/// subjects or purposes share one: what was moved from one to another doesn't open.
+///
+/// ```
+/// use fieldseal_testkit::{customer, keys};
+///
+/// let keys = keys(&customer("ada"));
 /// ```
 pub fn keys(subject: &(impl HasSubject + ?Sized)) -> SubjectKeys {
     keys_for(subject, &[Purpose::DEFAULT], &[])
@@ -25,7 +44,7 @@ pub fn keys(subject: &(impl HasSubject + ?Sized)) -> SubjectKeys {
 pub fn keys_for(subject: &(impl HasSubject + ?Sized), purposes: &[&str], erased: &[&str]) -> SubjectKeys {
     let subject = subject.subject().unwrap();
     block_on(async {
-        let customers = Ports::new()?.process(purposes, erased).await?;
+        let customers = Ports::new()?.process(&subject, purposes, erased).await?;
         customers.enroll(&subject).await?;
         erase(&customers, &subject, erased).await
     })
@@ -37,8 +56,8 @@ pub fn keys_for(subject: &(impl HasSubject + ?Sized), purposes: &[&str], erased:
 ///
 /// ```
 /// # use fieldseal::FieldContext;
-/// # use fieldseal_testkit::rotated_keys;
-/// let [before, after] = rotated_keys("ada", &["default"], &[]);
+/// # use fieldseal_testkit::{customer, rotated_keys};
+/// let [before, after] = rotated_keys(&customer("ada"), &["default"], &[]);
 /// let context = FieldContext::new("customer", "email", &17)?;
 /// let sealed = before.seal_value(&"ada@example.com".into(), &context)?;
 /// assert!(sealed.needs_reseal(&after)?);
@@ -50,9 +69,9 @@ pub fn rotated_keys(subject: &(impl HasSubject + ?Sized), purposes: &[&str], era
     let subject = subject.subject().unwrap();
     block_on(async {
         let ports = Ports::new()?;
-        let before = ports.process(purposes, erased).await?.enroll(&subject).await?;
+        let before = ports.process(&subject, purposes, erased).await?.enroll(&subject).await?;
         // Another process rotates and erases: keys of the same one would know at once.
-        let later = ports.process(purposes, erased).await?;
+        let later = ports.process(&subject, purposes, erased).await?;
         later.rotate_now(&subject).await?;
         let after = erase(&later, &subject, erased).await?;
         Result::<_>::Ok([before, after])
@@ -73,11 +92,12 @@ impl Ports {
         Ok(Self { provider: LocalKeyring::ephemeral()?, store, journal })
     }
 
-    async fn process(&self, purposes: &[&str], erased: &[&str]) -> Result<Tenant> {
+    async fn process(&self, subject: &SubjectId, purposes: &[&str], erased: &[&str]) -> Result<Tenant> {
         // One that stays keeps a subject alive all of whose other purposes are erased.
         let named = purposes.iter().chain(erased).chain(&[STAYS]).filter(|name| **name != Purpose::DEFAULT);
         let vault = Vault::builder(self.provider.clone(), self.store.clone())
             .journal(self.journal.clone())
+            .kinds([subject.kind()])
             .purposes(named.copied())
             .max_age(MAX_AGE)
             .build()

@@ -25,8 +25,8 @@ pub struct SampleSlot {
 }
 
 impl SampleSlot {
-    /// The shortest slot there is: a head and a revision.
-    pub const MIN_LEN: usize = HEAD_LEN + Revision::LEN;
+    /// The shortest slot there is: a head, a byte, and a revision.
+    pub const MIN_LEN: usize = HEAD_LEN + 1 + Revision::LEN;
 
     /// A live slot of 300 bytes, without an epoch and a due date.
     pub fn new(id: SlotId) -> Self {
@@ -81,7 +81,7 @@ impl SampleSlot {
             bytes.extend(mix(state).to_be_bytes());
         }
         bytes.truncate(self.len);
-        StoredSlot::from_bytes(self.id.clone(), bytes).expect("a head and a revision are a slot")
+        StoredSlot::from_bytes(self.id.clone(), bytes).expect("a head, a byte and a revision are a slot")
     }
 }
 
@@ -105,7 +105,7 @@ mod tests {
     fn samples_say_what_they_were_told() {
         let (epoch, due) = (Epoch::new(7).unwrap(), Timestamp::from_millis(9));
         for id in [SlotId::Vault, SlotId::Tenant(TenantId::default_tenant())] {
-            for len in [SampleSlot::MIN_LEN, 48, 300, StoredSlot::MAX_LEN] {
+            for len in [SampleSlot::MIN_LEN, 49, 300, StoredSlot::MAX_LEN] {
                 let slot = SampleSlot::new(id.clone()).state(SlotState::Erased).epoch(epoch).due(due).len(len).build();
                 assert_eq!((slot.state(), slot.epoch(), slot.due()), (SlotState::Erased, Some(epoch), Some(due)));
                 assert_eq!(slot.as_bytes().len(), len);

@@ -6,6 +6,7 @@
 //! use fieldseal::journal::MemoryJournal;
 //! use fieldseal::vault::ErasureRequest;
 //! use fieldseal::store::MemoryStore;
+//! use fieldseal_testkit::customer;
 //! use fieldseal_testkit::world::{Ground, Ports, World};
 //!
 //! # #[tokio::main(flavor = "current_thread")]
@@ -17,10 +18,10 @@
 //! });
 //! let world = World::on(&ground).await?;
 //! let (one, other) = (world.tenant().await?, world.elsewhere().tenant().await?);
-//! one.enroll("ada").await?;
-//! other.erase("ada", &ErasureRequest::new()).await?;
+//! one.enroll(&customer("ada")).await?;
+//! other.erase(&customer("ada"), &ErasureRequest::new()).await?;
 //! world.pass_max_age();
-//! assert!(one.keys("ada").await.is_err());
+//! assert!(one.keys(&customer("ada")).await.is_err());
 //! # Ok(())
 //! # }
 //! ```
@@ -43,8 +44,10 @@ use fieldseal::store::{
 use fieldseal::vault::{Ready, VaultBuilder};
 use fieldseal::{Result, Tenant, Vault};
 
+use crate::CUSTOMER;
 use crate::clock::ManualClock;
 use crate::faults::{Tap, Tapped};
+use crate::scribe::Scribe;
 
 /// Whether tests take the time to try everything: `FIELDSEAL_SOAK=1`.
 pub fn is_soak() -> bool {
@@ -242,7 +245,7 @@ pub struct World {
 }
 
 impl World {
-    /// A new one, without a guard and without purposes beside `default`.
+    /// A new one, without a guard and without purposes beside `default`, whose subjects are [customers](crate::customer()).
     ///
     /// # Errors
     /// Those of the ground.
@@ -339,7 +342,7 @@ impl World {
     }
 
     fn of(&self, builder: VaultBuilder<Ready>) -> VaultBuilder<Ready> {
-        builder.clock(self.clock.clone()).purposes(&self.purposes)
+        builder.clock(self.clock.clone()).kinds([CUSTOMER]).purposes(&self.purposes)
     }
 
     /// A process that starts now.
@@ -374,6 +377,11 @@ impl World {
     /// Lets so much time pass that no process may use what it read before, where a key store was created with the usual age.
     pub fn pass_max_age(&self) {
         self.clock.advance(MAX_AGE + Duration::from_millis(1));
+    }
+
+    /// What enters in its journal what another process would.
+    pub fn scribe(&self) -> Scribe<'_> {
+        Scribe::new(&self.provider, &self.store, &self.journal)
     }
 
     /// All that the journal holds.
@@ -455,18 +463,19 @@ pub const MAX_AGE: Duration = Duration::from_secs(300);
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::customer;
 
     #[tokio::test]
     async fn a_restore_brings_back_what_was_backed_up() -> Result<()> {
         let world = World::in_memory()?.purposes(["billing"]);
         let customers = world.tenant().await?;
-        customers.enroll("ada").await?;
+        customers.enroll(&customer("ada")).await?;
         let backup = world.store.backup().await?;
-        customers.enroll("ben").await?;
+        customers.enroll(&customer("ben")).await?;
         assert_eq!(world.subjects().await?.len(), 2);
         world.store.restore(backup);
         assert_eq!(world.subjects().await?.len(), 1);
-        assert!(world.tenant().await?.keys("ada").await.is_ok());
+        assert!(world.tenant().await?.keys(&customer("ada")).await.is_ok());
         Ok(())
     }
 
@@ -474,7 +483,7 @@ mod tests {
     async fn an_epoch_in_which_slots_are_left_is_told() -> Result<()> {
         let world = World::in_memory()?;
         let vault = world.vault().await?;
-        vault.default_tenant().enroll("ada").await?;
+        vault.default_tenant().enroll(&customer("ada")).await?;
         world.provider.add_key().await?;
         vault.advance_epoch().await?;
         let told = async || {

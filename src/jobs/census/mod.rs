@@ -10,7 +10,7 @@ use async_trait::async_trait;
 #[cfg(fuzzing)]
 pub(crate) use text::read_body;
 
-use super::bound::{Bound, cell};
+use super::bound::{Bound, BoundField, cell};
 use super::checkpoint::Checkpoint;
 use super::map::TableMap;
 use super::options::JobOptions;
@@ -62,6 +62,8 @@ pub enum KeyUse {
     Destroyed,
     /// Nobody has it: a restore of the key store lost it, or it was retired while something still named it.
     NotHeld,
+    /// Rows whose subject column is NULL name it, so nobody knows whose it is: it is not retired.
+    OfNobody,
 }
 
 /// Keys of one version of one purpose that one table names, over all subjects.
@@ -74,7 +76,7 @@ pub struct VersionCount {
     pub purpose: String,
     /// How they are used.
     pub usage: KeyUse,
-    /// Line and version of the keys; none where nobody has them any more.
+    /// Line and version of the keys; none where nobody has them any more, or it isn't known whose they are.
     pub version: Option<(u32, u32)>,
     /// Cells that name one of them.
     pub cells: u64,
@@ -219,10 +221,12 @@ impl Census {
         if let Some(map) = all.iter().find(|map| !self.is_complete(map)) {
             return Err(Error::invalid(format!("the table {:?} was not counted to its end", map.name())));
         }
-        if self.tally().failed > 0 {
-            return Err(Error::invalid(
-                "the census could not read all cells, so it doesn't know every key that is named: mend them, or the map",
-            ));
+        let failed = self.tally().failed;
+        if failed > 0 {
+            return Err(Error::invalid(format!(
+                "the census could not read all cells ({failed} failed), so it doesn't know every key that is named: mend those \
+                 that it reported as troubles, or the map, and take it anew"
+            )));
         }
         Ok(Unnamed::new(self.started_at, grace, self.keys.keys().copied()))
     }
@@ -305,22 +309,45 @@ impl RowJob for CountKeys {
     }
 
     fn judge(&self, row: &Row, bound: &Bound<'_>, owner: RowOwner<'_>, verdict: &mut RowVerdict<Named>) {
-        for field in &bound.fields {
-            let cell = match cell(row, field.column) {
-                Ok(cell) if cell.is_null() => {
-                    verdict.tally.empty += 1;
-                    continue;
-                }
-                Ok(cell) => cell,
-                Err(e) => return verdict.error(field, &e),
-            };
-            let parsed = field.spec.form.read(cell).and_then(|envelope| {
-                let envelope = Envelope::parse(&envelope)?;
-                let keys = owner.keys.as_ref().map_err(Error::clone);
-                Ok((envelope.key_id, keys.and_then(|keys| keys.standing(&field.spec.purpose, &envelope))))
-            });
-            let (id, standing) = match parsed {
-                Ok(named) => named,
+        let standing = |field: &BoundField<'_>, envelope: &Envelope<'_>| {
+            let keys = owner.keys.as_ref().map_err(Error::clone);
+            keys.and_then(|keys| keys.standing(&field.spec.purpose, envelope))
+        };
+        named_in(row, bound, verdict, |field, envelope, verdict| use_of(field, standing(field, envelope), verdict));
+    }
+
+    /// Which keys it names is known, though not whose they are: none of them is retired.
+    fn judge_of_nobody(&self, row: &Row, bound: &Bound<'_>, verdict: &mut RowVerdict<Named>) {
+        named_in(row, bound, verdict, |_, _, verdict| {
+            verdict.tally.of_nobody += 1;
+            (KeyUse::OfNobody, None, false)
+        });
+    }
+}
+
+/// How a key is used, its line and version, and whether the subject has no other for the purpose.
+type Usage = (KeyUse, Option<(u32, u32)>, bool);
+
+/// Adds each key that a row names to what was found.
+fn named_in(
+    row: &Row,
+    bound: &Bound<'_>,
+    verdict: &mut RowVerdict<Named>,
+    usage_of: impl Fn(&BoundField<'_>, &Envelope<'_>, &mut RowVerdict<Named>) -> Usage,
+) {
+    for field in &bound.fields {
+        let cell = match cell(row, field.column) {
+            Ok(cell) if cell.is_null() => {
+                verdict.tally.empty += 1;
+                continue;
+            }
+            Ok(cell) => cell,
+            Err(e) => return verdict.error(field, &e),
+        };
+        let bytes = field.spec.form.read(cell);
+        let (id, (usage, version, is_only)) =
+            match bytes.as_ref().map_err(Error::clone).and_then(|b| Envelope::parse(b)) {
+                Ok(envelope) => (envelope.key_id, usage_of(field, &envelope, verdict)),
                 Err(Error::Malformed) if field.spec.is_in_place() => {
                     verdict.fail(field, TroubleKind::InClear);
                     continue;
@@ -330,59 +357,62 @@ impl RowJob for CountKeys {
                     continue;
                 }
             };
-            let (usage, version, is_only) = match standing {
-                Ok(KeyStanding::Held(HeldKey { order, line, version, is_only })) => {
-                    verdict.tally.current += 1;
-                    let usage = match order {
-                        std::cmp::Ordering::Less => KeyUse::Older,
-                        std::cmp::Ordering::Equal => KeyUse::Current,
-                        std::cmp::Ordering::Greater => KeyUse::Newer,
-                    };
-                    (usage, Some((line, version)), is_only)
-                }
-                Ok(KeyStanding::NotHeld(NotHeld::Destroyed { at })) => {
-                    verdict.error(field, &Error::PurposeErased { at });
-                    (KeyUse::Destroyed, None, true)
-                }
-                Ok(KeyStanding::NotHeld(NotHeld::Unknown | NotHeld::NoPurpose | NotHeld::Retired))
-                | Err(Error::SubjectUnknown) => {
-                    verdict.not_held(field);
-                    (KeyUse::NotHeld, None, false)
-                }
-                // Here it opens nothing, but it is somebody's: whoever retires it must know.
-                Ok(KeyStanding::NotHeld(NotHeld::OtherPurpose)) => {
-                    verdict.error(field, &Error::Authentication);
-                    (KeyUse::Older, None, false)
-                }
-                // Where it is only scheduled, cancelling brings the keys back: they are named.
-                Err(e @ (Error::SubjectErased { .. } | Error::TenantErased { .. })) => {
-                    verdict.error(field, &e);
-                    (KeyUse::Destroyed, None, false)
-                }
-                // The slot can't be read: its keys stay.
-                Err(e) => {
-                    verdict.error(field, &e);
-                    (KeyUse::Older, None, false)
-                }
-            };
-            match verdict.found.iter_mut().find(|named| named.id == id && named.purpose == field.spec.purpose) {
-                Some(named) => named.cells += 1,
-                None => {
-                    let purpose = field.spec.purpose.clone();
-                    verdict.found.push(Named { id, purpose, usage, version, is_only, cells: 1 });
-                }
+        match verdict.found.iter_mut().find(|named| named.id == id && named.purpose == field.spec.purpose) {
+            Some(named) => named.cells += 1,
+            None => {
+                let purpose = field.spec.purpose.clone();
+                verdict.found.push(Named { id, purpose, usage, version, is_only, cells: 1 });
             }
         }
     }
 }
 
+fn use_of(field: &BoundField<'_>, standing: Result<KeyStanding>, verdict: &mut RowVerdict<Named>) -> Usage {
+    match standing {
+        Ok(KeyStanding::Held(HeldKey { order, line, version, is_only })) => {
+            verdict.tally.current += 1;
+            let usage = match order {
+                std::cmp::Ordering::Less => KeyUse::Older,
+                std::cmp::Ordering::Equal => KeyUse::Current,
+                std::cmp::Ordering::Greater => KeyUse::Newer,
+            };
+            (usage, Some((line, version)), is_only)
+        }
+        Ok(KeyStanding::NotHeld(NotHeld::Destroyed { at })) => {
+            verdict.error(field, &Error::PurposeErased { at });
+            (KeyUse::Destroyed, None, true)
+        }
+        Ok(KeyStanding::NotHeld(NotHeld::Unknown | NotHeld::NoPurpose | NotHeld::Retired))
+        | Err(Error::SubjectUnknown) => {
+            verdict.not_held(field);
+            (KeyUse::NotHeld, None, false)
+        }
+        // Here it opens nothing, but it is somebody's: whoever retires it must know.
+        Ok(KeyStanding::NotHeld(NotHeld::OtherPurpose)) => {
+            verdict.error(field, &Error::WrongPurpose);
+            (KeyUse::Older, None, false)
+        }
+        // Where it is only scheduled, cancelling brings the keys back: they are named.
+        Err(e @ (Error::SubjectErased { .. } | Error::TenantErased { .. })) => {
+            verdict.error(field, &e);
+            (KeyUse::Destroyed, None, false)
+        }
+        // The slot can't be read: its keys stay.
+        Err(e) => {
+            verdict.error(field, &e);
+            (KeyUse::Older, None, false)
+        }
+    }
+}
+
 impl KeyUse {
-    const ALL: [(Self, &'static str); 5] = [
+    const ALL: [(Self, &'static str); 6] = [
         (Self::Current, "current"),
         (Self::Older, "older"),
         (Self::Newer, "newer"),
         (Self::Destroyed, "destroyed"),
         (Self::NotHeld, "not-held"),
+        (Self::OfNobody, "of-nobody"),
     ];
 
     fn named(name: &str) -> Option<Self> {

@@ -25,7 +25,7 @@ struct EntryOffset {
     before: Last,
 }
 
-/// The last entry of a list, as the number of entries up to it and with it.
+/// The position of the last entry of a list.
 type Last = Option<NonZeroU64>;
 
 #[derive(Debug, Default)]
@@ -70,7 +70,7 @@ impl Index {
         }
     }
 
-    /// The positions of the entries about one subject, tenant or the store, below `up_to`, in order.
+    /// The positions of the entries about one subject, tenant or the store, up to `up_to`, in order.
     pub(super) fn of(&self, tenant: Option<&TenantId>, tag: Option<&Tag>, up_to: u64) -> Vec<u64> {
         let mut next = match (tenant, tag) {
             (None, None) => self.store,
@@ -82,26 +82,26 @@ impl Index {
             }),
         };
         let mut found = Vec::new();
-        while let Some(number) = next {
-            let position = number.get() - 1;
-            if position < up_to {
-                found.push(position);
+        while let Some(position) = next {
+            if position.get() <= up_to {
+                found.push(position.get());
             }
-            next = self.entry(position).and_then(|entry| entry.before);
+            next = self.behind(position.get() - 1).and_then(|entry| entry.before);
         }
         found.reverse();
         found
     }
 
-    /// Where the frames of at most `count` entries from position `from` on begin and end; none if there are none.
+    /// Where the frames of at most `count` entries behind position `from` begin and end; none if there are none.
     pub(super) fn span(&self, from: u64, count: u64) -> Option<(u64, u64)> {
-        let start = self.entry(from)?.offset;
+        let start = self.behind(from)?.offset;
         let end =
-            if count == 0 { start } else { self.entry(from.saturating_add(count)).map_or(self.end, |p| p.offset) };
+            if count == 0 { start } else { self.behind(from.saturating_add(count)).map_or(self.end, |p| p.offset) };
         Some((start, end))
     }
 
-    fn entry(&self, position: u64) -> Option<&EntryOffset> {
+    /// The entry behind a position.
+    fn behind(&self, position: u64) -> Option<&EntryOffset> {
         self.offsets.get(usize::try_from(position).ok()?)
     }
 }

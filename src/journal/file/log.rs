@@ -15,7 +15,7 @@ use super::index::Index;
 use crate::disk::{DiskError, FilePaths, Lock, Words};
 use crate::error::{JournalError, JournalErrorKind};
 use crate::id::TenantId;
-use crate::journal::{Head, JournalEntry, JournalId};
+use crate::journal::{EntryAt, Head, JournalEntry, JournalId};
 use crate::keys::Tag;
 
 /// A journal file that is open.
@@ -103,7 +103,7 @@ impl Log {
     pub(super) fn read(&self, from: u64, limit: usize) -> Result<Vec<JournalEntry>, JournalError> {
         let (mut held, _) = self.read_new()?;
         let mut entries = Vec::new();
-        self.reread(&mut held, from, u64::try_from(limit).unwrap_or(u64::MAX), &mut entries)?;
+        self.reread(&mut held, from, u64::try_from(limit).unwrap_or(u64::MAX), |at| entries.push(at.entry))?;
         Ok(entries)
     }
 
@@ -112,11 +112,11 @@ impl Log {
         tenant: Option<&TenantId>,
         tag: Option<&Tag>,
         up_to: &Head,
-    ) -> Result<Vec<JournalEntry>, JournalError> {
+    ) -> Result<Vec<EntryAt>, JournalError> {
         let (mut held, _) = self.read_new()?;
         let mut entries = Vec::new();
         for position in held.index.of(tenant, tag, up_to.position()) {
-            self.reread(&mut held, position, 1, &mut entries)?;
+            self.reread(&mut held, position.saturating_sub(1), 1, |at| entries.push(at))?;
         }
         Ok(entries)
     }
@@ -191,25 +191,25 @@ impl Log {
         }
     }
 
-    /// Reads entries again that were verified when they were first read, and verifies them again.
+    /// Reads the entries behind position `from` again, whose chain was checked when they were first read, and checks it again.
     fn reread(
         &self,
         Held { file, index }: &mut Held,
         from: u64,
         count: u64,
-        entries: &mut Vec<JournalEntry>,
+        mut take: impl FnMut(EntryAt),
     ) -> Result<(), JournalError> {
         let Some((start, end)) = index.span(from, count) else { return Ok(()) };
         let mut source = self.reader(file, start - HASH_LEN as u64, end)?;
-        let before = self.array(&mut source)?;
-        let head = if from == 0 { Head::EMPTY } else { Head::from_parts(from, before) };
-        let mut frames = Frames::new(source, start, end, head);
+        let hash = self.array(&mut source)?;
+        let mut before = if from == 0 { Head::EMPTY } else { Head::from_parts(from, hash) };
+        let mut frames = Frames::new(source, start, end, before);
         let mut at = start;
         loop {
             let damage = match frames.next() {
-                Ok(Found::Entry(committed)) => {
-                    at = committed.end;
-                    entries.push(committed.entry);
+                Ok(Found::Entry(Committed { entry, end, head, .. })) => {
+                    take(EntryAt::new(before, entry));
+                    (at, before) = (end, head);
                     continue;
                 }
                 Ok(Found::End(Tail::Nothing)) => return Ok(()),
@@ -337,9 +337,7 @@ fn unreadable(e: Unreadable, paths: &FilePaths) -> JournalError {
         Unreadable::Foreign => {
             JournalError::misconfigured(format!("{path:?} is not a journal, from byte 0 on: check the path"))
         }
-        Unreadable::Newer => JournalError::misconfigured(format!(
-            "{path:?} was made by a later version of fieldseal: upgrade this program"
-        )),
+        Unreadable::Newer => JournalError::newer_schema(format!("{path:?}: upgrade this program")),
         Unreadable::Damaged(damage) => damaged(damage, paths),
     }
 }

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use self::log::Log;
-use super::{ErasureJournal, Head, JournalEntry, JournalError, JournalId};
+use super::{EntryAt, ErasureJournal, Head, JournalEntry, JournalError, JournalId};
 use crate::id::TenantId;
 use crate::keys::Tag;
 use crate::thread;
@@ -48,7 +48,7 @@ use crate::thread;
 /// Have a backup of its own, as new as you can: an erasure that is not in the journal comes back with a restored key store.
 ///
 /// # Size
-/// An entry takes 37 bytes more than its event, tenant and tag: with short names 80 to 200 bytes. In memory it takes 16 to
+/// An entry takes 90 bytes more than its event, tenant and tag: with short names 120 to 240 bytes. In memory it takes 16 to
 /// 32 bytes, and each subject that the journal names about 50 to 100. Entries are never removed.
 ///
 /// # What to do about an error
@@ -58,12 +58,15 @@ use crate::thread;
 /// | `Unavailable` | the disk is full, failed, or the lock was held for half a minute. After an append read what the journal says: the entry may be there. The journal stays usable |
 /// | `Corrupt` | the file is damaged at the byte that the error names, or was replaced while it was open: put back a copy that has every entry. The key store knows how many that are at least |
 /// | `Denied` | run as the file's owner |
-/// | `Misconfigured` | the path is wrong, something else is there, others may use the file, or it is of a later version: the error says which |
+/// | `NewerSchema` | a later version made it: upgrade |
+/// | `Misconfigured` | the path is wrong, something else is there, or others may use the file: the error says which |
 ///
 /// # Security
-/// The chain of hashes finds damage, not malice: whoever may write to the file can make another one, or cut it at the end
-/// of an entry. The key store's pins (its journal, the head that it has applied) and processes that have the file open
-/// tell of it. Whoever may read it learns tenants' names, how many subjects were erased, and when.
+/// The chain of hashes finds damage, not malice: whoever may write to the file can make another one, append to it, or cut it
+/// at the end of an entry. What they append has no effect, because a vault authenticates what it enters and passes over what
+/// nobody with the store's root entered. The key store's pins (its journal, the head that it has applied, the last entry that
+/// each slot was written after) and processes that have the file open tell of what was cut. Whoever may read it learns
+/// tenants' names, how many subjects were erased, and when.
 #[derive(Clone)]
 pub struct FileJournal(Arc<Log>);
 
@@ -75,8 +78,8 @@ impl FileJournal {
     ///
     /// # Errors
     /// [`JournalError`] of kind `Misconfigured` if the directory is not there, the name is that of something else, a link
-    /// leads nowhere, the file is of a later version, may be used by others than its owner, or lies on a read-only file
-    /// system; `Corrupt` if it is damaged; `Denied` if the process may not read and write it; `Unavailable` if the system
+    /// leads nowhere, the file may be used by others than its owner, or lies on a read-only file system; `NewerSchema` if it
+    /// is of a later version; `Corrupt` if it is damaged; `Denied` if the process may not read and write it; `Unavailable` if the system
     /// fails.
     ///
     /// # Cancel safety
@@ -129,7 +132,7 @@ impl ErasureJournal for FileJournal {
         tenant: Option<&TenantId>,
         tag: Option<&Tag>,
         up_to: &Head,
-    ) -> Result<Vec<JournalEntry>, JournalError> {
+    ) -> Result<Vec<EntryAt>, JournalError> {
         let (tenant, tag, up_to) = (tenant.cloned(), tag.copied(), *up_to);
         self.on_thread(move |log| log.read_of(tenant.as_ref(), tag.as_ref(), &up_to)).await
     }

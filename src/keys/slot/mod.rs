@@ -2,6 +2,7 @@
 //!
 //! A slot is versioned bytes that end in a MAC. The store sees an id, a few columns to find slots by, and the bytes.
 
+mod date;
 mod subject;
 mod tenant;
 mod vault;
@@ -9,17 +10,20 @@ mod vault;
 use std::fmt;
 use std::num::NonZeroU32;
 
+pub(crate) use date::Date;
 pub(crate) use subject::{KeyVersion, MAX_DESTROYED, MAX_PURPOSES, PurposeSlot, SubjectSlot};
 #[cfg(test)]
 pub(crate) use tenant::WrappedIndexKey;
 pub(crate) use tenant::{MAX_EPOCHS, TenantSlot};
-pub(crate) use vault::{EpochRecord, EpochState, VaultSlot};
+pub(crate) use vault::{EpochRecord, EpochState, MAX_WAITING, Point, VaultSlot};
+#[cfg(test)]
+pub(crate) use vault::{IndexEpochRecord, IndexEpochState};
 
 use crate::bytes::{Damaged, Reader, Writer};
 use crate::clock::Timestamp;
 use crate::crypto::mac;
 use crate::envelope::{KeyId, context};
-use crate::error::{Error, Result, StoreError};
+use crate::error::{Error, Result, StoreError, StoreErrorKind};
 use crate::id::{Id, TenantId};
 use crate::keys::{MasterKeyId, RootKey, WrappedKey};
 
@@ -162,10 +166,13 @@ impl SlotId {
 pub enum SlotState {
     /// It holds keys.
     Live,
-    /// Its erasure is scheduled: unreadable now, destroyed when due.
+    /// Its erasure is scheduled, or its retention period has ended and a sweep closed it: unreadable now, destroyed when due.
     Scheduled,
     /// A tombstone: it holds no key.
     Erased,
+    /// Of a slot that a later version of fieldseal wrote: this one doesn't know what it says.
+    #[non_exhaustive]
+    Later(u8),
 }
 
 impl SlotState {
@@ -175,15 +182,16 @@ impl SlotState {
             Self::Live => 1,
             Self::Scheduled => 2,
             Self::Erased => 3,
+            Self::Later(number) => number,
         }
     }
 
-    const fn of(number: u8) -> Option<Self> {
+    const fn of(number: u8) -> Self {
         match number {
-            1 => Some(Self::Live),
-            2 => Some(Self::Scheduled),
-            3 => Some(Self::Erased),
-            _ => None,
+            1 => Self::Live,
+            2 => Self::Scheduled,
+            3 => Self::Erased,
+            _ => Self::Later(number),
         }
     }
 }
@@ -213,6 +221,7 @@ impl fmt::Debug for Revision {
 #[derive(Clone, PartialEq, Eq)]
 pub struct StoredSlot {
     id: SlotId,
+    version: u8,
     columns: Columns,
     revision: Revision,
     bytes: Vec<u8>,
@@ -230,23 +239,33 @@ impl StoredSlot {
     /// The longest slot, in bytes.
     pub const MAX_LEN: usize = 256 * 1024;
 
-    /// A slot that a store read back.
+    /// A slot that a store read back. One of a later version, too: only its MAC tells that from damage, and a store has no key
+    /// to check it.
     ///
     /// # Errors
-    /// [`StoreError`] of kind `Corrupt` if the bytes are no slot, or `NewerSchema` if they are a later version's.
+    /// [`StoreError`] of kind `Corrupt` if the bytes are no slot.
     pub fn from_bytes(id: SlotId, bytes: Vec<u8>) -> Result<Self, StoreError> {
-        let damaged = |_| StoreError::corrupt("the bytes of a slot");
-        if bytes.len() > Self::MAX_LEN {
-            return Err(damaged(Damaged));
-        }
-        let (body, mac) = bytes.split_last_chunk().ok_or_else(|| damaged(Damaged))?;
-        let revision = Revision(*mac);
-        let mut reader = Reader::new(body);
-        let (kind, columns) = read_head(&mut reader)?;
-        if kind != id.kind() {
+        let (revision, head) = Self::parts_of(&bytes).map_err(damaged)?;
+        if head.kind != id.kind() {
             return Err(StoreError::corrupt("a slot of one kind stands in the place of another"));
         }
-        Ok(Self { id, columns, revision, bytes })
+        Ok(Self { id, version: head.version, columns: head.columns, revision, bytes })
+    }
+
+    fn parts_of(bytes: &[u8]) -> Result<(Revision, Head), Damaged> {
+        if bytes.len() > Self::MAX_LEN {
+            return Err(Damaged);
+        }
+        let (content, mac) = bytes.split_last_chunk().ok_or(Damaged)?;
+        let mut reader = Reader::new(content);
+        let head = Head::read(&mut reader)?;
+        if reader.is_empty() { Err(Damaged) } else { Ok((Revision(*mac), head)) }
+    }
+
+    /// What the MAC is over.
+    fn content(&self) -> Result<&[u8]> {
+        let parts = self.bytes.split_last_chunk::<{ Revision::LEN }>();
+        parts.map(|(content, _)| content).ok_or(Error::Bug("a slot without a MAC"))
     }
 
     /// Like [`StoredSlot::from_bytes`], for a store that indexes columns: they must be those of the bytes, or somebody
@@ -306,6 +325,24 @@ impl fmt::Debug for StoredSlot {
     }
 }
 
+/// What every version of a slot begins with.
+struct Head {
+    version: u8,
+    kind: u8,
+    columns: Columns,
+}
+
+impl Head {
+    fn read(reader: &mut Reader<'_>) -> Result<Self, Damaged> {
+        let (version, kind, state) = (reader.u8()?, reader.u8()?, SlotState::of(reader.u8()?));
+        if version == 0 || (version == VERSION && matches!(state, SlotState::Later(_))) {
+            return Err(Damaged);
+        }
+        let (epoch, due) = (Epoch::new(reader.u32()?), moment(reader.u64()?));
+        Ok(Self { version, kind, columns: Columns { state, epoch, due } })
+    }
+}
+
 /// What the three kinds of slot have in common: a body of fields behind the columns.
 trait Body: Sized {
     fn columns(&self) -> Columns;
@@ -322,7 +359,7 @@ fn seal<B: Body>(id: SlotId, body: &B, root: &RootKey) -> Result<StoredSlot> {
         .u8(id.kind())
         .u8(columns.state.number())
         .u32(columns.epoch.map_or(0, Epoch::get))
-        .u64(columns.due.map_or(0, Timestamp::as_millis));
+        .u64(millis(columns.due));
     body.write(&mut writer);
     let mut bytes = writer.finish();
     if bytes.len() + Revision::LEN > StoredSlot::MAX_LEN {
@@ -330,45 +367,44 @@ fn seal<B: Body>(id: SlotId, body: &B, root: &RootKey) -> Result<StoredSlot> {
     }
     let revision = Revision(slot_mac(&id, &bytes, root));
     bytes.extend_from_slice(revision.as_bytes());
-    Ok(StoredSlot { id, columns, revision, bytes })
+    Ok(StoredSlot { id, version: VERSION, columns, revision, bytes })
 }
 
-/// Checks a slot's MAC, then reads it. Every field is read back to the same bytes: there is one encoding.
+/// Checks a slot's MAC, then its version, then reads it: a version byte that somebody changed is damage, and no later version.
+/// Every field is read back to the same bytes: there is one encoding.
 fn open<B: Body>(stored: &StoredSlot, root: &RootKey) -> Result<B> {
-    let (body, mac) = stored.bytes.split_last_chunk::<{ Revision::LEN }>().ok_or(Error::Bug("a slot without a MAC"))?;
-    if !mac::equal(&slot_mac(&stored.id, body, root), mac) {
+    let content = stored.content()?;
+    if !mac::equal(&slot_mac(&stored.id, content, root), stored.revision.as_bytes()) {
         return Err(StoreError::corrupt("a slot's MAC: it was changed, or belongs elsewhere").into());
     }
-    let parsed = parse::<B>(body)?;
+    if stored.version > VERSION {
+        return Err(StoreError::new(StoreErrorKind::NewerSchema).into());
+    }
+    let parsed = parse::<B>(content).map_err(damaged)?;
     if parsed.columns() != stored.columns {
         return Err(StoreError::corrupt("a slot's columns").into());
     }
     Ok(parsed)
 }
 
-/// Reads a body that is not authenticated (yet): the root whose MAC guards a slot may stand in the slot itself.
-fn parse<B: Body>(body: &[u8]) -> Result<B, StoreError> {
-    let mut reader = Reader::new(body);
-    read_head(&mut reader)?;
-    B::read(&mut reader)
-        .and_then(|parsed| reader.end().map(|()| parsed))
-        .map_err(|_| StoreError::corrupt("the bytes of a slot"))
+/// Reads the content of a slot.
+fn parse<B: Body>(content: &[u8]) -> Result<B, Damaged> {
+    let mut reader = Reader::new(content);
+    Head::read(&mut reader)?;
+    let parsed = B::read(&mut reader)?;
+    reader.end().map(|()| parsed)
 }
 
-fn read_head(reader: &mut Reader<'_>) -> Result<(u8, Columns), StoreError> {
-    let damaged = |_| StoreError::corrupt("the bytes of a slot");
-    let version = reader.u8().map_err(damaged)?;
-    if version > VERSION {
-        return Err(StoreError::new(crate::error::StoreErrorKind::NewerSchema));
-    }
-    if version != VERSION {
-        return Err(damaged(Damaged));
-    }
-    let kind = reader.u8().map_err(damaged)?;
-    let state = SlotState::of(reader.u8().map_err(damaged)?).ok_or_else(|| damaged(Damaged))?;
-    let epoch = Epoch::new(reader.u32().map_err(damaged)?);
-    let due = moment(reader.u64().map_err(damaged)?);
-    Ok((kind, Columns { state, epoch, due }))
+/// Reads the root alone out of a vault's or a tenant's slot, which is not authenticated yet: its MAC needs the root. Every
+/// version has it at the beginning of the body.
+fn root_of(stored: &StoredSlot) -> Result<WrappedRoot> {
+    let mut reader = Reader::new(stored.content()?);
+    let root = Head::read(&mut reader).and_then(|_| WrappedRoot::read(&mut reader));
+    Ok(root.map_err(damaged)?)
+}
+
+fn damaged(_: Damaged) -> StoreError {
+    StoreError::corrupt("the bytes of a slot")
 }
 
 /// `HMAC-SHA256(slot MAC key, ENC("slot", tenant, tag, kind, body))`; tenant and tag are empty where a slot has none.
@@ -383,6 +419,18 @@ fn moment(millis: u64) -> Option<Timestamp> {
 
 fn millis(moment: Option<Timestamp>) -> u64 {
     moment.map_or(0, Timestamp::as_millis)
+}
+
+fn flag(byte: u8) -> Result<bool, Damaged> {
+    match byte {
+        0 => Ok(false),
+        1 => Ok(true),
+        _ => Err(Damaged),
+    }
+}
+
+fn at_most(n: usize, max: usize) -> Result<usize, Damaged> {
+    if n <= max { Ok(n) } else { Err(Damaged) }
 }
 
 /// A key that a provider wrapped: its id, the epoch of the master key, and the wrapping.
@@ -424,19 +472,34 @@ pub(crate) fn parse_any(bytes: &[u8]) {
         _ => SlotId::Subject(tenant, Tag::from_bytes([0; 16])),
     };
     let Ok(stored) = StoredSlot::from_bytes(id, bytes.to_vec()) else { return };
-    let Some((body, _)) = stored.bytes.split_last_chunk::<{ Revision::LEN }>() else { return };
-    fn same<B: Body>(body: &[u8]) {
-        let Ok(parsed) = parse::<B>(body) else { return };
+    let Ok(content) = stored.content() else { return };
+    let _ = root_of(&stored);
+    if stored.version > VERSION {
+        return; // its body is another
+    }
+    fn same<B: Body>(content: &[u8]) {
+        let Ok(parsed) = parse::<B>(content) else { return };
         let mut writer = Writer::default();
         parsed.write(&mut writer);
-        let rest = body.get(15..).unwrap_or_default();
+        let rest = content.get(15..).unwrap_or_default();
         assert_eq!(writer.finish(), rest, "there is one encoding of a slot");
     }
     match kind {
-        1 => same::<VaultSlot>(body),
-        2 => same::<TenantSlot>(body),
-        _ => same::<SubjectSlot>(body),
+        1 => same::<VaultSlot>(content),
+        2 => same::<TenantSlot>(content),
+        _ => same::<SubjectSlot>(content),
     }
+}
+
+/// The slot as a later version of this crate might have written it.
+#[cfg(test)]
+pub(crate) fn as_later_version(stored: &StoredSlot, root: &RootKey) -> StoredSlot {
+    let mut bytes = stored.content().unwrap().to_vec();
+    bytes[0] = VERSION + 1;
+    bytes.extend_from_slice(b"and more");
+    let mac = slot_mac(&stored.id, &bytes, root);
+    bytes.extend_from_slice(&mac);
+    StoredSlot::from_bytes(stored.id.clone(), bytes).unwrap()
 }
 
 #[cfg(test)]

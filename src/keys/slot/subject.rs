@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Body, Columns, Epoch, SlotId, SlotState, StoredSlot, millis, moment};
+use super::{Body, Columns, Date, Epoch, SlotId, SlotState, StoredSlot, at_most, flag, millis, moment};
 use crate::bytes::{Damaged, Reader, Writer};
 use crate::clock::Timestamp;
 use crate::envelope::KeyId;
@@ -17,9 +17,6 @@ pub(crate) const MAX_VERSIONS: usize = 64;
 /// The most destroyed keys that a purpose remembers. Whoever destroys more keeps the newest.
 pub(crate) const MAX_DESTROYED: usize = 512;
 
-/// A subject that is closed so often is closed as at first again.
-const CLOSED_WITHIN: Duration = Duration::from_secs(1);
-
 /// What is known of a subject.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct SubjectSlot {
@@ -27,11 +24,19 @@ pub(crate) struct SubjectSlot {
     pub(crate) epoch: Option<Epoch>,
     /// When the retention period ends.
     pub(crate) retain_until: Option<Timestamp>,
-    /// When a scheduled erasure destroys the keys. Until then they can't be read, but kept. Where nothing is scheduled: when
-    /// `Vault::erase_due` closed it, beginning with the end of the retention period.
+    /// A copy of what the journal says: when a scheduled erasure destroys the keys. Until then they are kept, and can't be used.
     pub(crate) erase_at: Option<Timestamp>,
+    /// When a sweep closed the subject, because its retention period had ended: its keys can't be used, and the erasure that
+    /// follows may have begun. Not before the period ends.
+    pub(crate) closed_at: Option<Timestamp>,
+    /// When the subject was last erased as a whole: from then on every purpose that isn't named is destroyed up to line 1.
+    pub(crate) whole_at: Option<Timestamp>,
     /// A copy of what the journal says: a hold stands.
     pub(crate) held: bool,
+    /// An erasure as a whole replaced a damaged slot: the destroyed keys are not all known.
+    pub(crate) replaced: bool,
+    /// The position of the last journal entry about the subject that the slot was written after; 0 for none.
+    pub(crate) told: u64,
     /// By name, in ascending order.
     pub(crate) purposes: Vec<PurposeSlot>,
 }
@@ -42,9 +47,6 @@ pub(crate) struct PurposeSlot {
     pub(crate) name: Purpose,
     /// The line it is at: the live one, or the last one destroyed.
     pub(crate) line: u32,
-    /// The epoch in which its first line was made, as far as the store knows: a restore can make it forget an earlier one, so
-    /// nothing is concluded from it.
-    pub(crate) since: Epoch,
     /// When the last of its lines that was destroyed was destroyed.
     pub(crate) erased_at: Option<Timestamp>,
     /// The ids of the keys that were destroyed, by erasures and by retirement, of this line and the ones before.
@@ -57,8 +59,8 @@ pub(crate) struct PurposeSlot {
 pub(crate) struct KeyVersion {
     pub(crate) number: u32,
     pub(crate) created_at: Timestamp,
-    /// From when on it may be sealed under; none while that isn't known (see rotation).
-    pub(crate) seal_from: Option<Timestamp>,
+    /// From when on it may be sealed under; undated until it is known to have landed (see rotation).
+    pub(crate) seal_from: Date,
     pub(crate) key_id: KeyId,
     pub(crate) wrapped: [u8; WRAPPED_LEN],
 }
@@ -101,13 +103,48 @@ impl SubjectSlot {
 
     /// A slot of nothing, to be filled: it can't be written before a purpose is in it.
     pub(crate) fn empty() -> Self {
-        Self { epoch: None, retain_until: None, erase_at: None, held: false, purposes: Vec::new() }
+        Self {
+            epoch: None,
+            retain_until: None,
+            erase_at: None,
+            closed_at: None,
+            whole_at: None,
+            held: false,
+            replaced: false,
+            told: 0,
+            purposes: Vec::new(),
+        }
     }
 
-    /// Whether no key of these lines, or of one below, is there or can still come: a tombstone stands at or above each, or
-    /// a live line above.
+    /// Notes an entry about the subject that the slot is written after.
+    pub(crate) fn tell(&mut self, position: u64) {
+        self.told = self.told.max(position);
+    }
+
+    /// Whether no key of this line, or of one below, is there or can still come: a tombstone stands at or above it, or a live
+    /// line above. An erasure as a whole is a tombstone of the first line of every purpose that isn't named.
     pub(crate) fn has_destroyed(&self, purpose: &Purpose, line: u32) -> bool {
-        self.purpose(purpose).is_some_and(|p| if p.is_live() { p.line > line } else { p.line >= line })
+        match self.purpose(purpose) {
+            Some(p) if p.is_live() => p.line > line,
+            Some(p) => p.line >= line,
+            None => line <= 1 && self.whole_at.is_some(),
+        }
+    }
+
+    /// Whether the subject was erased as a whole, and nothing of it is back: of these purposes no key up to their lines, of
+    /// every other one none of line 1.
+    pub(crate) fn has_destroyed_whole<'a>(&self, mut lines: impl Iterator<Item = (&'a Purpose, u32)>) -> bool {
+        self.whole_at.is_some()
+            && self.purposes.iter().all(|p| self.has_destroyed(&p.name, 1))
+            && lines.all(|(name, line)| self.has_destroyed(name, line))
+    }
+
+    /// Destroys the subject as a whole: of these purposes what they have up to their lines, of every other one up to line 1.
+    pub(crate) fn destroy_whole<'a>(&mut self, lines: impl Iterator<Item = (&'a Purpose, u32)>, at: Timestamp) {
+        self.whole_at = Some(at);
+        let first: Vec<Purpose> = self.purposes.iter().filter(|p| p.line == 1).map(|p| p.name.clone()).collect();
+        first.iter().for_each(|name| self.destroy(name, 1, at));
+        lines.for_each(|(name, line)| self.destroy(name, line, at));
     }
 
     /// Destroys what a purpose has up to a line; a higher one stays. A purpose that is not there gets a tombstone too, so
@@ -128,7 +165,6 @@ impl SubjectSlot {
                 self.purposes.push(PurposeSlot {
                     name: name.clone(),
                     line,
-                    since: Epoch::FIRST, // not known: the earliest there can have been
                     erased_at: Some(at),
                     destroyed: Vec::new(),
                     versions: Vec::new(),
@@ -137,42 +173,46 @@ impl SubjectSlot {
             }
         }
         if !self.purposes.iter().any(PurposeSlot::is_live) {
-            *self = Self { purposes: std::mem::take(&mut self.purposes), ..Self::empty() };
+            // What is left tells what was destroyed; nothing is kept, scheduled or held any more.
+            let purposes = std::mem::take(&mut self.purposes);
+            *self =
+                Self { purposes, whole_at: self.whole_at, replaced: self.replaced, told: self.told, ..Self::empty() };
         }
     }
 
-    /// Whether `Vault::erase_due` closed it: the retention period ended, and the erasure that follows may have begun.
-    pub(crate) fn is_closed(&self) -> bool {
-        let since = |(at, until): (Timestamp, Timestamp)| until <= at && at.since(until) < CLOSED_WITHIN;
-        self.erase_at.zip(self.retain_until).is_some_and(since)
+    /// Where its keys can't be used, although they may be there: when a scheduled erasure destroys them, else since when it is
+    /// closed.
+    pub(crate) fn closed(&self) -> Option<Timestamp> {
+        self.erase_at.or(self.closed_at)
     }
 
-    /// Closes it, or closes it anew: into bytes that it did not have before.
-    pub(crate) fn close(&mut self) {
-        let again = self.erase_at.filter(|_| self.is_closed()).map(|at| at.plus(Duration::from_millis(1)));
-        self.erase_at = again.or(self.retain_until);
-        if !self.is_closed() {
-            self.erase_at = self.retain_until;
-        }
+    /// Where its keys can't be used: when a sweep destroys them.
+    pub(crate) fn closed_until(&self) -> Option<Timestamp> {
+        let retained = self.retain_until.filter(|_| self.closed_at.is_some());
+        self.erase_at.into_iter().chain(retained).min()
     }
 
-    /// Whether a version has no `seal_from` yet: nobody knows when to seal under it.
-    pub(crate) fn lacks_seal_from(&self) -> bool {
-        self.purposes.iter().flat_map(|p| &p.versions).any(|v| v.seal_from.is_none())
+    /// Closes it, or closes it anew: into bytes that it did not have before. Only where its retention period has ended.
+    pub(crate) fn close(&mut self, now: Timestamp) {
+        let anew = self.closed_at.map(|at| at.plus(Duration::from_millis(1)));
+        self.closed_at = anew.max(Some(now));
     }
 
-    /// Gives every version that has no `seal_from` this one; true if there was any. Only for a slot that was read: what was
-    /// read has landed.
-    pub(crate) fn set_missing_seal_from(&mut self, from: Timestamp) -> bool {
-        let any = self.lacks_seal_from();
-        for version in self.purposes.iter_mut().flat_map(|p| &mut p.versions) {
-            version.seal_from.get_or_insert(from);
-        }
+    /// Whether a version is undated: nobody knows when to seal under it.
+    pub(crate) fn has_undated(&self) -> bool {
+        self.purposes.iter().flat_map(|p| &p.versions).any(|v| v.seal_from == Date::Undated)
+    }
+
+    /// Dates every version that is undated; true if there was any. Only for a slot that was read: what was read has landed.
+    pub(crate) fn date_undated(&mut self, from: Timestamp) -> bool {
+        let any = self.has_undated();
+        let versions = self.purposes.iter_mut().flat_map(|p| &mut p.versions);
+        versions.filter(|v| v.seal_from == Date::Undated).for_each(|v| v.seal_from = Date::Dated(from));
         any
     }
 
     fn state(&self) -> SlotState {
-        match (self.epoch, self.erase_at) {
+        match (self.epoch, self.closed()) {
             (None, _) => SlotState::Erased,
             (Some(_), Some(_)) => SlotState::Scheduled,
             (Some(_), None) => SlotState::Live,
@@ -182,11 +222,13 @@ impl SubjectSlot {
     /// Every moment that is encoded as 0 where there is none.
     fn moments(&self) -> impl Iterator<Item = Timestamp> {
         let versions = self.purposes.iter().flat_map(|p| &p.versions);
-        let of_slot = [self.retain_until, self.erase_at].into_iter();
-        of_slot.chain(self.purposes.iter().map(|p| p.erased_at)).chain(versions.map(|v| v.seal_from)).flatten()
+        let of_slot = [self.retain_until, self.erase_at, self.closed_at, self.whole_at].into_iter();
+        let of_versions = versions.map(|v| v.seal_from.moment());
+        of_slot.chain(self.purposes.iter().map(|p| p.erased_at)).chain(of_versions).flatten()
     }
 
-    /// What makes the encoding the only one, and the slot sound: order, and keys exactly where there is an epoch.
+    /// What makes the encoding the only one, and the slot sound: order, and keys exactly where there is an epoch; closed only
+    /// where a period has ended, and a damaged slot replaced only as a whole.
     fn is_canonical(&self) -> bool {
         let sound = |p: &PurposeSlot| {
             p.line > 0
@@ -198,6 +240,8 @@ impl SubjectSlot {
             && self.purposes.is_sorted_by(|a, b| a.name < b.name)
             && self.purposes.iter().all(sound)
             && self.epoch.is_some() == self.purposes.iter().any(PurposeSlot::is_live)
+            && self.closed_at.is_none_or(|at| self.retain_until.is_some_and(|until| until <= at))
+            && (self.whole_at.is_some() || !self.replaced)
     }
 }
 
@@ -209,10 +253,11 @@ impl Body for SubjectSlot {
 
     fn write(&self, w: &mut Writer) {
         w.u32(self.epoch.map_or(0, Epoch::get)).u64(millis(self.retain_until)).u64(millis(self.erase_at));
-        w.u8(u8::from(self.held));
+        w.u64(millis(self.closed_at)).u64(millis(self.whole_at));
+        w.u8(u8::from(self.held)).u8(u8::from(self.replaced)).u64(self.told);
         w.u8(count(self.purposes.len()));
         for purpose in &self.purposes {
-            w.bytes(purpose.name.as_str().as_bytes()).u32(purpose.line).u32(purpose.since.get());
+            w.bytes(purpose.name.as_str().as_bytes()).u32(purpose.line);
             w.u64(millis(purpose.erased_at));
             w.u16(u16::try_from(purpose.destroyed.len()).unwrap_or(u16::MAX));
             for id in &purpose.destroyed {
@@ -220,7 +265,8 @@ impl Body for SubjectSlot {
             }
             w.u8(count(purpose.versions.len()));
             for version in &purpose.versions {
-                w.u32(version.number).u64(version.created_at.as_millis()).u64(millis(version.seal_from));
+                w.u32(version.number).u64(version.created_at.as_millis());
+                version.seal_from.write(w);
                 w.put(version.key_id.as_bytes()).put(&version.wrapped);
             }
         }
@@ -231,11 +277,11 @@ impl Body for SubjectSlot {
             epoch: Epoch::new(r.u32()?),
             retain_until: moment(r.u64()?),
             erase_at: moment(r.u64()?),
-            held: match r.u8()? {
-                0 => false,
-                1 => true,
-                _ => return Err(Damaged),
-            },
+            closed_at: moment(r.u64()?),
+            whole_at: moment(r.u64()?),
+            held: flag(r.u8()?)?,
+            replaced: flag(r.u8()?)?,
+            told: r.u64()?,
             purposes: (0..at_most(r.u8()?.into(), MAX_PURPOSES)?)
                 .map(|_| PurposeSlot::read(r))
                 .collect::<Result<_, _>>()?,
@@ -253,7 +299,6 @@ impl PurposeSlot {
         Ok(Self {
             name: Purpose::new(r.text(Id::MAX_LEN)?).map_err(|_| Damaged)?,
             line: r.u32()?,
-            since: Epoch::new(r.u32()?).ok_or(Damaged)?,
             erased_at: moment(r.u64()?),
             destroyed: (0..at_most(r.u16()?.into(), MAX_DESTROYED)?)
                 .map(|_| r.array().map(KeyId::from_bytes))
@@ -266,19 +311,24 @@ impl PurposeSlot {
 }
 
 impl KeyVersion {
+    /// From when on it is sealed under, as far as that is known: one that is at once, from its making.
+    pub(crate) fn sealed_from(&self) -> Option<Timestamp> {
+        match self.seal_from {
+            Date::Undated => None,
+            Date::Dated(from) => Some(from),
+            Date::AtOnce => Some(self.created_at),
+        }
+    }
+
     fn read(r: &mut Reader<'_>) -> Result<Self, Damaged> {
         Ok(Self {
             number: r.u32()?,
             created_at: Timestamp::from_millis(r.u64()?),
-            seal_from: moment(r.u64()?),
+            seal_from: Date::read(r)?,
             key_id: KeyId::from_bytes(r.array()?),
             wrapped: r.array()?,
         })
     }
-}
-
-fn at_most(n: usize, max: usize) -> Result<usize, Damaged> {
-    if n <= max { Ok(n) } else { Err(Damaged) }
 }
 
 /// Checked by [`SubjectSlot::seal`] to fit.

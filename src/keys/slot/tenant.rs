@@ -1,13 +1,13 @@
 //! A tenant's slot: its root, its wrapping key of each epoch, its index keys; each wrapped by the provider.
 
-use super::{Body, Columns, Epoch, Revision, SlotId, SlotState, StoredSlot, WrappedRoot, millis, moment};
+use super::{Body, Columns, Date, Epoch, SlotId, SlotState, StoredSlot, WrappedRoot, at_most, millis, moment};
 use crate::bytes::{Damaged, Reader, Writer};
 use crate::clock::Timestamp;
 use crate::error::{Error, Result};
 use crate::id::TenantId;
 use crate::keys::RootKey;
 
-/// The most epochs, and the most index epochs, that a tenant's slot holds keys of at one time: as many epochs may be open.
+/// The most epochs, and the most index epochs, that a tenant's slot holds keys of at one time: as many may be open.
 pub(crate) const MAX_EPOCHS: usize = 64;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,6 +16,8 @@ pub(crate) struct TenantSlot {
     pub(crate) root: WrappedRoot,
     /// When the tenant was erased: it has no other key since, and never gets one.
     pub(crate) erased_at: Option<Timestamp>,
+    /// The position of the last journal entry about the tenant itself that the slot was written after; 0 for none.
+    pub(crate) told: u64,
     /// Each under the master key of its own epoch; by epoch, in ascending order.
     pub(crate) epoch_keys: Vec<WrappedRoot>,
     /// By index epoch, in ascending order.
@@ -24,7 +26,11 @@ pub(crate) struct TenantSlot {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct WrappedIndexKey {
+    /// From 1.
     pub(crate) index_epoch: u32,
+    pub(crate) created_at: Timestamp,
+    /// From when on it is written.
+    pub(crate) write_from: Date,
     pub(crate) key: WrappedRoot,
 }
 
@@ -32,8 +38,7 @@ impl TenantSlot {
     /// Reads the root out of a slot before its MAC can be checked: the root is what the MAC is checked with. What the
     /// provider unwraps is bound to the tenant, so a foreign slot stops there.
     pub(crate) fn root_of(stored: &StoredSlot) -> Result<WrappedRoot> {
-        let (body, _) = stored.as_bytes().split_last_chunk::<{ Revision::LEN }>().ok_or(Error::Bug("no MAC"))?;
-        Ok(super::parse::<Self>(body)?.root)
+        super::root_of(stored)
     }
 
     pub(crate) fn open(stored: &StoredSlot, root: &RootKey) -> Result<Self> {
@@ -50,6 +55,11 @@ impl TenantSlot {
         super::seal(SlotId::Tenant(tenant.clone()), self, root)
     }
 
+    /// Notes an entry about the tenant itself that the slot is written after.
+    pub(crate) fn tell(&mut self, position: u64) {
+        self.told = self.told.max(position);
+    }
+
     fn is_canonical(&self) -> bool {
         let keys_fit = match self.erased_at {
             None => !self.epoch_keys.is_empty(),
@@ -60,6 +70,7 @@ impl TenantSlot {
             && self.epoch_keys.is_sorted_by(|a, b| a.epoch < b.epoch)
             && self.index_keys.len() <= MAX_EPOCHS
             && self.index_keys.is_sorted_by(|a, b| a.index_epoch < b.index_epoch)
+            && self.index_keys.iter().all(|index| index.index_epoch > 0 && index.write_from.is_canonical())
     }
 }
 
@@ -73,12 +84,13 @@ impl Body for TenantSlot {
 
     fn write(&self, w: &mut Writer) {
         self.root.write(w);
-        w.u64(millis(self.erased_at));
+        w.u64(millis(self.erased_at)).u64(self.told);
         w.u8(u8::try_from(self.epoch_keys.len()).unwrap_or(u8::MAX));
         self.epoch_keys.iter().for_each(|key| key.write(w));
         w.u8(u8::try_from(self.index_keys.len()).unwrap_or(u8::MAX));
         for index in &self.index_keys {
-            w.u32(index.index_epoch);
+            w.u32(index.index_epoch).u64(index.created_at.as_millis());
+            index.write_from.write(w);
             index.key.write(w);
         }
     }
@@ -87,11 +99,25 @@ impl Body for TenantSlot {
         let slot = Self {
             root: WrappedRoot::read(r)?,
             erased_at: moment(r.u64()?),
-            epoch_keys: (0..r.u8()?).map(|_| WrappedRoot::read(r)).collect::<Result<_, _>>()?,
-            index_keys: (0..r.u8()?)
-                .map(|_| Ok(WrappedIndexKey { index_epoch: r.u32()?, key: WrappedRoot::read(r)? }))
-                .collect::<Result<_, Damaged>>()?,
+            told: r.u64()?,
+            epoch_keys: (0..at_most(r.u8()?.into(), MAX_EPOCHS)?)
+                .map(|_| WrappedRoot::read(r))
+                .collect::<Result<_, _>>()?,
+            index_keys: (0..at_most(r.u8()?.into(), MAX_EPOCHS)?)
+                .map(|_| WrappedIndexKey::read(r))
+                .collect::<Result<_, _>>()?,
         };
         if slot.is_canonical() { Ok(slot) } else { Err(Damaged) }
+    }
+}
+
+impl WrappedIndexKey {
+    fn read(r: &mut Reader<'_>) -> Result<Self, Damaged> {
+        Ok(Self {
+            index_epoch: r.u32()?,
+            created_at: Timestamp::from_millis(r.u64()?),
+            write_from: Date::read(r)?,
+            key: WrappedRoot::read(r)?,
+        })
     }
 }

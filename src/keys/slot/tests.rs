@@ -2,15 +2,18 @@
 
 use std::time::Duration;
 
-use proptest::collection::{btree_map, vec};
+use proptest::collection::{btree_map, btree_set, vec};
 use proptest::option;
 use proptest::prelude::*;
 
 use super::subject::{MAX_DESTROYED, MAX_PURPOSES, MAX_VERSIONS};
+use super::vault::MAX_WAITING;
 use super::*;
 use crate::error::StoreErrorKind;
 use crate::id::Purpose;
 use crate::keys::{KeyMaterial, WRAPPED_LEN};
+
+mod known_answers;
 
 const SUBJECT: Tag = Tag::from_bytes([9; 16]);
 
@@ -78,8 +81,12 @@ fn wrapped_root() -> impl Strategy<Value = WrappedRoot> {
     })
 }
 
+fn date() -> impl Strategy<Value = Date> {
+    prop_oneof![Just(Date::Undated), moment_from_1().prop_map(Date::Dated), Just(Date::AtOnce)]
+}
+
 fn key_version() -> impl Strategy<Value = KeyVersion> {
-    (any::<u64>(), option::of(moment_from_1()), key_id(), vec(any::<u8>(), WRAPPED_LEN)).prop_map(
+    (any::<u64>(), date(), key_id(), vec(any::<u8>(), WRAPPED_LEN)).prop_map(
         |(created_at, seal_from, key_id, wrapped)| KeyVersion {
             number: 0,
             created_at: at(created_at),
@@ -92,11 +99,10 @@ fn key_version() -> impl Strategy<Value = KeyVersion> {
 
 fn purpose_slot() -> impl Strategy<Value = PurposeSlot> {
     let versions = btree_map(1..=u32::MAX, key_version(), 0..4);
-    (1..=u32::MAX, epoch(), option::of(moment_from_1()), vec(key_id(), 0..4), versions).prop_map(
-        |(line, since, erased_at, destroyed, versions)| PurposeSlot {
+    (1..=u32::MAX, option::of(moment_from_1()), vec(key_id(), 0..4), versions).prop_map(
+        |(line, erased_at, destroyed, versions)| PurposeSlot {
             name: purpose("set below"),
             line,
-            since,
             // Where something was destroyed, or nothing lives, that has a moment.
             erased_at: erased_at.or((versions.is_empty() || !destroyed.is_empty()).then_some(at(1))),
             destroyed,
@@ -107,28 +113,39 @@ fn purpose_slot() -> impl Strategy<Value = PurposeSlot> {
 
 fn subject_slot() -> impl Strategy<Value = SubjectSlot> {
     let purposes = btree_map("\\PC{1,8}", purpose_slot(), 1..4);
-    (epoch(), option::of(moment_from_1()), option::of(moment_from_1()), any::<bool>(), purposes).prop_map(
-        |(epoch, retain_until, erase_at, held, purposes)| {
+    let moment = || option::of(moment_from_1());
+    (epoch(), (moment(), moment(), moment(), moment()), any::<(bool, bool, u64)>(), purposes).prop_map(
+        |(epoch, (retain_until, erase_at, closed_at, whole_at), (held, replaced, told), purposes)| {
             let purposes: Vec<_> =
                 purposes.into_iter().map(|(name, slot)| PurposeSlot { name: purpose(&name), ..slot }).collect();
             let epoch = purposes.iter().any(PurposeSlot::is_live).then_some(epoch);
-            SubjectSlot { epoch, retain_until, erase_at, held, purposes }
+            // Closed at the end of a period, or after it; and nothing is replaced but as a whole.
+            let closed_at = retain_until.and_then(|until| closed_at.max(Some(until)));
+            let replaced = replaced && whole_at.is_some();
+            SubjectSlot { epoch, retain_until, erase_at, closed_at, whole_at, held, replaced, told, purposes }
         },
     )
 }
 
 fn tenant_slot() -> impl Strategy<Value = TenantSlot> {
     let epoch_keys = btree_map(epoch(), wrapped_root(), 1..4);
-    let index_keys = btree_map(any::<u32>(), wrapped_root(), 0..4);
-    (wrapped_root(), option::of(moment_from_1()), epoch_keys, index_keys).prop_map(
-        |(root, erased_at, epoch_keys, index_keys)| {
+    let index_key = (any::<u64>(), date(), wrapped_root());
+    let index_keys = btree_map(1..=u32::MAX, index_key, 0..4);
+    (wrapped_root(), option::of(moment_from_1()), any::<u64>(), epoch_keys, index_keys).prop_map(
+        |(root, erased_at, told, epoch_keys, index_keys)| {
             let mut slot = TenantSlot {
                 root,
                 erased_at,
+                told,
                 epoch_keys: epoch_keys.into_iter().map(|(epoch, key)| WrappedRoot { epoch, ..key }).collect(),
                 index_keys: index_keys
                     .into_iter()
-                    .map(|(index_epoch, key)| WrappedIndexKey { index_epoch, key })
+                    .map(|(index_epoch, (created_at, write_from, key))| WrappedIndexKey {
+                        index_epoch,
+                        created_at: at(created_at),
+                        write_from,
+                        key,
+                    })
                     .collect(),
             };
             if slot.erased_at.is_some() {
@@ -140,11 +157,64 @@ fn tenant_slot() -> impl Strategy<Value = TenantSlot> {
     )
 }
 
+/// What a vault's slot says of its journal: which one, the points, what it was told, and what waits.
+#[derive(Clone, Debug)]
+struct Journaled {
+    journal: Option<[u8; 16]>,
+    applied: Point,
+    settled: Point,
+    settling: Option<(Point, Timestamp)>,
+    told: u64,
+    waiting: Vec<u64>,
+}
+
+fn journaled() -> impl Strategy<Value = Journaled> {
+    let positions = prop_oneof![0..20u64, any::<u64>()].prop_flat_map(|applied| {
+        let waiting = btree_set(1..=applied.max(1), 0..4);
+        (Just(applied), (0..=applied), option::of(0..=applied), waiting)
+    });
+    (option::of(any::<[u8; 16]>()), positions, any::<([u8; 32], u64, u64)>()).prop_map(
+        |(journal, (applied, settled, settling, waiting), (hash, told, since))| {
+            let point = |position| if position == 0 { Point::NONE } else { Point { position, hash } };
+            let there = |position: &u64| *position <= applied;
+            let journaled = Journaled {
+                journal,
+                applied: point(applied),
+                settled: point(settled),
+                settling: settling.filter(|position| *position > settled).map(|position| (point(position), at(since))),
+                told,
+                waiting: waiting.into_iter().filter(there).collect(),
+            };
+            match journal {
+                Some(_) => journaled,
+                None => Journaled {
+                    applied: Point::NONE,
+                    settled: Point::NONE,
+                    settling: None,
+                    told: 0,
+                    waiting: Vec::new(),
+                    ..journaled
+                },
+            }
+        },
+    )
+}
+
+fn index_epochs() -> impl Strategy<Value = Vec<IndexEpochRecord>> {
+    let record = |(number, (opened_at, settled, date)): (u32, (u64, bool, Date))| IndexEpochRecord {
+        number,
+        opened_at: at(opened_at),
+        state: if settled { IndexEpochState::Settled } else { IndexEpochState::Open },
+        alone_from: if settled { date } else { Date::Undated },
+    };
+    let records = btree_map(1..=u32::MAX, (any::<u64>(), any::<bool>(), date()), 0..4);
+    records.prop_map(move |records| records.into_iter().map(record).collect())
+}
+
 fn vault_slot() -> impl Strategy<Value = VaultSlot> {
     let epochs = btree_map(epoch(), (any::<bool>(), any::<u64>(), "\\PC{1,12}"), 1..5);
-    let journal = option::of(any::<[u8; 16]>());
-    (wrapped_root(), 1..=u64::MAX, journal, any::<(u64, [u8; 32])>(), epochs).prop_map(
-        |(root, max_age, journal, applied, epochs)| {
+    (wrapped_root(), 1..=u64::MAX, journaled(), epochs, index_epochs()).prop_map(
+        |(root, max_age, journaled, epochs, index_epochs)| {
             let record = |(epoch, (live, created_at, master)): (Epoch, (bool, u64, String))| EpochRecord {
                 epoch,
                 state: if live { EpochState::Live } else { EpochState::Retired },
@@ -153,7 +223,9 @@ fn vault_slot() -> impl Strategy<Value = VaultSlot> {
             };
             let mut epochs: Vec<_> = epochs.into_iter().map(record).collect();
             epochs.last_mut().unwrap().state = EpochState::Live;
-            VaultSlot { root, max_age: Duration::from_millis(max_age), journal, applied, epochs }
+            let Journaled { journal, applied, settled, settling, told, waiting } = journaled;
+            let max_age = Duration::from_millis(max_age);
+            VaultSlot { root, max_age, journal, applied, settled, settling, told, waiting, epochs, index_epochs }
         },
     )
 }
@@ -200,9 +272,7 @@ fn check<B: Body + PartialEq + fmt::Debug>(
     for bit in 0..bytes.len() * 8 {
         let mut changed = bytes.to_vec();
         changed[bit / 8] ^= 1 << (bit % 8);
-        let expected =
-            if bit / 8 == 0 && changed[0] > 1 { StoreErrorKind::NewerSchema } else { StoreErrorKind::Corrupt };
-        prop_assert_eq!(refusal::<B>(id, &changed, own), expected, "bit {}", bit);
+        prop_assert_eq!(refusal::<B>(id, &changed, own), StoreErrorKind::Corrupt, "bit {}", bit);
         parse_any(&changed);
     }
     for len in 0..bytes.len() {
@@ -219,6 +289,17 @@ fn check<B: Body + PartialEq + fmt::Debug>(
     }
     let longer = with_mac(stored, own, |content| content.push(0));
     prop_assert_eq!(refusal::<B>(id, &longer, own), StoreErrorKind::Corrupt);
+    // A later version is told from damage by its MAC alone, whatever is in its body.
+    for (version, expected) in
+        [(0, StoreErrorKind::Corrupt), (2, StoreErrorKind::NewerSchema), (255, StoreErrorKind::NewerSchema)]
+    {
+        let other = with_mac(stored, own, |content| {
+            content[0] = version;
+            content.extend_from_slice(b"and more");
+        });
+        prop_assert_eq!(refusal::<B>(id, &other, own), expected, "version {}", version);
+        parse_any(&other);
+    }
     // And each byte of the content, changed, means something else or nothing.
     for i in 1..content {
         let changed = with_mac(stored, own, |content| content[i] ^= 1);
@@ -308,25 +389,18 @@ fn version(number: u32) -> KeyVersion {
     KeyVersion {
         number,
         created_at: at(1),
-        seal_from: None,
+        seal_from: Date::AtOnce,
         key_id: KeyId::from_bytes([1; 24]),
         wrapped: [2; WRAPPED_LEN],
     }
 }
 
 fn live(name: &str) -> PurposeSlot {
-    PurposeSlot {
-        name: purpose(name),
-        line: 1,
-        since: Epoch::FIRST,
-        erased_at: None,
-        destroyed: vec![],
-        versions: vec![version(1)],
-    }
+    PurposeSlot { name: purpose(name), line: 1, erased_at: None, destroyed: vec![], versions: vec![version(1)] }
 }
 
 fn slot_of(purposes: Vec<PurposeSlot>) -> SubjectSlot {
-    SubjectSlot { epoch: Some(Epoch::FIRST), retain_until: None, erase_at: None, held: false, purposes }
+    SubjectSlot { epoch: Some(Epoch::FIRST), purposes, ..SubjectSlot::empty() }
 }
 
 fn subject_id() -> SlotId {
@@ -375,6 +449,17 @@ fn a_subject_slot_out_of_order_or_bounds_is_refused() {
     bad("an epoch and no key", slot_of(vec![gone.clone()]));
     let without = PurposeSlot { erased_at: None, destroyed: vec![], ..gone };
     bad("a tombstone of no moment", SubjectSlot { epoch: None, ..slot_of(vec![without]) });
+    let closed = |retain_until, closed_at| SubjectSlot {
+        retain_until,
+        closed_at: Some(at(closed_at)),
+        ..slot_of(vec![live("p")])
+    };
+    good(closed(Some(at(5)), 5));
+    bad("closed before its period ended", closed(Some(at(6)), 5));
+    bad("closed without a period", closed(None, 5));
+    let replaced = |whole_at| SubjectSlot { replaced: true, whole_at, ..slot_of(vec![live("p")]) };
+    good(replaced(Some(at(1))));
+    bad("replaced, and not as a whole", replaced(None));
 }
 
 #[test]
@@ -383,11 +468,45 @@ fn a_moment_that_reads_as_none_is_not_written() {
     for slot in [
         SubjectSlot { retain_until: zero, ..slot_of(vec![live("p")]) },
         SubjectSlot { erase_at: zero, ..slot_of(vec![live("p")]) },
+        SubjectSlot { retain_until: Some(at(1)), closed_at: zero, ..slot_of(vec![live("p")]) },
+        SubjectSlot { whole_at: zero, ..slot_of(vec![live("p")]) },
         slot_of(vec![PurposeSlot { erased_at: zero, ..live("p") }]),
-        slot_of(vec![PurposeSlot { versions: vec![KeyVersion { seal_from: zero, ..version(1) }], ..live("p") }]),
+        slot_of(vec![PurposeSlot {
+            versions: vec![KeyVersion { seal_from: Date::Dated(at(0)), ..version(1) }],
+            ..live("p")
+        }]),
     ] {
         assert!(matches!(slot.seal(&acme(), SUBJECT, &root(1)), Err(Error::InvalidInput(_))));
     }
+}
+
+/// The bytes before the MAC.
+fn content(stored: &StoredSlot) -> &[u8] {
+    stored.content().unwrap()
+}
+
+#[test]
+fn a_date_says_its_state_once() {
+    let of =
+        |date| slot_of(vec![PurposeSlot { versions: vec![KeyVersion { seal_from: date, ..version(1) }], ..live("p") }]);
+    let stored = of(Date::Undated).seal(&acme(), SUBJECT, &root(1)).unwrap();
+    let date = content(&stored).len() - WRAPPED_LEN - KeyId::LEN - 9;
+    let with = |state: u8, millis: u64| {
+        let bytes = with_mac(&stored, &root(1), |content| {
+            content[date] = state;
+            content[date + 1..date + 9].copy_from_slice(&millis.to_be_bytes());
+        });
+        open_bytes::<SubjectSlot>(stored.id(), &bytes, &root(1))
+    };
+    for (state, millis, read) in [(0, 0, Date::Undated), (1, 7, Date::Dated(at(7))), (2, 0, Date::AtOnce)] {
+        assert_eq!(with(state, millis).unwrap(), of(read));
+    }
+    for (state, millis) in [(0, 1), (1, 0), (2, 1), (3, 0), (3, 1)] {
+        assert!(with(state, millis).is_err(), "{state} {millis}");
+    }
+    let has_come = |date: Date, now| date.has_come(at(now));
+    assert!(!has_come(Date::Undated, u64::MAX) && has_come(Date::AtOnce, 0));
+    assert!(has_come(Date::Dated(at(7)), 7) && !has_come(Date::Dated(at(7)), 6));
 }
 
 fn wrapped(epoch: u32) -> WrappedRoot {
@@ -398,13 +517,18 @@ fn wrapped(epoch: u32) -> WrappedRoot {
     }
 }
 
+fn index_key(index_epoch: u32, epoch: u32) -> WrappedIndexKey {
+    WrappedIndexKey { index_epoch, created_at: at(1), write_from: Date::Undated, key: wrapped(epoch) }
+}
+
 #[test]
 fn a_tenant_slot_out_of_order_or_bounds_is_refused() {
     let slot = |epochs: &[u32], indexes: &[u32]| TenantSlot {
         root: wrapped(1),
         erased_at: None,
+        told: 0,
         epoch_keys: epochs.iter().map(|e| wrapped(*e)).collect(),
-        index_keys: indexes.iter().map(|i| WrappedIndexKey { index_epoch: *i, key: wrapped(1) }).collect(),
+        index_keys: indexes.iter().map(|i| index_key(*i, 1)).collect(),
     };
     let all: Vec<_> = (1..=65).collect();
     let good = slot(&all[..64], &all[..64]);
@@ -419,9 +543,13 @@ fn a_tenant_slot_out_of_order_or_bounds_is_refused() {
         ("65 index keys", slot(&[1], &all)),
         ("index keys out of order", slot(&[1], &[2, 1])),
         ("an index epoch twice", slot(&[1], &[3, 3])),
+        ("an index epoch 0", slot(&[1], &[0])),
     ] {
         refused_both_ways(&SlotId::Tenant(acme()), &slot, &slot.seal(&acme(), &root(1)), what);
     }
+    let zero = WrappedIndexKey { write_from: Date::Dated(at(0)), ..index_key(1, 1) };
+    let zero = TenantSlot { index_keys: vec![zero], ..slot(&[1], &[]) };
+    refused_both_ways(&SlotId::Tenant(acme()), &zero, &zero.seal(&acme(), &root(1)), "a date of no moment");
     // What the types don't let a writer say: an epoch 0, no master key, no wrapped bytes.
     let stored = slot(&[1], &[]).seal(&acme(), &root(1)).unwrap();
     let refused = |change: &dyn Fn(&mut Vec<u8>)| {
@@ -457,31 +585,147 @@ fn a_vault_slot_out_of_order_or_bounds_is_refused() {
     let slot = |epochs: Vec<EpochRecord>| VaultSlot {
         root: wrapped(1),
         max_age: Duration::from_secs(300),
-        journal: None,
-        applied: (0, [0; 32]),
+        journal: Some([7; 16]),
+        applied: point(9),
+        settled: point(5),
+        settling: Some((point(7), at(0))),
+        told: 8,
+        waiting: vec![2, 9],
         epochs,
+        index_epochs: vec![
+            index(4, IndexEpochState::Settled, Date::AtOnce),
+            index(5, IndexEpochState::Open, Date::Undated),
+        ],
     };
     let good = slot(vec![record(1, EpochState::Retired), record(2, EpochState::Live)]);
     let stored = good.seal(&root(1)).unwrap();
     assert_eq!(VaultSlot::open(&stored, &root(1)).unwrap(), good);
     assert_eq!(good.current().unwrap().epoch, epoch_of(2));
+    let together = VaultSlot { settled: good.applied, settling: None, ..good.clone() };
+    let bare = VaultSlot {
+        journal: None,
+        applied: Point::NONE,
+        settled: Point::NONE,
+        settling: None,
+        told: 0,
+        waiting: vec![],
+        ..good.clone()
+    };
+    let full = VaultSlot { applied: point(5000), waiting: (1..=1024).collect(), ..good.clone() };
+    assert_eq!(MAX_WAITING, 1024);
+    let many = |n| (1..=n).map(|number| index(number, IndexEpochState::Open, Date::Undated)).collect::<Vec<_>>();
+    let most = VaultSlot { index_epochs: many(64), ..good.clone() };
+    for slot in [&together, &bare, &full, &most] {
+        assert_eq!(&VaultSlot::open(&slot.seal(&root(1)).unwrap(), &root(1)).unwrap(), slot);
+    }
+    let other = |change: &dyn Fn(&mut VaultSlot)| {
+        let mut slot = good.clone();
+        change(&mut slot);
+        slot
+    };
+    let indexed = |index_epochs: Vec<IndexEpochRecord>| VaultSlot { index_epochs, ..good.clone() };
     for (what, slot) in [
         ("no epoch", slot(vec![])),
         ("epochs out of order", slot(vec![record(2, EpochState::Live), record(1, EpochState::Live)])),
         ("an epoch twice", slot(vec![record(1, EpochState::Live), record(1, EpochState::Live)])),
         ("a retired current epoch", slot(vec![record(1, EpochState::Retired)])),
         ("a max_age of nothing", VaultSlot { max_age: Duration::ZERO, ..good.clone() }),
+        ("settled above applied", VaultSlot { settled: point(10), ..together.clone() }),
+        ("settling above applied", other(&|slot| slot.settling = Some((point(10), at(1))))),
+        ("settling at settled", other(&|slot| slot.settling = Some((point(5), at(1))))),
+        (
+            "a hash before the first entry",
+            VaultSlot { settled: Point { hash: [1; 32], ..Point::NONE }, ..together.clone() },
+        ),
+        ("a wait above applied", other(&|slot| slot.waiting = vec![10])),
+        ("a wait at 0", other(&|slot| slot.waiting = vec![0])),
+        ("waits out of order", other(&|slot| slot.waiting = vec![3, 2])),
+        ("a wait twice", other(&|slot| slot.waiting = vec![2, 2])),
+        ("1025 waits", VaultSlot { waiting: (1..=1025).collect(), ..full.clone() }),
+        ("no journal, and applied", VaultSlot { applied: point(1), ..bare.clone() }),
+        ("no journal, and an entry", VaultSlot { told: 1, ..bare.clone() }),
+        ("an index epoch 0", indexed(vec![index(0, IndexEpochState::Open, Date::Undated)])),
+        ("an open index epoch with a date", indexed(vec![index(1, IndexEpochState::Open, Date::AtOnce)])),
+        ("index epochs out of order", other(&|slot| slot.index_epochs.reverse())),
+        ("65 index epochs", indexed(many(65))),
+        ("a date of no moment", indexed(vec![index(1, IndexEpochState::Settled, Date::Dated(at(0)))])),
     ] {
         refused_both_ways(&SlotId::Vault, &slot, &slot.seal(&root(1)), what);
     }
     // Below what the format can say.
     assert!(VaultSlot { max_age: Duration::from_micros(1500), ..good }.seal(&root(1)).is_err());
     let journal_flag = 15 + (4 + 24 + 2 + 1 + 2 + 40) + 8;
-    let epoch_state = journal_flag + 1 + 8 + 32 + 2 + 4;
-    for (i, byte) in [(journal_flag, 2), (epoch_state, 0), (epoch_state, 3), (epoch_state - 1, 0)] {
+    let settling_flag = journal_flag + 1 + 16 + 40 + 40;
+    let epoch_state = settling_flag + 1 + 40 + 8 + 8 + (2 + 2 * 8) + 2 + 4;
+    let index_state = content(&stored).len() - 9 - 1;
+    for (i, byte) in [
+        (journal_flag, 2),
+        (settling_flag, 2),
+        (epoch_state, 0),
+        (epoch_state, 3),
+        (epoch_state - 1, 0),
+        (index_state, 0),
+        (index_state, 3),
+    ] {
         let bytes = with_mac(&stored, &root(1), |content| content[i] = byte);
-        assert_eq!(refusal::<VaultSlot>(stored.id(), &bytes, &root(1)), StoreErrorKind::Corrupt);
+        assert_eq!(refusal::<VaultSlot>(stored.id(), &bytes, &root(1)), StoreErrorKind::Corrupt, "{i}");
         parse_any(&bytes);
+    }
+}
+
+#[test]
+fn settled_moves_with_applied_and_stays_where_it_was_left_behind() {
+    let mut slot = bare_vault();
+    slot.apply(point(3));
+    assert_eq!((slot.applied, slot.settled, slot.settling), (point(3), point(3), None));
+    slot.apply(point(9));
+    assert_eq!((slot.applied, slot.settled), (point(9), point(9)));
+    (slot.settled, slot.settling) = (point(3), Some((point(5), at(1))));
+    slot.apply(point(12));
+    assert_eq!((slot.applied, slot.settled, slot.settling), (point(12), point(3), Some((point(5), at(1)))));
+    slot.seal(&root(1)).unwrap();
+}
+
+#[test]
+fn what_a_slot_was_told_never_falls() {
+    let (mut vault, mut subject) = (bare_vault(), slot_of(vec![live("p")]));
+    let mut tenant =
+        TenantSlot { root: wrapped(1), erased_at: None, told: 0, epoch_keys: vec![wrapped(1)], index_keys: vec![] };
+    for (position, told) in [(3, 3), (2, 3), (4, 4)] {
+        vault.tell(position);
+        tenant.tell(position);
+        subject.tell(position);
+        assert_eq!((vault.told, tenant.told, subject.told), (told, told, told));
+    }
+    subject.destroy(&purpose("p"), 1, at(5));
+    assert_eq!((subject.erased_at(), subject.told), (Some(at(5)), 4), "a tombstone was told as much");
+}
+
+fn point(position: u64) -> Point {
+    Point { position, hash: [3; 32] }
+}
+
+fn index(number: u32, state: IndexEpochState, alone_from: Date) -> IndexEpochRecord {
+    IndexEpochRecord { number, opened_at: at(1), state, alone_from }
+}
+
+fn bare_vault() -> VaultSlot {
+    VaultSlot {
+        root: wrapped(1),
+        max_age: Duration::from_secs(300),
+        journal: Some([7; 16]),
+        applied: Point::NONE,
+        settled: Point::NONE,
+        settling: None,
+        told: 0,
+        waiting: vec![],
+        epochs: vec![EpochRecord {
+            epoch: Epoch::FIRST,
+            state: EpochState::Live,
+            created_at: at(1),
+            master: MasterKeyId::new("k").unwrap(),
+        }],
+        index_epochs: vec![],
     }
 }
 
@@ -494,8 +738,9 @@ fn bytes_no_subject_slot_has_are_refused_even_with_a_mac() {
         refusal::<SubjectSlot>(stored.id(), &bytes, &root(1))
     };
     assert!(open_bytes::<SubjectSlot>(stored.id(), &with_mac(&stored, &root(1), |_| ()), &root(1)).is_ok());
-    let (held, purposes, name) = (15 + 4 + 8 + 8, 15 + 4 + 8 + 8 + 1, 15 + 4 + 8 + 8 + 1 + 1);
-    let since = name + 2 + 1 + 4;
+    let held = 15 + 4 + 4 * 8;
+    let purposes = held + 1 + 1 + 8;
+    let name = purposes + 1;
     for (what, i, byte) in [
         ("version 0", 0, 0),
         ("kind 0", 1, 0),
@@ -507,16 +752,21 @@ fn bytes_no_subject_slot_has_are_refused_even_with_a_mac() {
         ("another epoch than the body's", 6, 2),
         ("no epoch where the body has one", 6, 0),
         ("another due date than the body's", 14, 1),
-        ("flag 2", held, 2),
+        ("a hold flagged 2", held, 2),
+        ("a replacement flagged 2", held + 1, 2),
         ("more purposes than there are", purposes, 2),
         ("no purpose", purposes, 0),
         ("a name longer than the rest", name, 0xFF),
         ("a name that is no text", name + 2, 0xFF),
-        ("an epoch 0 of a line", since + 3, 0),
+        ("a line 0", name + 2 + 1 + 3, 0),
     ] {
         assert_eq!(refused(&|content| content[i] = byte), StoreErrorKind::Corrupt, "{what}");
     }
+    // A MAC that fits says that a later version wrote it; one that doesn't, that somebody changed a byte.
     assert_eq!(refused(&|content| content[0] = 2), StoreErrorKind::NewerSchema);
+    let mut changed = stored.as_bytes().to_vec();
+    changed[0] = 2;
+    assert_eq!(refusal::<SubjectSlot>(stored.id(), &changed, &root(1)), StoreErrorKind::Corrupt);
     assert_eq!(refused(&|content| content.push(0)), StoreErrorKind::Corrupt);
     let empty_name = |content: &mut Vec<u8>| {
         content[name + 1] = 0;
@@ -567,6 +817,13 @@ fn a_subject_slot_shows_its_state_and_what_is_due() {
             early,
             None,
         ),
+        (
+            SubjectSlot { retain_until: early, closed_at: late, ..slot_of(vec![live("p")]) },
+            SlotState::Scheduled,
+            early,
+            None,
+        ),
+        (SubjectSlot { whole_at: early, ..slot_of(vec![live("p")]) }, SlotState::Live, None, None),
         (slot_of(vec![live("o"), gone.clone()]), SlotState::Live, None, None),
         (SubjectSlot { epoch: None, ..slot_of(vec![gone]) }, SlotState::Erased, None, Some(at(7))),
     ] {
@@ -578,142 +835,92 @@ fn a_subject_slot_shows_its_state_and_what_is_due() {
 
 #[test]
 fn a_tenant_slot_shows_the_lowest_epoch_to_leave() {
-    let index = |epoch| WrappedIndexKey { index_epoch: epoch, key: wrapped(epoch) };
-    for (root_epoch, index_keys, expected) in [(3, vec![], 3), (3, vec![index(2)], 2), (3, vec![index(4)], 3)] {
+    for (root_epoch, index_keys, expected) in
+        [(3, vec![], 3), (3, vec![index_key(1, 2)], 2), (3, vec![index_key(1, 4)], 3)]
+    {
         let epoch_keys = vec![wrapped(1), wrapped(3)];
-        let slot = TenantSlot { root: wrapped(root_epoch), erased_at: None, epoch_keys, index_keys };
+        let slot = TenantSlot { root: wrapped(root_epoch), erased_at: None, told: 0, epoch_keys, index_keys };
         let stored = slot.seal(&acme(), &root(1)).unwrap();
         assert_eq!(stored.epoch(), Some(epoch_of(expected)), "old epoch keys don't hold it back");
     }
 }
 
-// --- Known answers ---------------------------------------------------------------------------
+// --- What becomes of a subject's slot ---------------------------------------------------------
 
-/// Bytes that count up, as tests/vectors/slots.py makes them.
-fn pattern<const N: usize>(first: usize) -> [u8; N] {
-    std::array::from_fn(|i| u8::try_from((first * 16 + i) % 256).unwrap())
-}
-
-fn patterned(epoch: u32, key_id: usize, master: &str, wrapped: &[u8]) -> WrappedRoot {
-    WrappedRoot {
-        epoch: epoch_of(epoch),
-        key_id: KeyId::from_bytes(pattern(key_id)),
-        wrapped: WrappedKey::new(MasterKeyId::new(master).unwrap(), wrapped).unwrap(),
+#[test]
+fn a_subject_is_closed_at_its_own_moment_and_anew_in_other_bytes() {
+    let mut slot = SubjectSlot { retain_until: Some(at(5)), ..slot_of(vec![live("p")]) };
+    let mut seen = Vec::new();
+    for (now, closed_at) in [(7, 7), (7, 8), (6, 9), (20, 20)] {
+        slot.close(at(now));
+        assert_eq!((slot.closed_at, slot.closed()), (Some(at(closed_at)), Some(at(closed_at))));
+        assert_eq!(slot.closed_until(), Some(at(5)), "it is due since its period ended");
+        let stored = slot.seal(&acme(), SUBJECT, &root(1)).unwrap();
+        assert_eq!((stored.state(), stored.due()), (SlotState::Scheduled, Some(at(5))));
+        assert!(!seen.contains(&stored.revision()));
+        seen.push(stored.revision());
     }
+    slot.erase_at = Some(at(3));
+    assert_eq!((slot.closed(), slot.closed_until()), (Some(at(3)), Some(at(3))));
+    (slot.erase_at, slot.closed_at) = (None, None);
+    assert_eq!((slot.closed(), slot.closed_until()), (None, None), "a period that has not ended closes nobody");
 }
 
 #[test]
-fn slots_and_tags_are_what_another_program_makes_of_the_format() {
-    let file: serde_json::Value = serde_json::from_str(include_str!("../../../tests/vectors/slots.json")).unwrap();
-    let unhex = |text: &serde_json::Value| crate::crypto::vectors::hex(text.as_str().unwrap());
-    let root = RootKey::derive(&KeyMaterial::from_slice(&unhex(&file["root"])).unwrap());
-    assert_eq!(root.id().as_bytes()[..], unhex(&file["root_id"]));
-    for entry in file["tags"].as_array().unwrap() {
-        let tenant = TenantId::new(entry["tenant"].as_str().unwrap()).unwrap();
-        let subject = crate::id::SubjectId::new(entry["subject"].as_str().unwrap()).unwrap();
-        assert_eq!(root.tag(&tenant, &subject).as_bytes()[..], unhex(&entry["tag"]));
+fn an_erasure_as_a_whole_is_of_the_first_line_of_every_purpose() {
+    let (a, b, c) = (purpose("a"), purpose("b"), purpose("c"));
+    let mut slot = SubjectSlot { held: true, told: 4, ..slot_of(vec![live("a"), live("b")]) };
+    assert!(!slot.has_destroyed(&c, 1) && !slot.has_destroyed_whole([].into_iter()));
+    slot.destroy_whole([(&a, 3)].into_iter(), at(7));
+    assert_eq!(
+        (slot.whole_at, slot.erased_at(), slot.epoch, slot.held, slot.told),
+        (Some(at(7)), Some(at(7)), None, false, 4)
+    );
+    assert_eq!(slot.purposes.iter().map(|p| (p.line, p.destroyed.len())).collect::<Vec<_>>(), [(3, 1), (1, 1)]);
+    for (name, line, destroyed) in
+        [(&a, 3, true), (&a, 4, false), (&b, 1, true), (&b, 2, false), (&c, 1, true), (&c, 2, false)]
+    {
+        assert_eq!(slot.has_destroyed(name, line), destroyed, "{name:?} {line}");
+        assert_eq!(slot.has_destroyed_whole([(name, line)].into_iter()), destroyed, "{name:?} {line}");
     }
+    let stored = slot.seal(&acme(), SUBJECT, &root(1)).unwrap();
+    assert_eq!(SubjectSlot::open(&stored, &root(1)).unwrap(), slot);
 
-    fn same<B: Body + PartialEq + fmt::Debug>(slot: &B, sealed: &StoredSlot, bytes: &[u8], root: &RootKey) {
-        assert_eq!(sealed.as_bytes(), bytes);
-        assert_eq!(&open_bytes::<B>(sealed.id(), bytes, root).unwrap(), slot);
+    // What was enrolled again is of another line; what is back is of the first.
+    let again = SubjectSlot { epoch: Some(Epoch::FIRST), ..slot.clone() };
+    let with = |of: PurposeSlot| SubjectSlot { purposes: vec![of], ..again.clone() };
+    assert!(with(PurposeSlot { line: 2, ..live("b") }).has_destroyed_whole([(&a, 1)].into_iter()));
+    assert!(!with(live("b")).has_destroyed_whole([(&a, 1)].into_iter()));
+    assert!(!SubjectSlot { whole_at: None, ..slot.clone() }.has_destroyed_whole([(&a, 3)].into_iter()), "one by one");
+
+    // Again, of what came later, and a line that came later still stays.
+    let mut later = with(PurposeSlot { line: 2, ..live("b") });
+    later.destroy_whole([(&a, 3)].into_iter(), at(9));
+    assert!(later.purpose(&b).unwrap().is_live() && later.whole_at == Some(at(9)) && later.epoch.is_some());
+}
+
+#[test]
+fn a_slot_of_a_later_version_keeps_its_place_and_its_root() {
+    let vault = bare_vault().seal(&root(1)).unwrap();
+    let tenant =
+        TenantSlot { root: wrapped(2), erased_at: None, told: 0, epoch_keys: vec![wrapped(1)], index_keys: vec![] };
+    let tenant = tenant.seal(&acme(), &root(1)).unwrap();
+    let later = |stored: &StoredSlot| {
+        let bytes = with_mac(stored, &root(1), |content| {
+            (content[0], content[2]) = (2, 9);
+            content.truncate(15 + 4 + 24 + 2 + 1 + 2 + 40); // the root, and another body
+            content.extend_from_slice(b"another body");
+        });
+        StoredSlot::from_bytes(stored.id().clone(), bytes).unwrap()
+    };
+    let (vault, tenant) = (later(&vault), later(&tenant));
+    assert_eq!(VaultSlot::root_of(&vault).unwrap(), wrapped(1));
+    assert_eq!(TenantSlot::root_of(&tenant).unwrap(), wrapped(2));
+    assert_eq!((tenant.state().number(), tenant.epoch()), (9, Some(epoch_of(2))), "a store finds it as ever");
+    let columns = StoredSlot::from_columns(tenant.id().clone(), tenant.as_bytes().to_vec(), 9, Some(2), None);
+    assert_eq!(columns.unwrap(), tenant);
+    for error in [VaultSlot::open(&vault, &root(1)).map(drop), TenantSlot::open(&tenant, &root(1)).map(drop)] {
+        assert!(matches!(error, Err(Error::Store(e)) if e.kind() == StoreErrorKind::NewerSchema));
     }
-    let slots = file["slots"].as_array().unwrap();
-    let bytes = |name: &str| unhex(&slots.iter().find(|slot| slot["name"] == name).unwrap()["slot"]);
-    assert_eq!(slots.len(), 6);
-
-    let record = |epoch, state, created_at, master| EpochRecord {
-        epoch: epoch_of(epoch),
-        state,
-        created_at: at(created_at),
-        master: MasterKeyId::new(master).unwrap(),
-    };
-    let vault = VaultSlot {
-        root: patterned(2, 1, "arn:key/2", &pattern::<40>(2)),
-        max_age: Duration::from_secs(300),
-        journal: Some(pattern(3)),
-        applied: (7, pattern(4)),
-        epochs: vec![
-            record(1, EpochState::Retired, 1_700_000_000_000, "arn:key/1"),
-            record(2, EpochState::Live, 1_700_000_086_400, "arn:key/2"),
-        ],
-    };
-    same(&vault, &vault.seal(&root).unwrap(), &bytes("vault"), &root);
-
-    let tenant = TenantSlot {
-        root: patterned(3, 1, "key-3", &pattern::<60>(2)),
-        erased_at: None,
-        epoch_keys: vec![patterned(1, 3, "key-1", &pattern::<61>(4)), patterned(3, 5, "key-3", &pattern::<62>(6))],
-        index_keys: vec![WrappedIndexKey { index_epoch: 4, key: patterned(2, 7, "key-2", &pattern::<63>(8)) }],
-    };
-    same(&tenant, &tenant.seal(&acme(), &root).unwrap(), &bytes("tenant"), &root);
-    let gone = TenantSlot { erased_at: Some(at(1_700_000_000_000)), epoch_keys: vec![], index_keys: vec![], ..tenant };
-    same(&gone, &gone.seal(&acme(), &root).unwrap(), &bytes("erased tenant"), &root);
-
-    let tag = Tag::from_bytes(pattern(10));
-    let version = |number, created_at, seal_from: Option<u64>, first| KeyVersion {
-        number,
-        created_at: at(created_at),
-        seal_from: seal_from.map(at),
-        key_id: KeyId::from_bytes(pattern(first)),
-        wrapped: pattern(first + 1),
-    };
-    let subject = SubjectSlot {
-        epoch: Some(epoch_of(3)),
-        retain_until: Some(at(1_900_000_000_000)),
-        erase_at: Some(at(1_800_000_000_000)),
-        held: true,
-        purposes: vec![
-            PurposeSlot {
-                name: purpose("billing"),
-                line: 2,
-                since: epoch_of(1),
-                erased_at: Some(at(1_700_000_000_000)),
-                destroyed: vec![KeyId::from_bytes(pattern(1)), KeyId::from_bytes(pattern(2))],
-                versions: vec![],
-            },
-            PurposeSlot {
-                name: purpose("default"),
-                line: 1,
-                since: epoch_of(3),
-                erased_at: None,
-                destroyed: vec![],
-                versions: vec![
-                    version(1, 1_600_000_000_000, Some(1_600_000_000_000), 3),
-                    version(3, 1_650_000_000_000, None, 5),
-                ],
-            },
-        ],
-    };
-    same(&subject, &subject.seal(&acme(), tag, &root).unwrap(), &bytes("subject"), &root);
-
-    let tombstone = SubjectSlot {
-        epoch: None,
-        retain_until: None,
-        erase_at: None,
-        held: false,
-        purposes: vec![PurposeSlot {
-            name: purpose("default"),
-            line: 1,
-            since: epoch_of(1),
-            erased_at: Some(at(1_700_000_000_000)),
-            destroyed: vec![KeyId::from_bytes(pattern(1))],
-            versions: vec![],
-        }],
-    };
-    same(&tombstone, &tombstone.seal(&acme(), tag, &root).unwrap(), &bytes("tombstone"), &root);
-
-    let retired = SubjectSlot {
-        epoch: Some(epoch_of(3)),
-        purposes: vec![PurposeSlot {
-            name: purpose("default"),
-            line: 1,
-            since: epoch_of(3),
-            erased_at: None,
-            destroyed: vec![KeyId::from_bytes(pattern(1))],
-            versions: vec![version(2, 1_600_000_000_000, Some(1_600_000_000_000), 3)],
-        }],
-        ..SubjectSlot::empty()
-    };
-    same(&retired, &retired.seal(&acme(), tag, &root).unwrap(), &bytes("retired version"), &root);
+    assert!(matches!(VaultSlot::open(&vault, &root(2)), Err(Error::Store(e)) if e.kind() == StoreErrorKind::Corrupt));
 }

@@ -103,13 +103,16 @@ fn an_authentic_envelope_that_holds_no_key_is_malformed() {
     let kek = kek(7);
     let seal = |framed: &[u8]| {
         let (suite, nonce, mut framed) = (Suite::Xaes256Gcm, [5; 24], framed.to_vec());
-        let aad = context::aad(suite, kek.id(), b"context");
-        let tag = Cipher::new(suite, kek.cipher_key(suite), &nonce).encrypt(&nonce, &aad, &mut framed).unwrap();
+        let tag = Cipher::new(suite, kek.cipher_key(suite), &nonce).encrypt(&nonce, b"context", &mut framed).unwrap();
         [&[suite.byte()], &kek.id().as_bytes()[..], &nonce, &framed, &tag].concat()
     };
     let mut framed = [1; 33];
     framed[32] = 0x80;
     assert_eq!(outcome(unwrap_in_envelope(&kek, b"context", &seal(&framed))), "unwrapped");
+    for marker in (0..=0xFF).filter(|marker| *marker != 0x80) {
+        framed[32] = marker;
+        assert_eq!(outcome(unwrap_in_envelope(&kek, b"context", &seal(&framed))), "malformed", "marked {marker:x}");
+    }
     framed[31..].copy_from_slice(&[0x80, 0]);
     assert_eq!(outcome(unwrap_in_envelope(&kek, b"context", &seal(&framed))), "malformed", "31 bytes");
     framed[31..].copy_from_slice(&[1, 1]);

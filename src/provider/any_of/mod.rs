@@ -20,13 +20,15 @@ use crate::keys::{KeyMaterial, MasterKeyId, WrapContext, WrappedKey};
 /// # use fieldseal::journal::MemoryJournal;
 /// # use fieldseal::provider::{AnyOf, LocalKeyring};
 /// # use fieldseal::store::MemoryStore;
-/// # use fieldseal::Vault;
+/// # use fieldseal::{SubjectId, Vault};
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> fieldseal::Result<()> {
 /// # let (frankfurt, dublin) = (LocalKeyring::ephemeral()?, LocalKeyring::ephemeral()?);
 /// let provider = AnyOf::new(frankfurt).member(dublin);
-/// let vault = Vault::builder(provider, MemoryStore::new()).journal(MemoryJournal::new()?).build().await?;
-/// # vault.default_tenant().enroll(&17).await?;
+/// let builder = Vault::builder(provider, MemoryStore::new()).journal(MemoryJournal::new()?);
+/// # let builder = builder.kinds(["customer"]);
+/// let vault = builder.build().await?;
+/// # vault.default_tenant().enroll(&SubjectId::new("customer", &17)?).await?;
 /// # Ok(())
 /// # }
 /// ```

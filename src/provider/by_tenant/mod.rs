@@ -22,7 +22,7 @@ use crate::keys::{KeyMaterial, MasterKeyId, WrapContext, WrapRole, WrappedKey};
 /// # use fieldseal::journal::MemoryJournal;
 /// # use fieldseal::provider::{ByTenant, LocalKeyring, MasterKeyProvider};
 /// # use fieldseal::store::MemoryStore;
-/// # use fieldseal::{TenantId, Vault};
+/// # use fieldseal::{SubjectId, TenantId, Vault};
 /// # use std::collections::HashMap;
 /// # use std::sync::Arc;
 /// # #[tokio::main(flavor = "current_thread")]
@@ -31,8 +31,10 @@ use crate::keys::{KeyMaterial, MasterKeyId, WrapContext, WrapRole, WrappedKey};
 /// let acme = TenantId::new("acme")?;
 /// let own: HashMap<TenantId, Arc<dyn MasterKeyProvider>> = HashMap::from([(acme.clone(), Arc::new(theirs) as _)]);
 /// let provider = ByTenant::new(ours, own);
-/// let vault = Vault::builder(provider, MemoryStore::new()).journal(MemoryJournal::new()?).build().await?;
-/// # vault.tenant(&acme).enroll(&17).await?;
+/// let builder = Vault::builder(provider, MemoryStore::new()).journal(MemoryJournal::new()?);
+/// # let builder = builder.kinds(["customer"]);
+/// let vault = builder.build().await?;
+/// # vault.tenant(&acme).enroll(&SubjectId::new("customer", &17)?).await?;
 /// # Ok(())
 /// # }
 /// ```

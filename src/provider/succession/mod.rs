@@ -21,15 +21,16 @@ use crate::keys::{KeyMaterial, MasterKeyId, WrapContext, WrappedKey};
 /// # use fieldseal::journal::MemoryJournal;
 /// # use fieldseal::provider::{LocalKeyring, Succession};
 /// # use fieldseal::store::MemoryStore;
-/// # use fieldseal::Vault;
+/// # use fieldseal::{SubjectId, Vault};
 /// # use std::sync::Arc;
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> fieldseal::Result<()> {
 /// # let (old, new) = (LocalKeyring::ephemeral()?, LocalKeyring::ephemeral()?);
 /// # let (store, journal) = (Arc::new(MemoryStore::new()), Arc::new(MemoryJournal::new()?));
-/// # Vault::builder(old.clone(), store.clone()).journal(journal.clone()).build().await?.default_tenant().enroll(&17).await?;
+/// # let before = Vault::builder(old.clone(), store.clone()).kinds(["customer"]).journal(journal.clone()).build().await?;
+/// # before.default_tenant().enroll(&SubjectId::new("customer", &17)?).await?;
 /// let provider = Succession::to(new).from(old.clone());
-/// let vault = Vault::builder(provider, store).journal(journal).build().await?;
+/// let vault = Vault::builder(provider, store).journal(journal).kinds(["customer"]).build().await?;
 /// let before = vault.current_epoch().await?;
 /// vault.advance_epoch().await?; // under the new provider's master key
 /// let mut next = None;

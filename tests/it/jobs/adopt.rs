@@ -2,12 +2,13 @@
 
 use fieldseal::jobs::{Adoption, Form, JobOptions, TroubleKind, ValueType, adopt};
 use fieldseal::rows::Cell;
+use fieldseal::value::{Decoder, Encoder, Kind, Plaintext};
 
 use super::*;
 
 /// Columns: subject and id in one, email (sealed), email_plain, name (in place), born (sealed), born_plain.
 fn people() -> TableMap {
-    TableMap::new("person", ["id"], "person", IdColumn::integer("id"))
+    TableMap::new("person", ["id"], "person", SubjectColumn::new("customer", IdColumn::integer("id")))
         .ids([IdColumn::integer("id")])
         .field(FieldMap::new("email").from("email_plain").pad(32))
         .field(FieldMap::new("name").form(Form::Text).from("name"))
@@ -41,20 +42,48 @@ async fn step(shop: &Shop, step: Adoption) -> (fieldseal::jobs::Tally, Vec<Troub
 }
 
 async fn opened(shop: &Shop, id: i64, at: usize) -> Result<String> {
-    let (field, purpose) = match at {
-        MAIL => ("email", "default"),
-        NAME => ("name", "default"),
-        _ => ("born", "billing"),
-    };
-    let keys = shop.customers.keys(&id).await?;
+    let keys = shop.customers.keys(&customer(id)).await?;
     let envelope = match &shop.row(id).await.cells[at] {
         Cell::Bytes(bytes) => bytes.to_vec(),
         Cell::Text(text) => text.parse::<Sealed<String>>()?.into_bytes(),
         other => panic!("{other:?} is not sealed"),
     };
-    let context = FieldContext::new("person", field, &id)?.purpose(purpose);
-    let value = keys.open_bytes(&envelope, &context)?.unwrap();
-    Ok(String::from_utf8(value.to_vec()).unwrap())
+    let text = |field| {
+        let sealed = Sealed::<String>::from_bytes(envelope.as_slice())?;
+        keys.open_value(&sealed, &FieldContext::new("person", field, &id)?).map(Plain::into_inner)
+    };
+    match at {
+        MAIL => text("email"),
+        NAME => text("name"),
+        _ => {
+            let context = FieldContext::new("person", "born", &id)?.purpose("billing");
+            let Day(day) = keys.open_value(&Sealed::from_bytes(envelope)?, &context)?.into_inner();
+            Ok(day)
+        }
+    }
+}
+
+/// The text of a date, as it is sealed.
+struct Day(String);
+
+impl Plaintext for Day {
+    const KIND: Kind = Kind::Date;
+
+    fn encoded_len(&self) -> Result<usize> {
+        self.0.encoded_len()
+    }
+
+    fn encode(&self, out: &mut Encoder<'_>) -> Result<()> {
+        self.0.encode(out)
+    }
+
+    fn decode(value: Decoder<'_>) -> Result<Self> {
+        String::decode(value).map(Self)
+    }
+
+    fn wipe(&mut self) {
+        self.0.wipe();
+    }
 }
 
 #[tokio::test]
@@ -120,9 +149,29 @@ async fn while_there_is_a_plaintext_it_is_what_counts() {
 }
 
 #[tokio::test]
+async fn what_is_sealed_as_another_kind_differs_and_is_sealed_anew() {
+    let shop = in_clear(1).await;
+    step(&shop, Adoption::Backfill).await;
+    // The same bytes, as the map said before that they are text.
+    let context = FieldContext::new("person", "born", &1).unwrap().purpose("billing");
+    let keys = shop.customers.keys(&customer(1)).await.unwrap();
+    let as_text = keys.seal_value(&"1815-12-10".into(), &context).unwrap();
+    let mut cells = shop.row(1).await.cells;
+    cells[BORN] = Cell::bytes(as_text.into_bytes());
+    shop.rows.put(key(1), cells).unwrap();
+    assert!(matches!(opened(&shop, 1, BORN).await, Err(fieldseal::Error::WrongType { found: Kind::Text, .. })));
+    let (tally, troubles) = step(&shop, Adoption::Contract).await;
+    assert_eq!((tally.changed, tally.failed), (1, 1), "the address alone");
+    assert!(matches!(troubles[0].kind, TroubleKind::Differs));
+    let (tally, _) = step(&shop, Adoption::Backfill).await;
+    assert_eq!((tally.changed, tally.failed), (1, 0));
+    assert_eq!(opened(&shop, 1, BORN).await.unwrap(), "1815-12-10");
+}
+
+#[tokio::test]
 async fn whether_a_cell_is_sealed_is_decided_by_opening_it() {
     let shop = in_clear(4).await;
-    let elsewhere = Shop::new().await.customers.enroll(&1).await.unwrap();
+    let elsewhere = Shop::new().await.customers.enroll(&customer(1)).await.unwrap();
     let strange = text_form(&elsewhere.seal_bytes(b"x", &FieldContext::new("person", "name", &1).unwrap()).unwrap());
     for (id, name) in [(1, strange.as_str()), (2, "fs1."), (3, "fs2.abc"), (4, "")] {
         let mut cells = plain(id);
@@ -136,7 +185,7 @@ async fn whether_a_cell_is_sealed_is_decided_by_opening_it() {
     }
     // Sealed, but for another row: neither sealed again nor passed over.
     let mut cells = shop.row(1).await.cells;
-    let keys = shop.customers.keys(&1).await.unwrap();
+    let keys = shop.customers.keys(&customer(1)).await.unwrap();
     cells[NAME] =
         Cell::text(text_form(&keys.seal_bytes(b"x", &FieldContext::new("person", "name", &2).unwrap()).unwrap()));
     shop.rows.put(key(1), cells.clone()).unwrap();
@@ -167,7 +216,7 @@ async fn the_plaintext_of_somebody_erased_is_told_of_and_not_sealed() {
 #[tokio::test]
 async fn unsealed_values_of_an_erased_purpose_are_reported_each_step() {
     let shop = in_clear(2).await;
-    shop.customers.enroll_all(&[1, 2]).await.unwrap();
+    shop.customers.enroll_all(&[1, 2].map(customer)).await.unwrap();
     shop.erase(1, Some("billing")).await;
     let mut cells = plain(1);
     for sealed in [Cell::Null, Cell::bytes(*b"no envelope")] {
@@ -205,7 +254,7 @@ async fn a_value_whose_key_was_retired_is_not_sealed_once_more() {
     let shop = in_clear(2).await;
     step(&shop, Adoption::Backfill).await;
     let old = shop.row(1).await.cells[NAME].clone();
-    shop.customers.rotate_now(&1).await.unwrap();
+    shop.customers.rotate_now(&customer(1)).await.unwrap();
     fieldseal::jobs::reseal(&shop.vault, &people(), &shop.rows, &small(), &mut ()).await.unwrap();
     let hour = std::time::Duration::from_secs(3600);
     shop.clock.advance(hour);
@@ -219,4 +268,54 @@ async fn a_value_whose_key_was_retired_is_not_sealed_once_more() {
     let (tally, _) = step(&shop, Adoption::Backfill).await;
     assert_eq!((tally.changed, tally.not_held), (0, 1));
     assert_eq!(shop.row(1).await.cells[NAME], old);
+}
+
+/// Nobody knows under whose keys to seal it, and until somebody does it is in the clear.
+#[tokio::test]
+async fn the_plaintext_of_nobody_is_told_of_and_stays() {
+    let shop = in_clear(2).await;
+    let mut cells = plain(1);
+    cells[0] = Cell::Null;
+    shop.rows.put(key(1), cells.clone()).unwrap();
+    for which in [Adoption::Backfill, Adoption::Verify, Adoption::Contract] {
+        let (tally, troubles) = step(&shop, which).await;
+        assert_eq!((tally.failed, tally.of_nobody), (3, 0), "{which:?}");
+        let mut columns: Vec<_> = troubles.iter().map(|trouble| trouble.column.as_deref().unwrap()).collect();
+        columns.sort_unstable();
+        assert_eq!(columns, ["born", "email", "name"]);
+        assert!(troubles.iter().all(|trouble| matches!(trouble.kind, TroubleKind::OfNobody)));
+        assert_eq!(shop.row(1).await.cells, cells);
+    }
+    // What was sealed in place for somebody is no plaintext.
+    let keys = shop.customers.enroll(&customer(9)).await.unwrap();
+    let name = keys.seal_bytes(b"Ada", &FieldContext::new("person", "name", &1).unwrap()).unwrap();
+    (cells[MAIL_PLAIN], cells[NAME], cells[BORN_PLAIN]) = (Cell::Null, Cell::text(text_form(&name)), Cell::Null);
+    shop.rows.put(key(1), cells).unwrap();
+    let (tally, troubles) = step(&shop, Adoption::Verify).await;
+    assert_eq!((tally.of_nobody, tally.current, tally.failed, troubles.len()), (1, 1, 0, 0));
+}
+
+/// What is sealed as JSON opens as JSON, or the plaintext is lost when it is removed.
+#[cfg(feature = "serde")]
+#[tokio::test]
+async fn a_text_that_is_no_json_is_not_sealed_as_json() {
+    let map = TableMap::new("t", ["id"], "t", SubjectColumn::new("customer", IdColumn::integer("id")))
+        .ids([IdColumn::integer("id")])
+        .field(FieldMap::new("likes").of(ValueType::Json).from("likes_plain"));
+    let shop = Shop { rows: MemoryRows::new(map.table().columns), ..Shop::new().await };
+    let texts = ["{\"tea\": [1, 2.5, \"\\u00e9\"]}", "{tea: 1}", "tea", "", "[1,]", "1e999", "\"\\ud800\""];
+    for (id, text) in (1..).zip(texts) {
+        shop.rows.put(key(id), vec![Cell::Integer(id), Cell::Null, Cell::text(text)]).unwrap();
+    }
+    for which in [Adoption::Backfill, Adoption::Contract] {
+        let mut heard = Heard::default();
+        let tally = adopt(&shop.vault, &map, &shop.rows, which, &small(), &mut heard).await.unwrap();
+        assert_eq!((tally.changed, tally.failed), (1, 6), "{which:?}");
+        assert!(!format!("{:?}", heard.troubles).contains("tea"));
+    }
+    for (id, text) in (1..).zip(texts) {
+        let cells = shop.row(id).await.cells;
+        assert_eq!(cells[1].is_null(), id > 1, "row {id}");
+        assert_eq!(cells[2], if id > 1 { Cell::text(text) } else { Cell::Null }, "row {id}");
+    }
 }

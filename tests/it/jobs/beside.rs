@@ -36,7 +36,7 @@ impl Busy {
     async fn write(&self, row: i64, value: &str) {
         let mut cells = self.rows.load(&[key(row)]).await.unwrap().remove(0).unwrap().cells;
         let Cell::Integer(subject) = cells[SUBJECT] else { panic!() };
-        let keys = self.customers.keys(&subject).await.unwrap();
+        let keys = self.customers.keys(&customer(subject)).await.unwrap();
         cells[EMAIL] = Cell::bytes(seal(&keys, "email", "default", row, value));
         self.rows.put(key(row), cells).unwrap();
         self.wrote.lock().unwrap().insert(row, value.to_owned());
@@ -86,7 +86,7 @@ async fn busy(always: bool) -> (Shop, Busy) {
         old.insert(row, [shop.row(row).await.cells, first]);
     }
     for subject in [1, 2] {
-        shop.customers.rotate_now(&subject).await.unwrap();
+        shop.customers.rotate_now(&customer(subject)).await.unwrap();
     }
     let wrote = Arc::default();
     let (rows, customers) = (shop.rows.clone(), shop.customers.clone());
@@ -125,22 +125,27 @@ async fn a_row_that_never_stands_still_is_reported_and_stops_no_other() {
 async fn keys_changed_by_this_process_during_a_page_are_read_again() {
     let tap = Tap::open();
     let store = Tapped::new(MemoryStore::new(), &tap);
-    let vault = Vault::builder(LocalKeyring::ephemeral().unwrap(), store).without_journal().build().await.unwrap();
-    let map = TableMap::new("t", ["id"], "customer", IdColumn::integer("id"))
+    let vault = Vault::builder(LocalKeyring::ephemeral().unwrap(), store)
+        .kinds(["customer"])
+        .without_journal()
+        .build()
+        .await
+        .unwrap();
+    let map = TableMap::new("t", ["id"], "customer", SubjectColumn::new("customer", IdColumn::integer("id")))
         .ids([IdColumn::integer("id")])
         .tenant_column("tenant")
         .field(FieldMap::new("email"));
     let rows = MemoryRows::new(map.table().columns);
     let tenants = ["a", "b"].map(|name| vault.tenant(&TenantId::new(name).unwrap()));
     for (tenant, id) in tenants.iter().zip(1i64..) {
-        let keys = tenant.enroll(&id).await.unwrap();
+        let keys = tenant.enroll(&customer(id)).await.unwrap();
         let cells = vec![
             Cell::text(tenant.id().as_str()),
             Cell::Integer(id),
             Cell::bytes(seal(&keys, "email", "default", id, "x")),
         ];
         rows.put(key(id), cells).unwrap();
-        tenant.rotate_now(&id).await.unwrap();
+        tenant.rotate_now(&customer(id)).await.unwrap();
     }
     // Between the reads of the two tenants' keys, both are rotated: what was read first is outdated when it is used.
     let (gate, reads) = (Gate::new(), AtomicUsize::new(0));
@@ -156,7 +161,7 @@ async fn keys_changed_by_this_process_during_a_page_are_read_again() {
         gate.reached().await;
         tap.set(|_| Act::Go);
         for (tenant, id) in tenants.iter().zip(1i64..) {
-            tenant.rotate_now(&id).await.unwrap();
+            tenant.rotate_now(&customer(id)).await.unwrap();
         }
         gate.open();
     };

@@ -41,12 +41,12 @@ const HOUR: Duration = Duration::from_secs(3600);
 #[tokio::test]
 async fn every_key_that_is_named_is_counted_by_how_it_stands() {
     let shop = Shop::populated(30).await;
-    shop.customers.rotate_now(&1).await.unwrap(); // rows 10, 20, 30
+    shop.customers.rotate_now(&customer(1)).await.unwrap(); // rows 10, 20, 30
     shop.insert(31, 1).await;
-    shop.customers.rotate(&2).await.unwrap(); // its time has not come
+    shop.customers.rotate(&customer(2)).await.unwrap(); // its time has not come
     shop.erase(3, Some("billing")).await; // rows 2, 12, 22
     shop.erase(4, None).await; // rows 3, 13, 23
-    let lost = Shop::new().await.customers.enroll(&5).await.unwrap();
+    let lost = Shop::new().await.customers.enroll(&customer(5)).await.unwrap();
     let mut cells = shop.row(4).await.cells;
     cells[EMAIL] = Cell::bytes(seal(&lost, "email", "default", 4, "x"));
     cells[NOTE] = Cell::bytes(seal(&lost, "note", "default", 4, "x"));
@@ -77,7 +77,7 @@ async fn every_key_that_is_named_is_counted_by_how_it_stands() {
 async fn a_census_goes_on_where_it_stopped_and_sums_up_its_parts() {
     let shop = Shop::populated(60).await;
     for subject in [1, 5, 9] {
-        shop.customers.rotate_now(&subject).await.unwrap();
+        shop.customers.rotate_now(&customer(subject)).await.unwrap();
     }
     let whole = counted(&shop).await;
 
@@ -119,7 +119,7 @@ async fn a_census_goes_on_where_it_stopped_and_sums_up_its_parts() {
 #[tokio::test]
 async fn half_a_census_is_none() {
     let shop = Shop::populated(9).await;
-    shop.customers.rotate_now(&1).await.unwrap();
+    shop.customers.rotate_now(&customer(1)).await.unwrap();
     let text = counted(&shop).await.to_string();
     for end in 0..text.len() {
         assert!(text[..end].parse::<Census>().is_err(), "the first {end} bytes");
@@ -131,7 +131,7 @@ async fn half_a_census_is_none() {
 async fn only_a_version_unnamed_and_long_ended_is_retired() {
     let shop = Shop::populated(30).await;
     for subject in 1..=10 {
-        shop.customers.rotate_now(&subject).await.unwrap();
+        shop.customers.rotate_now(&customer(subject)).await.unwrap();
     }
     // Still named by every row.
     shop.clock.advance(2 * HOUR);
@@ -146,7 +146,7 @@ async fn only_a_version_unnamed_and_long_ended_is_retired() {
     for row in 1..=30 {
         assert_eq!(shop.email(row).await.unwrap(), format!("{row}@example.com"));
     }
-    shop.customers.rotate_now(&1).await.unwrap();
+    shop.customers.rotate_now(&customer(1)).await.unwrap();
     shop.insert(31, 1).await;
     let census = counted(&shop).await;
     let newest = census.versions().filter_map(|v| v.version).map(|(_, version)| version).max();
@@ -157,12 +157,12 @@ async fn only_a_version_unnamed_and_long_ended_is_retired() {
 async fn versions_that_a_row_names_or_current_or_pending_stay() {
     let shop = Shop::populated(9).await;
     for _ in 0..3 {
-        shop.customers.rotate_now(&1).await.unwrap(); // rows 3, 6 and 9, under version 1
+        shop.customers.rotate_now(&customer(1)).await.unwrap(); // rows 3, 6 and 9, under version 1
         shop.insert(9, 1).await; // the last one's under version 4
     }
-    shop.customers.rotate(&2).await.unwrap();
+    shop.customers.rotate(&customer(2)).await.unwrap();
     shop.clock.advance(Duration::from_secs(60));
-    shop.customers.keys(&2).await.unwrap();
+    shop.customers.keys(&customer(2)).await.unwrap();
     // Before the time of subject 2's new key: its old one is current.
     let early = counted(&shop).await;
     assert_eq!(retire(&shop, &early, Duration::ZERO).await, (0, 0), "no max_age passed");
@@ -178,7 +178,7 @@ async fn versions_that_a_row_names_or_current_or_pending_stay() {
 #[tokio::test]
 async fn nothing_is_retired_while_a_cell_could_not_be_read() {
     let shop = Shop::populated(9).await;
-    shop.customers.rotate_now(&1).await.unwrap();
+    shop.customers.rotate_now(&customer(1)).await.unwrap();
     shop.clock.advance(HOUR);
     let sound = shop.row(5).await.cells;
     let mut cells = sound.clone();
@@ -189,7 +189,8 @@ async fn nothing_is_retired_while_a_cell_could_not_be_read() {
     assert!(matches!(unread.unnamed(&[&map()], Duration::ZERO), Err(Error::InvalidInput(_))));
     // A map that reads the cells in another form sees no key at all.
     let iban = || FieldMap::new("iban").purpose("billing");
-    let other = TableMap::new("customer", ["id"], "customer", IdColumn::integer("subject"));
+    let other =
+        TableMap::new("customer", ["id"], "customer", SubjectColumn::new("customer", IdColumn::integer("subject")));
     let other = other.ids([IdColumn::integer("id")]).field(iban());
     let mut blind = Census::begin(&shop.vault);
     census(&shop.vault, &other, &shop.rows, &mut blind, &small(), &mut ()).await.unwrap();
@@ -225,7 +226,7 @@ async fn no_cell_is_counted_twice_by_another_map_or_another_division() {
 async fn a_full_purpose_has_room_again_and_the_receipt_knows_all_keys() {
     let shop = Shop::populated(3).await;
     let mut rotated = 1;
-    while shop.customers.rotate_now(&1).await.is_ok() {
+    while shop.customers.rotate_now(&customer(1)).await.is_ok() {
         rotated += 1;
         shop.clock.advance(Duration::from_secs(1));
     }
@@ -233,8 +234,8 @@ async fn a_full_purpose_has_room_again_and_the_receipt_knows_all_keys() {
     reseal(&shop.vault, &map(), &shop.rows, &small(), &mut ()).await.unwrap();
     shop.clock.advance(HOUR);
     assert_eq!(retire(&shop, &counted(&shop).await, Duration::ZERO).await, (126, 1));
-    shop.customers.rotate_now(&1).await.unwrap();
-    let receipt = shop.customers.erase(&1, &ErasureRequest::new()).await.unwrap();
+    shop.customers.rotate_now(&customer(1)).await.unwrap();
+    let receipt = shop.customers.erase(&customer(1), &ErasureRequest::new()).await.unwrap();
     assert!(receipt.purposes().iter().all(|purpose| purpose.key_ids.len() == 65));
 }
 
@@ -242,7 +243,7 @@ async fn a_full_purpose_has_room_again_and_the_receipt_knows_all_keys() {
 async fn what_names_a_retired_key_does_not_open_and_says_so() {
     let shop = Shop::populated(3).await;
     let old = shop.row(3).await;
-    shop.customers.rotate_now(&1).await.unwrap();
+    shop.customers.rotate_now(&customer(1)).await.unwrap();
     reseal(&shop.vault, &map(), &shop.rows, &small(), &mut ()).await.unwrap();
     shop.clock.advance(HOUR);
     assert_eq!(retire(&shop, &counted(&shop).await, Duration::ZERO).await, (2, 1));
@@ -259,13 +260,48 @@ async fn what_names_a_retired_key_does_not_open_and_says_so() {
 #[tokio::test]
 async fn what_a_scheduled_person_names_is_not_retired() {
     let shop = Shop::populated(3).await;
-    shop.customers.rotate_now(&1).await.unwrap();
+    shop.customers.rotate_now(&customer(1)).await.unwrap();
     shop.clock.advance(HOUR);
     let at = fieldseal::clock::Clock::wall(&shop.clock).plus(HOUR);
-    shop.customers.schedule_erasure(&1, at).await.unwrap();
+    shop.customers.schedule_erasure(&customer(1), at).await.unwrap();
     let census = counted(&shop).await;
     assert_eq!(figures(&census).iter().map(|figure| figure.1).collect::<Vec<_>>(), [KeyUse::Destroyed; 2]);
-    shop.customers.cancel_erasure(&1).await.unwrap();
+    shop.customers.cancel_erasure(&customer(1)).await.unwrap();
     assert_eq!(retire(&shop, &census, Duration::ZERO).await, (0, 0));
     assert_eq!(shop.email(1).await.unwrap(), "1@example.com");
+}
+
+/// A guest's basket must not keep everybody's old keys.
+#[tokio::test]
+async fn a_row_of_nobody_keeps_the_keys_that_it_names_and_no_others() {
+    let shop = Shop::populated(9).await; // of subjects 1 to 3
+    shop.insert(10, 4).await;
+    shop.disown(10).await;
+    for subject in 1..=4 {
+        shop.customers.rotate_now(&customer(subject)).await.unwrap();
+    }
+    reseal(&shop.vault, &map(), &shop.rows, &small(), &mut ()).await.unwrap();
+    shop.clock.advance(2 * HOUR);
+
+    let census = counted(&shop).await;
+    assert_eq!((census.tally().of_nobody, census.tally().failed, census.tally().not_held), (2, 0, 0));
+    let of_nobody: Vec<_> = figures(&census).into_iter().filter(|figure| figure.1 == KeyUse::OfNobody).collect();
+    assert_eq!(of_nobody, ["billing", "default"].map(|purpose| (purpose.to_owned(), KeyUse::OfNobody, None, 1, 1)));
+    assert_eq!(census.lost().count(), 0, "they are somebody's");
+    assert_eq!(census.to_string().parse::<Census>().unwrap(), census);
+
+    assert_eq!(retire(&shop, &census, Duration::ZERO).await, (6, 3), "but for those of subject 4");
+    shop.set(10, SUBJECT, Cell::Integer(4)).await;
+    assert_eq!(shop.email(10).await.unwrap(), "10@example.com");
+}
+
+#[tokio::test]
+async fn a_row_of_nobody_whose_cells_cannot_be_read_may_name_any_key() {
+    let shop = Shop::populated(3).await;
+    shop.set(1, NOTE, Cell::bytes([0])).await;
+    shop.disown(1).await;
+    let unread = counted(&shop).await;
+    assert_eq!((unread.tally().of_nobody, unread.tally().failed), (2, 1));
+    let Err(Error::InvalidInput(told)) = unread.unnamed(&[&map()], Duration::ZERO) else { panic!() };
+    assert!(told.contains("could not read all cells (1 failed)") && told.contains("troubles"), "{told}");
 }

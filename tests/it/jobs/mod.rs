@@ -9,14 +9,17 @@ mod reseal;
 mod reveal;
 
 use fieldseal::id::Purpose;
-use fieldseal::jobs::{Checkpoint, FieldMap, IdColumn, JobOptions, Observer, PageDone, TableMap, Trouble};
+use fieldseal::jobs::{
+    Checkpoint, FieldMap, IdColumn, JobOptions, Observer, PageDone, SubjectColumn, TableMap, Trouble,
+};
 use fieldseal::journal::MemoryJournal;
 use fieldseal::provider::LocalKeyring;
 use fieldseal::rows::{Cell, MemoryRows, Page, Row, RowKey, RowSource as _};
 use fieldseal::store::MemoryStore;
 use fieldseal::vault::ErasureRequest;
-use fieldseal::{FieldContext, Result, Sealed, SubjectKeys, Tenant, Vault};
+use fieldseal::{FieldContext, Plain, Result, Sealed, SubjectKeys, Tenant, Vault};
 use fieldseal_testkit::clock::ManualClock;
+use fieldseal_testkit::customer;
 use fieldseal_testkit::world::World;
 
 /// A vault, and a table of customers: one subject has three rows.
@@ -45,7 +48,7 @@ impl Shop {
     }
 
     async fn insert(&self, row: i64, subject: i64) {
-        let keys = self.customers.enroll(&subject).await.unwrap();
+        let keys = self.customers.enroll(&customer(subject)).await.unwrap();
         let cells = vec![
             Cell::Integer(subject),
             Cell::Integer(row),
@@ -54,6 +57,17 @@ impl Shop {
             Cell::Null,
             Cell::text("free"),
         ];
+        self.rows.put(key(row), cells).unwrap();
+    }
+
+    /// Makes a row nobody's: what is sealed in it stays as it was.
+    async fn disown(&self, row: i64) {
+        self.set(row, SUBJECT, Cell::Null).await;
+    }
+
+    async fn set(&self, row: i64, column: usize, cell: Cell) {
+        let mut cells = self.row(row).await.cells;
+        cells[column] = cell;
         self.rows.put(key(row), cells).unwrap();
     }
 
@@ -70,9 +84,9 @@ impl Shop {
         let cells = self.row(row).await.cells;
         let Cell::Integer(subject) = cells[SUBJECT] else { panic!("no subject") };
         let Cell::Bytes(envelope) = &cells[EMAIL] else { panic!("no envelope") };
-        let keys = self.customers.keys(&subject).await?;
-        let opened = keys.open_bytes(envelope, &context("email", "default", row))?.unwrap();
-        Ok(String::from_utf8(opened.to_vec()).unwrap())
+        let keys = self.customers.keys(&customer(subject)).await?;
+        let sealed = Sealed::<String>::from_bytes(envelope.to_vec())?;
+        keys.open_value(&sealed, &context("email", "default", row)).map(Plain::into_inner)
     }
 
     async fn erase(&self, subject: i64, purpose: Option<&str>) {
@@ -81,18 +95,19 @@ impl Shop {
             Some(purpose) => request.purpose(Purpose::new(purpose).unwrap()),
             None => request,
         };
-        self.customers.erase(&subject, &request).await.unwrap();
+        self.customers.erase(&customer(subject), &request).await.unwrap();
     }
 }
 
 const SUBJECT: usize = 0;
+const ID: usize = 1;
 const EMAIL: usize = 2;
 const IBAN: usize = 3;
 const NOTE: usize = 4;
 
 /// Columns: subject, id, email, iban (as text), note, plan (in the clear).
 fn map() -> TableMap {
-    TableMap::new("customer", ["id"], "customer", IdColumn::integer("subject"))
+    TableMap::new("customer", ["id"], "customer", SubjectColumn::new("customer", IdColumn::integer("subject")))
         .ids([IdColumn::integer("id")])
         .field(FieldMap::new("email"))
         .field(FieldMap::new("iban").purpose("billing").form(fieldseal::jobs::Form::Text))
@@ -111,7 +126,7 @@ fn context<'a>(field: &'a str, purpose: &'a str, row: i64) -> FieldContext<'stat
 }
 
 fn seal(keys: &SubjectKeys, field: &str, purpose: &str, row: i64, value: &str) -> Vec<u8> {
-    keys.seal_bytes(value.as_bytes(), &context(field, purpose, row)).unwrap()
+    keys.seal_value(&value.into(), &context(field, purpose, row)).unwrap().into_bytes()
 }
 
 fn text_form(envelope: &[u8]) -> String {

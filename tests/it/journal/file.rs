@@ -12,10 +12,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 use fieldseal::clock::Timestamp;
 use fieldseal::error::{JournalError, JournalErrorKind};
-use fieldseal::journal::{ErasureJournal, FileJournal, Head, JournalEntry, JournalEvent, JournalId};
+use fieldseal::journal::{EntryAt, ErasureJournal, FileJournal, Head, JournalEntry, JournalEvent, JournalId};
 use fieldseal::provider::LocalKeyring;
 use fieldseal::store::{MemoryStore, Tag};
 use fieldseal::{Error, TenantId, Vault};
+use fieldseal_testkit::customer;
 use tempfile::TempDir;
 
 /// A journal and the folder that its file is in.
@@ -48,7 +49,7 @@ impl ErasureJournal for InFolder {
         tenant: Option<&TenantId>,
         tag: Option<&Tag>,
         up_to: &Head,
-    ) -> Result<Vec<JournalEntry>, JournalError> {
+    ) -> Result<Vec<EntryAt>, JournalError> {
         self.journal.read_of(tenant, tag, up_to).await
     }
 }
@@ -299,7 +300,7 @@ async fn a_torn_entry_longer_than_the_next_leaves_nothing_behind() {
     let long = JournalEntry::of_tenant(
         Timestamp::from_millis(1),
         TenantId::new("t".repeat(1000)).unwrap(),
-        JournalEvent::TenantErasureIntended,
+        JournalEvent::TenantErasureIntended { known: true },
     );
     let other = folder().await;
     put(&path(&other), &sample.bytes);
@@ -471,7 +472,7 @@ async fn foreign_files_are_refused() {
         (b"fieldseal jour", JournalErrorKind::Corrupt, "cut short"),
         (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", JournalErrorKind::Misconfigured, "not a journal"),
         (b"fieldseal keyring 1\nprotection: none\n", JournalErrorKind::Misconfigured, "not a journal"),
-        (b"fieldseal journal 2\n", JournalErrorKind::Misconfigured, "later version"),
+        (b"fieldseal journal 2\n", JournalErrorKind::NewerSchema, "later version"),
         (&[0; 300_000], JournalErrorKind::Misconfigured, "not a journal"),
     ] {
         let error = sample.opens(bytes).await.unwrap_err();
@@ -643,8 +644,12 @@ async fn a_key_store_is_bound_to_its_file() {
     let provider = LocalKeyring::ephemeral().unwrap();
     let store = Arc::new(MemoryStore::new());
     let build = async |folder: &TempDir| {
-        let vault = Vault::builder(provider.clone(), store.clone()).journal(open(folder).await).build().await?;
-        vault.tenant(&acme()).enroll(&17).await
+        let vault = Vault::builder(provider.clone(), store.clone())
+            .kinds(["customer"])
+            .journal(open(folder).await)
+            .build()
+            .await?;
+        vault.tenant(&acme()).enroll(&customer(17)).await
     };
     build(&folder).await.unwrap();
     let head = open(&folder).await.head().await.unwrap();
@@ -790,7 +795,7 @@ async fn child_fills_the_disk() {
     let tenant = TenantId::new("t".repeat(600)).unwrap();
     let mut failed = 0;
     for n in 10..100 {
-        let long = JournalEntry::of_tenant(Timestamp::from_millis(n), tenant.clone(), JournalEvent::Held);
+        let long = JournalEntry::of_subject(Timestamp::from_millis(n), tenant.clone(), tag(1), JournalEvent::Held);
         let head = journal.head().await.unwrap();
         let entry = if failed == 0 { long } else { entry(n) };
         match journal.append(&entry, &head).await {

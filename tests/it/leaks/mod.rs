@@ -4,7 +4,8 @@
 mod format;
 pub(crate) mod needles;
 
-use std::fmt::{Debug, Display};
+use std::fmt::{self, Debug, Display};
+use std::hash::Hash;
 use std::hint::black_box;
 use std::ops::Deref;
 use std::panic::{self, AssertUnwindSafe};
@@ -15,19 +16,19 @@ use std::time::Duration;
 use async_trait::async_trait;
 use base64ct::{Base64Unpadded, Encoding as _};
 use fieldseal::error::{ProviderError, StoreError};
-use fieldseal::id::Id;
+use fieldseal::id::{Id, ToId};
 use fieldseal::journal::{ErasureJournal as _, MemoryJournal};
 use fieldseal::provider::{
     Destruction, KeyMaterial, KeyringOptions, LocalKeyring, MasterKeyId, MasterKeyProvider, Passphrase, WrapContext,
     WrappedKey,
 };
-use fieldseal::record::private::{RecordOpener, RecordSealer};
+use fieldseal::record::private::{Owner as RecordOwner, RecordOpener, RecordSealer};
 use fieldseal::store::{Expected, Filter, KeyStore as _, MemoryStore, Scan, SlotId};
 use fieldseal::value::AsJson;
 use fieldseal::vault::Enrollment;
-use fieldseal::{Error, FieldContext, Plain, Record, Sealed, SubjectId, SubjectKeys, TenantId, Vault};
+use fieldseal::{Error, FieldContext, HasSubject, Plain, Record, Sealed, SubjectId, SubjectKeys, TenantId, Vault};
 use fieldseal_testkit::world::World;
-use fieldseal_testkit::{keys, keys_for};
+use fieldseal_testkit::{customer, keys, keys_for};
 use serde::{Deserialize, Serialize};
 use static_assertions::{assert_impl_all, assert_not_impl_any};
 use zeroize::ZeroizeOnDrop;
@@ -57,6 +58,14 @@ secret!(CustomerPlain);
 assert_not_impl_any!(SubjectKeys: Copy, Display, PartialEq, Deref, AsRef<[u8]>, Serialize, Deserialize<'static>);
 assert_not_impl_any!(fieldseal::vault::KeyPage: Clone, Display, Deref, IntoIterator, Serialize);
 assert_not_impl_any!(SubjectId: Display, Serialize);
+// Two envelopes of one value differ: to compare them is to compare nothing.
+assert_not_impl_any!(Sealed<String>: PartialEq, Hash);
+// Customer 17 is not employee 17.
+assert_not_impl_any!(i64: HasSubject);
+assert_not_impl_any!(u64: HasSubject);
+assert_not_impl_any!(&'static str: HasSubject);
+assert_not_impl_any!(String: HasSubject);
+assert_not_impl_any!(Id<'static>: HasSubject);
 assert_not_impl_any!(Id<'static>: Display, Serialize);
 assert_impl_all!(KeyMaterial: ZeroizeOnDrop);
 
@@ -66,18 +75,34 @@ assert_impl_all!(KeyMaterial: ZeroizeOnDrop);
 struct Customer {
     #[record(id)]
     id: i64,
-    #[record(subject)]
-    owner: SubjectId,
+    #[record(subject = "customer")]
+    owner: Owner,
     email: Sealed<String>,
     phone: Option<Sealed<String>>,
 }
 
+/// An application's own id.
+#[derive(Clone)]
+struct Owner(&'static str);
+
+impl ToId for Owner {
+    fn to_id(&self) -> fieldseal::Result<Id<'_>> {
+        self.0.to_id()
+    }
+}
+
+impl Debug for Owner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Owner(..)")
+    }
+}
+
 fn ada() -> SubjectId {
-    SubjectId::new(SUBJECT).unwrap()
+    Customer::subject_of(&Owner(SUBJECT)).unwrap()
 }
 
 fn plain() -> CustomerPlain {
-    CustomerPlain { id: 7, owner: ada(), email: EMAIL.into(), phone: Some(PHONE.into()) }
+    CustomerPlain { id: 7, owner: Owner(SUBJECT), email: EMAIL.into(), phone: Some(PHONE.into()) }
 }
 
 /// Ada's keys, and the bytes of the one that they hold.
@@ -92,7 +117,12 @@ static ADA: LazyLock<Ada> = LazyLock::new(|| {
         tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
             let (heard, store) = (Arc::default(), Arc::new(MemoryStore::new()));
             let provider = Overheard { provider: LocalKeyring::ephemeral().unwrap(), keys: Arc::clone(&heard) };
-            let vault = Vault::builder(provider, Arc::clone(&store)).without_journal().build().await.unwrap();
+            let vault = Vault::builder(provider, Arc::clone(&store))
+                .kinds(["customer"])
+                .without_journal()
+                .build()
+                .await
+                .unwrap();
             let keys = vault.default_tenant().enroll(&ada()).await.unwrap();
             let mut data_key = [0; KeyMaterial::LEN];
             let (slots, heard) = (store.scan(&Scan::new(Filter::All)).await.unwrap().slots, heard.lock().unwrap());
@@ -134,7 +164,7 @@ fn the_needles_are_found_where_they_are() {
         format!("{:?}", EMAIL.as_bytes()),
         format!("to {EMAIL}"),
         format!("{:?}", Some(PHONE)),
-        format!("{:?}", ada().as_str()),
+        format!("{:?}", ada().id()),
         Base64Unpadded::encode_string(&DATA_KEY),
         DATA_KEY.iter().map(|byte| format!("{byte:02X}")).collect(),
     ] {
@@ -186,14 +216,16 @@ impl MasterKeyProvider for Overheard {
 fn values_and_keys_do_not_show_in_debug() {
     let needles = needles();
     let keys = adas_keys();
-    let row = Customer::seal(plain(), &keys).unwrap();
+    let row = Customer::seal(&plain(), &keys).unwrap();
     let mut needles_of_row = Needles::new();
     needles_of_row.add("envelope", row.email.as_bytes());
     let material = KeyMaterial::from_slice(&DATA_KEY).unwrap();
     let passphrase = || Passphrase::new(PASSPHRASE).unwrap();
     let place = keys.record_ref::<Customer>(&7).unwrap();
-    let mut sealer = RecordSealer::new::<Customer>(&keys, Some(Id::text(SUBJECT).unwrap()), SUBJECT).unwrap();
-    sealer.seal(Customer::EMAIL, EMAIL.into()).unwrap();
+    let owner = plain().owner;
+    let owner = RecordOwner::of("customer", &owner).unwrap();
+    let mut sealer = RecordSealer::new::<Customer>(&keys, &owner, Some(&ada()), SUBJECT).unwrap();
+    sealer.seal(Customer::EMAIL, &EMAIL.into()).unwrap();
     let mut opener = RecordOpener::new(&keys, &row).unwrap();
     opener.open(Customer::EMAIL, &row).unwrap();
     let shown: &[(&str, &dyn Debug)] = &[
@@ -208,6 +240,7 @@ fn values_and_keys_do_not_show_in_debug() {
         ("Field", &Customer::EMAIL),
         ("SubjectKeys", &keys),
         ("Place", &place),
+        ("Owner", &owner),
         ("RecordSealer", &sealer),
         ("RecordOpener", &opener),
         ("FieldContext", &context()),
@@ -234,13 +267,14 @@ async fn a_vault_and_what_it_stores_do_not_show_in_debug() {
     let provider = options.generate(folder.path().join("keyring")).await.unwrap();
     let provider = Arc::new(Overheard { provider, keys: Arc::clone(&heard) });
     let (store, journal) = (Arc::new(MemoryStore::new()), Arc::new(MemoryJournal::new().unwrap()));
-    let builder = Vault::builder(Arc::clone(&provider), Arc::clone(&store)).journal(Arc::clone(&journal));
+    let builder =
+        Vault::builder(Arc::clone(&provider), Arc::clone(&store)).kinds(["customer"]).journal(Arc::clone(&journal));
     let mut needles = needles();
     needles.search_debug("VaultBuilder", &builder);
     let vault = builder.build().await.unwrap();
     let tenant = vault.default_tenant();
     let keys = tenant.enroll(&ada()).await.unwrap();
-    let page = tenant.keys_of(&[ada(), SubjectId::new(EMAIL).unwrap()]).await.unwrap();
+    let page = tenant.keys_of(&[ada(), customer(EMAIL)]).await.unwrap();
     let slots = store.scan(&Scan::new(Filter::All)).await.unwrap();
 
     let heard = std::mem::take(&mut *heard.lock().unwrap());
@@ -294,19 +328,19 @@ fn kind(error: &Error) -> String {
 #[track_caller]
 fn refused<T>(needles: &Needles, expected: &str, result: Result<T, Error>) {
     let error = result.err().unwrap();
-    assert_eq!(kind(&error), expected);
+    assert_eq!(kind(&error.clone().without_field()), expected);
     needles.search_error(expected, &error);
 }
 
 #[test]
 fn errors_of_sealing_and_opening_show_nothing() {
     let needles = &needles();
-    let (adas, bens) = (adas_keys(), keys("ben"));
-    let row = Customer::seal(plain(), &adas).unwrap();
+    let (adas, bens) = (adas_keys(), keys(&customer("ben")));
+    let row = Customer::seal(&plain(), &adas).unwrap();
     refused(needles, "WrongSubject", row.open(&bens));
-    refused(needles, "WrongSubject", Customer::seal(plain(), &bens));
+    refused(needles, "WrongSubject", Customer::seal(&plain(), &bens));
     refused(needles, "WrongSubject", bens.open(&row, Customer::EMAIL));
-    let moved = Customer { id: 8, ..Customer::seal(plain(), &adas).unwrap() };
+    let moved = Customer { id: 8, ..Customer::seal(&plain(), &adas).unwrap() };
     refused(needles, "Authentication", moved.open(&adas));
     refused(needles, "KeyNotHeld", keys(&ada()).open(&row, Customer::EMAIL));
     let seal_for = |keys: &SubjectKeys, purpose| keys.seal_value(&EMAIL.into(), &context().purpose(purpose));
@@ -319,15 +353,30 @@ fn errors_of_sealing_and_opening_show_nothing() {
     refused(needles, "UnknownFormat", Sealed::<String>::from_bytes([&[0xF8], EMAIL.as_bytes()].concat()));
     let sealed = adas.seal_value(&EMAIL.into(), &context()).unwrap();
     let as_number = Sealed::<i64>::from_bytes(sealed.as_bytes()).unwrap();
-    refused(needles, "Malformed", adas.open_value(&as_number, &context()));
+    refused(needles, "WrongType", adas.open_value(&as_number, &context()));
+    refused(needles, "WrongType", adas.open_bytes(sealed.as_bytes(), &context()));
+    refused(
+        needles,
+        "WrongType",
+        adas.open_value(&Sealed::<Vec<String>>::from_bytes(sealed.as_bytes()).unwrap(), &context()),
+    );
     let as_json = Sealed::<AsJson<u8>>::from_bytes(sealed.into_bytes()).unwrap();
     refused(needles, "Malformed", adas.open_value(&as_json, &context()));
     let text = adas.seal_value(&Plain::new(AsJson(EMAIL.to_owned())), &context()).unwrap();
     let as_list = Sealed::<AsJson<Vec<u8>>>::from_bytes(text.into_bytes()).unwrap();
     refused(needles, "Malformed", adas.open_value(&as_list, &context()));
 
+    let list = adas.seal_value(&Plain::new(vec![EMAIL.to_owned(), String::new()]), &context()).unwrap();
+    let of_numbers = Sealed::<Vec<i64>>::from_bytes(list.into_bytes()).unwrap();
+    refused(needles, "WrongType", adas.open_value(&of_numbers, &context()));
+
     refused(needles, "InvalidInput", adas.seal_value(&Plain::new(AsJson(Unspeakable)), &context()));
-    refused(needles, "InvalidInput", SubjectId::new(SUBJECT.repeat(100)));
+    refused(needles, "InvalidInput", SubjectId::new("customer", &SUBJECT.repeat(100)));
+    refused(needles, "InvalidInput", SubjectId::new(SUBJECT.to_uppercase(), "17"));
+    refused(needles, "InvalidInput", format!("{}:17", SUBJECT.to_uppercase()).parse::<SubjectId>());
+    refused(needles, "InvalidInput", SUBJECT.parse::<SubjectId>());
+    let employees = keys(&SubjectId::new("employee", SUBJECT).unwrap());
+    refused(needles, "WrongSubjectKind", row.open(&employees));
     refused(needles, "InvalidInput", Id::display(SUBJECT.repeat(3)));
     refused(needles, "InvalidInput", FieldContext::new("customer", "", EMAIL));
     refused(needles, "InvalidInput", KeyMaterial::from_slice(&DATA_KEY[..31]));
@@ -354,11 +403,11 @@ async fn errors_of_vaults_and_ports_show_nothing() {
     let (world, other) = (World::in_memory().unwrap(), World::in_memory().unwrap());
     let customers = world.tenant().await.unwrap();
     let keys = customers.enroll(&ada()).await.unwrap();
-    refused(needles, "SubjectUnknown", customers.keys(EMAIL).await);
-    let page = customers.keys_of(&[EMAIL]).await.unwrap();
-    refused(needles, "SubjectUnknown", page.get(EMAIL));
+    refused(needles, "SubjectUnknown", customers.keys(&customer(EMAIL)).await);
+    let page = customers.keys_of(&[customer(EMAIL)]).await.unwrap();
+    refused(needles, "SubjectUnknown", page.get(&customer(EMAIL)));
     refused(needles, "InvalidInput", page.get(&ada()));
-    refused(needles, "InvalidInput", customers.vault().tenant(&TenantId::new("acme").unwrap()).refresh(&keys).await);
+    refused(needles, "WrongTenant", customers.vault().tenant(&TenantId::new("acme").unwrap()).refresh(&keys).await);
     world.clock.advance(Duration::from_secs(3600));
     refused(needles, "KeysExpired", keys.seal_bytes(EMAIL.as_bytes(), &context()));
 
@@ -369,7 +418,7 @@ async fn errors_of_vaults_and_ports_show_nothing() {
     let (own, foreign) = (slot(&world).await.unwrap(), slot(&twin).await.unwrap());
     world.store.put(&foreign, Expected::Revision(own.revision())).await.unwrap();
     refused(needles, "Store", world.tenant().await.unwrap().keys(&ada()).await);
-    refused(needles, "Store", world.tenant().await.unwrap().enroll(EMAIL).await);
+    refused(needles, "Store", world.tenant().await.unwrap().enroll(&customer(EMAIL)).await);
 
     let stranger = LocalKeyring::ephemeral().unwrap();
     refused(needles, "Provider", world.vault_with(stranger).await);
@@ -423,8 +472,8 @@ fn panics_show_nothing() {
             false => before(panic), // another test's
         })
     });
-    let (adas, bens) = (adas_keys(), keys("ben"));
-    let row = Customer::seal(plain(), &adas).unwrap();
+    let (adas, bens) = (adas_keys(), keys(&customer("ben")));
+    let row = Customer::seal(&plain(), &adas).unwrap();
     let panics: [&dyn Fn(); 6] = [
         // What a hurried `unwrap` shows, while the value is on the stack.
         &|| black_box(Err(Plain::from(EMAIL))).unwrap(),

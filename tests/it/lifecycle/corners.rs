@@ -57,24 +57,24 @@ async fn meanwhile<T>(
 /// A due period: a sweep erases her from now on.
 async fn enroll_due(world: &World, customers: &Tenant) -> Result<Vec<u8>> {
     let due = Enrollment::new().retain_until(world.later(millis(10)));
-    let envelope = seal(&customers.enroll_with("ada", &due).await?)?;
+    let envelope = seal(&customers.enroll_with(&customer("ada"), &due).await?)?;
     world.clock.advance(millis(20));
     Ok(envelope)
 }
 
 async fn a_tenant_that_is_erased_while_it_is_made_stops_nobody(on: &Ground) -> Result {
     let world = world_on(on).await?;
-    let envelope = seal(&world.tenant().await?.enroll("ada").await?)?;
+    let envelope = seal(&world.tenant().await?.enroll(&customer("ada")).await?)?;
     let tap = Tap::open();
     let (maker, running) = (world.tapped(&tap).build().await?.tenant(&acme()), world.vault().await?);
     let gate = park(&tap, |call| matches!(call.slot, Some(SlotId::Tenant(tenant)) if *tenant == acme()));
     let erase = async { running.erase_tenant(&acme(), &whole()).await.map(drop) };
-    let enrolled = meanwhile(&gate, maker.enroll("x"), erase).await?;
+    let enrolled = meanwhile(&gate, maker.enroll(&customer("x")), erase).await?;
     assert!(matches!(enrolled, Err(Error::TenantErased { .. })));
     world.pass_max_age();
     for vault in [running, world.vault().await?, world.builder().replay().await?.0] {
-        assert!(open(&vault.default_tenant().keys("ada").await?, &envelope)?);
-        assert!(matches!(vault.tenant(&acme()).enroll("x").await, Err(Error::TenantErased { .. })));
+        assert!(open(&vault.default_tenant().keys(&customer("ada")).await?, &envelope)?);
+        assert!(matches!(vault.tenant(&acme()).enroll(&customer("x")).await, Err(Error::TenantErased { .. })));
     }
     Ok(())
 }
@@ -86,34 +86,35 @@ async fn a_tenant_made_by_two_processes_at_once_is_not_taken_for_lost(on: &Groun
     let gate = park(&tap, |call| call.port == Port::Journal); // it has found nothing of the tenant in the store
     let envelope = Mutex::new(Vec::new());
     let make = async {
-        *envelope.lock().unwrap() = seal(&there.enroll("ada").await?)?;
+        *envelope.lock().unwrap() = seal(&there.enroll(&customer("ada")).await?)?;
         Ok(())
     };
-    meanwhile(&gate, here.enroll("ben"), make).await??;
-    assert!(open(&here.keys("ada").await?, &envelope.into_inner().unwrap())?);
-    there.keys("ben").await?;
+    meanwhile(&gate, here.enroll(&customer("ben")), make).await??;
+    assert!(open(&here.keys(&customer("ada")).await?, &envelope.into_inner().unwrap())?);
+    there.keys(&customer("ben")).await?;
     Ok(())
 }
 
 /// A store with two tenants that was made without a journal.
 async fn unjournaled(world: &World) -> Result<Vec<u8>> {
-    let builder = Vault::builder(world.provider.clone(), world.store.clone()).clock(world.clock.clone());
+    let builder =
+        Vault::builder(world.provider.clone(), world.store.clone()).kinds(["customer"]).clock(world.clock.clone());
     let vault = builder.purposes(["billing"]).without_journal().build().await?;
-    vault.tenant(&acme()).enroll("ada").await?;
-    seal(&vault.default_tenant().enroll("ada").await?)
+    vault.tenant(&acme()).enroll(&customer("ada")).await?;
+    seal(&vault.default_tenant().enroll(&customer("ada")).await?)
 }
 
 async fn has_adopted(world: &World, envelope: &[u8]) -> Result {
     for vault in [world.vault().await?, world.builder().replay().await?.0] {
-        assert!(open(&vault.default_tenant().keys("ada").await?, envelope)?);
-        vault.tenant(&acme()).keys("ada").await?;
+        assert!(open(&vault.default_tenant().keys(&customer("ada")).await?, envelope)?);
+        vault.tenant(&acme()).keys(&customer("ada")).await?;
     }
     let created = |event: &&JournalEvent| matches!(event, JournalEvent::RootCreated { .. });
     assert_eq!(world.events().await?.iter().filter(created).count(), 3, "each root is entered once");
     assert!(is_erased(&{
         let customers = world.tenant().await?;
-        customers.erase("ada", &whole()).await?;
-        customers.keys("ada").await
+        customers.erase(&customer("ada"), &whole()).await?;
+        customers.keys(&customer("ada")).await
     }));
     Ok(())
 }
@@ -142,7 +143,7 @@ async fn two_processes_adopt_at_once(on: &Ground) -> Result {
         let (here, there) = (world.tapped(&Tap::random(seed, 3)), world.tapped(&Tap::random(seed + 100, 3)));
         tokio::try_join!(here.build(), there.build())?;
         for customers in [world.tenant().await?, world.builder().replay().await?.0.default_tenant()] {
-            assert!(open(&customers.keys("ada").await?, &envelope)?, "seed {seed}");
+            assert!(open(&customers.keys(&customer("ada")).await?, &envelope)?, "seed {seed}");
         }
     }
     Ok(())
@@ -154,10 +155,10 @@ async fn a_store_that_is_not_scrubbed_keeps_nobody_from_their_keys(on: &Ground) 
     let tap = Tap::open();
     let vault = world.tapped(&tap).build().await?;
     let here = vault.default_tenant();
-    here.enroll("ada").await?;
-    let sealed = seal(&here.enroll("ben").await?)?;
+    here.enroll(&customer("ada")).await?;
+    let sealed = seal(&here.enroll(&customer("ben")).await?)?;
     tap.set(|call| if call.method == "scrub" { Act::Fail } else { Act::Go });
-    assert!(matches!(here.erase("ada", &whole()).await, Err(Error::Store(_))));
+    assert!(matches!(here.erase(&customer("ada"), &whole()).await, Err(Error::Store(_))));
     let is_done = async || -> Result<bool> {
         Ok(world.events().await?.iter().any(|event| matches!(event, JournalEvent::ErasureDone { .. })))
     };
@@ -165,8 +166,8 @@ async fn a_store_that_is_not_scrubbed_keeps_nobody_from_their_keys(on: &Ground) 
         world.pass_max_age();
         let there = world.tapped(&tap).build().await?.default_tenant();
         for customers in [&here, &there] {
-            assert!(open(&customers.keys("ben").await?, &sealed)?);
-            assert!(is_erased(&customers.keys("ada").await));
+            assert!(open(&customers.keys(&customer("ben")).await?, &sealed)?);
+            assert!(is_erased(&customers.keys(&customer("ada")).await));
         }
         assert!(!is_done().await?, "it is not confirmed");
     }
@@ -178,7 +179,7 @@ async fn a_store_that_is_not_scrubbed_keeps_nobody_from_their_keys(on: &Ground) 
         Act::Go
     });
     world.pass_max_age();
-    here.keys("ben").await?;
+    here.keys(&customer("ben")).await?;
     assert_eq!(scrubs.load(Ordering::SeqCst), 0);
     assert!(!is_done().await?);
     assert!(vault.erase_due().await?.failed.is_empty());
@@ -192,7 +193,7 @@ async fn erasures_that_wait_for_a_scrub_share_the_next_one(on: &Ground) -> Resul
         let world = world_on(on).await?;
         let (tap, gate, scrubs) = (Tap::open(), Gate::new(), Arc::new(AtomicU64::new(0)));
         let customers = world.tapped(&tap).build().await?.default_tenant();
-        let subjects = ["ada", "ben", "cy", "dan", "eve"];
+        let subjects = ["ada", "ben", "cy", "dan", "eve"].map(customer);
         customers.enroll_all(&subjects).await?;
         let (parked, begun) = (gate.clone(), scrubs.clone());
         tap.set(move |call| match (call.method, call.is_over()) {
@@ -201,7 +202,7 @@ async fn erasures_that_wait_for_a_scrub_share_the_next_one(on: &Ground) -> Resul
             _ => Act::Go,
         });
         let request = whole();
-        let mut erasures = subjects.map(|subject| Box::pin(customers.erase(subject, &request)));
+        let mut erasures = subjects.each_ref().map(|subject| Box::pin(customers.erase(subject, &request)));
         for erasure in &mut erasures {
             assert!(erasure.now_or_never().is_none(), "it waits for a scrub");
         }
@@ -214,7 +215,7 @@ async fn erasures_that_wait_for_a_scrub_share_the_next_one(on: &Ground) -> Resul
         assert_eq!(scrubs.load(Ordering::SeqCst), 2);
         let failed: Vec<_> = answers.iter().map(Result::is_err).collect();
         assert_eq!(failed, [fails, false, false, false, false], "whose scrub failed is told, and nobody else");
-        customers.erase("ada", &request).await?;
+        customers.erase(&customer("ada"), &request).await?;
         assert_eq!(scrubs.load(Ordering::SeqCst), 3, "who comes later asks for one of his own");
     }
     Ok(())
@@ -224,15 +225,15 @@ async fn an_erasure_is_in_force_max_age_after_its_tombstone(on: &Ground) -> Resu
     let world = world_on(on).await?;
     let tap = Tap::open();
     let (here, there) = (world.tapped(&tap).build().await?.default_tenant(), world.tenant().await?);
-    let envelope = seal(&here.enroll("ada").await?)?;
+    let envelope = seal(&here.enroll(&customer("ada")).await?)?;
     let gate = park(&tap, |call| call.puts_a_subject());
     let (request, keys) = (whole(), Mutex::new(None));
     let read = async {
         world.clock.advance(Duration::from_secs(200)); // a slow store
-        *keys.lock().unwrap() = Some(there.keys("ada").await?);
+        *keys.lock().unwrap() = Some(there.keys(&customer("ada")).await?);
         Ok(())
     };
-    let receipt = meanwhile(&gate, here.erase("ada", &request), read).await??;
+    let receipt = meanwhile(&gate, here.erase(&customer("ada"), &request), read).await??;
     let keys = keys.into_inner().unwrap().unwrap();
     assert_eq!(receipt.effective_by(), world.later(MAX_AGE), "from the journal's done, not from the intent");
     world.clock.advance(MAX_AGE - millis(1));
@@ -250,15 +251,15 @@ async fn who_is_prolonged_while_a_sweep_decides_is_spared(on: &Ground) -> Result
     let gate = park(&tap, |call| call.port == Port::Journal && call.method == "append"); // it has closed her
     let envelope = Mutex::new(Vec::new());
     let prolong = async {
-        customers.cancel_erasure("ada").await?;
+        customers.cancel_erasure(&customer("ada")).await?;
         let period = Enrollment::new().retain_until(world.later(Duration::from_secs(9999)));
-        *envelope.lock().unwrap() = seal(&customers.enroll_with("ada", &period).await?)?;
+        *envelope.lock().unwrap() = seal(&customers.enroll_with(&customer("ada"), &period).await?)?;
         Ok(())
     };
     let swept = meanwhile(&gate, sweeper.erase_due(), prolong).await??;
     assert!(swept.receipts.is_empty() && swept.failed.is_empty());
     let envelope = envelope.into_inner().unwrap();
-    assert!(open(&world.tenant().await?.keys("ada").await?, &envelope)?);
+    assert!(open(&world.tenant().await?.keys(&customer("ada")).await?, &envelope)?);
     world.clock.advance(Duration::from_secs(10_000));
     assert_eq!(world.vault().await?.erase_due().await?.receipts.len(), 1, "her new period ends, too");
     Ok(())
@@ -277,7 +278,7 @@ async fn who_is_prolonged_while_the_provider_fails_is_spared(on: &Ground) -> Res
         tap.set(move |call| {
             let mut answer = answer.lock().unwrap();
             if call.number == n && !call.is_over() {
-                *answer = told.enroll_with("ada", &later).now_or_never();
+                *answer = told.enroll_with(&customer("ada"), &later).now_or_never();
                 forgets.heed(&Notice::Missed);
             }
             let asks = answer.is_some() && call.port == Port::Provider;
@@ -290,7 +291,7 @@ async fn who_is_prolonged_while_the_provider_fails_is_spared(on: &Ground) -> Res
             None => break,
             Some(Ok(_)) => {
                 spared += 1;
-                assert!(open(&world.tenant().await?.keys("ada").await?, &envelope)?, "call {n}");
+                assert!(open(&world.tenant().await?.keys(&customer("ada")).await?, &envelope)?, "call {n}");
             }
             Some(Err(_)) => erased += 1,
         }
@@ -307,7 +308,7 @@ async fn who_is_held_while_a_sweep_closes_her_stays_readable(on: &Ground) -> Res
         let envelope = enroll_due(&world, &customers).await?;
         let gate = park(&tap, |call| call.puts_a_subject());
         let hold = async {
-            customers.hold("ada").await?;
+            customers.hold(&customer("ada")).await?;
             if applied_is_past_it {
                 world.vault().await?;
             }
@@ -316,13 +317,13 @@ async fn who_is_held_while_a_sweep_closes_her_stays_readable(on: &Ground) -> Res
         let swept = meanwhile(&gate, sweeper.erase_due(), hold).await??;
         assert_eq!((swept.receipts.len(), swept.held, swept.failed.len()), (0, 1, 0));
         for _ in 0..2 {
-            assert!(open(&customers.keys("ada").await?, &envelope)?);
+            assert!(open(&customers.keys(&customer("ada")).await?, &envelope)?);
             let vault = world.vault().await?;
-            assert!(open(&vault.default_tenant().keys("ada").await?, &envelope)?);
+            assert!(open(&vault.default_tenant().keys(&customer("ada")).await?, &envelope)?);
             assert_eq!(vault.erase_due().await?.held, 1);
             world.pass_max_age();
         }
-        customers.release("ada").await?;
+        customers.release(&customer("ada")).await?;
         assert_eq!(world.vault().await?.erase_due().await?.receipts.len(), 1, "due as ever once she is released");
     }
     Ok(())
@@ -332,35 +333,35 @@ async fn a_cancellation_cancels_nothing_that_is_scheduled_after_it(on: &Ground) 
     let world = world_on(on).await?;
     let tap = Tap::open();
     let (here, there) = (world.tapped(&tap).build().await?.default_tenant(), world.tenant().await?);
-    there.enroll("ada").await?;
-    there.schedule_erasure("ada", world.later(Duration::from_secs(5000))).await?;
+    there.enroll(&customer("ada")).await?;
+    there.schedule_erasure(&customer("ada"), world.later(Duration::from_secs(5000))).await?;
     let gate = park(&tap, |call| call.puts_a_subject()); // it is entered; the slot's copy is on the way
     let schedule = async {
-        there.schedule_erasure("ada", world.later(Duration::from_secs(1000))).await?;
+        there.schedule_erasure(&customer("ada"), world.later(Duration::from_secs(1000))).await?;
         world.vault().await.map(drop) // `applied` is past all this
     };
-    meanwhile(&gate, here.cancel_erasure("ada"), schedule).await??;
+    meanwhile(&gate, here.cancel_erasure(&customer("ada")), schedule).await??;
     for customers in [&here, &there, &world.tenant().await?] {
-        assert!(is_erased(&customers.keys("ada").await), "the journal's last word is that she is scheduled");
+        assert!(is_erased(&customers.keys(&customer("ada")).await), "the journal's last word is that she is scheduled");
     }
     world.clock.advance(Duration::from_secs(1001));
     let vault = world.vault().await?;
     assert_eq!(vault.erase_due().await?.receipts.len(), 1);
-    assert!(is_erased(&vault.default_tenant().keys("ada").await));
+    assert!(is_erased(&vault.default_tenant().keys(&customer("ada")).await));
     Ok(())
 }
 
 async fn who_was_scheduled_elsewhere_is_scheduled_here_too(on: &Ground) -> Result {
     let world = world_on(on).await?;
     let (here, there) = (world.tenant().await?, world.tenant().await?);
-    here.enroll("ada").await?;
-    let keys = there.keys("ada").await?;
+    here.enroll(&customer("ada")).await?;
+    let keys = there.keys(&customer("ada")).await?;
     let envelope = seal(&keys)?;
     let at = world.later(Duration::from_secs(5000));
-    here.schedule_erasure("ada", at).await?;
+    here.schedule_erasure(&customer("ada"), at).await?;
     assert!(open(&keys, &envelope)?, "this process has not heard of it");
-    there.schedule_erasure("ada", at).await?; // which changes nothing in the store
-    assert!(is_erased(&open(&keys, &envelope)) && is_erased(&there.keys("ada").await));
+    there.schedule_erasure(&customer("ada"), at).await?; // which changes nothing in the store
+    assert!(is_erased(&open(&keys, &envelope)) && is_erased(&there.keys(&customer("ada")).await));
     Ok(())
 }
 
@@ -403,7 +404,8 @@ impl Bulk {
         assert!(self.begun < 1000, "the build goes after every erasure that is begun meanwhile");
         let gate = park(&self.tap, |call| call.puts_a_subject());
         let (eraser, subject) = (self.eraser.clone(), self.begun);
-        let mut erasure = async move { eraser.erase(&subject, &whole()).await.map(drop) }.boxed();
+        let mut erasure =
+            async move { eraser.erase(&customer(subject), &whole().even_if_unknown()).await.map(drop) }.boxed();
         assert!((&mut erasure).now_or_never().is_none(), "it stands at its tombstone");
         self.under_way.push_back((gate, erasure));
         if self.begun > Self::UNDER_WAY {
@@ -419,13 +421,14 @@ async fn asking_after_nobody_makes_no_tenant(on: &Ground) -> Result {
     let vault = world.vault().await?;
     let before = world.events().await?;
     let tenant = vault.tenant(&acme());
-    assert!(matches!(tenant.hold("nobody").await, Err(Error::SubjectUnknown)));
-    assert!(matches!(tenant.release("nobody").await, Err(Error::SubjectUnknown)));
-    assert!(matches!(tenant.rotate("nobody").await, Err(Error::SubjectUnknown)));
-    assert!(matches!(tenant.rotate_now("nobody").await, Err(Error::SubjectUnknown)));
-    assert!(matches!(tenant.cancel_erasure("nobody").await, Err(Error::SubjectUnknown)));
+    assert!(matches!(tenant.hold(&customer("nobody")).await, Err(Error::SubjectUnknown)));
+    assert!(matches!(tenant.release(&customer("nobody")).await, Err(Error::SubjectUnknown)));
+    assert!(matches!(tenant.rotate(&customer("nobody")).await, Err(Error::SubjectUnknown)));
+    assert!(matches!(tenant.rotate_now(&customer("nobody")).await, Err(Error::SubjectUnknown)));
+    assert!(matches!(tenant.cancel_erasure(&customer("nobody")).await, Err(Error::SubjectUnknown)));
     let at = world.later(MAX_AGE);
-    assert!(matches!(tenant.schedule_erasure("nobody", at).await, Err(Error::SubjectUnknown)));
+    assert!(matches!(tenant.schedule_erasure(&customer("nobody"), at).await, Err(Error::SubjectUnknown)));
+    assert!(matches!(tenant.erase(&customer("nobody"), &whole()).await, Err(Error::SubjectUnknown)));
     assert_eq!(world.events().await?, before);
     let tenants = world.store.scan(&Scan::new(Filter::All)).await?.slots;
     assert!(tenants.iter().all(|slot| *slot.id() == SlotId::Vault), "nor is anything stored");
@@ -435,7 +438,7 @@ async fn asking_after_nobody_makes_no_tenant(on: &Ground) -> Result {
 async fn an_epoch_above_64_is_refused_before_anything_changes(on: &Ground) -> Result {
     let world = world_on(on).await?;
     let vault = world.vault().await?;
-    let envelope = seal(&vault.default_tenant().enroll("ada").await?)?;
+    let envelope = seal(&vault.default_tenant().enroll(&customer("ada")).await?)?;
     for n in 2..=64 {
         assert_eq!(advance(&world, &vault).await?, epoch(n));
     }
@@ -444,14 +447,14 @@ async fn an_epoch_above_64_is_refused_before_anything_changes(on: &Ground) -> Re
     assert_eq!((world.events().await?, vault.current_epoch().await?), (before, epoch(64)));
     // The provider's current master key is no epoch's now: new keys can't be wrapped under an epoch that hasn't it.
     let customers = vault.default_tenant();
-    assert!(open(&customers.keys("ada").await?, &envelope)?);
-    customers.enroll("ben").await?;
-    customers.rotate("ada").await?;
-    customers.hold("ada").await?;
+    assert!(open(&customers.keys(&customer("ada")).await?, &envelope)?);
+    customers.enroll(&customer("ben")).await?;
+    customers.rotate(&customer("ada")).await?;
+    customers.hold(&customer("ada")).await?;
     assert_eq!(rewrap_all(&vault, 3).await?, 0, "the rotation moved her");
     vault.retire_epoch(epoch(1)).await?;
     assert_eq!(vault.advance_epoch().await?, epoch(65), "as soon as one is retired");
-    assert!(open(&world.tenant().await?.keys("ada").await?, &envelope)?);
+    assert!(open(&world.tenant().await?.keys(&customer("ada")).await?, &envelope)?);
     Ok(())
 }
 
@@ -461,10 +464,10 @@ where
     F: Future<Output = Result<SubjectKeys>> + Send + 'static,
 {
     let world = world_on(on).await?;
-    let sealed = seal(&world.tenant().await?.enroll("ada").await?)?;
+    let sealed = seal(&world.tenant().await?.enroll(&customer("ada")).await?)?;
     let (tap, gate) = (Tap::open(), Gate::new());
     let slow = world.tapped(&tap).build().await?.default_tenant();
-    slow.keys("ada").await?;
+    slow.keys(&customer("ada")).await?;
     let (first, parked) = (AtomicBool::new(true), gate.clone());
     tap.set(move |point| {
         let parks = point.puts_a_subject() && first.swap(false, Ordering::SeqCst);
@@ -483,23 +486,23 @@ where
     world.assert_nothing_within(first).await?;
     let late = seal(&keys)?;
     let fresh = world.tenant().await?;
-    assert!(open(&fresh.keys("ada").await?, &sealed)? && open(&fresh.keys(&keys).await?, &late)?);
+    assert!(open(&fresh.keys(&customer("ada")).await?, &sealed)? && open(&fresh.keys(&keys).await?, &late)?);
     Ok(())
 }
 
 async fn an_enrollment_put_after_its_epochs_end_goes_on_in_the_next(on: &Ground) -> Result {
-    a_late_put(on, |customers| async move { customers.enroll("ben").await }).await
+    a_late_put(on, |customers| async move { customers.enroll(&customer("ben")).await }).await
 }
 
 async fn a_rotation_put_after_its_epochs_end_goes_on_in_the_next(on: &Ground) -> Result {
     a_late_put(on, |customers| async move {
-        customers.rotate("ada").await?;
-        customers.keys("ada").await
+        customers.rotate(&customer("ada")).await?;
+        customers.keys(&customer("ada")).await
     })
     .await?;
     a_late_put(on, |customers| async move {
-        customers.rotate_now("ada").await?;
-        customers.keys("ada").await
+        customers.rotate_now(&customer("ada")).await?;
+        customers.keys(&customer("ada")).await
     })
     .await
 }

@@ -33,13 +33,13 @@ async fn everything_opens_across_epochs_and_after_the_old_has_ended(on: &Ground)
     let customers = vault.default_tenant();
     let mut sealed = Vec::new();
     for n in 1..=10i64 {
-        sealed.push((n, seal(&customers.enroll(&n).await?)?));
+        sealed.push((n, seal(&customers.enroll(&customer(n)).await?)?));
     }
-    other.default_tenant().keys(&1i64).await?; // knows epoch 1 alone
+    other.default_tenant().keys(&customer(1i64)).await?; // knows epoch 1 alone
     let first = world.provider.current().await?;
     assert_eq!(advance(&world, &vault).await?, epoch(2));
     for (n, envelope) in &sealed {
-        assert!(open(&other.default_tenant().keys(n).await?, envelope)?);
+        assert!(open(&other.default_tenant().keys(&customer(n)).await?, envelope)?);
     }
     assert!(matches!(vault.retire_epoch(epoch(1)).await, Err(Error::EpochInUse { slots: 10 })));
     assert_eq!(rewrap_all(&vault, 3).await?, 10);
@@ -48,7 +48,7 @@ async fn everything_opens_across_epochs_and_after_the_old_has_ended(on: &Ground)
     assert_eq!((retired.epoch, &retired.master, retired.destruction), (epoch(1), &first, Destruction::Destroyed));
     for process in [&vault, &other, &world.vault().await?] {
         for (n, envelope) in &sealed {
-            assert!(open(&process.default_tenant().keys(n).await?, envelope)?);
+            assert!(open(&process.default_tenant().keys(&customer(n)).await?, envelope)?);
         }
     }
     Ok(())
@@ -57,7 +57,7 @@ async fn everything_opens_across_epochs_and_after_the_old_has_ended(on: &Ground)
 async fn an_epoch_has_a_master_key_of_its_own(on: &Ground) -> Result {
     let world = world_on(on).await?;
     let vault = world.vault().await?;
-    vault.default_tenant().enroll("ada").await?;
+    vault.default_tenant().enroll(&customer("ada")).await?;
     assert!(matches!(vault.advance_epoch().await, Err(Error::InvalidInput(_))), "no new master key was made");
     advance(&world, &vault).await?;
     assert!(matches!(vault.advance_epoch().await, Err(Error::InvalidInput(_))));
@@ -77,7 +77,7 @@ async fn an_epoch_is_journaled_before_it_is_opened(on: &Ground) -> Result {
 async fn a_root_that_was_left_behind_holds_the_epoch(on: &Ground) -> Result {
     let world = world_on(on).await?;
     let vault = world.vault().await?;
-    vault.tenant(&TenantId::new("acme")?).enroll("ada").await?;
+    vault.tenant(&TenantId::new("acme")?).enroll(&customer("ada")).await?;
     // As if the process had died between the epoch and its tenants: the tenant's slot as it was.
     let tenant = SlotId::Tenant(TenantId::new("acme")?);
     let before = world.store.load(std::slice::from_ref(&tenant)).await?.remove(0).unwrap();
@@ -89,7 +89,7 @@ async fn a_root_that_was_left_behind_holds_the_epoch(on: &Ground) -> Result {
     // Advancing again finishes it, and opens no other epoch.
     assert_eq!(fresh.advance_epoch().await?, epoch(2));
     assert!(matches!(fresh.retire_epoch(epoch(1)).await, Err(Error::EpochInUse { slots: 1 })));
-    assert!(fresh.tenant(&TenantId::new("acme")?).keys("ada").await.is_ok());
+    assert!(fresh.tenant(&TenantId::new("acme")?).keys(&customer("ada")).await.is_ok());
     Ok(())
 }
 
@@ -97,16 +97,16 @@ async fn held_and_scheduled_subjects_hold_an_epoch_and_move_along(on: &Ground) -
     let world = world_on(on).await?;
     let vault = world.vault().await?;
     let customers = vault.default_tenant();
-    let sealed = [seal(&customers.enroll("ada").await?)?, seal(&customers.enroll("ben").await?)?];
-    customers.hold("ada").await?;
-    customers.schedule_erasure("ben", world.later(Duration::from_secs(1000))).await?;
+    let sealed = [seal(&customers.enroll(&customer("ada")).await?)?, seal(&customers.enroll(&customer("ben")).await?)?];
+    customers.hold(&customer("ada")).await?;
+    customers.schedule_erasure(&customer("ben"), world.later(Duration::from_secs(1000))).await?;
     advance(&world, &vault).await?;
     assert!(matches!(vault.retire_epoch(epoch(1)).await, Err(Error::EpochInUse { slots: 2 })));
     assert_eq!(rewrap_all(&vault, 3).await?, 2);
     vault.retire_epoch(epoch(1)).await?;
-    customers.cancel_erasure("ben").await?;
+    customers.cancel_erasure(&customer("ben")).await?;
     for (subject, envelope) in ["ada", "ben"].into_iter().zip(&sealed) {
-        assert!(open(&customers.keys(subject).await?, envelope)?);
+        assert!(open(&customers.keys(&customer(subject)).await?, envelope)?);
     }
     Ok(())
 }
@@ -115,14 +115,14 @@ async fn a_rewrap_revives_no_tombstone(on: &Ground) -> Result {
     let world = world_on(on).await?;
     let vault = world.vault().await?;
     let customers = vault.default_tenant();
-    customers.enroll("ada").await?;
-    customers.erase("ada", &whole()).await?;
+    customers.enroll(&customer("ada")).await?;
+    customers.erase(&customer("ada"), &whole()).await?;
     let tombstone = world.subjects().await?.remove(0);
     advance(&world, &vault).await?;
     assert_eq!(rewrap_all(&vault, 3).await?, 0);
     assert_eq!(world.subjects().await?.remove(0).revision(), tombstone.revision());
     vault.retire_epoch(epoch(1)).await?;
-    assert!(is_erased(&world.tenant().await?.keys("ada").await));
+    assert!(is_erased(&world.tenant().await?.keys(&customer("ada")).await));
     Ok(())
 }
 
@@ -139,7 +139,7 @@ async fn the_current_epoch_and_unknown_ones_are_not_retired(on: &Ground) -> Resu
 async fn retiring_again_tells_and_does_nothing(on: &Ground) -> Result {
     let world = world_on(on).await?;
     let vault = world.vault().await?;
-    vault.default_tenant().enroll("ada").await?;
+    vault.default_tenant().enroll(&customer("ada")).await?;
     advance(&world, &vault).await?;
     rewrap_all(&vault, 3).await?;
     let first = vault.retire_epoch(epoch(1)).await?;
@@ -152,40 +152,40 @@ async fn retiring_again_tells_and_does_nothing(on: &Ground) -> Result {
 async fn a_later_epoch_can_be_retired_first_and_neither_while_in_use(on: &Ground) -> Result {
     let world = world_on(on).await?;
     let vault = world.vault().await?;
-    let sealed = seal(&vault.default_tenant().enroll("ada").await?)?;
+    let sealed = seal(&vault.default_tenant().enroll(&customer("ada")).await?)?;
     advance(&world, &vault).await?;
     advance(&world, &vault).await?;
     assert!(matches!(vault.retire_epoch(epoch(2)).await, Err(Error::EpochInUse { slots: 1 })), "what is in epoch 1");
     rewrap_all(&vault, 3).await?;
     vault.retire_epoch(epoch(2)).await?;
     vault.retire_epoch(epoch(1)).await?;
-    assert!(open(&world.tenant().await?.keys("ada").await?, &sealed)?);
+    assert!(open(&world.tenant().await?.keys(&customer("ada")).await?, &sealed)?);
     Ok(())
 }
 
 async fn no_key_lands_under_an_epoch_that_is_being_retired(on: &Ground) -> Result {
     let world = world_on(on).await?;
     let (stale, vault) = (world.tenant().await?, world.vault().await?);
-    stale.enroll("ada").await?; // knows epoch 1
+    stale.enroll(&customer("ada")).await?; // knows epoch 1
     advance(&world, &vault).await?;
     assert!(vault.retire_epoch(epoch(1)).await.is_err(), "ada is in it; the floor is up all the same");
-    let ben = stale.enroll("ben").await?; // refused below the floor, and made in epoch 2
-    stale.rotate("ada").await?; // moves on the way
+    let ben = stale.enroll(&customer("ben")).await?; // refused below the floor, and made in epoch 2
+    stale.rotate(&customer("ada")).await?; // moves on the way
     assert!(world.subjects().await?.iter().all(|slot| slot.epoch() == Some(epoch(2))));
     vault.retire_epoch(epoch(1)).await?;
-    assert!(open(&world.tenant().await?.keys("ben").await?, &seal(&ben)?)?);
+    assert!(open(&world.tenant().await?.keys(&customer("ben")).await?, &seal(&ben)?)?);
     Ok(())
 }
 
 async fn a_master_key_the_provider_still_wraps_with_is_not_destroyed(on: &Ground) -> Result {
     let world = world_on(on).await?;
     let vault = world.vault().await?;
-    vault.default_tenant().enroll("ada").await?;
+    vault.default_tenant().enroll(&customer("ada")).await?;
     let first = world.provider.current().await?;
     advance(&world, &vault).await?;
     rewrap_all(&vault, 3).await?;
     let set_back = SetBack { provider: world.provider.clone(), to: first.clone() };
-    let builder = Vault::builder(set_back, world.store.clone()).journal(world.journal.clone());
+    let builder = Vault::builder(set_back, world.store.clone()).kinds(["customer"]).journal(world.journal.clone());
     let refused = builder.build().await?.retire_epoch(epoch(1)).await;
     assert!(matches!(refused, Err(Error::Provider(e)) if e.kind() == ProviderErrorKind::Misconfigured));
     assert_eq!(world.provider.destruction(&first).await?, None);
@@ -227,7 +227,7 @@ impl MasterKeyProvider for SetBack {
 async fn an_epoch_opened_after_a_restore_takes_no_used_number(on: &Ground) -> Result {
     let world = world_on(on).await?;
     let vault = world.vault().await?;
-    vault.default_tenant().enroll("ada").await?;
+    vault.default_tenant().enroll(&customer("ada")).await?;
     let backup = world.store.backup().await?;
     advance(&world, &vault).await?;
     drop(vault);
@@ -241,7 +241,7 @@ async fn an_epoch_opened_after_a_restore_takes_no_used_number(on: &Ground) -> Re
 async fn a_restored_backup_from_a_retired_epoch_does_not_open(on: &Ground) -> Result {
     let world = world_on(on).await?;
     let vault = world.vault().await?;
-    vault.default_tenant().enroll("ada").await?;
+    vault.default_tenant().enroll(&customer("ada")).await?;
     let backup = world.store.backup().await?;
     advance(&world, &vault).await?;
     rewrap_all(&vault, 3).await?;
@@ -256,43 +256,44 @@ async fn a_restored_backup_from_a_retired_epoch_does_not_open(on: &Ground) -> Re
 async fn a_backup_from_between_opens_what_had_left_the_retired_epoch(on: &Ground) -> Result {
     let world = world_on(on).await?;
     let vault = world.vault().await?;
-    let sealed = seal(&vault.default_tenant().enroll("ada").await?)?;
-    vault.default_tenant().enroll("ben").await?;
+    let sealed = seal(&vault.default_tenant().enroll(&customer("ada")).await?)?;
+    vault.default_tenant().enroll(&customer("ben")).await?;
     advance(&world, &vault).await?;
-    vault.default_tenant().rotate("ada").await?; // moves her alone
+    vault.default_tenant().rotate(&customer("ada")).await?; // moves her alone
     let backup = world.store.backup().await?;
     rewrap_all(&vault, 3).await?;
     vault.retire_epoch(epoch(1)).await?;
     drop(vault);
     world.store.restore(backup);
     let customers = world.tenant().await?;
-    assert!(open(&customers.keys("ada").await?, &sealed)?);
-    let lost = customers.keys("ben").await;
+    assert!(open(&customers.keys(&customer("ada")).await?, &sealed)?);
+    let lost = customers.keys(&customer("ben")).await;
     assert!(matches!(lost, Err(Error::Provider(e)) if e.kind() == ProviderErrorKind::KeyDestroyed));
     // Erasing needs no key.
-    customers.erase("ben", &whole()).await?;
-    assert!(is_erased(&customers.keys("ben").await));
+    customers.erase(&customer("ben"), &whole()).await?;
+    assert!(is_erased(&customers.keys(&customer("ben")).await));
     Ok(())
 }
 
 async fn rotation_and_epochs_need_no_journal(on: &Ground) -> Result {
     let world = world_on(on).await?;
-    let builder = Vault::builder(world.provider.clone(), world.store.clone()).clock(world.clock.clone());
+    let builder =
+        Vault::builder(world.provider.clone(), world.store.clone()).kinds(["customer"]).clock(world.clock.clone());
     let vault = builder.without_journal().build().await?;
     let customers = vault.default_tenant();
-    let sealed = seal(&customers.enroll("ada").await?)?;
-    customers.rotate("ada").await?;
+    let sealed = seal(&customers.enroll(&customer("ada")).await?)?;
+    customers.rotate(&customer("ada")).await?;
     advance(&world, &vault).await?;
     rewrap_all(&vault, 3).await?;
     vault.retire_epoch(epoch(1)).await?;
-    assert!(open(&customers.keys("ada").await?, &sealed)?);
+    assert!(open(&customers.keys(&customer("ada")).await?, &sealed)?);
     Ok(())
 }
 
 async fn a_page_of_rewrapping_is_resumed_at_its_cursor(on: &Ground) -> Result {
     let world = world_on(on).await?;
     let vault = world.vault().await?;
-    let subjects: Vec<i64> = (1..=10).collect();
+    let subjects: Vec<_> = (1..=10).map(customer).collect();
     vault.default_tenant().enroll_all(&subjects).await?;
     advance(&world, &vault).await?;
     let page = vault.rewrap_page(None, 4).await?;
@@ -305,7 +306,7 @@ async fn a_page_of_rewrapping_is_resumed_at_its_cursor(on: &Ground) -> Result {
 async fn rewraps_in_parts_move_each_slot_once_and_leave_none_out(on: &Ground) -> Result {
     let world = world_on(on).await?;
     let vault = world.vault().await?;
-    let people: Vec<String> = (0..60).map(|n| format!("person {n}")).collect();
+    let people: Vec<_> = (0..60).map(|n| customer(format!("person {n}"))).collect();
     vault.default_tenant().enroll_all(&people).await?;
     let first = vault.current_epoch().await?;
     advance(&world, &vault).await?;

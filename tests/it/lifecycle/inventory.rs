@@ -62,11 +62,11 @@ fn is_damaged(e: &Error) -> bool {
 async fn a_version_is_pending_then_current_then_superseded(on: &Ground) -> Result {
     let world = world_on(on).await?;
     let customers = world.tenant().await?;
-    customers.enroll("ada").await?;
+    customers.enroll(&customer("ada")).await?;
     let made = world.later(Duration::ZERO);
-    assert_eq!(versions(&customers.inventory("ada").await?), [VersionState::Current]);
-    let second = customers.rotate("ada").await?;
-    let info = customers.inventory("ada").await?;
+    assert_eq!(versions(&customers.inventory(&customer("ada")).await?), [VersionState::Current]);
+    let second = customers.rotate(&customer("ada")).await?;
+    let info = customers.inventory(&customer("ada")).await?;
     assert_eq!(versions(&info), [VersionState::Current, VersionState::Pending]);
     let dated: Vec<_> = info.purposes.iter().map(|p| (p.purpose.as_str(), p.versions[1].seal_from)).collect();
     assert_eq!(dated, [("billing", Some(second)), ("default", Some(second))]);
@@ -74,13 +74,13 @@ async fn a_version_is_pending_then_current_then_superseded(on: &Ground) -> Resul
 
     world.clock.advance(second.since(made));
     let since = VersionState::Superseded { since: second };
-    assert_eq!(versions(&customers.inventory("ada").await?), [since, VersionState::Current]);
+    assert_eq!(versions(&customers.inventory(&customer("ada")).await?), [since, VersionState::Current]);
 
     // One that waits is passed over by one that doesn't.
-    customers.rotate("ada").await?;
-    customers.rotate_now("ada").await?;
+    customers.rotate(&customer("ada")).await?;
+    customers.rotate_now(&customer("ada")).await?;
     let now = VersionState::Superseded { since: world.later(Duration::ZERO) };
-    assert_eq!(versions(&customers.inventory("ada").await?), [since, now, now, VersionState::Current]);
+    assert_eq!(versions(&customers.inventory(&customer("ada")).await?), [since, now, now, VersionState::Current]);
     Ok(())
 }
 
@@ -90,18 +90,18 @@ async fn what_has_become_of_a_subject_is_told(on: &Ground) -> Result {
     let customers = vault.default_tenant();
     let (soon, due) = (world.later(MAX_AGE), world.later(MAX_AGE * 2));
     for subject in ["live", "held", "scheduled", "part", "gone"] {
-        customers.enroll(subject).await?;
+        customers.enroll(&customer(subject)).await?;
     }
-    customers.enroll_with("kept", &Enrollment::new().retain_until(due)).await?;
-    customers.hold("held").await?;
-    customers.schedule_erasure("scheduled", soon).await?;
-    customers.erase("part", &only("billing")).await?;
-    let receipt = customers.erase("gone", &whole()).await?;
-    vault.tenant(&acme()).enroll("ada").await?;
+    customers.enroll_with(&customer("kept"), &Enrollment::new().retain_until(due)).await?;
+    customers.hold(&customer("held")).await?;
+    customers.schedule_erasure(&customer("scheduled"), soon).await?;
+    customers.erase(&customer("part"), &only("billing")).await?;
+    let receipt = customers.erase(&customer("gone"), &whole()).await?;
+    vault.tenant(&acme()).enroll(&customer("ada")).await?;
     advance(&world, &vault).await?;
-    customers.rotate("live").await?; // which moves it
+    customers.rotate(&customer("live")).await?; // which moves it
 
-    let told = async |subject: &str| customers.inventory(subject).await;
+    let told = async |subject: &str| customers.inventory(&customer(subject)).await;
     let live = told("live").await?;
     assert_eq!(
         (live.state, live.epoch, live.held, live.retain_until),
@@ -117,7 +117,7 @@ async fn what_has_become_of_a_subject_is_told(on: &Ground) -> Result {
     assert_eq!(lines, [(1, true, 0), (1, false, 1)]);
     let gone = told("gone").await?;
     assert_eq!((gone.state, gone.epoch), (SubjectState::Erased { at: receipt.erased_at() }, None));
-    assert_eq!(gone.slot, SlotId::Subject(TenantId::default_tenant(), customers.tag("gone").await?));
+    assert_eq!(gone.slot, SlotId::Subject(TenantId::default_tenant(), customers.tag(&customer("gone")).await?));
 
     vault.erase_tenant(&acme(), &whole()).await?;
     let of_acme =
@@ -130,12 +130,12 @@ async fn asking_for_an_unknown_subject_makes_nothing(on: &Ground) -> Result {
     let world = world_on(on).await?;
     let vault = world.vault().await?;
     for tenant in [vault.tenant(&acme()), vault.default_tenant()] {
-        assert!(matches!(tenant.inventory("nobody").await, Err(Error::SubjectUnknown)));
+        assert!(matches!(tenant.inventory(&customer("nobody")).await, Err(Error::SubjectUnknown)));
     }
-    vault.default_tenant().enroll("ada").await?;
+    vault.default_tenant().enroll(&customer("ada")).await?;
     let (events, slots) = (world.events().await?, world.subjects().await?);
-    assert!(matches!(vault.default_tenant().inventory("nobody").await, Err(Error::SubjectUnknown)));
-    vault.default_tenant().inventory("ada").await?;
+    assert!(matches!(vault.default_tenant().inventory(&customer("nobody")).await, Err(Error::SubjectUnknown)));
+    vault.default_tenant().inventory(&customer("ada")).await?;
     inventory(&vault, 2).await?;
     assert_eq!((world.events().await?, world.subjects().await?), (events, slots), "it reads only");
     Ok(())
@@ -145,15 +145,15 @@ async fn pages_of_any_size_tell_each_subject_once(on: &Ground) -> Result {
     let world = world_on(on).await?;
     let vault = world.vault().await?;
     for n in 1..=5 {
-        vault.default_tenant().enroll(&n.to_string()).await?;
-        vault.tenant(&acme()).enroll(&n.to_string()).await?;
+        vault.default_tenant().enroll(&customer(n)).await?;
+        vault.tenant(&acme()).enroll(&customer(n)).await?;
     }
     let all = inventory(&vault, 1000).await?;
     assert_eq!((all.subjects.len(), all.failed.len()), (10, 0));
     for tenant in [vault.default_tenant(), vault.tenant(&acme())] {
         let own = all.subjects.iter().filter(|s| s.slot.tenant() == Some(tenant.id())).count();
         assert_eq!(own, 5);
-        assert!(all.subjects.contains(&tenant.inventory("3").await?), "one is told as in the page");
+        assert!(all.subjects.contains(&tenant.inventory(&customer("3")).await?), "one is told as in the page");
     }
     for limit in [1, 2, 3, 7] {
         let first = vault.inventory_page(None, limit).await?;
@@ -167,15 +167,15 @@ async fn a_damaged_slot_is_told_and_hides_no_other(on: &Ground) -> Result {
     let world = world_on(on).await?;
     let vault = world.vault().await?;
     for subject in ["ada", "ben", "cy"] {
-        vault.default_tenant().enroll(subject).await?;
+        vault.default_tenant().enroll(&customer(subject)).await?;
     }
-    vault.tenant(&acme()).enroll("dee").await?;
-    let damaged = vault.default_tenant().inventory("ben").await?.slot;
+    vault.tenant(&acme()).enroll(&customer("dee")).await?;
+    let damaged = vault.default_tenant().inventory(&customer("ben")).await?.slot;
     damage(&world, &damaged).await?;
     let all = inventory(&vault, 2).await?;
     assert_eq!(all.subjects.len(), 3);
     assert!(matches!(all.failed.as_slice(), [(id, e)] if *id == damaged && is_damaged(e)));
-    assert!(matches!(vault.default_tenant().inventory("ben").await, Err(e) if is_damaged(&e)));
+    assert!(matches!(vault.default_tenant().inventory(&customer("ben")).await, Err(e) if is_damaged(&e)));
 
     // A tenant's, and with it what it authenticates. To a process that has not read it before.
     let tenant = SlotId::Tenant(acme());
@@ -192,7 +192,7 @@ async fn no_provider_is_asked_for_a_subject(on: &Ground) -> Result {
     let world = world_on(on).await?;
     let tap = Tap::open();
     let vault = world.tapped(&tap).build().await?;
-    vault.default_tenant().enroll("ada").await?;
+    vault.default_tenant().enroll(&customer("ada")).await?;
     inventory(&vault, 10).await?;
     let asked = Arc::new(AtomicU64::new(0));
     let count = asked.clone();
@@ -201,7 +201,7 @@ async fn no_provider_is_asked_for_a_subject(on: &Ground) -> Result {
         Act::Go
     });
     for n in 1..=20 {
-        vault.default_tenant().enroll(&n.to_string()).await?;
+        vault.default_tenant().enroll(&customer(n)).await?;
     }
     inventory(&vault, 10).await?;
     assert_eq!(asked.load(Ordering::SeqCst), 0);
@@ -212,7 +212,7 @@ async fn a_store_that_can_not_be_reached_is_no_empty_one(on: &Ground) -> Result 
     let world = world_on(on).await?;
     let tap = Tap::open();
     let vault = world.tapped(&tap).build().await?;
-    vault.default_tenant().enroll("ada").await?;
+    vault.default_tenant().enroll(&customer("ada")).await?;
     tap.set(|call| if call.port == Port::Store { Act::Fail } else { Act::Go });
     assert!(vault.inventory_page(None, 10).await.is_err());
     tap.set(|call| if call.port == Port::Journal { Act::Fail } else { Act::Go });
@@ -224,7 +224,7 @@ async fn an_epoch_is_current_live_retired_or_lost(on: &Ground) -> Result {
     let world = world_on(on).await?;
     let vault = world.vault().await?;
     let opened = world.later(Duration::ZERO);
-    vault.default_tenant().enroll("ada").await?;
+    vault.default_tenant().enroll(&customer("ada")).await?;
     world.clock.advance(MAX_AGE);
     let backup = world.store.backup().await?;
     advance(&world, &vault).await?; // lost
@@ -259,7 +259,7 @@ async fn an_epoch_is_current_live_retired_or_lost(on: &Ground) -> Result {
 
 /// The record of a subject of the default tenant.
 async fn record(customers: &Tenant, subject: &str) -> Result<Option<ErasureRecord>> {
-    let tag = customers.tag(subject).await?;
+    let tag = customers.tag(&customer(subject)).await?;
     let records = customers.vault().erasures().await?;
     assert!(records.is_sorted_by(|a, b| (&a.tenant, a.tag) < (&b.tenant, b.tag)), "one record each");
     Ok(records.into_iter().find(|record| record.tag == Some(tag)))
@@ -269,17 +269,17 @@ async fn holds_and_schedules_are_told_while_they_stand(on: &Ground) -> Result {
     let world = world_on(on).await?;
     let customers = world.tenant().await?;
     for subject in ["ada", "ben"] {
-        customers.enroll(subject).await?;
+        customers.enroll(&customer(subject)).await?;
         assert_eq!(record(&customers, subject).await?, None);
     }
     let at = world.later(MAX_AGE);
-    customers.hold("ada").await?;
-    customers.schedule_erasure("ben", at).await?;
+    customers.hold(&customer("ada")).await?;
+    customers.schedule_erasure(&customer("ben"), at).await?;
     let (ada, ben) = (record(&customers, "ada").await?.unwrap(), record(&customers, "ben").await?.unwrap());
     assert!(ada.held && ada.scheduled_at.is_none() && ada.intended_at.is_none() && ada.status.is_none());
     assert!(!ben.held && ben.scheduled_at == Some(at) && ben.intended_at.is_none() && ben.done_at.is_none());
-    customers.release("ada").await?;
-    customers.cancel_erasure("ben").await?;
+    customers.release(&customer("ada")).await?;
+    customers.cancel_erasure(&customer("ben")).await?;
     assert!(customers.vault().erasures().await?.is_empty());
     Ok(())
 }
@@ -288,10 +288,10 @@ async fn an_erasure_is_pending_until_it_is_done(on: &Ground) -> Result {
     let world = world_on(on).await?;
     let crash = Tap::open();
     let customers = world.tapped(&crash).build().await?.default_tenant();
-    customers.enroll("ada").await?;
+    customers.enroll(&customer("ada")).await?;
     let intended = world.later(Duration::ZERO);
     crash.set(|call| if call.puts_a_subject() && !call.is_over() { Act::Fail } else { Act::Go });
-    assert!(customers.erase("ada", &only("billing")).await.is_err());
+    assert!(customers.erase(&customer("ada"), &only("billing")).await.is_err());
     let pending = record(&customers, "ada").await?.unwrap();
     assert_eq!((pending.intended_at, pending.done_at, pending.status), (Some(intended), None, None));
     assert_eq!((pending.whole, pending.purposes), (false, vec![Purpose::new("billing")?]));
@@ -300,7 +300,7 @@ async fn an_erasure_is_pending_until_it_is_done(on: &Ground) -> Result {
     let customers = world.tenant().await?; // which finishes it
     let done = record(&customers, "ada").await?.unwrap();
     assert_eq!((done.intended_at, done.done_at), (Some(intended), Some(intended.plus(millis(5)))));
-    customers.erase("ada", &whole()).await?;
+    customers.erase(&customer("ada"), &whole()).await?;
     let whole = record(&customers, "ada").await?.unwrap();
     assert!(whole.whole && whole.purposes.len() == 2 && whole.intended_at > Some(intended));
     Ok(())
@@ -311,15 +311,15 @@ async fn a_record_says_what_the_status_of_its_receipt_says(on: &Ground) -> Resul
     let vault = world.vault().await?;
     let customers = vault.default_tenant();
     let mut receipts = Vec::new();
-    customers.enroll("kept").await?;
+    customers.enroll(&customer("kept")).await?;
     for (n, subject) in ["ada", "ben"].into_iter().enumerate() {
-        customers.enroll(subject).await?;
-        receipts.push((subject, customers.erase(subject, &whole()).await?));
+        customers.enroll(&customer(subject)).await?;
+        receipts.push((subject, customers.erase(&customer(subject), &whole()).await?));
         if n == 0 {
             advance(&world, &vault).await?;
         }
     }
-    vault.tenant(&acme()).enroll("dee").await?;
+    vault.tenant(&acme()).enroll(&customer("dee")).await?;
     let of_acme = vault.erase_tenant(&acme(), &whole()).await?;
     advance(&world, &vault).await?;
     rewrap_all(&vault, 3).await?;
@@ -357,8 +357,8 @@ async fn a_provider_is_asked_once_for_each_master_key(on: &Ground) -> Result {
     });
     let vault = world.tapped(&tap).build().await?;
     advance(&world, &vault).await?;
-    let subjects: Vec<String> = (1..=20).map(|n| n.to_string()).collect();
-    vault.default_tenant().erase_all(&subjects, &whole()).await?;
+    let subjects: Vec<_> = (1..=20).map(customer).collect();
+    vault.default_tenant().erase_all(&subjects, &whole().even_if_unknown()).await?;
     asked.store(0, Ordering::SeqCst);
     assert_eq!(vault.erasures().await?.len(), 20);
     assert_eq!(asked.load(Ordering::SeqCst), 2);
@@ -371,11 +371,11 @@ async fn what_ended_with_a_root_or_a_tenant_waits_for_nothing(on: &Ground) -> Re
     let empty = world.store.backup().await?;
     let tenant = vault.tenant(&acme());
     for subject in ["ada", "ben", "cy"] {
-        tenant.enroll(subject).await?;
+        tenant.enroll(&customer(subject)).await?;
     }
-    tenant.hold("ada").await?;
-    tenant.schedule_erasure("ben", world.later(MAX_AGE)).await?;
-    tenant.erase("cy", &whole()).await?;
+    tenant.hold(&customer("ada")).await?;
+    tenant.schedule_erasure(&customer("ben"), world.later(MAX_AGE)).await?;
+    tenant.erase(&customer("cy"), &whole()).await?;
     assert_eq!(vault.erasures().await?.len(), 3);
     world.store.restore(empty);
     let (vault, _) = world.builder().replay().await?; // the tenant's root is lost
@@ -383,8 +383,8 @@ async fn what_ended_with_a_root_or_a_tenant_waits_for_nothing(on: &Ground) -> Re
     assert!(matches!(left.as_slice(), [cy] if cy.done_at.is_some()));
 
     let tenant = vault.tenant(&acme());
-    tenant.enroll("dee").await?;
-    tenant.schedule_erasure("dee", world.later(MAX_AGE)).await?;
+    tenant.enroll(&customer("dee")).await?;
+    tenant.schedule_erasure(&customer("dee"), world.later(MAX_AGE)).await?;
     vault.erase_tenant(&acme(), &whole()).await?;
     let left = vault.erasures().await?;
     assert!(left.iter().all(|record| record.scheduled_at.is_none() && record.done_at.is_some()));
@@ -394,7 +394,11 @@ async fn what_ended_with_a_root_or_a_tenant_waits_for_nothing(on: &Ground) -> Re
 
 async fn without_a_journal_epochs_are_told_and_erasures_are_not(on: &Ground) -> Result {
     let world = world_on(on).await?;
-    let vault = Vault::builder(world.provider.clone(), world.store.clone()).without_journal().build().await?;
+    let vault = Vault::builder(world.provider.clone(), world.store.clone())
+        .kinds(["customer"])
+        .without_journal()
+        .build()
+        .await?;
     assert_eq!(vault.epochs().await?.len(), 1);
     assert!(matches!(vault.erasures().await, Err(Error::InvalidInput(_))));
     Ok(())

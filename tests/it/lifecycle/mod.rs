@@ -5,6 +5,7 @@
 
 pub(crate) mod corners;
 pub(crate) mod damage;
+pub(crate) mod entries;
 pub(crate) mod epochs;
 pub(crate) mod erasure;
 pub(crate) mod inventory;
@@ -28,6 +29,7 @@ use fieldseal::store::{Epoch, Expected, Filter, KeyStore, Residue, Scan, ScanPag
 use fieldseal::vault::{ErasureRequest, Shard};
 use fieldseal::{Error, FieldContext, SubjectKeys, Tenant, TenantId, Vault};
 use fieldseal_testkit::clock::ManualClock;
+use fieldseal_testkit::customer;
 use fieldseal_testkit::faults::{Act, Tap, Tapped};
 use fieldseal_testkit::world::{Ground, MAX_AGE, RestorableStore, World, rewrap_all};
 

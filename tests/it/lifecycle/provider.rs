@@ -74,37 +74,40 @@ impl MasterKeyProvider for Odd {
 /// Credentials that are renewed at this moment: the tenant's other keys came out.
 async fn a_refusal_that_passes_is_not_remembered(on: &Ground) -> Result {
     let world = world_on(on).await?;
-    let sealed = seal(&world.tenant().await?.enroll("ada").await?)?;
+    let sealed = seal(&world.tenant().await?.enroll(&customer("ada")).await?)?;
     let odd = Odd::new(&world);
     let customers = world.vault_with(odd.clone()).await?.default_tenant();
     // Once when the subject's tag is asked for, once for its keys.
     odd.refusals.store(2, Ordering::SeqCst);
-    assert!(is_of_kind(&customers.keys("ada").await, ProviderErrorKind::Denied));
-    assert!(open(&customers.keys("ada").await?, &sealed)?);
+    assert!(is_of_kind(&customers.keys(&customer("ada")).await, ProviderErrorKind::Denied));
+    assert!(open(&customers.keys(&customer("ada")).await?, &sealed)?);
     Ok(())
 }
 
 /// It would take the place of the one that opens.
 async fn a_wrapped_key_that_does_not_open_is_not_stored(on: &Ground) -> Result {
     let world = world_on(on).await?;
-    let sealed = seal(&world.tenant().await?.enroll("ada").await?)?;
+    let sealed = seal(&world.tenant().await?.enroll(&customer("ada")).await?)?;
     let odd = Odd::new(&world);
     let vault = world.vault_with(odd.clone()).await?;
     odd.damages_after(0);
-    assert!(is_of_kind(&vault.tenant(&acme()).enroll("ada").await, ProviderErrorKind::Corrupt), "a new tenant's");
+    assert!(
+        is_of_kind(&vault.tenant(&acme()).enroll(&customer("ada")).await, ProviderErrorKind::Corrupt),
+        "a new tenant's"
+    );
     world.provider.add_key().await?;
     assert!(is_of_kind(&vault.advance_epoch().await, ProviderErrorKind::Corrupt), "the vault's root");
     odd.damages_after(1);
     assert!(is_of_kind(&vault.advance_epoch().await, ProviderErrorKind::Corrupt), "a tenant's keys");
     odd.damages_after(1); // behind the new epoch key
     assert!(is_of_kind(&vault.advance_epoch().await, ProviderErrorKind::Corrupt), "a tenant's root");
-    assert!(open(&world.tenant().await?.keys("ada").await?, &sealed)?);
+    assert!(open(&world.tenant().await?.keys(&customer("ada")).await?, &sealed)?);
 
     odd.damages_after(usize::MAX);
     vault.advance_epoch().await?;
     rewrap_all(&vault, 3).await?;
     vault.retire_epoch(epoch(1)).await?;
-    assert!(open(&world.tenant().await?.keys("ada").await?, &sealed)?);
-    vault.tenant(&acme()).enroll("ada").await?;
+    assert!(open(&world.tenant().await?.keys(&customer("ada")).await?, &sealed)?);
+    vault.tenant(&acme()).enroll(&customer("ada")).await?;
     Ok(())
 }

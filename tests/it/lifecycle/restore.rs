@@ -11,6 +11,7 @@ use super::*;
 tests![
     a_restored_backup_does_not_undo_an_erasure
     a_backup_older_than_the_subject_gets_its_tombstone
+    a_purpose_that_the_erasure_did_not_know_is_destroyed_too
     a_replay_never_destroys_a_higher_line
     a_line_is_above_what_the_journal_says_was_erased
     holds_and_schedules_come_back_with_a_replay
@@ -50,18 +51,22 @@ async fn replay(world: &World) -> Result<(Tenant, fieldseal::vault::ReplayReport
 async fn a_restored_backup_does_not_undo_an_erasure(on: &Ground) -> Result {
     let world = world_on(on).await?;
     let customers = world.tenant().await?;
-    let (ada, ben) = (seal(&customers.enroll("ada").await?)?, seal(&customers.enroll("ben").await?)?);
+    let (ada, ben) =
+        (seal(&customers.enroll(&customer("ada")).await?)?, seal(&customers.enroll(&customer("ben")).await?)?);
     let backup = world.store.backup().await?;
-    let receipt = customers.erase("ada", &whole()).await?;
+    let receipt = customers.erase(&customer("ada"), &whole()).await?;
     drop(customers);
     world.store.restore(backup);
     assert_eq!(behind(&world).await?, 1);
     assert_eq!(behind(&world).await?, 1, "asking again changes nothing");
     let (customers, replayed) = replay(&world).await?;
     assert_eq!(replayed.erasures, 1);
-    assert!(is_erased(&customers.keys("ada").await) && is_erased(&world.tenant().await?.enroll("ada").await));
-    assert!(open(&customers.keys("ben").await?, &ben)?);
-    assert!(open(&customers.keys("ben").await?, &ada).is_err());
+    assert!(
+        is_erased(&customers.keys(&customer("ada")).await)
+            && is_erased(&world.tenant().await?.enroll(&customer("ada")).await)
+    );
+    assert!(open(&customers.keys(&customer("ben")).await?, &ben)?);
+    assert!(open(&customers.keys(&customer("ben")).await?, &ada).is_err());
     assert!(matches!(customers.erasure_status(&receipt).await?, ErasureStatus::Erased { .. }));
     assert_eq!(behind(&world).await?, 0);
     Ok(())
@@ -70,39 +75,62 @@ async fn a_restored_backup_does_not_undo_an_erasure(on: &Ground) -> Result {
 async fn a_backup_older_than_the_subject_gets_its_tombstone(on: &Ground) -> Result {
     let world = world_on(on).await?;
     let customers = world.tenant().await?;
-    customers.enroll("ben").await?;
+    customers.enroll(&customer("ben")).await?;
     let backup = world.store.backup().await?;
-    customers.enroll("ada").await?;
-    customers.erase("ada", &whole()).await?;
+    customers.enroll(&customer("ada")).await?;
+    customers.erase(&customer("ada"), &whole()).await?;
     drop(customers);
     world.store.restore(backup);
     assert_eq!(behind(&world).await?, 1, "else she would be enrolled again as if new");
     let (customers, _) = replay(&world).await?;
-    assert!(is_erased(&customers.enroll("ada").await));
+    assert!(is_erased(&customers.enroll(&customer("ada")).await));
+    Ok(())
+}
+
+async fn a_purpose_that_the_erasure_did_not_know_is_destroyed_too(on: &Ground) -> Result {
+    let world = world_on(on).await?;
+    let narrow = world.clone().purposes(Vec::<String>::new());
+    narrow.tenant().await?.enroll(&customer("ada")).await?;
+    let older = world.store.backup().await?;
+    let billing = seal_for(&world.tenant().await?.enroll(&customer("ada")).await?, "billing")?;
+    let newer = world.store.backup().await?;
+    // The store forgets her billing, which the journal never told of; then she is erased.
+    world.store.restore(older);
+    let receipt = narrow.tenant().await?.erase(&customer("ada"), &whole()).await?;
+    assert_eq!(receipt.purposes().len(), 1);
+    world.store.restore(newer);
+    assert_eq!(behind(&world).await?, 1);
+    let (customers, replayed) = replay(&world).await?;
+    assert_eq!(replayed.erasures, 1);
+    assert!(is_erased(&customers.keys(&customer("ada")).await));
+    let keys = customers.enroll_with(&customer("ada"), &Enrollment::new().even_if_erased()).await?;
+    assert!(matches!(open_for(&keys, &billing, "billing"), Err(Error::PurposeErased { .. })));
+    assert!(matches!(customers.erasure_status(&receipt).await?, ErasureStatus::Erased { .. }));
+    assert_eq!(behind(&world).await?, 0);
     Ok(())
 }
 
 async fn a_replay_never_destroys_a_higher_line(on: &Ground) -> Result {
     let world = world_on(on).await?;
     let customers = world.tenant().await?;
-    customers.enroll("ada").await?;
+    customers.enroll(&customer("ada")).await?;
     let first = world.store.backup().await?;
-    customers.erase("ada", &whole()).await?;
-    let envelope = seal(&customers.enroll_with("ada", &Enrollment::new().even_if_erased()).await?)?;
+    customers.erase(&customer("ada"), &whole()).await?;
+    let envelope = seal(&customers.enroll_with(&customer("ada"), &Enrollment::new().even_if_erased()).await?)?;
     let second = world.store.backup().await?;
     drop(customers);
     // The backup knows line 2: nothing is missing, and a replay leaves it.
     world.store.restore(second);
     let (customers, replayed) = replay(&world).await?;
     assert_eq!(replayed.erasures, 0);
-    assert!(open(&customers.keys("ada").await?, &envelope)?);
+    assert!(open(&customers.keys(&customer("ada")).await?, &envelope)?);
     drop(customers);
     // The older one knows line 1: that is destroyed; line 2 is lost with the store, and its number is not taken again.
     world.store.restore(first);
     assert_eq!(behind(&world).await?, 1);
     let (customers, _) = replay(&world).await?;
-    assert!(is_erased(&customers.keys("ada").await));
-    let keys = customers.enroll_with("ada", &Enrollment::new().even_if_erased()).await?;
+    assert!(is_erased(&customers.keys(&customer("ada")).await));
+    let keys = customers.enroll_with(&customer("ada"), &Enrollment::new().even_if_erased()).await?;
     assert!(open(&keys, &envelope).is_err());
     let lines = world.events().await?.into_iter().filter_map(|event| match event {
         JournalEvent::Reenrolled { line, .. } => Some(line),
@@ -111,24 +139,27 @@ async fn a_replay_never_destroys_a_higher_line(on: &Ground) -> Result {
     assert_eq!(lines.max(), Some(3));
     drop(customers);
     assert_eq!(behind(&world).await?, 0, "and nothing takes it for the erased one");
-    assert!(open(&world.tenant().await?.keys("ada").await?, &seal(&keys)?)?);
+    assert!(open(&world.tenant().await?.keys(&customer("ada")).await?, &seal(&keys)?)?);
     Ok(())
 }
 
 async fn a_line_is_above_what_the_journal_says_was_erased(on: &Ground) -> Result {
     let world = world_on(on).await?;
     let customers = world.tenant().await?;
-    customers.enroll("ben").await?;
+    customers.enroll(&customer("ben")).await?;
     let backup = world.store.backup().await?;
     // Erased without ever having been enrolled: no other entry names her line.
-    customers.erase("ada", &whole()).await?;
+    customers.erase(&customer("ada"), &whole().even_if_unknown()).await?;
     drop(customers);
     world.store.restore(backup);
     let (customers, _) = replay(&world).await?;
-    let keys = customers.enroll_with("ada", &Enrollment::new().even_if_erased()).await?;
+    let keys = customers.enroll_with(&customer("ada"), &Enrollment::new().even_if_erased()).await?;
     drop(customers);
     assert_eq!(behind(&world).await?, 0);
-    assert!(open(&world.tenant().await?.keys("ada").await?, &seal(&keys)?)?, "line 2 is no line that was erased");
+    assert!(
+        open(&world.tenant().await?.keys(&customer("ada")).await?, &seal(&keys)?)?,
+        "line 2 is no line that was erased"
+    );
     Ok(())
 }
 
@@ -138,23 +169,23 @@ async fn holds_and_schedules_come_back_with_a_replay(on: &Ground) -> Result {
     let at = world.later(Duration::from_secs(1000));
     let mut sealed = Vec::new();
     for subject in ["ada", "ben", "cy", "dee"] {
-        sealed.push(seal(&customers.enroll(subject).await?)?);
+        sealed.push(seal(&customers.enroll(&customer(subject)).await?)?);
     }
-    customers.hold("cy").await?;
-    customers.schedule_erasure("dee", at).await?;
+    customers.hold(&customer("cy")).await?;
+    customers.schedule_erasure(&customer("dee"), at).await?;
     let backup = world.store.backup().await?;
-    customers.hold("ada").await?;
-    customers.schedule_erasure("ben", at).await?;
-    customers.release("cy").await?;
-    customers.cancel_erasure("dee").await?;
+    customers.hold(&customer("ada")).await?;
+    customers.schedule_erasure(&customer("ben"), at).await?;
+    customers.release(&customer("cy")).await?;
+    customers.cancel_erasure(&customer("dee")).await?;
     drop(customers);
     world.store.restore(backup);
     // None of it is an erasure, so the next vault puts it right by itself.
     let customers = world.tenant().await?;
-    assert!(is_erased(&customers.keys("ben").await));
-    assert!(open(&customers.keys("dee").await?, &sealed[3])?);
-    assert!(matches!(customers.erase("ada", &whole()).await, Err(Error::SubjectHeld)));
-    customers.erase("cy", &whole()).await?;
+    assert!(is_erased(&customers.keys(&customer("ben")).await));
+    assert!(open(&customers.keys(&customer("dee")).await?, &sealed[3])?);
+    assert!(matches!(customers.erase(&customer("ada"), &whole()).await, Err(Error::SubjectHeld)));
+    customers.erase(&customer("cy"), &whole()).await?;
     world.clock.advance(Duration::from_secs(1000));
     assert_eq!(customers.vault().erase_due().await?.receipts.len(), 1, "ben's");
     Ok(())
@@ -163,29 +194,29 @@ async fn holds_and_schedules_come_back_with_a_replay(on: &Ground) -> Result {
 async fn a_hold_that_only_the_journal_knows_of_stands(on: &Ground) -> Result {
     let world = world_on(on).await?;
     let customers = world.tenant().await?;
-    customers.enroll("ada").await?;
+    customers.enroll(&customer("ada")).await?;
     let unheld = world.store.backup().await?;
-    customers.hold("ada").await?;
+    customers.hold(&customer("ada")).await?;
     // Under the running process: the slot says nothing of a hold.
     world.store.restore(unheld);
-    assert!(matches!(customers.erase("ada", &whole()).await, Err(Error::SubjectHeld)));
-    assert!(customers.keys("ada").await.is_ok());
+    assert!(matches!(customers.erase(&customer("ada"), &whole()).await, Err(Error::SubjectHeld)));
+    assert!(customers.keys(&customer("ada")).await.is_ok());
     Ok(())
 }
 
 async fn an_intent_without_done_is_finished_by_the_next_vault(on: &Ground) -> Result {
     let world = world_on(on).await?;
     let customers = world.tenant().await?;
-    customers.enroll("ada").await?;
+    customers.enroll(&customer("ada")).await?;
     let alive = world.store.backup().await?;
-    customers.erase("ada", &whole()).await?;
+    customers.erase(&customer("ada"), &whole()).await?;
     drop(customers);
     // What a crash behind the intent leaves: the journal without its last entry, the store as it was.
     let shorter = without_last(&world).await?;
     let world = world.with_journal(shorter);
     world.store.restore(alive);
     let customers = world.tenant().await?;
-    assert!(is_erased(&customers.keys("ada").await));
+    assert!(is_erased(&customers.keys(&customer("ada")).await));
     assert!(matches!(world.events().await?.last(), Some(JournalEvent::ErasureDone { .. })));
     Ok(())
 }
@@ -193,8 +224,8 @@ async fn an_intent_without_done_is_finished_by_the_next_vault(on: &Ground) -> Re
 async fn a_tombstone_without_done_is_completed_by_the_next_vault(on: &Ground) -> Result {
     let world = world_on(on).await?;
     let customers = world.tenant().await?;
-    customers.enroll("ada").await?;
-    customers.erase("ada", &whole()).await?;
+    customers.enroll(&customer("ada")).await?;
+    customers.erase(&customer("ada"), &whole()).await?;
     drop(customers);
     let tombstone = world.subjects().await?.remove(0);
     let shorter = without_last(&world).await?;
@@ -208,13 +239,13 @@ async fn a_tombstone_without_done_is_completed_by_the_next_vault(on: &Ground) ->
 async fn an_enrollment_finishes_what_crashed_before_it_answers(on: &Ground) -> Result {
     let world = world_on(on).await?;
     let running = world.tenant().await?;
-    running.enroll("ben").await?;
+    running.enroll(&customer("ben")).await?;
     intend(&world, "ada").await?;
     let tail = world.events().await?.len();
-    assert!(is_erased(&running.enroll("ada").await), "her tombstone is on its way");
+    assert!(is_erased(&running.enroll(&customer("ada")).await), "her tombstone is on its way");
     assert!(matches!(&world.events().await?[tail..], [JournalEvent::ErasureDone { .. }]));
-    let keys = running.enroll_with("ada", &Enrollment::new().even_if_erased()).await?;
-    assert!(open(&world.tenant().await?.keys("ada").await?, &seal(&keys)?)?);
+    let keys = running.enroll_with(&customer("ada"), &Enrollment::new().even_if_erased()).await?;
+    assert!(open(&world.tenant().await?.keys(&customer("ada")).await?, &seal(&keys)?)?);
     Ok(())
 }
 
@@ -225,11 +256,11 @@ async fn intend(world: &World, subject: &str) -> Result {
         journal.append(&entry, &journal.head().await?).await?;
     }
     let twin = world.clone().with_backup(world.store.backup().await?).with_journal(journal);
-    twin.tenant().await?.erase(subject, &whole()).await?;
+    twin.tenant().await?.erase(&customer(subject), &whole().even_if_unknown()).await?;
     let entries = twin.entries().await?;
     let intent = |entry: &&JournalEntry| matches!(entry.event(), JournalEvent::ErasureIntended { .. });
     let intent = entries.iter().rev().find(intent).unwrap();
-    world.journal.append(intent, &world.journal.head().await?).await?;
+    world.scribe().enter(intent).await?;
     Ok(())
 }
 
@@ -245,7 +276,7 @@ async fn without_last(world: &World) -> Result<MemoryJournal> {
 
 async fn a_journal_that_lacks_what_the_store_has_seen_is_refused(on: &Ground) -> Result {
     let world = world_on(on).await?;
-    world.tenant().await?.erase("ada", &whole()).await?;
+    world.tenant().await?.erase(&customer("ada"), &whole().even_if_unknown()).await?;
     world.vault().await?; // which sees it applied
     let shorter = without_last(&world).await?;
     let shorter = world.with_journal(shorter);
@@ -263,19 +294,19 @@ async fn a_journal_that_lacks_what_the_store_has_seen_is_refused(on: &Ground) ->
 async fn a_restore_under_a_running_process_is_noticed_within_max_age(on: &Ground) -> Result {
     let world = world_on(on).await?;
     let (running, eraser) = (world.tenant().await?, world.tenant().await?);
-    let envelope = seal(&running.enroll("ada").await?)?;
+    let envelope = seal(&running.enroll(&customer("ada")).await?)?;
     let backup = world.store.backup().await?;
-    eraser.erase("ada", &whole()).await?;
+    eraser.erase(&customer("ada"), &whole()).await?;
     drop(eraser);
     world.pass_max_age();
-    assert!(is_erased(&running.keys("ada").await));
+    assert!(is_erased(&running.keys(&customer("ada")).await));
     world.store.restore(backup);
-    let unnoticed = running.keys("ada").await?; // the second line is not the first
+    let unnoticed = running.keys(&customer("ada")).await?; // the second line is not the first
     assert!(open(&unnoticed, &envelope)?);
     world.pass_max_age();
     for _ in 0..2 {
-        assert!(matches!(running.keys("ada").await, Err(Error::StoreBehindJournal { .. })));
-        assert!(matches!(running.enroll("ben").await, Err(Error::StoreBehindJournal { .. })));
+        assert!(matches!(running.keys(&customer("ada")).await, Err(Error::StoreBehindJournal { .. })));
+        assert!(matches!(running.enroll(&customer("ben")).await, Err(Error::StoreBehindJournal { .. })));
     }
     assert!(open(&unnoticed, &envelope).is_err());
     Ok(())
@@ -284,29 +315,29 @@ async fn a_restore_under_a_running_process_is_noticed_within_max_age(on: &Ground
 async fn an_erasure_a_process_never_saw_is_missed_after_a_restore(on: &Ground) -> Result {
     let world = world_on(on).await?;
     let (running, eraser) = (world.tenant().await?, world.tenant().await?);
-    running.enroll("ada").await?;
+    running.enroll(&customer("ada")).await?;
     let backup = world.store.backup().await?;
-    eraser.erase("ada", &whole()).await?;
+    eraser.erase(&customer("ada"), &whole()).await?;
     drop(eraser);
     // `applied` is as it was: only what the journal tells after it gives the restore away.
     world.store.restore(backup);
     world.pass_max_age();
-    assert!(matches!(running.keys("ada").await, Err(Error::StoreBehindJournal { missing: 1 })));
+    assert!(matches!(running.keys(&customer("ada")).await, Err(Error::StoreBehindJournal { missing: 1 })));
     Ok(())
 }
 
 async fn a_store_that_went_back_with_nothing_erased_is_noticed_too(on: &Ground) -> Result {
     let world = world_on(on).await?;
     let running = world.tenant().await?;
-    running.enroll("ada").await?;
+    running.enroll(&customer("ada")).await?;
     let backup = world.store.backup().await?;
-    running.hold("ada").await?;
-    running.release("ada").await?;
+    running.hold(&customer("ada")).await?;
+    running.release(&customer("ada")).await?;
     world.pass_max_age();
-    running.keys("ada").await?; // sees that much applied
+    running.keys(&customer("ada")).await?; // sees that much applied
     world.store.restore(backup);
     world.pass_max_age();
-    assert!(matches!(running.keys("ada").await, Err(Error::StoreBehindJournal { .. })));
+    assert!(matches!(running.keys(&customer("ada")).await, Err(Error::StoreBehindJournal { .. })));
     world.tenant().await?; // a new one begins from what is there
     Ok(())
 }
@@ -314,13 +345,13 @@ async fn a_store_that_went_back_with_nothing_erased_is_noticed_too(on: &Ground) 
 async fn a_writer_from_before_a_restore_overwrites_nothing(on: &Ground) -> Result {
     let world = world_on(on).await?;
     let customers = world.tenant().await?;
-    customers.enroll("ada").await?;
+    customers.enroll(&customer("ada")).await?;
     let old = world.subjects().await?.remove(0);
     let backup = world.store.backup().await?;
-    customers.rotate_now("ada").await?;
+    customers.rotate_now(&customer("ada")).await?;
     let seen = world.subjects().await?.remove(0);
     world.store.restore(backup);
-    customers.rotate_now("ada").await?; // another second version
+    customers.rotate_now(&customer("ada")).await?; // another second version
     let current = world.subjects().await?.remove(0);
     assert_ne!(current.revision(), seen.revision(), "a revision never comes again");
     assert!(world.store.put(&old, Expected::Revision(seen.revision())).await.is_err());
@@ -330,35 +361,35 @@ async fn a_writer_from_before_a_restore_overwrites_nothing(on: &Ground) -> Resul
 async fn a_single_slot_that_was_restored_by_hand_takes_a_full_replay(on: &Ground) -> Result {
     let world = world_on(on).await?;
     let customers = world.tenant().await?;
-    let envelope = seal(&customers.enroll("ada").await?)?;
+    let envelope = seal(&customers.enroll(&customer("ada")).await?)?;
     let live = world.subjects().await?.remove(0);
-    let receipt = customers.erase("ada", &whole()).await?;
+    let receipt = customers.erase(&customer("ada"), &whole()).await?;
     world.vault().await?; // `applied` is past it
     let tombstone = world.subjects().await?.remove(0);
     world.store.put(&live, Expected::Revision(tombstone.revision())).await?;
     assert_eq!(behind(&world).await?, 0, "nothing looks before `applied`");
     assert!(matches!(customers.erasure_status(&receipt).await?, ErasureStatus::Undone { .. }), "but the receipt tells");
     let vault = world.vault().await?;
-    assert!(open(&vault.default_tenant().keys("ada").await?, &envelope)?);
+    assert!(open(&vault.default_tenant().keys(&customer("ada")).await?, &envelope)?);
     assert_eq!(vault.replay_journal().await?.erasures, 1);
-    assert!(is_erased(&vault.default_tenant().keys("ada").await));
+    assert!(is_erased(&vault.default_tenant().keys(&customer("ada")).await));
     Ok(())
 }
 
 async fn erasing_again_mends_what_came_back(on: &Ground) -> Result {
     let world = world_on(on).await?;
     let customers = world.tenant().await?;
-    customers.enroll("ada").await?;
+    customers.enroll(&customer("ada")).await?;
     let live = world.subjects().await?.remove(0);
-    customers.erase("ada", &whole()).await?;
+    customers.erase(&customer("ada"), &whole()).await?;
     let tombstone = world.subjects().await?.remove(0);
     world.store.put(&live, Expected::Revision(tombstone.revision())).await?;
     let done = |events: Vec<JournalEvent>| {
         events.iter().filter(|event| matches!(event, JournalEvent::ErasureDone { .. })).count()
     };
     assert_eq!(done(world.events().await?), 1);
-    customers.erase("ada", &whole()).await?;
-    assert!(is_erased(&world.tenant().await?.keys("ada").await));
+    customers.erase(&customer("ada"), &whole()).await?;
+    assert!(is_erased(&world.tenant().await?.keys(&customer("ada")).await));
     assert_eq!(done(world.events().await?), 2, "a later master key may have wrapped what came back");
     Ok(())
 }
@@ -366,7 +397,7 @@ async fn erasing_again_mends_what_came_back(on: &Ground) -> Result {
 async fn finality_counts_the_master_keys_that_the_journal_names(on: &Ground) -> Result {
     let world = world_on(on).await?;
     let vault = world.vault().await?;
-    vault.default_tenant().enroll("ada").await?;
+    vault.default_tenant().enroll(&customer("ada")).await?;
     let first = world.store.backup().await?;
     world.provider.add_key().await?;
     vault.advance_epoch().await?;
@@ -374,7 +405,7 @@ async fn finality_counts_the_master_keys_that_the_journal_names(on: &Ground) -> 
     // A backup taken here has her keys under the second master key. The store goes back to the first.
     drop(vault);
     world.store.restore(first);
-    let receipt = world.tenant().await?.erase("ada", &whole()).await?;
+    let receipt = world.tenant().await?.erase(&customer("ada"), &whole()).await?;
     let epochs: Vec<u32> = receipt.master_keys().iter().map(|master| master.epoch.get()).collect();
     assert_eq!(epochs, [1, 2]);
     Ok(())
@@ -384,7 +415,7 @@ async fn an_erased_tenant_is_erased_again_after_a_restore(on: &Ground) -> Result
     let world = world_on(on).await?;
     let vault = world.vault().await?;
     let acme = fieldseal::TenantId::new("acme")?;
-    vault.tenant(&acme).enroll("ada").await?;
+    vault.tenant(&acme).enroll(&customer("ada")).await?;
     let backup = world.store.backup().await?;
     vault.erase_tenant(&acme, &whole()).await?;
     drop(vault);
@@ -392,7 +423,7 @@ async fn an_erased_tenant_is_erased_again_after_a_restore(on: &Ground) -> Result
     assert_eq!(behind(&world).await?, 1);
     let (vault, replayed) = world.builder().replay().await?;
     assert_eq!(replayed.tenants, 1);
-    assert!(matches!(vault.tenant(&acme).keys("ada").await, Err(Error::TenantErased { .. })));
+    assert!(matches!(vault.tenant(&acme).keys(&customer("ada")).await, Err(Error::TenantErased { .. })));
     assert_eq!(behind(&world).await?, 0);
     Ok(())
 }
@@ -402,15 +433,15 @@ async fn a_tenant_the_backup_lacks_gets_a_new_root_by_a_replay_alone(on: &Ground
     let vault = world.vault().await?;
     let acme = fieldseal::TenantId::new("acme")?;
     let empty = world.store.backup().await?;
-    let envelope = seal(&vault.tenant(&acme).enroll("ada").await?)?;
+    let envelope = seal(&vault.tenant(&acme).enroll(&customer("ada")).await?)?;
     let full = world.store.backup().await?;
-    vault.tenant(&acme).erase("ben", &whole()).await?;
+    vault.tenant(&acme).erase(&customer("ben"), &whole().even_if_unknown()).await?;
     drop(vault);
     world.store.restore(empty);
     assert_eq!(behind(&world).await?, 1, "the tenant's root is lost");
     let (vault, replayed) = world.builder().replay().await?;
     assert_eq!((replayed.roots_lost, replayed.erasures), (1, 0));
-    let keys = vault.tenant(&acme).enroll("ada").await?;
+    let keys = vault.tenant(&acme).enroll(&customer("ada")).await?;
     assert!(open(&keys, &envelope).is_err(), "her old keys are lost with the store");
     drop(vault);
     assert_eq!(behind(&world).await?, 0);
@@ -418,7 +449,7 @@ async fn a_tenant_the_backup_lacks_gets_a_new_root_by_a_replay_alone(on: &Ground
     world.store.restore(full);
     let vault = world.vault().await;
     let refused = match vault {
-        Ok(vault) => vault.tenant(&acme).keys("ada").await.map(drop),
+        Ok(vault) => vault.tenant(&acme).keys(&customer("ada")).await.map(drop),
         Err(e) => Err(e),
     };
     assert!(refused.is_err());
@@ -429,16 +460,16 @@ async fn another_process_has_max_age_to_finish_its_erasure(on: &Ground) -> Resul
     let world = world_on(on).await?;
     let vault = world.vault().await?;
     let running = vault.default_tenant();
-    running.enroll("ada").await?;
+    running.enroll(&customer("ada")).await?;
     let live = world.subjects().await?.remove(0);
     world.pass_max_age();
     intend(&world, "ada").await?;
     let intended = world.events().await?.len();
-    let _ = running.keys("somebody else").await; // looks again
+    let _ = running.keys(&customer("somebody else")).await; // looks again
     assert_eq!(world.subjects().await?.remove(0).revision(), live.revision(), "whoever intends it is at it");
     world.pass_max_age();
-    let _ = running.keys("somebody else").await;
-    assert!(is_erased(&running.keys("ada").await), "it did not come to it");
+    let _ = running.keys(&customer("somebody else")).await;
+    assert!(is_erased(&running.keys(&customer("ada")).await), "it did not come to it");
     assert_eq!(
         world.events().await?.len(),
         intended,
@@ -456,12 +487,12 @@ async fn a_look_destroys_what_lives_once_and_buries_nobody(on: &Ground) -> Resul
     let vault = world.tapped(&tap).build().await?;
     let (acme, customers) = (vault.tenant(&acme()), vault.default_tenant());
     for subject in ["ada", "ben", "cy"] {
-        acme.enroll(subject).await?;
-        customers.enroll(subject).await?;
+        acme.enroll(&customer(subject)).await?;
+        customers.enroll(&customer(subject)).await?;
     }
     intend(&world, "ada").await?;
-    let intended = JournalEntry::of_tenant(world.clock.wall(), acme.id().clone(), JournalEvent::TenantErasureIntended);
-    world.journal.append(&intended, &world.journal.head().await?).await?;
+    let intended = JournalEvent::TenantErasureIntended { known: true };
+    world.scribe().enter(&JournalEntry::of_tenant(world.clock.wall(), acme.id().clone(), intended)).await?;
     let calls = Arc::new(Mutex::new(Vec::new()));
     let called = calls.clone();
     tap.set(move |call| {
@@ -473,20 +504,20 @@ async fn a_look_destroys_what_lives_once_and_buries_nobody(on: &Ground) -> Resul
     let count = |method: &str| calls.lock().unwrap().iter().filter(|called| **called == method).count();
 
     world.pass_max_age();
-    customers.keys("ben").await?;
+    customers.keys(&customer("ben")).await?;
     assert_eq!((count("put"), count("scan"), count("scrub")), (2, 0, 0), "the subject's slot, and the tenant's");
-    assert!(is_erased(&customers.keys("ada").await));
-    assert!(matches!(acme.keys("ben").await, Err(Error::TenantErased { .. })));
+    assert!(is_erased(&customers.keys(&customer("ada")).await));
+    assert!(matches!(acme.keys(&customer("ben")).await, Err(Error::TenantErased { .. })));
     let buried = |slots: &[StoredSlot]| slots.iter().filter(|slot| slot.epoch().is_none()).count();
     assert_eq!(buried(&world.subjects().await?), 1);
 
     // The next looks, as often as nobody sweeps.
     for subject in ["dan", "eve", "fay"] {
-        let held = customers.enroll(subject).await?;
+        let held = customers.enroll(&customer(subject)).await?;
         let envelope = seal(&held)?;
         calls.lock().unwrap().clear();
         world.clock.advance(MAX_AGE / 2 + millis(1));
-        customers.keys("ada").await.unwrap_err();
+        customers.keys(&customer("ada")).await.unwrap_err();
         assert!(count("head") > 0, "it looked");
         assert_eq!((count("put"), count("scan"), count("scrub")), (0, 0, 0));
         assert!(open(&held, &envelope)?, "and ended nobody's keys");
@@ -506,7 +537,7 @@ async fn whoever_finishes_an_erasure_spares_who_was_enrolled_again(on: &Ground) 
     for n in 0.. {
         let (world, tap, gate) = (world_on(on).await?, Tap::open(), Gate::new());
         let (sweeps, customers) = (world.tapped(&tap).build().await?, world.tenant().await?);
-        customers.enroll("ada").await?;
+        customers.enroll(&customer("ada")).await?;
         intend(&world, "ada").await?;
         let parked = gate.clone();
         tap.set(move |call| if call.number == n && !call.is_over() { Act::Park(parked.clone()) } else { Act::Go });
@@ -515,12 +546,12 @@ async fn whoever_finishes_an_erasure_spares_who_was_enrolled_again(on: &Ground) 
             assert!(n > 10 && swept?.failed.is_empty());
             break;
         }
-        customers.erase("ada", &whole()).await?;
-        let envelope = seal(&customers.enroll_with("ada", &Enrollment::new().even_if_erased()).await?)?;
+        customers.erase(&customer("ada"), &whole()).await?;
+        let envelope = seal(&customers.enroll_with(&customer("ada"), &Enrollment::new().even_if_erased()).await?)?;
         gate.open();
         assert!(sweep.await?.failed.is_empty());
         for customers in [&customers, &world.tenant().await?] {
-            assert!(open(&customers.keys("ada").await?, &envelope)?, "call {n}");
+            assert!(open(&customers.keys(&customer("ada")).await?, &envelope)?, "call {n}");
         }
     }
     Ok(())
@@ -530,11 +561,12 @@ async fn applied_moves_as_far_as_checked_and_builds_go_on_there(on: &Ground) -> 
     let world = world_on(on).await?;
     let customers = world.tenant().await?;
     for n in 1..=50i64 {
-        customers.erase(&n, &whole()).await?;
+        customers.erase(&customer(n), &whole().even_if_unknown()).await?;
     }
     world.vault().await?;
     let journal = Arc::new(Watched { journal: world.journal.clone(), read: Mutex::default() });
-    let builder = Vault::builder(world.provider.clone(), world.store.clone()).clock(world.clock.clone());
+    let builder =
+        Vault::builder(world.provider.clone(), world.store.clone()).kinds(["customer"]).clock(world.clock.clone());
     builder.journal(journal.clone()).purposes(["billing"]).build().await?;
     // The first page, where the root stands, is read in any case.
     let read = journal.read.lock().unwrap().clone();
@@ -579,7 +611,7 @@ impl ErasureJournal for Watched {
         tenant: Option<&fieldseal::TenantId>,
         tag: Option<&fieldseal::store::Tag>,
         up_to: &fieldseal::journal::Head,
-    ) -> JournalResult<Vec<JournalEntry>> {
+    ) -> JournalResult<Vec<fieldseal::journal::EntryAt>> {
         self.journal.read_of(tenant, tag, up_to).await
     }
 }

@@ -31,13 +31,13 @@ async fn either_provider_alone_keeps_the_application_going(on: &Ground) -> Resul
     let world = world_on(on).await?;
     let (other, tap) = (LocalKeyring::ephemeral()?, Tap::open());
     let both = || AnyOf::new(Tapped::new(world.provider.clone(), &tap)).member(other.clone());
-    let sealed = seal(&world.vault_with(both()).await?.default_tenant().enroll("ada").await?)?;
+    let sealed = seal(&world.vault_with(both()).await?.default_tenant().enroll(&customer("ada")).await?)?;
     tap.set(|_| Act::Fail);
     let cold = world.vault_with(both()).await?;
-    let keys = cold.default_tenant().keys("ada").await?;
+    let keys = cold.default_tenant().keys(&customer("ada")).await?;
     assert!(open(&keys, &sealed)?);
-    cold.default_tenant().enroll("ben").await?;
-    let new_tenant = cold.tenant(&acme()).enroll("ada").await;
+    cold.default_tenant().enroll(&customer("ben")).await?;
+    let new_tenant = cold.tenant(&acme()).enroll(&customer("ada")).await;
     assert!(is_of_kind(&new_tenant, ProviderErrorKind::Unavailable), "what only one could open is not made");
     Ok(())
 }
@@ -45,7 +45,7 @@ async fn either_provider_alone_keeps_the_application_going(on: &Ground) -> Resul
 async fn a_provider_is_added_and_another_removed_by_an_epoch_each(on: &Ground) -> Result {
     let world = world_on(on).await?;
     let [added, last] = [LocalKeyring::ephemeral()?, LocalKeyring::ephemeral()?];
-    let sealed = seal(&world.tenant().await?.enroll("ada").await?)?;
+    let sealed = seal(&world.tenant().await?.enroll(&customer("ada")).await?)?;
 
     let both = || AnyOf::new(world.provider.clone()).member(added.clone());
     let vault = world.vault_with(both()).await?;
@@ -60,7 +60,10 @@ async fn a_provider_is_added_and_another_removed_by_an_epoch_each(on: &Ground) -
     added.add_key().await?;
     let next = AnyOf::new(added.clone()).member(last.clone());
     let vault = world.vault_with(next.clone()).await?;
-    assert!(open(&vault.default_tenant().keys("ada").await?, &sealed)?, "the one that stays opens what both wrapped");
+    assert!(
+        open(&vault.default_tenant().keys(&customer("ada")).await?, &sealed)?,
+        "the one that stays opens what both wrapped"
+    );
     vault.advance_epoch().await?;
     rewrap_all(&vault, 3).await?;
     let alone = vault.retire_epoch(epoch(2)).await;
@@ -69,7 +72,7 @@ async fn a_provider_is_added_and_another_removed_by_an_epoch_each(on: &Ground) -
     let vault = world.vault_with(Succession::to(next).from(both())).await?;
     vault.retire_epoch(epoch(2)).await?;
 
-    assert!(open(&world.vault_with(AnyOf::new(last)).await?.default_tenant().keys("ada").await?, &sealed)?);
+    assert!(open(&world.vault_with(AnyOf::new(last)).await?.default_tenant().keys(&customer("ada")).await?, &sealed)?);
     Ok(())
 }
 
@@ -78,8 +81,8 @@ async fn a_receipt_is_final_when_every_providers_key_is_gone(on: &Ground) -> Res
     let other = LocalKeyring::ephemeral()?;
     let vault = world.vault_with(AnyOf::new(world.provider.clone()).member(other.clone())).await?;
     let customers = vault.default_tenant();
-    customers.enroll("ada").await?;
-    let receipt = customers.erase("ada", &whole()).await?;
+    customers.enroll(&customer("ada")).await?;
+    let receipt = customers.erase(&customer("ada"), &whole()).await?;
     let (first, id) = (vault.current_epoch().await?, world.provider.current().await?);
     world.provider.add_key().await?;
     other.add_key().await?;
@@ -115,7 +118,7 @@ impl Tenants {
         let vault = Self::vault_of(&world, &own).await?;
         let mut sealed = [Vec::new(), Vec::new()];
         for (tenant, sealed) in [acme(), globex()].iter().zip(&mut sealed) {
-            *sealed = seal(&vault.tenant(tenant).enroll("ada").await?)?;
+            *sealed = seal(&vault.tenant(tenant).enroll(&customer("ada")).await?)?;
         }
         Ok(Self { world, own, vault, sealed })
     }
@@ -138,14 +141,14 @@ async fn a_revoked_tenant_is_unreadable_erasable_and_harms_no_other(on: &Ground)
     let tenants = Tenants::on(on).await?;
     let vault = tenants.revoked().await?;
     let (acme, globex) = (vault.tenant(&acme()), vault.tenant(&globex()));
-    assert!(is_of_kind(&acme.keys("ada").await, ProviderErrorKind::KeyDestroyed));
-    assert!(is_of_kind(&acme.enroll("ben").await, ProviderErrorKind::KeyDestroyed));
-    assert!(open(&globex.keys("ada").await?, &tenants.sealed[1])?);
+    assert!(is_of_kind(&acme.keys(&customer("ada")).await, ProviderErrorKind::KeyDestroyed));
+    assert!(is_of_kind(&acme.enroll(&customer("ben")).await, ProviderErrorKind::KeyDestroyed));
+    assert!(open(&globex.keys(&customer("ada")).await?, &tenants.sealed[1])?);
 
-    acme.erase("ada", &whole()).await?;
-    assert!(is_erased(&acme.keys("ada").await));
+    acme.erase(&customer("ada"), &whole()).await?;
+    assert!(is_erased(&acme.keys(&customer("ada")).await));
     vault.erase_tenant(acme.id(), &whole()).await?;
-    assert!(matches!(acme.keys("ada").await, Err(Error::TenantErased { .. })));
+    assert!(matches!(acme.keys(&customer("ada")).await, Err(Error::TenantErased { .. })));
     Ok(())
 }
 
@@ -157,7 +160,7 @@ async fn an_epoch_goes_on_past_a_tenant_that_refuses_and_tells_of_it(on: &Ground
     rewrap_all(&tenants.vault, 3).await?;
     tenants.vault.retire_epoch(epoch(1)).await?;
     for (tenant, sealed) in [acme(), globex()].iter().zip(&tenants.sealed) {
-        assert!(open(&tenants.vault.tenant(tenant).keys("ada").await?, sealed)?);
+        assert!(open(&tenants.vault.tenant(tenant).keys(&customer("ada")).await?, sealed)?);
     }
 
     // Its directory entry is another provider now, which never knew the tenant's keys.
@@ -174,7 +177,7 @@ async fn an_epoch_goes_on_past_a_tenant_that_refuses_and_tells_of_it(on: &Ground
         }
     }
     assert!(matches!(failed.as_slice(), [(SlotId::Subject(tenant, _), _)] if *tenant == acme()), "{failed:?}");
-    assert!(open(&vault.tenant(&globex()).keys("ada").await?, &tenants.sealed[1])?);
+    assert!(open(&vault.tenant(&globex()).keys(&customer("ada")).await?, &tenants.sealed[1])?);
     assert!(matches!(vault.retire_epoch(epoch(2)).await, Err(Error::EpochInUse { slots: 1 })));
     Ok(())
 }
@@ -228,11 +231,11 @@ async fn stands_still_alone(
 ) -> Result {
     let tenants = Tenants::on(on).await?;
     // Its entry in the journal is looked at by whoever starts next.
-    tenants.vault.tenant(&acme()).enroll("eve").await?;
-    tenants.vault.tenant(&acme()).erase("eve", &whole()).await?;
+    tenants.vault.tenant(&acme()).enroll(&customer("eve")).await?;
+    tenants.vault.tenant(&acme()).erase(&customer("eve"), &whole()).await?;
     for tenant in [acme(), globex()] {
-        tenants.vault.tenant(&tenant).enroll("cy").await?;
-        tenants.vault.tenant(&tenant).schedule_erasure("cy", tenants.world.later(Duration::ZERO)).await?;
+        tenants.vault.tenant(&tenant).enroll(&customer("cy")).await?;
+        tenants.vault.tenant(&tenant).schedule_erasure(&customer("cy"), tenants.world.later(Duration::ZERO)).await?;
     }
     // In the order of their ids the one that refuses comes first.
     let vault = tenants.world.vault_with(ByTenant::new(tenants.world.provider.clone(), directory)).await?;
@@ -240,10 +243,10 @@ async fn stands_still_alone(
     tenants.world.provider.add_key().await?;
     assert!(is_of_kind(&vault.advance_epoch().await, kind), "it is told of: {kind:?}");
     assert_eq!(vault.current_epoch().await?, epoch(2));
-    globex.enroll("ben").await?;
-    assert!(open(&globex.keys("ada").await?, &tenants.sealed[1])?);
-    assert!(is_of_kind(&acme.keys("ada").await, kind));
-    assert!(is_of_kind(&acme.enroll("ben").await, kind));
+    globex.enroll(&customer("ben")).await?;
+    assert!(open(&globex.keys(&customer("ada")).await?, &tenants.sealed[1])?);
+    assert!(is_of_kind(&acme.keys(&customer("ada")).await, kind));
+    assert!(is_of_kind(&acme.enroll(&customer("ben")).await, kind));
     let page = vault.rewrap_page(None, 100).await?;
     let refused = |(id, e): &(SlotId, Error)| id.tenant() == Some(acme.id()) && matches!(e, Error::Provider(_));
     assert!(!page.failed.is_empty() && page.failed.iter().all(refused), "{kind:?}: {:?}", page.failed);
@@ -252,10 +255,10 @@ async fn stands_still_alone(
     let swept = vault.erase_due().await?;
     assert!(swept.failed.is_empty(), "{kind:?}: {:?}", swept.failed);
     for tenant in [&acme, &globex] {
-        assert!(is_erased(&tenant.keys("cy").await), "{kind:?}");
+        assert!(is_erased(&tenant.keys(&customer("cy")).await), "{kind:?}");
     }
-    acme.erase("ada", &whole()).await?;
-    assert!(is_erased(&acme.keys("ada").await), "{kind:?}");
+    acme.erase(&customer("ada"), &whole()).await?;
+    assert!(is_erased(&acme.keys(&customer("ada")).await), "{kind:?}");
     vault.erase_tenant(acme.id(), &whole()).await?;
     world_is_free_of(&vault, epoch(1)).await
 }
@@ -267,16 +270,18 @@ async fn a_tenant_that_refuses_is_held_closed_and_erased_all_the_same(on: &Groun
         let Tenants { world, own, vault, sealed } = Tenants::on(on).await?;
         let theirs = vault.tenant(&acme());
         for subject in ["ben", "cy", "dan", "eve", "fay"] {
-            theirs.enroll(subject).await?;
+            theirs.enroll(&customer(subject)).await?;
         }
-        theirs.hold("ben").await?;
+        theirs.hold(&customer("ben")).await?;
         let in_a_while = world.later(100 * MAX_AGE);
-        theirs.schedule_erasure("dan", in_a_while).await?;
+        theirs.schedule_erasure(&customer("dan"), in_a_while).await?;
         // A crash behind the intent to erase one purpose: the other one stays.
-        let intended = |lines: &[ErasedLine]| JournalEvent::ErasureIntended { whole: false, lines: lines.to_vec() };
+        let intended =
+            |lines: &[ErasedLine]| JournalEvent::ErasureIntended { whole: false, known: true, lines: lines.to_vec() };
         let lines = [ErasedLine::new(Purpose::new("billing")?, 1)];
-        let entry = JournalEntry::of_subject(world.clock.wall(), acme(), theirs.tag("eve").await?, intended(&lines));
-        world.journal.append(&entry, &world.journal.head().await?).await?;
+        let entry =
+            JournalEntry::of_subject(world.clock.wall(), acme(), theirs.tag(&customer("eve")).await?, intended(&lines));
+        world.scribe().enter(&entry).await?;
 
         let refuses = || {
             let directory = HashMap::from([(acme(), Arc::new(Refuses(kind)) as Arc<dyn MasterKeyProvider>)]);
@@ -285,32 +290,32 @@ async fn a_tenant_that_refuses_is_held_closed_and_erased_all_the_same(on: &Groun
         let vault = refuses().await?;
         assert!(is_done(&world, &lines).await?, "{kind:?}");
         let (acme, globex) = (vault.tenant(&acme()), vault.tenant(&globex()));
-        acme.release("ben").await?;
-        acme.hold("cy").await?;
-        acme.cancel_erasure("dan").await?;
-        acme.schedule_erasure("fay", in_a_while).await?;
-        assert!(is_erased(&acme.keys("fay").await), "{kind:?}");
+        acme.release(&customer("ben")).await?;
+        acme.hold(&customer("cy")).await?;
+        acme.cancel_erasure(&customer("dan")).await?;
+        acme.schedule_erasure(&customer("fay"), in_a_while).await?;
+        assert!(is_erased(&acme.keys(&customer("fay")).await), "{kind:?}");
         for subject in ["ben", "dan"] {
-            acme.erase(subject, &only("billing")).await?;
+            acme.erase(&customer(subject), &only("billing")).await?;
         }
         for subject in ["gil", "hal"] {
             world.pass_max_age();
-            assert!(open(&globex.keys("ada").await?, &sealed[1])?, "{kind:?}");
-            globex.enroll(subject).await?;
-            assert!(is_of_kind(&acme.keys("cy").await, kind), "{kind:?}");
+            assert!(open(&globex.keys(&customer("ada")).await?, &sealed[1])?, "{kind:?}");
+            globex.enroll(&customer(subject)).await?;
+            assert!(is_of_kind(&acme.keys(&customer("cy")).await, kind), "{kind:?}");
         }
         assert!(refuses().await?.erase_due().await?.failed.is_empty(), "{kind:?}");
         assert!(matches!(vault.erase_tenant(acme.id(), &whole()).await, Err(Error::SubjectHeld)), "{kind:?}");
-        acme.release("cy").await?;
+        acme.release(&customer("cy")).await?;
 
         // It lets somebody in again.
         let vault = Tenants::vault_of(&world, &own).await?;
         let acme = vault.tenant(acme.id());
         for subject in ["ada", "ben", "cy", "dan", "eve"] {
-            seal(&acme.keys(subject).await?)?;
+            seal(&acme.keys(&customer(subject)).await?)?;
         }
         for subject in ["ben", "dan", "eve"] {
-            let refused = acme.keys(subject).await?.seal_bytes(b"1", &context("billing"));
+            let refused = acme.keys(&customer(subject)).await?.seal_bytes(b"1", &context("billing"));
             assert!(matches!(refused, Err(Error::PurposeErased { .. })), "{subject}: {refused:?}");
         }
         vault.erase_tenant(acme.id(), &whole()).await?;
@@ -328,7 +333,7 @@ async fn a_tenant_whose_newer_key_is_gone_is_closed_and_erased(on: &Ground) -> R
     let Tenants { world, own, vault, sealed } = Tenants::on(on).await?;
     let theirs = vault.tenant(&acme());
     for subject in ["ben", "cy"] {
-        theirs.enroll(subject).await?;
+        theirs.enroll(&customer(subject)).await?;
     }
     let newer = own.add_key().await?;
     world.provider.add_key().await?;
@@ -337,16 +342,16 @@ async fn a_tenant_whose_newer_key_is_gone_is_closed_and_erased(on: &Ground) -> R
     own.destroy_key(&newer).await?;
     let vault = Tenants::vault_of(&world, &own).await?;
     let theirs = vault.tenant(&acme());
-    assert!(open(&theirs.keys("ada").await?, &sealed[0])?);
-    theirs.schedule_erasure("ben", world.later(MAX_AGE)).await?;
-    assert!(is_erased(&theirs.keys("ben").await));
-    theirs.erase("cy", &only("billing")).await?;
-    let refused = theirs.keys("cy").await?.seal_bytes(b"1", &context("billing"));
+    assert!(open(&theirs.keys(&customer("ada")).await?, &sealed[0])?);
+    theirs.schedule_erasure(&customer("ben"), world.later(MAX_AGE)).await?;
+    assert!(is_erased(&theirs.keys(&customer("ben")).await));
+    theirs.erase(&customer("cy"), &only("billing")).await?;
+    let refused = theirs.keys(&customer("cy")).await?.seal_bytes(b"1", &context("billing"));
     assert!(matches!(refused, Err(Error::PurposeErased { .. })), "{refused:?}");
     world.pass_max_age();
     let swept = vault.erase_due().await?;
     assert_eq!((swept.receipts.len(), swept.failed.len()), (1, 0));
-    assert!(open(&theirs.keys("ada").await?, &sealed[0])?);
+    assert!(open(&theirs.keys(&customer("ada")).await?, &sealed[0])?);
     Ok(())
 }
 
@@ -356,25 +361,27 @@ async fn a_restore_is_replayed_past_a_tenant_that_revoked(on: &Ground) -> Result
     for kind in [Denied, KeyDestroyed] {
         let Tenants { world, own, vault, sealed } = Tenants::on(on).await?;
         let theirs = vault.tenant(&acme());
-        theirs.enroll("ben").await?;
+        theirs.enroll(&customer("ben")).await?;
         let backup = world.store.backup().await?;
-        theirs.erase("ada", &only("billing")).await?;
-        theirs.erase("ben", &whole()).await?;
-        theirs.hold("ada").await?;
+        theirs.erase(&customer("ada"), &only("billing")).await?;
+        theirs.erase(&customer("ben"), &whole()).await?;
+        theirs.hold(&customer("ada")).await?;
         drop(vault);
         world.store.restore(backup);
         let directory = HashMap::from([(acme(), Arc::new(Refuses(kind)) as Arc<dyn MasterKeyProvider>)]);
         let provider = ByTenant::new(world.provider.clone(), directory);
-        let builder = Vault::builder(provider, world.store.clone()).clock(world.clock.clone());
+        let builder = Vault::builder(provider, world.store.clone()).kinds(["customer"]).clock(world.clock.clone());
         let (vault, replayed) = builder.journal(world.journal.clone()).purposes(["billing"]).replay().await?;
         assert_eq!((replayed.erasures, replayed.flags), (2, 1), "{kind:?}");
         for _ in 0..2 {
             world.pass_max_age();
-            assert!(open(&vault.tenant(&globex()).keys("ada").await?, &sealed[1])?, "{kind:?}");
+            assert!(open(&vault.tenant(&globex()).keys(&customer("ada")).await?, &sealed[1])?, "{kind:?}");
         }
         let there = Tenants::vault_of(&world, &own).await?.tenant(&acme());
-        assert!(open(&there.keys("ada").await?, &sealed[0])? && is_erased(&there.keys("ben").await));
-        let refused = there.keys("ada").await?.seal_bytes(b"1", &context("billing"));
+        assert!(
+            open(&there.keys(&customer("ada")).await?, &sealed[0])? && is_erased(&there.keys(&customer("ben")).await)
+        );
+        let refused = there.keys(&customer("ada")).await?.seal_bytes(b"1", &context("billing"));
         assert!(matches!(refused, Err(Error::PurposeErased { .. })), "{refused:?}");
     }
     Ok(())
@@ -384,7 +391,7 @@ async fn a_restore_is_replayed_past_a_tenant_that_revoked(on: &Ground) -> Result
 async fn what_is_below_the_floor_and_can_not_move_stops_no_other(on: &Ground) -> Result {
     let Tenants { world, own, vault, sealed } = Tenants::on(on).await?;
     for subject in ["ben", "cy"] {
-        vault.tenant(&acme()).enroll(subject).await?;
+        vault.tenant(&acme()).enroll(&customer(subject)).await?;
     }
     world.provider.add_key().await?;
     let kind = ProviderErrorKind::Denied;
@@ -397,11 +404,11 @@ async fn what_is_below_the_floor_and_can_not_move_stops_no_other(on: &Ground) ->
     vault.rewrap_page(None, 100).await?;
     assert!(matches!(vault.retire_epoch(epoch(1)).await, Err(Error::EpochInUse { .. })));
     let (acme, globex) = (vault.tenant(&acme()), vault.tenant(&globex()));
-    assert!(is_of_kind(&acme.hold("ben").await, kind));
-    assert!(is_of_kind(&acme.erase("cy", &only("billing")).await, kind));
+    assert!(is_of_kind(&acme.hold(&customer("ben")).await, kind));
+    assert!(is_of_kind(&acme.erase(&customer("cy"), &only("billing")).await, kind));
     for vault in [&vault, &refuses().await?] {
         world.pass_max_age();
-        assert!(open(&vault.tenant(globex.id()).keys("ada").await?, &sealed[1])?);
+        assert!(open(&vault.tenant(globex.id()).keys(&customer("ada")).await?, &sealed[1])?);
     }
     let swept = vault.erase_due().await?;
     let left: Vec<_> = swept
@@ -410,13 +417,16 @@ async fn what_is_below_the_floor_and_can_not_move_stops_no_other(on: &Ground) ->
         .map(|(id, e)| (id.tenant() == Some(acme.id()), is_of_kind(&Err::<(), _>(e.clone()), kind)))
         .collect();
     assert_eq!(left, [(true, true); 2], "{:?}", swept.failed);
-    acme.release("ben").await?;
-    acme.erase("ben", &whole()).await?;
+    acme.release(&customer("ben")).await?;
+    acme.erase(&customer("ben"), &whole()).await?;
 
     let vault = Tenants::vault_of(&world, &own).await?;
     let theirs = vault.tenant(acme.id());
-    assert!(matches!(theirs.keys("cy").await?.seal_bytes(b"1", &context("billing")), Err(Error::PurposeErased { .. })));
-    seal(&theirs.keys("cy").await?)?;
+    assert!(matches!(
+        theirs.keys(&customer("cy")).await?.seal_bytes(b"1", &context("billing")),
+        Err(Error::PurposeErased { .. })
+    ));
+    seal(&theirs.keys(&customer("cy")).await?)?;
     assert!(vault.erase_due().await?.failed.is_empty());
     world_is_free_of(&vault, epoch(1)).await
 }
@@ -430,18 +440,18 @@ async fn world_is_free_of(vault: &Vault, epoch: Epoch) -> Result {
 async fn a_notice_ends_keys_at_once_in_another_process(on: &Ground) -> Result {
     let world = world_on(on).await?;
     let (here, there) = (world.vault().await?, world.vault().await?);
-    let keys = there.default_tenant().enroll("ada").await?;
+    let keys = there.default_tenant().enroll(&customer("ada")).await?;
     let sealed = seal(&keys)?;
-    let others = there.default_tenant().enroll("ben").await?;
-    here.default_tenant().erase("ada", &whole()).await?;
+    let others = there.default_tenant().enroll(&customer("ben")).await?;
+    here.default_tenant().erase(&customer("ada"), &whole()).await?;
     assert!(open(&keys, &sealed)?, "within max_age");
     let slot = world.subjects().await?.into_iter().find(|slot| slot.epoch().is_none()).map(|slot| slot.id().clone());
     there.heed(&Notice::Ended(slot.unwrap()));
     assert!(matches!(open(&keys, &sealed), Err(Error::KeysExpired)));
-    assert!(is_erased(&there.default_tenant().keys("ada").await));
+    assert!(is_erased(&there.default_tenant().keys(&customer("ada")).await));
     seal(&others)?;
     there.heed(&Notice::Missed);
     assert!(matches!(seal(&others), Err(Error::KeysExpired)));
-    assert!(there.default_tenant().keys("ben").await.is_ok());
+    assert!(there.default_tenant().keys(&customer("ben")).await.is_ok());
     Ok(())
 }

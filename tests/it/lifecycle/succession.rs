@@ -13,34 +13,34 @@ tests![
 
 async fn before_the_new_epoch_subjects_can_be_made_and_tenants_not(on: &Ground) -> Result {
     let world = world_on(on).await?;
-    let sealed = seal(&world.tenant().await?.enroll("ada").await?)?;
+    let sealed = seal(&world.tenant().await?.enroll(&customer("ada")).await?)?;
     let new = LocalKeyring::ephemeral()?;
     let vault = world.vault_with(Succession::to(new).from(world.provider.clone())).await?;
-    assert!(open(&vault.default_tenant().keys("ada").await?, &sealed)?);
-    vault.default_tenant().enroll("ben").await?;
-    let refused = vault.tenant(&acme()).enroll("ben").await;
+    assert!(open(&vault.default_tenant().keys(&customer("ada")).await?, &sealed)?);
+    vault.default_tenant().enroll(&customer("ben")).await?;
+    let refused = vault.tenant(&acme()).enroll(&customer("ben")).await;
     assert!(is_of_kind(&refused, ProviderErrorKind::Misconfigured));
     vault.advance_epoch().await?;
-    vault.tenant(&acme()).enroll("ben").await?;
+    vault.tenant(&acme()).enroll(&customer("ben")).await?;
     Ok(())
 }
 
 async fn who_knows_the_old_provider_alone_stops_at_the_new_epoch(on: &Ground) -> Result {
     let world = world_on(on).await?;
-    world.tenant().await?.enroll("ada").await?;
+    world.tenant().await?.enroll(&customer("ada")).await?;
     let old_alone = world.tenant().await?;
     let vault = world.vault_with(Succession::to(LocalKeyring::ephemeral()?).from(world.provider.clone())).await?;
     vault.advance_epoch().await?;
     rewrap_all(&vault, 3).await?;
     world.pass_max_age();
-    assert!(is_of_kind(&old_alone.keys("ada").await, ProviderErrorKind::UnknownKey));
+    assert!(is_of_kind(&old_alone.keys(&customer("ada")).await, ProviderErrorKind::UnknownKey));
     assert!(is_of_kind(&world.vault().await, ProviderErrorKind::UnknownKey));
     Ok(())
 }
 
 async fn the_old_providers_own_key_is_destroyed_once_it_has_another(on: &Ground) -> Result {
     let world = world_on(on).await?;
-    let sealed = seal(&world.tenant().await?.enroll("ada").await?)?;
+    let sealed = seal(&world.tenant().await?.enroll(&customer("ada")).await?)?;
     let new = LocalKeyring::ephemeral()?;
     let vault = world.vault_with(Succession::to(new.clone()).from(world.provider.clone())).await?;
     vault.advance_epoch().await?;
@@ -50,13 +50,13 @@ async fn the_old_providers_own_key_is_destroyed_once_it_has_another(on: &Ground)
     world.provider.add_key().await?;
     vault.retire_epoch(epoch(1)).await?;
     let alone = world.vault_with(new).await?;
-    assert!(open(&alone.default_tenant().keys("ada").await?, &sealed)?);
+    assert!(open(&alone.default_tenant().keys(&customer("ada")).await?, &sealed)?);
     Ok(())
 }
 
 async fn until_the_old_epoch_is_retired_there_is_a_way_back(on: &Ground) -> Result {
     let world = world_on(on).await?;
-    let sealed = seal(&world.tenant().await?.enroll("ada").await?)?;
+    let sealed = seal(&world.tenant().await?.enroll(&customer("ada")).await?)?;
     let new = LocalKeyring::ephemeral()?;
     let there = world.vault_with(Succession::to(new.clone()).from(world.provider.clone())).await?;
     there.advance_epoch().await?;
@@ -69,6 +69,6 @@ async fn until_the_old_epoch_is_retired_there_is_a_way_back(on: &Ground) -> Resu
     back.retire_epoch(epoch(1)).await?;
     new.add_key().await?;
     back.retire_epoch(epoch(2)).await?;
-    assert!(open(&world.tenant().await?.keys("ada").await?, &sealed)?);
+    assert!(open(&world.tenant().await?.keys(&customer("ada")).await?, &sealed)?);
     Ok(())
 }

@@ -5,12 +5,12 @@ use std::sync::Mutex;
 
 use async_trait::async_trait;
 use fieldseal::TenantId;
-use fieldseal::journal::{ErasureJournal, Head, JournalEntry, JournalError, JournalId};
+use fieldseal::journal::{EntryAt, ErasureJournal, Head, JournalEntry, JournalError, JournalId};
 use fieldseal::store::Tag;
 
 use crate::locked;
 
-/// Entries as bytes, by their positions.
+/// Entries as bytes, each with the hash before it, by how many are before it.
 #[derive(Debug)]
 pub struct MapJournal {
     id: JournalId,
@@ -19,7 +19,7 @@ pub struct MapJournal {
 
 #[derive(Debug)]
 struct Log {
-    entries: BTreeMap<u64, Vec<u8>>,
+    entries: BTreeMap<u64, ([u8; 32], Vec<u8>)>,
     head: Head,
 }
 
@@ -50,14 +50,14 @@ impl ErasureJournal for MapJournal {
         if log.head != *expected {
             return Err(JournalError::conflict());
         }
-        log.entries.insert(expected.position(), entry.to_bytes());
+        log.entries.insert(expected.position(), (*expected.hash(), entry.to_bytes()));
         log.head = expected.advanced_by(entry);
         Ok(log.head)
     }
 
     async fn read(&self, from: u64, limit: usize) -> Result<Vec<JournalEntry>, JournalError> {
         let log = locked(&self.log);
-        log.entries.range(from..).take(limit).map(|(_, bytes)| JournalEntry::from_bytes(bytes)).collect()
+        log.entries.range(from..).take(limit).map(|(_, (_, bytes))| JournalEntry::from_bytes(bytes)).collect()
     }
 
     async fn read_of(
@@ -65,10 +65,13 @@ impl ErasureJournal for MapJournal {
         tenant: Option<&TenantId>,
         tag: Option<&Tag>,
         up_to: &Head,
-    ) -> Result<Vec<JournalEntry>, JournalError> {
+    ) -> Result<Vec<EntryAt>, JournalError> {
         let log = locked(&self.log);
-        let entries = log.entries.range(..up_to.position()).map(|(_, bytes)| JournalEntry::from_bytes(bytes));
-        let is_about = |entry: &JournalEntry| entry.tenant() == tenant && entry.tag() == tag;
-        entries.filter(|entry| entry.as_ref().map_or(true, is_about)).collect()
+        let read = |(position, (hash, bytes)): (&u64, &([u8; 32], Vec<u8>))| {
+            Ok(EntryAt::new(Head::from_parts(*position, *hash), JournalEntry::from_bytes(bytes)?))
+        };
+        let is_about = |at: &EntryAt| at.entry.tenant() == tenant && at.entry.tag() == tag;
+        let entries = log.entries.range(..up_to.position()).map(read);
+        entries.filter(|at| at.as_ref().map_or(true, is_about)).collect()
     }
 }

@@ -3,16 +3,16 @@
 use fieldseal::{Record, Sealed};
 
 #[derive(Record)]
-#[record(schema = "unknown", schemas = "x", id, plain(rename = "x"))]
+#[record(schema = "unknown", any_subject, schemas = "x", id, plain(rename = "x"))]
 struct Unknown {
     #[record(id, primary_key)]
     id: i64,
-    #[record(unbound, plain(skip, derive(Clone)))]
+    #[record(unbound, any_subject, plain(skip, derive(Clone)))]
     name: Sealed<String>,
 }
 
 #[derive(Record)]
-#[record(schema = "twice", unbound, plain(derive(Clone), derive(Copy)))]
+#[record(schema = "twice", any_subject, unbound, plain(derive(Clone), derive(Copy)))]
 #[record(schema = "again")]
 struct Twice {
     #[record(pad = 8, pad = 8)]
@@ -22,7 +22,7 @@ struct Twice {
 #[derive(Record)]
 #[record]
 #[record = "customer"]
-#[record(schema, purpose = 1, unbound = true, plain = "x", crate = "not a path")]
+#[record(schema, purpose = 1, unbound = true, any_subject = 1, plain = "x", crate = "not a path")]
 struct Wrong {
     #[record(id = "x")]
     id: i64,
@@ -41,7 +41,7 @@ struct Syntax {
 }
 
 #[derive(Record)]
-#[record(schema = "pad", unbound)]
+#[record(schema = "pad", any_subject, unbound)]
 struct Pad {
     #[record(pad = 1)]
     small: Sealed<String>,
@@ -54,13 +54,13 @@ struct Pad {
 }
 
 #[derive(Record)]
-#[record(schema = "twin", unbound, plain(name = 1, derive(Debug), attr(derive(Clone))))]
+#[record(schema = "twin", any_subject, unbound, plain(name = 1, derive(Debug), attr(derive(Clone))))]
 struct Twin {
     name: Sealed<String>,
 }
 
 #[derive(Record)]
-#[record(schema = "twin", unbound, plain(name = "a b", derive = "Clone", attr = "x"))]
+#[record(schema = "twin", any_subject, unbound, plain(name = "a b", derive = "Clone", attr = "x"))]
 struct TwinForms {
     name: Sealed<String>,
 }

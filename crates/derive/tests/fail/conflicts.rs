@@ -7,7 +7,7 @@ use fieldseal::{Record, Sealed};
 struct Conflicts {
     #[record(id, clear)]
     id: i64,
-    #[record(subject, clear)]
+    #[record(subject = "customer", clear)]
     subject: i64,
     #[record(clear, pad = 64)]
     padded: String,

@@ -3,13 +3,13 @@
 use fieldseal::{Record, Sealed};
 
 #[derive(Record)]
-#[record(schema = "no id")]
+#[record(schema = "no id", any_subject)]
 struct NoId {
     name: Sealed<String>,
 }
 
 #[derive(Record)]
-#[record(schema = "unbound", unbound)]
+#[record(schema = "unbound", any_subject, unbound)]
 struct UnboundWithId {
     #[record(id)]
     id: i64,
@@ -17,7 +17,7 @@ struct UnboundWithId {
 }
 
 #[derive(Record)]
-#[record(schema = "many")]
+#[record(schema = "many", any_subject)]
 struct TooMany {
     #[record(id)]
     a: i64,
@@ -39,7 +39,7 @@ struct Types {
     sealed: Sealed<String>,
     #[record(id)]
     absent: Option<i64>,
-    #[record(subject)]
+    #[record(id, subject = "customer")]
     of: Option<i64>,
     name: Sealed<String>,
 }
@@ -47,7 +47,7 @@ struct Types {
 #[derive(Record)]
 #[record(schema = "sealed subject", unbound)]
 struct SealedSubject {
-    #[record(subject)]
+    #[record(subject = "customer")]
     of: fieldseal::Sealed<String>,
     name: Sealed<String>,
 }
@@ -55,10 +55,39 @@ struct SealedSubject {
 #[derive(Record)]
 #[record(schema = "subjects")]
 struct TwoSubjects {
-    #[record(id, subject)]
+    #[record(id, subject = "customer")]
     id: i64,
-    #[record(subject)]
+    #[record(subject = "customer")]
     customer_id: i64,
+    name: Sealed<String>,
+}
+
+#[derive(Record)]
+#[record(schema = "zeros", any_subject)]
+struct Zeros {
+    #[record(id, zero)]
+    a: i64,
+    #[record(id, zero)]
+    b: i64,
+    #[record(zero)]
+    name: Sealed<String>,
+}
+
+#[derive(Record)]
+#[record(schema = "alone", any_subject)]
+struct Alone {
+    #[record(id, zero)]
+    id: i64,
+    name: Sealed<String>,
+}
+
+#[derive(Record)]
+#[record(schema = "nobody")]
+struct ZeroSubject {
+    #[record(id)]
+    id: i64,
+    #[record(id, zero, subject = "customer")]
+    customer: i64,
     name: Sealed<String>,
 }
 

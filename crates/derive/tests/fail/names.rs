@@ -4,13 +4,13 @@ use fieldseal::{Record, Sealed};
 
 #[derive(Record)]
 struct NoSchema {
-    #[record(id)]
+    #[record(id, subject = "customer")]
     id: i64,
     name: Sealed<String>,
 }
 
 #[derive(Record)]
-#[record(schema = "", purpose = "")]
+#[record(schema = "", any_subject, purpose = "")]
 struct Empty {
     #[record(id)]
     id: i64,
@@ -19,7 +19,7 @@ struct Empty {
 }
 
 #[derive(Record)]
-#[record(schema = "taken")]
+#[record(schema = "taken", any_subject)]
 struct Taken {
     #[record(id)]
     id: i64,
@@ -31,7 +31,7 @@ struct Taken {
 }
 
 #[derive(Record)]
-#[record(schema = "twin", plain(name = Same))]
+#[record(schema = "twin", any_subject, plain(name = Same))]
 struct Same {
     #[record(id)]
     id: i64,

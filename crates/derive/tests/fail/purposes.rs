@@ -3,7 +3,7 @@
 use fieldseal::{Record, Sealed};
 
 #[derive(Record)]
-#[record(schema = "purposes", unbound)]
+#[record(schema = "purposes", any_subject, unbound)]
 struct Purposes {
     #[record(purpose = "p0")]
     f0: Option<Sealed<String>>,

@@ -3,27 +3,27 @@
 use fieldseal::{Record, Sealed};
 
 #[derive(Record)]
-#[record(schema = "tuple")]
+#[record(schema = "tuple", any_subject)]
 struct Tuple(Sealed<String>);
 
 #[derive(Record)]
-#[record(schema = "unit")]
+#[record(schema = "unit", any_subject)]
 struct Unit;
 
 #[derive(Record)]
-#[record(schema = "enum")]
+#[record(schema = "enum", any_subject)]
 enum Enum {
     Variant { name: Sealed<String> },
 }
 
 #[derive(Record)]
-#[record(schema = "union")]
+#[record(schema = "union", any_subject)]
 union Union {
     name: std::mem::ManuallyDrop<Sealed<String>>,
 }
 
 #[derive(Record)]
-#[record(schema = "nothing sealed")]
+#[record(schema = "nothing sealed", any_subject)]
 struct NothingSealed {
     #[record(id)]
     id: i64,

@@ -5,7 +5,7 @@ use fieldseal::{Record, Sealed};
 #[derive(Record)]
 #[record(schema = "customer")]
 struct Customer {
-    #[record(id, subject)]
+    #[record(id, subject = "customer")]
     id: i64,
     email: Sealed<String>,
     plan: String,

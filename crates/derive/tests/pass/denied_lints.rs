@@ -1,6 +1,6 @@
 //! A strict crate, which this program is: nothing that the macro emits needs an exception.
 
-use fieldseal::{Record, Sealed};
+use fieldseal::{Plaintext, Record, Sealed};
 
 /// A customer.
 #[derive(Debug, Record)]
@@ -9,7 +9,7 @@ use fieldseal::{Record, Sealed};
 #[expect(non_snake_case, reason = "the twin needs it too, and meets no expectation of its own")]
 pub struct Customer {
     /// Names the row.
-    #[record(id, subject)]
+    #[record(id, subject = "customer")]
     pub id: i64,
     /// Reaches the customer.
     pub email: Sealed<String>,
@@ -28,26 +28,41 @@ pub struct Customer {
     absent: (),
 }
 
+/// Where mail goes.
+#[derive(Debug, Plaintext)]
+pub struct Email(String);
+
+/// What is paid for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Plaintext)]
+#[non_exhaustive]
+pub enum Plan {
+    /// Nothing.
+    Free,
+    /// More than that.
+    #[deprecated = "nobody has it"]
+    Paid,
+}
+
 mod private {
     use fieldseal::{Record, Sealed};
 
     #[derive(Debug, Record)]
-    #[record(schema = "private", unbound)]
+    #[record(schema = "private", any_subject, unbound)]
     struct Private {
         pub shown: Sealed<String>,
         hidden: Sealed<String>,
     }
 
     #[derive(Debug, Record)]
-    #[record(schema = "crate", unbound)]
+    #[record(schema = "crate", any_subject, unbound)]
     pub(crate) struct OfCrate {
         pub(crate) shown: Sealed<String>,
     }
 
     pub(crate) fn use_them(keys: &fieldseal::SubjectKeys) {
-        let row = Private::seal(PrivatePlain { shown: "".into(), hidden: "".into() }, keys);
+        let row = Private::seal(&PrivatePlain { shown: "".into(), hidden: "".into() }, keys);
         drop(row.map(|row| (row.shown, row.hidden)));
-        let row = OfCrate::seal(OfCratePlain { shown: "".into() }, keys);
+        let row = OfCrate::seal(&OfCratePlain { shown: "".into() }, keys);
         drop(row.map(|row| row.shown));
     }
 }

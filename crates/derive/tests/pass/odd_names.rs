@@ -8,7 +8,7 @@ use fieldseal::{Record, Sealed};
 pub struct Odd {
     #[record(id)]
     pub keys: i64,
-    #[record(id, subject)]
+    #[record(id, subject = "customer")]
     pub r#type: String,
     pub schema: Sealed<String>,
     pub plain: Sealed<String>,
@@ -42,7 +42,7 @@ pub struct Odd {
 
 /// Of a raw name.
 #[derive(Record)]
-#[record(schema = "match")]
+#[record(schema = "match", any_subject)]
 #[allow(non_camel_case_types, non_snake_case)]
 pub struct r#match {
     #[record(id)]
@@ -52,7 +52,7 @@ pub struct r#match {
 
 /// A field may be of the type itself.
 #[derive(Record)]
-#[record(schema = "node")]
+#[record(schema = "node", any_subject)]
 pub struct Node<T: Clone> {
     #[record(id)]
     pub id: i64,
@@ -79,7 +79,7 @@ mod inner {
     use fieldseal::{Record, Sealed};
 
     #[derive(Record)]
-    #[record(schema = "scoped", unbound)]
+    #[record(schema = "scoped", any_subject, unbound)]
     pub(crate) struct Scoped {
         pub(super) of_super: Sealed<String>,
         pub(in crate::pass::odd_names::inner) of_path: Sealed<String>,
@@ -94,7 +94,7 @@ mod inner {
 macro_rules! record {
     ($name:ident, $schema:expr, $pad:literal, $field:ident: $ty:ty) => {
         #[derive(Record)]
-        #[record(schema = $schema)]
+        #[record(schema = $schema, any_subject)]
         pub(crate) struct $name {
             #[record(id)]
             pub id: i64,
@@ -118,7 +118,7 @@ fn fields_may_be_named_like_anything() {
     let _ = |plain: matchPlain| plain.emailAddress;
 
     #[derive(Record)]
-    #[record(schema = "local")]
+    #[record(schema = "local", any_subject)]
     struct Local {
         #[record(id)]
         id: i64,

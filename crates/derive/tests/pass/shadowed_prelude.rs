@@ -30,6 +30,11 @@ mod shadowed {
     pub trait Column {}
     pub trait ToId {}
     pub trait FieldVisitor {}
+    pub trait Plaintext {}
+    pub struct Kind;
+    pub struct Encoder;
+    pub struct Decoder;
+    pub struct Error;
     pub mod std {}
     pub mod core {}
     pub mod alloc {}
@@ -40,7 +45,7 @@ mod shadowed {
     #[derive(::fieldseal::Record)]
     #[record(schema = "customer")]
     pub struct Customer {
-        #[record(id, subject)]
+        #[record(id, subject = "customer")]
         pub id: i64,
         pub email: ::fieldseal::Sealed<::std::string::String>,
         #[record(purpose = "billing")]
@@ -49,9 +54,38 @@ mod shadowed {
         pub plan: u8,
     }
 
+    impl Customer {
+        pub fn subject(&self) {}
+        pub fn subject_of(&self) {}
+    }
+
+    impl CustomerPlain {
+        pub fn subject(&self) {}
+        pub fn subject_of(&self) {}
+    }
+
+    #[derive(::fieldseal::Plaintext)]
+    pub struct Email(::std::string::String);
+
+    #[derive(::core::fmt::Debug, ::core::cmp::PartialEq, ::fieldseal::Plaintext)]
+    pub enum Plan {
+        Free,
+        Ok,
+        None,
+        Self_,
+    }
+
+    impl Email {
+        pub const KIND: i32 = 1;
+        pub fn encode(&self) {}
+        pub fn decode(&self) {}
+        pub fn wipe(&self) {}
+        pub fn shape(&self) {}
+    }
+
     /// Among methods, constants and traits of the names that the macro defines or calls.
     #[derive(::fieldseal::Record)]
-    #[record(schema = "order", plain(name = OrderForm))]
+    #[record(schema = "order", any_subject, plain(name = OrderForm))]
     pub struct Order {
         #[record(id)]
         pub id: i64,
@@ -69,6 +103,7 @@ mod shadowed {
         pub fn each_field(&self) {}
         pub fn owner(&self) {}
         pub fn subject(&self) {}
+        pub fn subject_of(&self) {}
         pub fn clone(&self) {}
         pub fn to_id(&self) {}
     }
@@ -106,10 +141,19 @@ mod shadowed {
 
 #[test]
 fn short_names_may_mean_something_else() {
+    assert_eq!(<shadowed::Email as fieldseal::Plaintext>::KIND, fieldseal::value::Kind::Text);
+    let keys = fieldseal_testkit::keys(&fieldseal_testkit::customer(1));
+    let context = fieldseal::FieldContext::new("customer", "plan", &1).unwrap();
+    let sealed = keys.seal_value(&shadowed::Plan::None.into(), &context).unwrap();
+    assert_eq!(*keys.open_value(&sealed, &context).unwrap().expose(), shadowed::Plan::None);
     assert_eq!(<shadowed::Customer as fieldseal::Record>::PURPOSES, ["default", "billing"]);
     assert_eq!(<shadowed::Order as fieldseal::Record>::SCHEMA, "order");
     assert_eq!(shadowed::Customer::IBAN.spec().purpose(), "billing");
     assert_eq!(shadowed::Order::SCHEMA, 1);
+    let row: fn(&shadowed::Customer) = shadowed::Customer::subject;
+    let by_id = <shadowed::Customer as fieldseal::Record>::subject_of(&1).unwrap();
+    assert_eq!(by_id, fieldseal_testkit::customer(1));
+    let _ = row;
     let form = shadowed::OrderForm { id: 1, note: "secret".into() };
     assert_eq!(format!("{form:?}"), "OrderForm { .. }");
 }
