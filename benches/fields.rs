@@ -4,9 +4,10 @@
 #[expect(dead_code, reason = "shared with another benchmark")]
 mod common;
 
-use common::{Customer, Raw, customer};
+use common::{Customer, Raw, plain};
 use divan::{Bencher, black_box};
 use fieldseal::{FieldContext, Plain, Record as _, Suite};
+use fieldseal_testkit::customer;
 
 fn main() {
     divan::main();
@@ -22,7 +23,7 @@ mod one_field_of_32_bytes {
 
     #[divan::bench]
     fn seal(bencher: Bencher) {
-        let (keys, value) = (fieldseal_testkit::keys(&42i64), Plain::new("x".repeat(32)));
+        let (keys, value) = (fieldseal_testkit::keys(&customer(42i64)), Plain::new("x".repeat(32)));
         bencher.bench(|| keys.seal_value(black_box(&value), &context()));
     }
 
@@ -34,7 +35,7 @@ mod one_field_of_32_bytes {
 
     #[divan::bench]
     fn open(bencher: Bencher) {
-        let keys = fieldseal_testkit::keys(&42i64);
+        let keys = fieldseal_testkit::keys(&customer(42i64));
         let sealed = keys.seal_value(&Plain::new("x".repeat(32)), &context()).unwrap();
         bencher.bench(|| keys.open_value(black_box(&sealed), &context()));
     }
@@ -53,8 +54,8 @@ mod record_of_8_fields {
 
     #[divan::bench]
     fn seal(bencher: Bencher) {
-        let keys = fieldseal_testkit::keys(&42i64);
-        bencher.with_inputs(customer).bench_values(|plain| Customer::seal(plain, &keys));
+        let keys = fieldseal_testkit::keys(&customer(42i64));
+        bencher.with_inputs(plain).bench_values(|plain| Customer::seal(&plain, &keys));
     }
 
     #[divan::bench]
@@ -66,8 +67,8 @@ mod record_of_8_fields {
 
     #[divan::bench]
     fn open(bencher: Bencher) {
-        let keys = fieldseal_testkit::keys(&42i64);
-        let row = Customer::seal(customer(), &keys).unwrap();
+        let keys = fieldseal_testkit::keys(&customer(42i64));
+        let row = Customer::seal(&plain(), &keys).unwrap();
         bencher.bench(|| black_box(&row).open(&keys));
     }
 
@@ -88,10 +89,12 @@ fn page_of_100_cold_subjects(bencher: Bencher, suite: Suite) {
     use fieldseal::vault::CacheLimits;
 
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-    let subjects: Vec<i64> = (1..=100).collect();
+    let subjects: Vec<_> = (1..=100).map(customer).collect();
     let customers = runtime.block_on(async {
-        let builder =
-            Vault::builder(LocalKeyring::ephemeral().unwrap(), MemoryStore::new()).without_journal().suite(suite);
+        let builder = Vault::builder(LocalKeyring::ephemeral().unwrap(), MemoryStore::new())
+            .kinds(["customer"])
+            .without_journal()
+            .suite(suite);
         let vault = builder.cache(CacheLimits::new().subjects(1)).build().await.unwrap(); // so that all stay cold
         vault.default_tenant().enroll_all(&subjects).await.unwrap();
         vault.default_tenant()

@@ -18,6 +18,7 @@ use fieldseal::provider::{
     Destruction, KeyMaterial, MasterKeyId, MasterKeyProvider, ProviderError, ProviderErrorKind, WrapContext, WrappedKey,
 };
 use fieldseal::store::MemoryStore;
+use fieldseal_testkit::customer;
 use zeroize::Zeroizing;
 
 /// Master keys in files of 32 bytes, `NAME.key`. The last name in the alphabet is current: `2026-11`, `2027-02`. Where a key
@@ -150,8 +151,12 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let folder = tempfile::tempdir()?;
     let keys = MountedKeys(folder.path().to_owned());
     mount(&keys, "2026-11")?;
-    let vault = Vault::builder(keys.clone(), MemoryStore::new()).journal(MemoryJournal::new()?).build().await?;
-    vault.default_tenant().enroll("ada").await?;
+    let vault = Vault::builder(keys.clone(), MemoryStore::new())
+        .kinds(["customer"])
+        .journal(MemoryJournal::new()?)
+        .build()
+        .await?;
+    vault.default_tenant().enroll(&customer("ada")).await?;
     let first = vault.current_epoch().await?;
     println!("Epoch {first} is under {}.", keys.current().await?);
 

@@ -15,6 +15,7 @@ use fieldseal::provider::LocalKeyring;
 use fieldseal::store::{Epoch, Expected, Filter, KeyStore, Residue, Scan, ScanPage, SlotId, StoreError, StoredSlot};
 use fieldseal::vault::ErasureRequest;
 use fieldseal::{Error, Tenant, Vault};
+use fieldseal_testkit::customer;
 
 /// Slots in files that are named by their ids in hexadecimal, so that the names have the order of the ids.
 #[derive(Clone, Debug)]
@@ -234,20 +235,20 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let (keyring, journal) = (LocalKeyring::ephemeral()?, Arc::new(MemoryJournal::new()?));
     let open = async || -> Result<Tenant, Box<dyn std::error::Error>> {
         let store = FolderStore::open(&store.folder)?;
-        let vault = Vault::builder(keyring.clone(), store).journal(journal.clone()).build().await?;
+        let vault = Vault::builder(keyring.clone(), store).kinds(["customer"]).journal(journal.clone()).build().await?;
         Ok(vault.default_tenant())
     };
 
     let customers = open().await?;
-    customers.enroll("ada").await?;
-    customers.enroll("ben").await?;
+    customers.enroll(&customer("ada")).await?;
+    customers.enroll(&customer("ben")).await?;
     println!("Two persons' keys are in {} files.", store.ids()?.len());
 
     let elsewhere = open().await?; // as another process would
-    elsewhere.keys("ben").await?;
-    let receipt = elsewhere.erase("ada", &ErasureRequest::new()).await?;
+    elsewhere.keys(&customer("ben")).await?;
+    let receipt = elsewhere.erase(&customer("ada"), &ErasureRequest::new()).await?;
     println!("{receipt}");
-    match open().await?.keys("ada").await {
+    match open().await?.keys(&customer("ada")).await {
         Err(Error::SubjectErased { at }) => println!("Ada was erased at {at}."),
         other => return Err(format!("an erased person's keys: {other:?}").into()),
     }
@@ -282,10 +283,10 @@ mod tests {
         let store = FolderStore::open(place.join("keys")).expect("it can be written");
         let keyring = LocalKeyring::ephemeral().expect("a keyring");
         let journal = MemoryJournal::new().expect("a journal");
-        let vault = Vault::builder(keyring, store).journal(journal).build().await.expect("a vault");
+        let vault = Vault::builder(keyring, store).kinds(["customer"]).journal(journal).build().await.expect("a vault");
         // Its id has no room in a file's name: the slot is some folders deep.
         let tenant = vault.tenant(&TenantId::new("a".repeat(120)).expect("a tenant"));
-        tenant.enroll("ada").await.expect("keys");
+        tenant.enroll(&customer("ada")).await.expect("keys");
 
         let durable = DURABLE.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let (mut folders, mut slots) = (vec![place.clone()], 0);

@@ -12,7 +12,7 @@ pub(crate) const LENGTHS: [usize; 8] = [24, 28, 14, 60, 11, 10, 16, 400];
 #[derive(Record)]
 #[record(schema = "customer")]
 pub(crate) struct Customer {
-    #[record(id, subject)]
+    #[record(id, subject = "customer")]
     pub(crate) id: i64,
     pub(crate) name: Sealed<String>,
     pub(crate) email: Sealed<String>,
@@ -25,7 +25,7 @@ pub(crate) struct Customer {
 }
 
 /// The plaintext of one record.
-pub(crate) fn customer() -> CustomerPlain {
+pub(crate) fn plain() -> CustomerPlain {
     let [name, email, phone, address, city, zip, card, note] = LENGTHS.map(|n| Plain::new("x".repeat(n)));
     CustomerPlain { id: 42, name, email, phone, address, city, zip, card, note }
 }
@@ -62,5 +62,5 @@ impl Raw {
     }
 }
 
-/// As many bytes of associated data as a field of [`Customer`] has: suite, key id and context.
-pub(crate) const AAD: [u8; 106] = [1; 106];
+/// As many bytes of associated data as a field of [`Customer`] has: its context.
+pub(crate) const AAD: [u8; 54] = [1; 54];

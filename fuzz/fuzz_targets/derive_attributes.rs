@@ -1,4 +1,4 @@
-//! The derive macro, on any text that is tokens: it never panics, and what it makes without an error is Rust.
+//! The derive macros, on any text that is tokens: they never panic, and what they make without an error is Rust.
 #![no_main]
 
 #[path = "../../crates/derive/src/ast.rs"]
@@ -7,6 +7,8 @@ mod ast;
 mod attr;
 #[path = "../../crates/derive/src/expand.rs"]
 mod expand;
+#[path = "../../crates/derive/src/plaintext.rs"]
+mod plaintext;
 
 use libfuzzer_sys::{Corpus, fuzz_target};
 use proc_macro2::TokenStream;
@@ -17,11 +19,12 @@ fuzz_target!(|text: &str| -> Corpus {
         return Corpus::Reject;
     }
     let Ok(tokens) = text.parse::<TokenStream>() else { return Corpus::Reject };
-    let made = expand::derive(tokens);
-    assert!(!made.is_empty());
-    let shown = made.to_string();
-    if let Err(e) = syn::parse2::<syn::File>(made) {
-        panic!("{e}: {shown}");
+    for made in [expand::derive(tokens.clone()), plaintext::derive(tokens)] {
+        assert!(!made.is_empty());
+        let shown = made.to_string();
+        if let Err(e) = syn::parse2::<syn::File>(made) {
+            panic!("{e}: {shown}");
+        }
     }
     Corpus::Keep
 });

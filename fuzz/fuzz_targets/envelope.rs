@@ -26,4 +26,5 @@ fuzz_target!(|bytes: &[u8]| {
     let mut ours = bytes.to_vec();
     ours[1..25].copy_from_slice(KeyMaterial::from_slice(&DATA_KEY).unwrap().id().as_bytes());
     assert!(matches!(keys.open_bytes(&ours, &context), Err(Error::Authentication)));
+    assert!(matches!(fieldseal::fuzzing::open(&keys, &ours, &context), Err(Error::Authentication)));
 });

@@ -10,6 +10,7 @@ use fieldseal::store::MemoryStore;
 use fieldseal::vault::{ErasureRequest, ErasureStatus, KeyEnd};
 use fieldseal::{Error, FieldContext, Vault};
 use fieldseal_testkit::clock::ManualClock;
+use fieldseal_testkit::customer;
 use fieldseal_testkit::provider::ProviderFixture;
 
 /// `copies` is what the provider says that the operator answers for.
@@ -21,15 +22,16 @@ pub async fn whole_life(
     let (store, journal) = (Arc::new(MemoryStore::new()), Arc::new(MemoryJournal::new().unwrap()));
     let clock = ManualClock::new();
     let start = || {
-        let builder = Vault::builder(provider.clone(), Arc::clone(&store)).journal(Arc::clone(&journal));
+        let builder =
+            Vault::builder(provider.clone(), Arc::clone(&store)).kinds(["customer"]).journal(Arc::clone(&journal));
         builder.clock(clock.clone()).build()
     };
     let vault = start().await.unwrap();
     let customers = vault.default_tenant();
     let context = FieldContext::new("customer", "email", &17).unwrap();
-    let ada = customers.enroll("ada").await.unwrap().seal_bytes(b"ada@example.com", &context).unwrap();
-    let ben = customers.enroll("ben").await.unwrap().seal_bytes(b"ben@example.com", &context).unwrap();
-    let receipt = customers.erase("ada", &ErasureRequest::new()).await.unwrap();
+    let ada = customers.enroll(&customer("ada")).await.unwrap().seal_bytes(b"ada@example.com", &context).unwrap();
+    let ben = customers.enroll(&customer("ben")).await.unwrap().seal_bytes(b"ben@example.com", &context).unwrap();
+    let receipt = customers.erase(&customer("ada"), &ErasureRequest::new()).await.unwrap();
     let old = vault.current_epoch().await.unwrap();
     clock.advance(Duration::from_secs(3600));
     let status = customers.erasure_status(&receipt).await.unwrap();
@@ -56,8 +58,8 @@ pub async fn whole_life(
 
     // A process that starts now.
     let customers = start().await.unwrap().default_tenant();
-    let value = customers.keys("ben").await.unwrap().open_bytes(&ben, &context).unwrap();
+    let value = customers.keys(&customer("ben")).await.unwrap().open_bytes(&ben, &context).unwrap();
     assert_eq!(value.as_deref().map(Vec::as_slice), Some(&b"ben@example.com"[..]));
-    assert!(customers.keys("ben").await.unwrap().open_bytes(&ada, &context).is_err());
-    assert!(matches!(customers.keys("ada").await, Err(Error::SubjectErased { .. })));
+    assert!(customers.keys(&customer("ben")).await.unwrap().open_bytes(&ada, &context).is_err());
+    assert!(matches!(customers.keys(&customer("ada")).await, Err(Error::SubjectErased { .. })));
 }

@@ -16,13 +16,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use fieldseal::jobs::{self, Census, FieldMap, IdColumn, JobOptions, TableMap, Tally};
+use fieldseal::jobs::{self, Census, FieldMap, IdColumn, JobOptions, SubjectColumn, TableMap, Tally};
 use fieldseal::journal::MemoryJournal;
 use fieldseal::provider::LocalKeyring;
 use fieldseal::rows::{Page, Row, RowKey, RowSource, RowsError, Swap};
 use fieldseal::store::{Epoch, Expected, KeyStore, Residue, Scan, ScanPage, SlotId, StoreError, StoredSlot};
 use fieldseal::{FieldContext, SubjectKeys, Vault};
 use fieldseal_sqlx::{PostgresRows, SqliteRows, SqliteStore};
+use fieldseal_testkit::customer;
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use sqlx::postgres::{PgPool, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqliteSynchronous};
@@ -62,7 +63,12 @@ async fn measure(rows: i64, subjects: i64, place: &Path) {
     let spent = Spent::default();
     let store = Timed::new(SqliteStore::open(folder.path().join("keys.db")).await.unwrap(), &spent);
     let keyring = LocalKeyring::ephemeral().unwrap();
-    let vault = Vault::builder(keyring, store).journal(MemoryJournal::new().unwrap()).build().await.unwrap();
+    let vault = Vault::builder(keyring, store)
+        .kinds(["customer"])
+        .journal(MemoryJournal::new().unwrap())
+        .build()
+        .await
+        .unwrap();
     println!("{rows} rows of 8 sealed columns over {subjects} subjects");
     match std::env::var("DATABASE_URL") {
         Ok(url) => {
@@ -129,14 +135,15 @@ async fn rotate_all(vault: &Vault, subjects: i64) {
     let began = Instant::now();
     let rotate = |subject: i64| {
         let customers = customers.clone();
-        async move { customers.rotate_now(&subject).await }
+        async move { customers.rotate_now(&customer(subject)).await }
     };
     stream::iter(1..=subjects).map(rotate).buffer_unordered(8).try_collect::<Vec<_>>().await.unwrap();
     println!("{:>22}: {subjects} subjects in {:.1?}", "rotate", began.elapsed());
 }
 
 fn map(table: &str) -> TableMap {
-    let map = TableMap::new(table, ["id"], "customer", IdColumn::integer("subject")).ids([IdColumn::integer("id")]);
+    let map = TableMap::new(table, ["id"], "customer", SubjectColumn::new("customer", IdColumn::integer("subject")))
+        .ids([IdColumn::integer("id")]);
     COLUMNS.iter().fold(map, |map, (column, _)| map.field(FieldMap::new(*column)))
 }
 
@@ -156,8 +163,8 @@ async fn fill(vault: &Vault, rows: i64, subjects: i64, app: &App) {
     let began = Instant::now();
     let ids: Vec<i64> = (1..=rows).collect();
     for page in ids.chunks(1000) {
-        let subject = |id: i64| 1 + id % subjects;
-        let whose: Vec<i64> = page.iter().map(|id| subject(*id)).collect();
+        let subject = |id: i64| customer(1 + id % subjects);
+        let whose: Vec<_> = page.iter().map(|id| subject(*id)).collect();
         let keys = customers.enroll_all(&whose).await.unwrap();
         let mut sealed: Vec<(i64, Row8)> = Vec::with_capacity(page.len());
         for id in page {

@@ -16,8 +16,9 @@ use fieldseal::journal::FileJournal;
 use fieldseal::provider::LocalKeyring;
 use fieldseal::store::Epoch;
 use fieldseal::vault::ErasureRequest;
-use fieldseal::{Tenant, Vault};
+use fieldseal::{SubjectId, Tenant, Vault};
 use fieldseal_sqlx::SqliteStore;
+use fieldseal_testkit::customer;
 
 /// What the process may take of memory at most, however many subjects there are.
 const MOST_MEMORY_KIB: u64 = 200 * 1024;
@@ -32,10 +33,10 @@ fn main() {
     let count: i64 = arguments.next().map_or(SUBJECTS, |count| count.parse().unwrap());
     let place = arguments.next().unwrap_or_else(|| env!("CARGO_TARGET_TMPDIR").to_owned());
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-    runtime.block_on(live(&(1..=count).collect::<Vec<_>>(), Path::new(&place)));
+    runtime.block_on(live(&(1..=count).map(customer).collect::<Vec<_>>(), Path::new(&place)));
 }
 
-async fn live(subjects: &[i64], place: &Path) {
+async fn live(subjects: &[SubjectId], place: &Path) {
     let folder = tempfile::tempdir_in(place).unwrap();
     let file = folder.path().join("keys.db");
     println!("a synced write of 4 KiB takes {:?}", sync_takes(&folder.path().join("probe")));
@@ -43,7 +44,7 @@ async fn live(subjects: &[i64], place: &Path) {
     let keyring = LocalKeyring::generate(folder.path().join("keyring")).await.unwrap();
     let store = SqliteStore::open(&file).await.unwrap();
     let journal = FileJournal::open(folder.path().join("journal")).await.unwrap();
-    let vault = Vault::builder(keyring.clone(), store).journal(journal).build().await.unwrap();
+    let vault = Vault::builder(keyring.clone(), store).kinds(["customer"]).journal(journal).build().await.unwrap();
     let customers = vault.default_tenant();
 
     let phase = Phase::begin("enroll");
@@ -61,7 +62,7 @@ async fn live(subjects: &[i64], place: &Path) {
     phase.end(rewrap(&vault).await, &file);
 
     let phase = Phase::begin("erase");
-    let erased: Vec<i64> = subjects.iter().copied().step_by(ERASED).collect();
+    let erased: Vec<_> = subjects.iter().step_by(ERASED).collect();
     erase(&customers, &erased).await;
     phase.end(erased.len(), &file);
 
@@ -89,8 +90,8 @@ async fn rewrap(vault: &Vault) -> usize {
     }
 }
 
-async fn erase(customers: &Tenant, subjects: &[i64]) {
-    for (_, receipt) in customers.erase_all(subjects, &ErasureRequest::new()).await.unwrap() {
+async fn erase(customers: &Tenant, subjects: &[&SubjectId]) {
+    for receipt in customers.erase_all(subjects, &ErasureRequest::new()).await.unwrap() {
         receipt.unwrap();
     }
 }

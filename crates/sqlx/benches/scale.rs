@@ -19,6 +19,7 @@ use fieldseal::store::{Epoch, Filter, KeyStore as _, MemoryStore, Scan, SlotId};
 use fieldseal::vault::{ErasureRequest, Shard};
 use fieldseal::{Tenant, Vault};
 use fieldseal_sqlx::PostgresStore;
+use fieldseal_testkit::customer;
 use fleet_tests::postgres::Server;
 use fleet_tests::process::{CHILD, Process};
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
@@ -49,18 +50,18 @@ async fn sizes() {
     for (purposes, versions) in [(1, 1), (1, 2), (2, 1), (2, 2), (4, 1), (4, 4)] {
         let store = Arc::new(MemoryStore::new());
         let customers = vault(&store, purposes).await.default_tenant();
-        customers.enroll(&1).await.unwrap();
+        customers.enroll(&customer(1)).await.unwrap();
         for _ in 1..versions {
-            customers.rotate_now(&1).await.unwrap();
+            customers.rotate_now(&customer(1)).await.unwrap();
         }
         println!("  subject, {purposes} purposes of {versions} versions: {:>5}", bytes_of(&store, &customers).await);
         if versions == 1 {
-            customers.erase(&1, &ErasureRequest::new()).await.unwrap();
+            customers.erase(&customer(1), &ErasureRequest::new()).await.unwrap();
             println!("  its tombstone:                      {:>5}", bytes_of(&store, &customers).await);
         }
     }
     let store = Arc::new(MemoryStore::new());
-    vault(&store, 1).await.default_tenant().enroll(&1).await.unwrap();
+    vault(&store, 1).await.default_tenant().enroll(&customer(1)).await.unwrap();
     for slot in store.scan(&Scan::new(Filter::All)).await.unwrap().slots {
         match slot.id() {
             SlotId::Vault => println!("  vault, 1 epoch:                     {:>5}", slot.as_bytes().len()),
@@ -72,12 +73,12 @@ async fn sizes() {
 
 async fn vault(store: &Arc<MemoryStore>, purposes: usize) -> Vault {
     let names = (1..purposes).map(|n| format!("purpose{n}"));
-    let builder = Vault::builder(LocalKeyring::ephemeral().unwrap(), store.clone()).purposes(names);
+    let builder = Vault::builder(LocalKeyring::ephemeral().unwrap(), store.clone()).kinds(["customer"]).purposes(names);
     builder.journal(MemoryJournal::new().unwrap()).build().await.unwrap()
 }
 
 async fn bytes_of(store: &Arc<MemoryStore>, customers: &Tenant) -> usize {
-    let id = SlotId::Subject(customers.id().clone(), customers.tag(&1).await.unwrap());
+    let id = SlotId::Subject(customers.id().clone(), customers.tag(&customer(1)).await.unwrap());
     store.load(&[id]).await.unwrap().remove(0).unwrap().as_bytes().len()
 }
 
@@ -89,7 +90,7 @@ async fn calls() {
     let (store, journal) = (Arc::new(MemoryStore::new()), Arc::new(MemoryJournal::new().unwrap()));
     let open = async || {
         let provider = Measured::new(keyring.clone(), &counters);
-        let builder = Vault::builder(provider, Measured::new(store.clone(), &counters));
+        let builder = Vault::builder(provider, Measured::new(store.clone(), &counters)).kinds(["customer"]);
         builder.journal(Measured::new(journal.clone(), &counters)).build().await.unwrap()
     };
     let mut last = [0; 3];
@@ -102,26 +103,26 @@ async fn calls() {
     };
     let mut vault = open().await;
     told("create a key store");
-    vault.default_tenant().enroll(&2).await.unwrap();
+    vault.default_tenant().enroll(&customer(2)).await.unwrap();
     told("first subject of a new tenant");
-    vault.default_tenant().enroll(&1).await.unwrap();
+    vault.default_tenant().enroll(&customer(1)).await.unwrap();
     told("enroll");
-    let hundred: Vec<i64> = (100..200).collect();
+    let hundred: Vec<_> = (100..200).map(customer).collect();
     vault.default_tenant().enroll_all(&hundred).await.unwrap();
     told("enroll 100");
     vault = open().await;
     told("build");
-    vault.default_tenant().keys(&1).await.unwrap();
+    vault.default_tenant().keys(&customer(1)).await.unwrap();
     told("keys, tenant cold");
-    vault.default_tenant().keys(&2).await.unwrap();
+    vault.default_tenant().keys(&customer(2)).await.unwrap();
     told("keys, subject cold");
     vault.default_tenant().keys_of(&hundred).await.unwrap();
     told("keys of 100, all cold");
     vault.default_tenant().keys_of(&hundred).await.unwrap();
     told("keys of 100, warm");
-    vault.default_tenant().rotate(&1).await.unwrap();
+    vault.default_tenant().rotate(&customer(1)).await.unwrap();
     told("rotate");
-    vault.default_tenant().erase(&1, &ErasureRequest::new()).await.unwrap();
+    vault.default_tenant().erase(&customer(1), &ErasureRequest::new()).await.unwrap();
     told("erase");
     vault.default_tenant().erase_all(&hundred, &ErasureRequest::new()).await.unwrap();
     told("erase 100");
@@ -152,7 +153,7 @@ async fn on_postgres(subjects: i64, url: Option<&str>) {
     let keyring = LocalKeyring::generate(place.keyring()).await.unwrap();
     let own = PgPoolOptions::new().max_connections(10).connect_with(place.options.clone()).await.unwrap();
     let vault = place.vault(own.clone()).await;
-    let ids: Vec<i64> = (1..=subjects).collect();
+    let ids: Vec<_> = (1..=subjects).map(customer).collect();
     let began = Instant::now();
     for page in ids.chunks(PAGE) {
         vault.default_tenant().enroll_all(page).await.unwrap();
@@ -219,7 +220,7 @@ impl SharedDatabase {
         let keyring = LocalKeyring::open(self.keyring()).await.unwrap();
         let store = PostgresStore::builder(pool).schema(SCHEMA).open().await.unwrap();
         let journal = FileJournal::open(self.journal()).await.unwrap();
-        Vault::builder(keyring, store).journal(journal).build().await.unwrap()
+        Vault::builder(keyring, store).kinds(["customer"]).journal(journal).build().await.unwrap()
     }
 
     /// What a child is told: its part, the files, and where the server is.

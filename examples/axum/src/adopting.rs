@@ -9,7 +9,7 @@ use std::path::Path;
 
 use fieldseal::id::ToId;
 use fieldseal::vault::KeyPage;
-use fieldseal::{Error, HasSubject, Record as _, Sealed, Tenant};
+use fieldseal::{Error, Record as _, Sealed, Tenant};
 use sqlx::{FromRow, SqlitePool};
 
 use crate::database::{self, Customer, CustomerPlain, Database, Postgres, Sqlite};
@@ -44,10 +44,10 @@ struct HalfSealed<I> {
     phone_sealed: Option<Sealed<String>>,
 }
 
-impl<I: ToId + HasSubject + Clone> HalfSealed<I> {
+impl<I: ToId + Clone> HalfSealed<I> {
     /// While there is a plaintext, it is what counts: an older version of the application may have changed it alone.
     fn sealed(self, keys: &KeyPage) -> fieldseal::Result<Customer<I>> {
-        let place = || keys.get(&self.id)?.record_ref::<Customer<I>>(&self.id);
+        let place = || keys.get(&Customer::<I>::subject_of(&self.id)?)?.record_ref::<Customer<I>>(&self.id);
         let name = match self.name {
             Some(plain) => Some(place()?.seal(Customer::NAME, plain)?),
             None => self.name_sealed,
@@ -81,7 +81,8 @@ impl<D: Database> Adopting<D> {
         rows: Vec<HalfSealed<D::Id>>,
     ) -> sqlx::Result<impl Iterator<Item = fieldseal::Result<Customer<D::Id>>> + use<D>> {
         // Whoever is in the clear may have no keys yet.
-        let in_clear: Vec<_> = rows.iter().filter(|row| row.is_in_clear()).map(|row| row.id.clone()).collect();
+        let in_clear = rows.iter().filter(|row| row.is_in_clear()).map(|row| Customer::<D::Id>::subject_of(&row.id));
+        let in_clear = in_clear.collect::<Result<Vec<_>, _>>().map_err(ours)?;
         let keys = self.customers.enroll_all(&in_clear).await.map_err(ours)?;
         Ok(rows.into_iter().map(move |row| row.sealed(&keys)))
     }
@@ -90,7 +91,7 @@ impl<D: Database> Adopting<D> {
     async fn in_clear(&self, row: &Customer<D::Id>) -> sqlx::Result<Option<CustomerPlain<D::Id>>> {
         match self.stage {
             Stage::Both => {
-                let keys = self.customers.keys(&row.id).await.map_err(ours)?;
+                let keys = self.customers.keys(row).await.map_err(ours)?;
                 row.open(&keys).map(Some).map_err(ours)
             }
             Stage::Sealed => Ok(None),
@@ -167,7 +168,7 @@ macro_rules! queries {
             old: Option<&Sealed<String>>,
             new: Option<&Sealed<String>>,
         ) -> sqlx::Result<bool> {
-            let keys = self.customers.keys(id).await.map_err(ours)?;
+            let keys = self.customers.keys(&Customer::<Self::Id>::subject_of(id).map_err(ours)?).await.map_err(ours)?;
             let open = |phone: Option<&Sealed<String>>| {
                 let plain = keys.record_ref::<Customer<Self::Id>>(id)?.open(Customer::PHONE, &phone.cloned())?;
                 Ok(plain.map(|plain| plain.into_inner()))

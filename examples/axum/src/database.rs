@@ -4,7 +4,7 @@ use std::future::Future;
 use std::path::Path;
 
 use fieldseal::id::ToId;
-use fieldseal::{HasSubject, Record, Sealed};
+use fieldseal::{Record, Sealed};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode};
@@ -15,9 +15,9 @@ use uuid::Uuid;
 #[derive(Record, FromRow, Debug)]
 #[record(schema = "customer")]
 #[expect(clippy::exhaustive_structs, reason = "an application's own type")]
-pub struct Customer<I: ToId + HasSubject + Clone> {
+pub struct Customer<I: ToId + Clone> {
     /// The row's, and the person's.
-    #[record(id, subject)]
+    #[record(id, subject = "customer")]
     pub id: I,
     /// Padded: how long it is would say something of it.
     #[record(pad = 32)]
@@ -31,7 +31,7 @@ pub struct Customer<I: ToId + HasSubject + Clone> {
 /// What the service asks of a database.
 pub trait Database: Clone + Send + Sync + 'static {
     /// What it names a customer by.
-    type Id: ToId + HasSubject + Clone + Serialize + DeserializeOwned + Send + Sync + 'static;
+    type Id: ToId + Clone + Serialize + DeserializeOwned + Send + Sync + 'static;
 
     /// The id of a row that is not there yet: what is sealed is bound to it.
     fn next_id(&self) -> impl Future<Output = sqlx::Result<Self::Id>> + Send;

@@ -8,7 +8,7 @@
 use std::path::Path;
 
 use axum_example::adopting::{Adopting, Stage};
-use axum_example::database::{Postgres, Sqlite};
+use axum_example::database::{Customer, Postgres, Sqlite};
 use axum_example::service;
 use fieldseal::journal::FileJournal;
 use fieldseal::provider::LocalKeyring;
@@ -58,5 +58,6 @@ async fn open_vault(folder: &Path) -> Result<Tenant, Box<dyn std::error::Error>>
     let store = SqliteStore::open(folder.join("keys.db")).await?;
     // In production: another disk than the key store's, another backup.
     let journal = FileJournal::open(folder.join("erasures.journal")).await?;
-    Ok(Vault::builder(provider, store).journal(journal).build().await?.default_tenant())
+    let vault = Vault::builder(provider, store).journal(journal).record::<Customer<i64>>().build().await?;
+    Ok(vault.default_tenant())
 }

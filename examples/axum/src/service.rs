@@ -5,7 +5,8 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
 use axum::{Json, Router};
-use fieldseal::{Error, HasSubject, Plain, Record as _, Retry, SubjectKeys, Tenant};
+use fieldseal::id::ToId;
+use fieldseal::{Error, Plain, Record as _, Retry, SubjectKeys, Tenant};
 use serde::{Deserialize, Serialize};
 
 use crate::database::{Customer, CustomerPlain, Database};
@@ -57,9 +58,9 @@ async fn create<D: Database>(
     Json(new): Json<NewCustomer>,
 ) -> Result<Response, ApiError> {
     let id = database.next_id().await?;
-    let keys = customers.enroll(&id).await?;
     let plain = CustomerPlain { id: id.clone(), name: new.name, email: new.email, phone: new.phone };
-    database.insert(&Customer::seal(plain, &keys)?).await?;
+    let keys = customers.enroll(&plain).await?;
+    database.insert(&Customer::seal(&plain, &keys)?).await?;
     Ok((StatusCode::CREATED, Json(Created { id })).into_response())
 }
 
@@ -109,7 +110,9 @@ async fn list<D: Database>(
         let name = match page.get(&row).and_then(|keys| keys.open(&row, Customer::NAME)) {
             Ok(name) => name,
             // Sealed a moment ago, under a key that is newer than the page.
-            Err(Error::KeyNotHeld) => opened(&customers, &row.id, |keys| keys.open(&row, Customer::NAME)).await?,
+            Err(e) if e.retry() == Retry::Now => {
+                opened(&customers, &row.id, |keys| keys.open(&row, Customer::NAME)).await?
+            }
             Err(Error::SubjectErased { .. } | Error::SubjectUnknown) => continue,
             Err(e) => return Err(e.into()),
         };
@@ -154,7 +157,7 @@ async fn change_phone<D: Database>(
     if phone.as_ref().map(Plain::expose) != change.from.as_ref().map(Plain::expose) {
         return Err(ApiError::Conflict);
     }
-    let keys = customers.keys(&id).await?;
+    let keys = customers.keys(&Customer::<D::Id>::subject_of(&id)?).await?;
     let sealed = keys.record_ref::<Customer<D::Id>>(&id)?.seal(Customer::PHONE, change.to)?;
     match database.swap_phone(&id, row.phone.as_ref(), sealed.as_ref()).await? {
         true => Ok(StatusCode::NO_CONTENT),
@@ -163,14 +166,14 @@ async fn change_phone<D: Database>(
 }
 
 /// Opens with the subject's keys. A value that was sealed a moment ago under a newer key needs them read again, once.
-async fn opened<I: HasSubject + Sync, T: Send>(
+async fn opened<I: ToId + Clone + Sync, T: Send>(
     customers: &Tenant,
     id: &I,
     open: impl Fn(&SubjectKeys) -> fieldseal::Result<T> + Send,
 ) -> Result<T, ApiError> {
-    let keys = customers.keys(id).await?;
+    let keys = customers.keys(&Customer::<I>::subject_of(id)?).await?;
     match open(&keys) {
-        Err(Error::KeyNotHeld) => {
+        Err(e) if e.retry() == Retry::Now => {
             let newer = customers.refresh(&keys).await?;
             Ok(open(&newer)?)
         }
@@ -208,16 +211,11 @@ impl From<sqlx::Error> for ApiError {
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let status = match &self {
-            Self::NotFound | Self::Fieldseal(Error::SubjectUnknown) => StatusCode::NOT_FOUND,
-            Self::Fieldseal(Error::SubjectErased { .. } | Error::PurposeErased { .. } | Error::TenantErased { .. }) => {
-                StatusCode::GONE
-            }
-            Self::Conflict | Self::Fieldseal(Error::Conflict) => StatusCode::CONFLICT,
-            Self::Fieldseal(Error::InvalidInput(_)) => StatusCode::BAD_REQUEST,
-            Self::Fieldseal(e) if e.retry() != Retry::Never => StatusCode::SERVICE_UNAVAILABLE,
+            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::Conflict => StatusCode::CONFLICT,
+            Self::Fieldseal(e) => status_of(e),
             Self::Database(sqlx::Error::PoolTimedOut | sqlx::Error::Io(_)) => StatusCode::SERVICE_UNAVAILABLE,
-            // A value that doesn't open where it stands was tampered with, or misplaced: an operator must look.
-            Self::Fieldseal(_) | Self::Database(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Database(_) => StatusCode::INTERNAL_SERVER_ERROR,
         };
         match &self {
             Self::Fieldseal(e) => eprintln!("{status}: {e}"),
@@ -229,5 +227,18 @@ impl IntoResponse for ApiError {
             StatusCode::SERVICE_UNAVAILABLE => (status, [(header::RETRY_AFTER, "1")], reason).into_response(),
             _ => (status, reason).into_response(),
         }
+    }
+}
+
+fn status_of(e: &Error) -> StatusCode {
+    match e {
+        Error::Field { error, .. } => status_of(error),
+        Error::SubjectUnknown => StatusCode::NOT_FOUND,
+        Error::SubjectErased { .. } | Error::PurposeErased { .. } | Error::TenantErased { .. } => StatusCode::GONE,
+        Error::Conflict => StatusCode::CONFLICT,
+        Error::InvalidInput(_) => StatusCode::BAD_REQUEST,
+        e if e.retry() != Retry::Never => StatusCode::SERVICE_UNAVAILABLE,
+        // A value that doesn't open where it stands was tampered with, or misplaced: an operator must look.
+        _ => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }

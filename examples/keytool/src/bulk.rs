@@ -15,7 +15,7 @@ use crate::exit::{Exit, Failure};
 use crate::open::Tool;
 use crate::progress::Progress;
 use crate::tables::MappedTable;
-use crate::text::table;
+use crate::text::{count, table};
 use crate::troubles::Troubles;
 
 /// Options of jobs that go through tables.
@@ -202,7 +202,15 @@ pub(crate) fn tallies(done: &[(String, Tally)], changed: Option<&str>, current: 
         numbers.insert("table".to_owned(), name.as_str().into());
         Value::from(numbers)
     });
-    (table(&head, &rows), tables.collect())
+    let mut text = table(&head, &rows);
+    let of_nobody = done.iter().map(|(_, tally)| tally.of_nobody).sum();
+    if of_nobody > 0 {
+        text.push_str(&format!(
+            "{} in rows whose subject column is NULL stay as they are.\n",
+            count(of_nobody, "value")
+        ));
+    }
+    (text, tables.collect())
 }
 
 /// How a job ends: in part if there are cells that it could not deal with. Those of the erased are as they are to be.

@@ -19,7 +19,7 @@ use fieldseal::TenantId;
 
 pub(crate) use masters::{MemberConfig, ProviderConfig, SetConfig};
 pub(crate) use parts::{DatabaseSpec, PassphraseSource, duration};
-pub(crate) use table::{FieldConfig, FieldForm, FieldType, IdColumn, IdType, TableConfig, TenantSource};
+pub(crate) use table::{FieldConfig, FieldForm, FieldType, IdColumn, IdType, SubjectColumn, TableConfig, TenantSource};
 
 use crate::exit::{Exit, Failure};
 use crate::ports::{JournalUrl, StoreUrl};
@@ -31,6 +31,7 @@ pub(crate) struct Config {
     pub(crate) tenants: HashMap<TenantId, ProviderConfig>,
     pub(crate) store: StoreUrl,
     pub(crate) journal: JournalUrl,
+    pub(crate) kinds: Vec<String>,
     pub(crate) purposes: Vec<String>,
     max_age: Option<parts::Age>,
     database: Option<DatabaseSpec>,
@@ -53,6 +54,8 @@ struct Raw {
     store: StoreUrl,
     #[serde(deserialize_with = "parts::url")]
     journal: JournalUrl,
+    #[serde(default, deserialize_with = "parts::kinds")]
+    kinds: Vec<String>,
     #[serde(default)]
     purposes: Vec<String>,
     max_age: Option<parts::Age>,
@@ -91,8 +94,8 @@ impl Config {
             let id = TenantId::new(&tenant).map_err(|e| format!("tenant_providers, {tenant:?}: {e}"))?;
             tenants.insert(id, provider);
         }
-        let Raw { purposes, max_age, database, tables, .. } = raw;
-        Ok(Self { provider, tenants, store, journal, purposes, max_age, database, tables, folder })
+        let Raw { kinds, purposes, max_age, database, tables, .. } = raw;
+        Ok(Self { provider, tenants, store, journal, kinds, purposes, max_age, database, tables, folder })
     }
 
     /// Where relative paths begin.
@@ -126,10 +129,22 @@ impl Config {
 
     /// What only the whole file tells.
     fn check(&self) -> Result<(), String> {
+        if self.kinds.is_empty() {
+            return Err(
+                "`kinds` says what the subjects are, as the application declares it: `kinds = [\"customer\"]`".into()
+            );
+        }
         for (at, table) in self.tables.iter().enumerate() {
             if self.tables.iter().take(at).any(|other| other.name() == table.name()) {
                 return Err(format!(
                     "there are two [[table]]s with `name = {:?}`: put their fields into one",
+                    table.name()
+                ));
+            }
+            let kind = &table.subject().kind;
+            if !self.kinds.contains(kind) {
+                return Err(format!(
+                    "table {:?}: its subjects' `kind = {kind:?}` is not one of `kinds`: add it there",
                     table.name()
                 ));
             }

@@ -81,7 +81,9 @@ impl Tool {
 impl Ports {
     /// What a vault is built with.
     pub(crate) fn builder(&self, tool: &Tool) -> VaultBuilder<Ready> {
-        let builder = Vault::builder(self.provider.port(), self.store.clone()).purposes(&tool.config.purposes);
+        let builder = Vault::builder(self.provider.port(), self.store.clone())
+            .kinds(&tool.config.kinds)
+            .purposes(&tool.config.purposes);
         let builder = match tool.config.max_age() {
             Some(max_age) => builder.max_age(max_age),
             None => builder,

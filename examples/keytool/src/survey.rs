@@ -6,7 +6,7 @@ use fieldseal::Vault;
 use fieldseal::clock::Timestamp;
 use fieldseal::store::{Epoch, SlotId};
 use fieldseal::vault::{
-    EpochInfo, ErasureRecord, ErasureStatus, MasterKeyEnd, SubjectInfo, SubjectState, VersionState,
+    EpochInfo, ErasureRecord, ErasureStatus, JournalAudit, MasterKeyEnd, SubjectInfo, SubjectState, VersionState,
 };
 
 use crate::exit::Failure;
@@ -24,6 +24,7 @@ pub(crate) struct Survey {
     /// When the oldest data key that there is was made.
     pub(crate) oldest_key: Option<Timestamp>,
     pub(crate) erasures: ErasureCounts,
+    pub(crate) journal: JournalAudit,
     /// Slots that can't be read.
     pub(crate) failed: Vec<(SlotId, Failure)>,
 }
@@ -82,6 +83,7 @@ impl Survey {
             purposes: BTreeMap::new(),
             oldest_key: None,
             erasures: ErasureCounts::default(),
+            journal: vault.audit_journal(|_| ()).await?,
             failed: Vec::new(),
         };
         let (mut from, mut progress) = (None, Progress::new(output, "subjects read", None));

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use fieldseal::TenantId;
-use fieldseal::jobs::{FieldMap, Form, IdColumn, TableMap, ValueType};
+use fieldseal::jobs::{FieldMap, Form, IdColumn, SubjectColumn, TableMap, ValueType};
 use fieldseal::rows::RowSource;
 
 use crate::bulk::Bulk;
@@ -73,12 +73,13 @@ impl Tool {
 
 /// A table's configuration, as the library takes it.
 pub(crate) fn map_of(config: &TableConfig) -> Result<TableMap, Failure> {
-    let id = |id: &config::IdColumn| match id.kind {
-        IdType::Integer => IdColumn::integer(&id.column),
-        IdType::Text => IdColumn::text(&id.column),
-        IdType::Uuid => IdColumn::uuid(&id.column),
+    let config::SubjectColumn { kind, column, ty } = config.subject();
+    let subject = SubjectColumn::new(kind, id_column(column, *ty));
+    let map = TableMap::new(config.name(), config.key(), config.schema(), subject);
+    let id = |id: &config::IdColumn| {
+        let column = id_column(&id.column, id.ty);
+        if id.zero { column.zero() } else { column }
     };
-    let map = TableMap::new(config.name(), config.key(), config.schema(), id(config.subject()));
     let map = map.ids(config.ids().iter().map(id));
     let map = match config.tenant() {
         TenantSource::Name(name) => map.tenant(TenantId::new(name)?),
@@ -86,6 +87,14 @@ pub(crate) fn map_of(config: &TableConfig) -> Result<TableMap, Failure> {
     };
     let map = config.clear().iter().fold(map, |map, column| map.clear(column));
     Ok(config.fields().iter().fold(map, |map, field| map.field(field_of(field))))
+}
+
+fn id_column(column: &str, ty: IdType) -> IdColumn {
+    match ty {
+        IdType::Integer => IdColumn::integer(column),
+        IdType::Text => IdColumn::text(column),
+        IdType::Uuid => IdColumn::uuid(column),
+    }
 }
 
 fn field_of(config: &FieldConfig) -> FieldMap {
@@ -101,9 +110,13 @@ fn field_of(config: &FieldConfig) -> FieldMap {
         FieldType::Float => ValueType::Float,
         FieldType::Date => ValueType::Date,
         FieldType::Instant => ValueType::Instant,
+        FieldType::LocalDatetime => ValueType::LocalDateTime,
+        FieldType::Time => ValueType::Time,
         FieldType::Uuid => ValueType::Uuid,
         FieldType::Decimal => ValueType::Decimal,
         FieldType::Json => ValueType::Json,
+        FieldType::Ip => ValueType::Ip,
+        FieldType::List => ValueType::List,
     };
     let field = FieldMap::new(config.column()).named(config.field()).purpose(config.purpose());
     let field = field.form(form).of(ty).pad(config.pad());

@@ -1,7 +1,9 @@
 //! Text for people: tables, moments, counts.
 
 use fieldseal::clock::Timestamp;
+use fieldseal::journal::JournalErrorKind;
 use fieldseal::store::SlotId;
+use fieldseal::vault::PassedOver;
 
 /// `1 subject`, `2 subjects`.
 pub(crate) fn count(n: u64, what: &str) -> String {
@@ -50,6 +52,34 @@ pub(crate) fn slot(id: &SlotId) -> String {
         SlotId::Subject(tenant, tag) => format!("subject {} of tenant {:?}", hex(tag.as_bytes()), tenant.as_str()),
     }
 }
+
+/// `1 entry of the journal is by nobody who has the key store's root, and has no effect: at 17`
+pub(crate) fn passed_over(passed: &PassedOver) -> String {
+    let entries = plural(passed.count, "entry of the journal is", "entries of the journal are");
+    let have = if passed.count == 1 { "has" } else { "have" };
+    let mut at: Vec<String> = passed.positions.iter().take(POSITIONS).map(u64::to_string).collect();
+    if passed.count > at.len() as u64 {
+        at.push("..".to_owned());
+    }
+    format!("{entries} by nobody who has the key store's root, and {have} no effect: at {}", at.join(", "))
+}
+
+/// The same for a program.
+pub(crate) fn passed_over_json(passed: &PassedOver) -> serde_json::Value {
+    serde_json::json!({ "count": passed.count, "positions": passed.positions })
+}
+
+/// Why nothing is decided about a slot, and what to do.
+pub(crate) fn unclear(kind: JournalErrorKind) -> &'static str {
+    match kind {
+        JournalErrorKind::NewerSchema => "the journal has an entry of a later version about it: upgrade this program",
+        JournalErrorKind::Corrupt => "the journal lacks an entry about it: put back a copy that has every entry",
+        _ => "what the journal says of it is not clear",
+    }
+}
+
+/// How many positions a line names.
+const POSITIONS: usize = 10;
 
 /// A slot for a program.
 pub(crate) fn slot_json(id: &SlotId) -> serde_json::Value {

@@ -40,6 +40,7 @@ pub(crate) async fn check(address: &str) -> Result<(), Box<dyn std::error::Error
         assert_eq!(samples.get(&format!("fieldseal_circuit_open{{port=\"{port}\"}}")), Some(&0.0));
     }
     assert!(of("fieldseal_cache_hits_total") >= PEOPLE as f64 && of("fieldseal_cache_subjects") >= PEOPLE as f64);
+    assert_eq!(samples.get("fieldseal_journal_passed_over_total"), Some(&0.0));
     println!("{} samples, as they must be", samples.len());
     Ok(())
 }

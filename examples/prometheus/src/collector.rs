@@ -44,6 +44,11 @@ impl Collector for VaultCollector {
             ("fieldseal_cache_hits", "Subjects that were answered from memory", cache.hits),
             ("fieldseal_cache_loads", "Subjects that were read from the key store", cache.loads),
             ("fieldseal_cache_unwraps", "Data keys that were unwrapped", cache.unwraps),
+            (
+                "fieldseal_journal_passed_over",
+                "Entries of the journal that nobody with the root entered",
+                self.vault.passed_over().count,
+            ),
         ] {
             let mut counter = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
             counter.encode_counter::<NoLabelSet, _, u64>(&value, None)?;

@@ -24,7 +24,7 @@ use fieldseal::guard::{Guard, Guarded};
 use fieldseal::journal::FileJournal;
 use fieldseal::measure::{Counters, Measured, Port};
 use fieldseal::provider::LocalKeyring;
-use fieldseal::{Error, FieldContext, Plain, Retry, Sealed, Tenant, Vault};
+use fieldseal::{Error, FieldContext, Plain, Retry, Sealed, SubjectId, Tenant, Vault};
 use fieldseal_sqlx::SqliteStore;
 use prometheus_client::encoding::text;
 use prometheus_client::registry::Registry;
@@ -76,6 +76,7 @@ async fn open_vault(folder: &Path) -> Result<App, Box<dyn std::error::Error>> {
     let counters = Counters::new();
     let vault = Vault::builder(Measured::new(provider, &counters), Measured::new(store, &counters))
         .journal(Measured::new(journal, &counters))
+        .kinds(["customer"])
         .build()
         .await?;
     let people = vault.default_tenant();
@@ -89,7 +90,7 @@ fn router(app: App) -> Router {
 }
 
 async fn write(State(app): State<App>, Segment(id): Segment<u64>, email: String) -> Result<StatusCode, Failed> {
-    let keys = app.people.enroll(&id).await?;
+    let keys = app.people.enroll(&SubjectId::new("customer", &id)?).await?;
     let sealed = keys.seal_value(&Plain::new(email), &FieldContext::new("customer", "email", &id)?)?;
     app.emails.lock().unwrap_or_else(PoisonError::into_inner).insert(id, sealed);
     Ok(StatusCode::NO_CONTENT)
@@ -98,7 +99,7 @@ async fn write(State(app): State<App>, Segment(id): Segment<u64>, email: String)
 async fn read(State(app): State<App>, Segment(id): Segment<u64>) -> Result<String, Failed> {
     let sealed = app.emails.lock().unwrap_or_else(PoisonError::into_inner).get(&id).cloned();
     let sealed = sealed.ok_or(Error::SubjectUnknown)?;
-    let keys = app.people.keys(&id).await?;
+    let keys = app.people.keys(&SubjectId::new("customer", &id)?).await?;
     Ok(keys.open_value(&sealed, &FieldContext::new("customer", "email", &id)?)?.into_inner())
 }
 

@@ -11,7 +11,7 @@ use sqlx::{FromRow, Row as _, SqlitePool};
 #[derive(Record)]
 #[record(schema = "customer", plain(derive(Deserialize)))]
 pub(crate) struct Customer {
-    #[record(id, subject)] // bound into every envelope of the row; names the person
+    #[record(id, subject = "customer")] // bound into every envelope of the row; names the person
     pub(crate) customer_id: i64,
     #[record(pad = 32)] // names are short: hide how short
     pub(crate) firstname: Sealed<String>,

@@ -46,7 +46,7 @@ async fn main() -> Result {
     let page = customers.enroll_all(&people).await?;
     for person in people {
         let keys = page.get(&person)?;
-        insert(&database, &Customer::seal(person, keys)?).await?;
+        insert(&database, &Customer::seal(&person, keys)?).await?;
     }
     drop(page);
     ensure(readable(&customers, &database).await? == 59, "all are readable")?;
@@ -60,7 +60,7 @@ async fn main() -> Result {
     let at_hand = customers.keys(&his).await?; // as a handler has them, in the middle of a request
     ensure(at_hand.open(&his, Customer::EMAIL).is_ok(), "he is readable")?;
     let request = ErasureRequest::new().reference("request 2026-0042");
-    let receipt = customers.erase(&BJORN, &request).await?;
+    let receipt = customers.erase(&Customer::subject_of(&BJORN)?, &request).await?;
     println!("{}\n", indented(&receipt));
     fs::write(&here.receipt, serde_json::to_string_pretty(&receipt)? + "\n")?;
     let saved: ErasureReceipt = serde_json::from_str(&fs::read_to_string(&here.receipt)?)?;
@@ -204,7 +204,7 @@ impl Folders {
         let keyring = LocalKeyring::open(&self.keyring).await?;
         let journal = FileJournal::open(&self.journal).await?;
         let vault = Vault::builder(keyring, SqliteStore::new(pool.clone()).await?);
-        Ok((pool, vault.journal(journal).purposes(["billing"]).clock(clock.clone())))
+        Ok((pool, vault.journal(journal).record::<Customer>().clock(clock.clone())))
     }
 
     /// The whole store, with no file of the old one left beside it.

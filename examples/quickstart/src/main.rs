@@ -33,7 +33,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let page = customers.enroll_all(&people).await?;
     for person in people {
         let keys = page.get(&person)?;
-        insert(&database, &Customer::seal(person, keys)?).await?;
+        insert(&database, &Customer::seal(&person, keys)?).await?;
     }
 
     println!("3. Read a row, as the database has it and as the application opens it.\n");
@@ -103,7 +103,7 @@ async fn open_vault(folder: &Path) -> Result<Tenant, Box<dyn std::error::Error>>
     let provider = LocalKeyring::open(folder.join("master.keyring")).await?; // guards the keys
     let store = SqliteStore::open(folder.join("keys.db")).await?; // has them, wrapped
     let journal = FileJournal::open(folder.join("erasures.journal")).await?; // so that a restored backup undoes no erasure
-    let vault = Vault::builder(provider, store).journal(journal).purposes(["billing"]).build().await?;
+    let vault = Vault::builder(provider, store).journal(journal).record::<Customer>().build().await?;
     Ok(vault.default_tenant())
 }
 

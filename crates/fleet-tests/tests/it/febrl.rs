@@ -12,15 +12,17 @@ use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use chrono::NaiveDate;
 use fieldseal::jobs::{
-    Adoption, FieldMap, Form, IdColumn, JobOptions, Observer, PageDone, Revealed, TableMap, Tally, ValueType, adopt,
-    reveal_table,
+    Adoption, FieldMap, Form, IdColumn, JobOptions, Observer, PageDone, Revealed, SubjectColumn, TableMap, Tally,
+    ValueType, adopt, reveal_table,
 };
 use fieldseal::provider::LocalKeyring;
 use fieldseal::rows::{Cell, Page, RowSource};
 use fieldseal::store::MemoryStore;
 use fieldseal::{FieldContext, Sealed, Tenant, Vault};
 use fieldseal_sqlx::{PostgresRows, SqliteRows};
+use fieldseal_testkit::customer;
 use fleet_tests::harness::{Alone, Trial};
 use fleet_tests::postgres::{Databases, Which};
 use futures_util::future::{join, join_all};
@@ -64,7 +66,8 @@ const IN_PLACE: &str = "suburb";
 const DATE: &str = "date_of_birth";
 
 fn map() -> TableMap {
-    let map = TableMap::new("person", ["rec_id"], "person", IdColumn::text("rec_id")).ids([IdColumn::text("rec_id")]);
+    let map = TableMap::new("person", ["rec_id"], "person", SubjectColumn::new("customer", IdColumn::text("rec_id")))
+        .ids([IdColumn::text("rec_id")]);
     FIELDS.into_iter().fold(map.clear("state"), |map, (name, purpose)| {
         map.field(match name {
             IN_PLACE => FieldMap::new(name).from(name).form(Form::Text),
@@ -186,7 +189,14 @@ async fn read(database: &impl Database, customers: &Tenant, id: &str) -> Person 
 
 async fn open(customers: &Tenant, id: &str, name: &str, purpose: &str, envelope: &Sealed<String>) -> String {
     let context = FieldContext::new("person", name, id).unwrap().purpose(purpose);
-    customers.keys(id).await.unwrap().open_value(envelope, &context).unwrap().into_inner()
+    let keys = customers.keys(&customer(id)).await.unwrap();
+    match name {
+        DATE => {
+            let date = Sealed::<NaiveDate>::from_bytes(envelope.as_bytes()).unwrap();
+            keys.open_value(&date, &context).unwrap().expose().to_string()
+        }
+        _ => keys.open_value(envelope, &context).unwrap().into_inner(),
+    }
 }
 
 /// Readers of everybody, one after another, and how many people they read.
@@ -248,7 +258,8 @@ impl Observer<Vec<Revealed>> for ToFile {
 async fn people_are_adopted_and_come_back_as_they_were(database: &impl Database, people: &[Person], folder: &Path) {
     let (keyring, store) = (LocalKeyring::ephemeral().unwrap(), Arc::new(MemoryStore::new()));
     let vault = async || {
-        let vault = Vault::builder(keyring.clone(), store.clone()).purposes(["billing"]).without_journal();
+        let vault =
+            Vault::builder(keyring.clone(), store.clone()).kinds(["customer"]).purposes(["billing"]).without_journal();
         vault.build().await.unwrap()
     };
     let values = people.iter().flat_map(|person| &person.values).flatten().count() as u64;

@@ -1,13 +1,14 @@
 //! A record as an application writes it, for tests of drivers. What the derive macro of fieldseal would make is written
 //! out, so that these tests need nothing of it.
 
-use fieldseal::id::{Id, ToId as _};
-use fieldseal::record::private::{FieldVisitor, RecordOpener, RecordSealer};
+use fieldseal::id::{Id, RecordIds as _};
+use fieldseal::record::private::{FieldVisitor, IdSpec, Owner, RecordOpener, RecordSealer, SubjectSpec};
 use fieldseal::record::{Field, FieldSpec, Record};
-use fieldseal::{Plain, Result, Sealed, SubjectKeys};
+use fieldseal::{Plain, Result, Sealed, SubjectId, SubjectKeys};
+use fieldseal_testkit::customer;
 use sqlx::types::Text;
 
-#[derive(Clone, Debug, PartialEq, sqlx::FromRow)]
+#[derive(Clone, Debug, sqlx::FromRow)]
 pub(crate) struct Customer {
     pub(crate) id: i64,
     pub(crate) email: Sealed<String>,
@@ -58,9 +59,19 @@ impl Customer {
         Field::new(field("remark"), |row| &row.remark, |row| &mut row.remark);
 
     /// Sealed under keys of its own.
-    pub(crate) fn sealed(plain: CustomerPlain) -> (Self, SubjectKeys) {
-        let keys = fieldseal_testkit::keys(&plain.id);
+    pub(crate) fn sealed(plain: &CustomerPlain) -> (Self, SubjectKeys) {
+        let keys = fieldseal_testkit::keys(&customer(plain.id));
         (Self::seal(plain, &keys).unwrap(), keys)
+    }
+
+    /// Whether both are one row, to the byte.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        let bytes = |row: &Self| {
+            let phone = row.phone.as_ref().map(|sealed| sealed.as_bytes().to_vec());
+            let remark = row.remark.as_ref().map(|Text(sealed)| sealed.as_bytes().to_vec());
+            (row.id, [&row.email, &row.note.0].map(|sealed| sealed.as_bytes().to_vec()), phone, remark)
+        };
+        bytes(self) == bytes(other)
     }
 
     /// Whether it opens to what `plain` holds.
@@ -77,18 +88,21 @@ impl Customer {
 impl Record for Customer {
     type Plain = CustomerPlain;
     type Id = i64;
+    type Subject = i64;
     const SCHEMA: &'static str = "customer";
     const PURPOSES: &'static [&'static str] = &["default"];
+    const SUBJECT_KIND: Option<&'static str> = Some("customer");
+    const IDS: &'static [IdSpec] = &[IdSpec::of::<i64>(false, true)];
+    const SUBJECT_FIELD: Option<SubjectSpec> = None;
 
-    fn seal(plain: CustomerPlain, keys: &SubjectKeys) -> Result<Self> {
-        let CustomerPlain { id, email, phone, note, remark } = plain;
-        let mut sealer = RecordSealer::new::<Self>(keys, Some(id.to_id()?), &id)?;
+    fn seal_owned(plain: &CustomerPlain, keys: &SubjectKeys, named: Option<&SubjectId>) -> Result<Self> {
+        let mut sealer = RecordSealer::new::<Self>(keys, &Owner::of("customer", &plain.id)?, named, &plain.id)?;
         Ok(Self {
-            id,
-            email: sealer.seal(Self::EMAIL, email)?,
-            phone: sealer.seal(Self::PHONE, phone)?,
-            note: sealer.seal(Self::NOTE, note)?,
-            remark: sealer.seal(Self::REMARK, remark)?,
+            id: plain.id,
+            email: sealer.seal(Self::EMAIL, &plain.email)?,
+            phone: sealer.seal(Self::PHONE, &plain.phone)?,
+            note: sealer.seal(Self::NOTE, &plain.note)?,
+            remark: sealer.seal(Self::REMARK, &plain.remark)?,
         })
     }
 
@@ -104,7 +118,15 @@ impl Record for Customer {
     }
 
     fn each_id(&self, each: &mut dyn FnMut(Id<'_>) -> Result<()>) -> Result<()> {
-        each(self.id.to_id()?)
+        self.id.each_id(each)
+    }
+
+    fn each_id_of(id: &i64, each: &mut dyn FnMut(Id<'_>) -> Result<()>) -> Result<()> {
+        id.each_id(each)
+    }
+
+    fn set_id(&mut self, id: i64) {
+        self.id = id;
     }
 
     fn each_field(visitor: &mut impl FieldVisitor<Self>) {
@@ -114,7 +136,7 @@ impl Record for Customer {
         visitor.visit(Self::REMARK);
     }
 
-    fn owner(&self) -> Result<Option<Id<'_>>> {
-        self.id.to_id().map(Some)
+    fn owner(&self) -> Result<Owner<'_>> {
+        Owner::of("customer", &self.id)
     }
 }

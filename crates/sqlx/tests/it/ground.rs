@@ -91,6 +91,7 @@ fn lifecycle_tests() -> impl Iterator<Item = Test> {
     let modules = [
         lifecycle::corners::tests(),
         lifecycle::damage::tests(),
+        lifecycle::entries::tests(),
         lifecycle::epochs::tests(),
         lifecycle::erasure::tests(),
         lifecycle::inventory::tests(),

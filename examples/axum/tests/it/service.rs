@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
-use axum_example::database::{Database, Postgres, Sqlite};
+use axum_example::database::{Customer, Database, Postgres, Sqlite};
 use axum_example::service;
 use fieldseal::Vault;
 use fieldseal::provider::LocalKeyring;
@@ -219,7 +219,12 @@ impl<D: Database> Shop<D> {
         };
         let store = SqliteStore::open(folder.path().join("keys.db")).await.unwrap();
         let keys = Arc::new(Switch { store, down: false.into() });
-        let vault = Vault::builder(keyring, Arc::clone(&keys)).without_journal().build().await.unwrap();
+        let vault = Vault::builder(keyring, Arc::clone(&keys))
+            .record::<Customer<i64>>()
+            .without_journal()
+            .build()
+            .await
+            .unwrap();
         let client = Client::of(service::router(vault.default_tenant(), database.clone())).await;
         Self { client, database, behind: behind.into(), keys, folder }
     }

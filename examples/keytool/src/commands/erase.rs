@@ -1,12 +1,13 @@
 //! `keytool erase`: destroys the keys of subjects, and keeps the receipts.
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 
 use fieldseal::vault::{ErasureReceipt, ErasureRequest, SubjectInfo};
 use fieldseal::{Error, SubjectId, Tenant};
 
 use super::receipt::{RECEIPT_ROOM, as_file};
-use super::subject::{OfTenant, described, ids, json, keys_of, look};
+use super::subject::{Known, OfTenant, journaled, keys_of, look, subjects};
 use crate::confirm::Destructive;
 use crate::exit::{Exit, Failure};
 use crate::files::Reserved;
@@ -19,7 +20,8 @@ use crate::text::count;
 /// Repeatable: what crashed is finished, and who is erased already gets a receipt again.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Erase {
-    /// Ids as the application has them; `-` reads them from standard input, one a line, so that no process list shows them.
+    /// Kinds and ids as the application has them: `customer:17`; `-` reads them from standard input, one a line, so that no
+    /// process list shows them.
     #[arg(value_name = "SUBJECT", required = true)]
     subjects: Vec<String>,
     #[command(flatten)]
@@ -33,9 +35,10 @@ pub(crate) struct Erase {
     /// Save the receipt there, or a list of them for several subjects. Never replaces a file.
     #[arg(long, value_name = "FILE")]
     receipt: Option<PathBuf>,
-    /// Also subjects that were never enrolled: then no enrollment makes them by accident.
+    /// Also subjects that neither key store nor journal knows, as after a restore of the key store: then no enrollment makes them
+    /// by accident.
     #[arg(long)]
-    unknown: bool,
+    even_if_unknown: bool,
     #[command(flatten)]
     destructive: Destructive,
 }
@@ -50,28 +53,29 @@ struct Whom {
 
 impl Erase {
     pub(crate) async fn run(self, tool: &Tool) -> Result<Report, Failure> {
-        let subjects = ids(&self.subjects)?;
+        let subjects = subjects(&self.subjects)?;
         let request = self.request()?;
         let vault = tool.vault().await?;
         let tenant = self.of.tenant(&vault)?;
         let mut whom = Vec::with_capacity(subjects.len());
+        let mut seen = HashSet::new();
         for (at, subject) in subjects.into_iter().enumerate() {
+            // Named twice, erased once.
+            if !seen.insert(subject.clone()) {
+                continue;
+            }
             whom.push(Whom { argument: at + 1, info: look(&tenant, &subject).await?, subject });
         }
-        let (whom, unknown): (Vec<_>, Vec<_>) = whom.into_iter().partition(|w| w.info.is_some() || self.unknown);
-        if whom.is_empty() {
-            return Err(Failure::not_found(
-                "no such subject was ever enrolled: correct the id, or add --unknown to keep it from being enrolled",
-            ));
-        }
-        let unknown: Vec<_> = unknown.into_iter().map(|w| (w.argument, Failure::from(Error::SubjectUnknown))).collect();
         if self.destructive.dry_run {
-            return Ok(self.would(&whom, &unknown));
+            return self.would(&tenant, whom).await;
         }
-        self.destructive.confirm(&self.question(&whom))?;
+        // Where the key store has none of them, no key is destroyed, and nobody need be asked.
+        if self.even_if_unknown || whom.iter().any(|w| w.info.is_some()) {
+            self.destructive.confirm(&self.question(&whom))?;
+        }
         let room = RECEIPT_ROOM * (whom.len() + 1) + self.reference.as_ref().map_or(0, String::len) * whom.len();
         let file = self.receipt.as_deref().map(|file| Reserved::new(file, room)).transpose()?;
-        self.erase(&tenant, &whom, &request, unknown, file).await
+        self.erase(&tenant, &whom, &request, file).await
     }
 
     fn request(&self) -> Result<ErasureRequest, Failure> {
@@ -81,6 +85,9 @@ impl Erase {
         }
         if let Some(reference) = &self.reference {
             request = request.reference(reference);
+        }
+        if self.even_if_unknown {
+            request = request.even_if_unknown();
         }
         Ok(request)
     }
@@ -95,27 +102,46 @@ impl Erase {
         format!("Destroy {what} of {} ({has}), for good?", count(whom.len() as u64, "subject"))
     }
 
-    fn would(&self, whom: &[Whom], failed: &[(usize, Failure)]) -> Report {
+    /// A subject that the key store hasn't is looked for in the journal, as an erasure does: it may be on hold there.
+    async fn would(&self, tenant: &Tenant, whom: Vec<Whom>) -> Result<Report, Failure> {
+        let strangers = whom.iter().filter(|w| w.info.is_none()).map(|w| &w.subject);
+        let journaled = journaled(tenant, strangers).await?;
+        let (mut would, mut failed) = (Vec::new(), Vec::new());
+        for Whom { argument, subject, info } in whom {
+            let known = match (info, journaled.get(&subject)) {
+                (Some(info), _) => Ok(Some(Known::Stored(info))),
+                (None, Some(said)) => said.clear().map(Some),
+                (None, None) if self.even_if_unknown => Ok(None),
+                (None, None) => Err(unknown_subject()),
+            };
+            match known {
+                Ok(Some(known)) if known.is_held() => failed.push((argument, Error::SubjectHeld.into())),
+                Ok(known) => would.push((argument, known)),
+                Err(e) => failed.push((argument, e)),
+            }
+        }
+        if would.is_empty() && failed.len() == 1 {
+            return Err(failed.remove(0).1);
+        }
         let what = match &self.purpose {
             Some(purpose) => format!("the keys for {purpose:?}"),
             None => "the keys".to_owned(),
         };
         let mut text = format!("Would destroy {what} of:\n");
-        for w in whom {
-            let info = w.info.as_ref().map_or_else(|| "never enrolled".to_owned(), described);
-            let refused = w.info.as_ref().is_some_and(|info| info.held);
-            let but = if refused { ": would be refused, release it first" } else { "" };
-            text.push_str(&format!("  subject {}: {info}{but}\n", w.argument));
+        for (argument, known) in &would {
+            let is = known.as_ref().map_or_else(|| "known to nobody, no data key".to_owned(), Known::described);
+            text.push_str(&format!("  subject {argument}: {is}\n"));
         }
+        text.push_str(&failed_text(&failed));
         let json = serde_json::json!({
-            "would_erase": whom.iter().map(|w| serde_json::json!({
-                "argument": w.argument,
-                "subject": w.info.as_ref().map(json),
+            "would_erase": would.iter().map(|(argument, known)| serde_json::json!({
+                "argument": argument,
+                "subject": known.as_ref().map(Known::json),
             })).collect::<Vec<_>>(),
-            "failed": failed_json(failed),
+            "failed": failed_json(&failed),
         });
-        text.push_str(&failed_text(failed));
-        Report::dry_run(&text, json)
+        let exit = if failed.is_empty() { Exit::Done } else { Exit::Partly };
+        Ok(Report::dry_run(&text, json).exit(exit))
     }
 
     async fn erase(
@@ -123,15 +149,15 @@ impl Erase {
         tenant: &Tenant,
         whom: &[Whom],
         request: &ErasureRequest,
-        mut failed: Vec<(usize, Failure)>,
         file: Option<Reserved>,
     ) -> Result<Report, Failure> {
         let subjects: Vec<&SubjectId> = whom.iter().map(|w| &w.subject).collect();
-        let mut receipts: Vec<ErasureReceipt> = Vec::new();
-        for (subject, receipt) in tenant.erase_all(&subjects, request).await? {
-            let argument = whom.iter().find(|w| w.subject == subject).map_or(0, |w| w.argument);
+        let (mut receipts, mut failed): (Vec<ErasureReceipt>, Vec<_>) = (Vec::new(), Vec::new());
+        for (Whom { argument, .. }, receipt) in whom.iter().zip(tenant.erase_all(&subjects, request).await?) {
+            let argument = *argument;
             match receipt {
                 Ok(receipt) => receipts.push(receipt),
+                Err(Error::SubjectUnknown) => failed.push((argument, unknown_subject())),
                 Err(e) => failed.push((argument, e.into())),
             }
         }
@@ -143,7 +169,6 @@ impl Erase {
             Some(file) => file.write(&as_file(&receipts, alone)?).err(),
             None => None,
         };
-        failed.sort_by_key(|(argument, _)| *argument);
         let mut text: Vec<String> = receipts.iter().map(ToString::to_string).collect();
         text.push(failed_text(&failed));
         let mut json = serde_json::json!({ "receipts": receipts, "failed": failed_json(&failed) });
@@ -157,6 +182,13 @@ impl Erase {
         let exit = if failed.is_empty() && unsaved.is_none() { Exit::Done } else { Exit::Partly };
         Ok(Report::new(text.join("\n\n"), json).exit(exit))
     }
+}
+
+/// It is most often mistyped.
+fn unknown_subject() -> Failure {
+    let what = "neither key store nor journal knows such a subject: correct it, or add --even-if-unknown to keep it from \
+                being enrolled";
+    Failure::new(Exit::NotFound, "subject_unknown", what)
 }
 
 fn failed_text(failed: &[(usize, Failure)]) -> String {

@@ -1,6 +1,6 @@
 //! `keytool hold` and `keytool release`: whether a subject may be erased.
 
-use super::subject::{Subject, described, json, known};
+use super::subject::{Subject, described, json, known, living};
 use crate::exit::Failure;
 use crate::open::Tool;
 use crate::output::Report;
@@ -30,7 +30,7 @@ impl Hold {
         let vault = tool.vault().await?;
         let (tenant, subject) = self.whom.find(&vault)?;
         if self.dry_run {
-            let info = known(&tenant, &subject).await?;
+            let info = living(&tenant, &subject).await?;
             let text = format!("Would put a hold on this subject: {}.", described(&info));
             return Ok(Report::dry_run(&text, serde_json::json!({ "subject": json(&info) })));
         }
@@ -43,11 +43,10 @@ impl Release {
     pub(crate) async fn run(self, tool: &Tool) -> Result<Report, Failure> {
         let vault = tool.vault().await?;
         let (tenant, subject) = self.whom.find(&vault)?;
-        // The library releases a stranger as well: for an operator it is a mistyped id.
-        let info = known(&tenant, &subject).await?;
         if self.dry_run {
-            let text = format!("Would release this subject: {}.", described(&info));
-            return Ok(Report::dry_run(&text, serde_json::json!({ "subject": json(&info) })));
+            let known = known(&tenant, &subject).await?;
+            let text = format!("Would release this subject: {}.", known.described());
+            return Ok(Report::dry_run(&text, serde_json::json!({ "subject": known.json() })));
         }
         tenant.release(&subject).await?;
         Ok(Report::new("No hold stands: the subject can be erased.", serde_json::json!({ "held": false })))

@@ -11,7 +11,7 @@ use crate::exit::{Exit, Failure};
 use crate::open::Tool;
 use crate::output::Report;
 use crate::progress::Progress;
-use crate::text::{count, hex, moment, plural, table};
+use crate::text::{count, hex, moment, passed_over, passed_over_json, plural, slot, slot_json, table, unclear};
 
 /// The journal of erasures.
 #[derive(Debug, clap::Subcommand)]
@@ -50,25 +50,38 @@ impl Verify {
     async fn run(self, tool: &Tool) -> Result<Report, Failure> {
         let journal = tool.journal().await?;
         let (head, kinds, last) = read(&*journal, tool).await?;
-        if !self.alone {
-            tool.vault().await?;
-        }
+        let audit = match self.alone {
+            true => None,
+            false => Some(tool.vault().await?.audit_journal(|_| ()).await?),
+        };
         let fits = if self.alone { "not compared with the key store" } else { "the key store fits" };
         let rows: Vec<Vec<String>> = kinds.iter().map(|(kind, n)| vec![(*kind).to_owned(), n.to_string()]).collect();
         let last = last.map_or_else(|| "none".to_owned(), moment);
-        let text = format!(
+        let mut text = format!(
             "The chain holds: {}, the last of {last}; {fits}.\n{}",
             plural(head.position(), "entry", "entries"),
             table(&["entry", "times"], &rows)
         );
+        let mut exit = Exit::Done;
+        if let Some(audit) = &audit {
+            if audit.passed_over.count > 0 {
+                text.push_str(&format!("\n{}.\n", passed_over(&audit.passed_over)));
+            }
+            for (id, kind) in &audit.unclear {
+                exit = Exit::Unverified;
+                text.push_str(&format!("\n{}: {}.\n", slot(id), unclear(*kind)));
+            }
+        }
         let json = serde_json::json!({
             "journal": hex(journal.id().await?.as_bytes()),
             "entries": head.position(),
             "head": hex(head.hash()),
             "kinds": kinds,
             "compared_with_store": !self.alone,
+            "passed_over": audit.as_ref().map(|audit| passed_over_json(&audit.passed_over)),
+            "unclear": audit.map(|audit| audit.unclear.iter().map(|(id, _)| slot_json(id)).collect::<Vec<_>>()),
         });
-        Ok(Report::new(text, json))
+        Ok(Report::new(text, json).exit(exit))
     }
 }
 
@@ -115,9 +128,15 @@ fn kind(event: &JournalEvent) -> &'static str {
         JournalEvent::Released => "released",
         JournalEvent::ErasureScheduled { .. } => "erasure scheduled",
         JournalEvent::ErasureCancelled => "erasure cancelled",
-        JournalEvent::TenantErasureIntended => "tenant's erasure intended",
+        JournalEvent::TenantErasureIntended { .. } => "tenant's erasure intended",
         JournalEvent::TenantErasureDone { .. } => "tenant's erasure done",
         JournalEvent::MasterKeyDestroyed { .. } => "master key destroyed",
+        JournalEvent::StoreRestored { .. } => "store restored",
+        JournalEvent::RetentionResumed => "retention resumed",
+        JournalEvent::IndexEpochOpened { .. } => "index epoch opened",
+        JournalEvent::IndexEpochSettled { .. } => "index epoch settled",
+        JournalEvent::IndexEpochGivenUp { .. } => "index epoch given up",
+        JournalEvent::IndexEpochRetired { .. } => "index epoch retired",
         _ => "of a later version",
     }
 }
@@ -144,7 +163,8 @@ impl Replay {
             format!("{text} Is every other process that has it open stopped, and is everything to be done again?");
         self.destructive.confirm(&question)?;
         // Of a store that is not behind it is the same as `Vault::replay_journal`.
-        let (_, ReplayReport { erasures, flags, tenants, roots_lost, left, .. }) = ports.builder(tool).replay().await?;
+        let (_, replayed) = ports.builder(tool).replay().await?;
+        let ReplayReport { erasures, flags, tenants, roots_lost, left, unclear, passed_over: passed, .. } = replayed;
         let mut text = format!(
             "Replayed: {} erased again, {} put back, {} erased again, {}.",
             count(erasures, "subject"),
@@ -158,8 +178,16 @@ impl Replay {
                 "\nLeft: {left}, as long as a provider refuses what it takes. `keytool sweep` names them."
             ));
         }
+        if unclear > 0 {
+            let whom = plural(unclear, "subject or tenant is", "subjects or tenants are");
+            text.push_str(&format!("\nNot clear: {whom} left alone. `keytool status` names them."));
+        }
+        if passed.count > 0 {
+            text.push_str(&format!("\n{}.", passed_over(&passed)));
+        }
         let json = serde_json::json!({
             "missing": missing, "erasures": erasures, "flags": flags, "tenants": tenants, "roots_lost": roots_lost, "left": left,
+            "unclear": unclear, "passed_over": passed_over_json(&passed),
         });
         Ok(Report::new(text, json))
     }

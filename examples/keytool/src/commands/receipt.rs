@@ -73,7 +73,7 @@ impl Verify {
             false => serde_json::from_str(&text).map(|receipt| vec![receipt]),
         };
         let receipts: Vec<ErasureReceipt> = read.map_err(|e| {
-            let what = format!("{} is no erasure receipt, or is damaged", self.file.display());
+            let what = format!("{} can't be read as an erasure receipt", self.file.display());
             Failure::new(Exit::Unverified, "receipt_damaged", what).because(&e)
         })?;
         if receipts.is_empty() {

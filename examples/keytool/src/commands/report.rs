@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
+use fieldseal::Vault;
 use fieldseal::jobs::{Census, KeyUse};
-use fieldseal::journal::{ErasureJournal, JournalEvent};
+use fieldseal::journal::{JournalEntry, JournalEvent};
 use fieldseal::vault::{EpochStatus, ErasureRecord, ErasureStatus, KeyEnd, MasterKeyEnd};
 use serde_json::json;
 
@@ -40,7 +41,7 @@ impl Report {
         let census = self.census.as_deref().map(|file| whole(tool, file)).transpose()?;
         let survey = Survey::take(&vault, tool.output).await?;
         let records = vault.erasures().await?;
-        let erasures = by_month(&*ports.journal, &records).await?;
+        let erasures = by_month(&vault, &records).await?;
         let data = ReportData {
             generated_at: survey.at,
             tool: format!("keytool {}", env!("CARGO_PKG_VERSION")),
@@ -116,43 +117,36 @@ fn census_data(census: &Census) -> CensusData {
             destroyed: 0,
             not_held: 0,
         });
-        *match version.usage {
+        let cells = match version.usage {
             KeyUse::Current => &mut row.current,
             KeyUse::Older => &mut row.older,
             KeyUse::Newer => &mut row.newer,
             KeyUse::Destroyed => &mut row.destroyed,
-            _ => &mut row.not_held,
-        } += version.cells;
+            KeyUse::NotHeld => &mut row.not_held,
+            // Of nobody: no chart says how those keys stand.
+            _ => continue,
+        };
+        *cells += version.cells;
     }
     CensusData { made_at: census.started_at(), tables: tables.into_values().collect() }
 }
 
 /// Each erasure once, in the month in which it was asked for, as it stands now.
-async fn by_month(
-    journal: &dyn ErasureJournal,
-    records: &[ErasureRecord],
-) -> Result<BTreeMap<Month, Erasures>, Failure> {
+async fn by_month(vault: &Vault, records: &[ErasureRecord]) -> Result<BTreeMap<Month, Erasures>, Failure> {
     let mut months: BTreeMap<Month, Erasures> = BTreeMap::new();
     let mut scheduled = HashMap::new();
-    let mut from = 0;
-    loop {
-        let entries = journal.read(from, ENTRIES).await?;
-        for entry in &entries {
-            let whom = (entry.tenant().cloned(), entry.tag().copied());
-            match entry.event() {
-                JournalEvent::ErasureScheduled { .. } => drop(scheduled.insert(whom, entry.at())),
-                JournalEvent::ErasureCancelled => {
-                    let asked = scheduled.remove(&whom).unwrap_or(entry.at());
-                    months.entry(Month::of(asked)).or_default().cancelled += 1;
-                }
-                _ => {}
+    let take = |entry: &JournalEntry| {
+        let whom = (entry.tenant().cloned(), entry.tag().copied());
+        match entry.event() {
+            JournalEvent::ErasureScheduled { .. } => drop(scheduled.insert(whom, entry.at())),
+            JournalEvent::ErasureCancelled => {
+                let asked = scheduled.remove(&whom).unwrap_or(entry.at());
+                months.entry(Month::of(asked)).or_default().cancelled += 1;
             }
+            _ => {}
         }
-        from += entries.len() as u64;
-        if entries.len() < ENTRIES {
-            break;
-        }
-    }
+    };
+    vault.audit_journal(take).await?;
     for record in records {
         let is_done = matches!(record.status, Some(ErasureStatus::Final { .. } | ErasureStatus::Erased { .. }));
         // When a schedule is due says nothing of when it was asked for.
@@ -176,6 +170,3 @@ fn waiting(master: &MasterKeyEnd, erasures: u64) -> Waiting {
     };
     Waiting { erasures, epoch: master.epoch.get(), end }
 }
-
-/// Entries a read.
-const ENTRIES: usize = 1000;

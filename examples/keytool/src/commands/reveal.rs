@@ -10,7 +10,7 @@ use fieldseal::{Error, TenantId};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::subject::ids;
+use super::subject::subjects;
 use crate::bulk::{Bulk, Watch, exit_of, tallies};
 use crate::exit::{Exit, Failure};
 use crate::files::{self, Reserved};
@@ -26,7 +26,7 @@ use crate::text::count;
 #[derive(Debug, clap::Args)]
 #[command(group = clap::ArgGroup::new("whom").required(true))]
 pub(crate) struct Reveal {
-    /// The subject's id, as the application has it; `-` reads it from standard input.
+    /// The subject's kind and id, as the application has them: `customer:17`; `-` reads it from standard input.
     #[arg(value_name = "SUBJECT", group = "whom")]
     subject: Option<String>,
     /// Every row of the tables.
@@ -57,7 +57,7 @@ impl Reveal {
         }
         let vault = tool.vault().await?;
         let tenant = self.tenant.as_deref().map_or(Ok(TenantId::default_tenant()), TenantId::new)?;
-        let subject = match ids(&[subject.to_owned()])?.as_slice() {
+        let subject = match subjects(&[subject.to_owned()])?.as_slice() {
             [subject] => subject.clone(),
             _ => return Err(Failure::usage("standard input is to name one subject, in one line")),
         };

@@ -3,7 +3,7 @@
 use fieldseal::Vault;
 
 use super::rotate_all::Everybody;
-use super::subject::{Subject, described, json, known};
+use super::subject::{Subject, described, json, living};
 use crate::confirm::Destructive;
 use crate::exit::Failure;
 use crate::open::{Tool, now};
@@ -16,7 +16,8 @@ use crate::text::moment;
 /// meet envelopes whose key they don't hold, and refresh. Rows move to the new key when they are written, or by a reseal.
 #[derive(Debug, clap::Args)]
 pub(crate) struct RotateSubject {
-    /// The subject's id, as the application has it; `-` reads it from standard input, so that no process list shows it.
+    /// The subject's kind and id, as the application has them: `customer:17`; `-` reads it from standard input, so that no
+    /// process list shows it.
     #[arg(value_name = "SUBJECT", required_unless_present = "all", conflicts_with = "all")]
     subject: Option<String>,
     /// The tenant: `default` where nothing is said, and with --all every tenant.
@@ -45,12 +46,12 @@ impl RotateSubject {
 async fn rotate(vault: &Vault, whom: &Subject, at_once: bool, destructive: &Destructive) -> Result<Report, Failure> {
     let (tenant, subject) = whom.find(vault)?;
     if destructive.dry_run {
-        let info = known(&tenant, &subject).await?;
+        let info = living(&tenant, &subject).await?;
         let text = format!("Would make a new version of the data keys of this subject: {}.", described(&info));
         return Ok(Report::dry_run(&text, serde_json::json!({ "subject": json(&info) })));
     }
     let from = if at_once {
-        known(&tenant, &subject).await?;
+        living(&tenant, &subject).await?;
         destructive.confirm("Seal under new keys at once, before other processes hold them?")?;
         tenant.rotate_now(&subject).await?;
         now()

@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use fieldseal::Error;
 use fieldseal::clock::Timestamp;
+use fieldseal::vault::{SubjectInfo, SubjectState};
 
-use super::subject::{Subject, described, json, known};
+use super::subject::{Known, Subject, described, json, known, living};
 use crate::config::duration;
 use crate::confirm::Destructive;
 use crate::exit::Failure;
@@ -45,7 +47,10 @@ impl Schedule {
         let at = at.ok_or_else(|| Failure::usage("the moment has passed: `keytool erase` erases at once"))?;
         let vault = tool.vault().await?;
         let (tenant, subject) = self.whom.find(&vault)?;
-        let info = known(&tenant, &subject).await?;
+        let info = living(&tenant, &subject).await?;
+        if info.held {
+            return Err(Error::SubjectHeld.into()); // before anybody is asked
+        }
         if self.destructive.dry_run {
             let text = format!("Would make this subject unreadable, and due at {}: {}.", moment(at), described(&info));
             return Ok(Report::dry_run(&text, serde_json::json!({ "at": at.to_string(), "subject": json(&info) })));
@@ -67,9 +72,16 @@ impl Cancel {
         let vault = tool.vault().await?;
         let (tenant, subject) = self.whom.find(&vault)?;
         if self.dry_run {
-            let info = known(&tenant, &subject).await?;
-            let text = format!("Would make this subject readable again: {}.", described(&info));
-            return Ok(Report::dry_run(&text, serde_json::json!({ "subject": json(&info) })));
+            let known = known(&tenant, &subject).await?;
+            match &known {
+                Known::Stored(SubjectInfo { state: SubjectState::Erased { at }, .. }) => {
+                    return Err(Error::SubjectErased { at: *at }.into());
+                }
+                Known::Journaled(said) if !said.scheduled => return Err(Error::SubjectUnknown.into()),
+                _ => {}
+            }
+            let text = format!("Would call off what is scheduled of this subject: {}.", known.described());
+            return Ok(Report::dry_run(&text, serde_json::json!({ "subject": known.json() })));
         }
         tenant.cancel_erasure(&subject).await?;
         Ok(Report::new("No erasure is scheduled: the subject is readable.", serde_json::json!({ "cancelled": true })))

@@ -1,5 +1,6 @@
 //! `keytool status`: what is so, and what is to be done about it.
 
+use fieldseal::error::PortErrorKind as _;
 use fieldseal::vault::{EpochStatus, KeyEnd};
 use serde_json::json;
 
@@ -8,7 +9,7 @@ use crate::open::Tool;
 use crate::output::Report;
 use crate::report::AGE_LABELS;
 use crate::survey::{EpochCounts, Survey};
-use crate::text::{count, moment, plural, slot, slot_json, table};
+use crate::text::{self, count, moment, plural, slot, slot_json, table};
 
 /// Say what is so: keys by epoch, age and version, erasures that are not final, holds, and what is to be done.
 ///
@@ -22,7 +23,7 @@ impl Status {
         let survey = Survey::take(&ports.vault(tool).await?, tool.output).await?;
         let exit = if survey.failed.is_empty() { Exit::Done } else { Exit::Partly };
         let advice = advice(&survey, ports.provider.why_shut());
-        Ok(Report::new(text(&survey, &advice), as_json(&survey, &advice)).exit(exit))
+        Ok(Report::new(as_text(&survey, &advice), as_json(&survey, &advice)).exit(exit))
     }
 }
 
@@ -34,6 +35,12 @@ fn advice(survey: &Survey, shut: Option<Failure>) -> Vec<String> {
     }
     for (id, e) in &survey.failed {
         advice.push(format!("{} can't be read: {e}. Restore the key store: docs/restore.md", slot(id)));
+    }
+    if survey.journal.passed_over.count > 0 {
+        advice.push(format!("{}: find out who else can write to it", text::passed_over(&survey.journal.passed_over)));
+    }
+    for (id, kind) in &survey.journal.unclear {
+        advice.push(format!("{}: {}", slot(id), text::unclear(*kind)));
     }
     if survey.erasures.pending > 0 {
         advice.push(format!(
@@ -85,7 +92,7 @@ fn is_out_of_sight(epoch: &EpochCounts) -> bool {
     epoch.info.status == EpochStatus::Retired && epoch.info.end == KeyEnd::Unconfirmed
 }
 
-fn text(survey: &Survey, advice: &[String]) -> String {
+fn as_text(survey: &Survey, advice: &[String]) -> String {
     let mut head = vec!["epoch", "state", "opened", "subjects", "data keys"];
     head.extend(AGE_LABELS);
     head.extend(["master key", ""]);
@@ -203,6 +210,13 @@ fn as_json(survey: &Survey, advice: &[String]) -> serde_json::Value {
                 "end": end(&master.end),
                 "erasures": waiting,
             })).collect::<Vec<_>>(),
+        },
+        "journal": {
+            "entries": survey.journal.head.position(),
+            "passed_over": text::passed_over_json(&survey.journal.passed_over),
+            "unclear": survey.journal.unclear.iter().map(|(id, kind)| {
+                json!({ "slot": slot_json(id), "why": kind.name() })
+            }).collect::<Vec<_>>(),
         },
         "failed": survey.failed.iter().map(|(id, e)| json!({ "slot": slot_json(id), "error": e.json() })).collect::<Vec<_>>(),
         "advice": advice,

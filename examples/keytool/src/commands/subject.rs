@@ -1,17 +1,21 @@
 //! Whom a command is about: `SUBJECT`, `--tenant`; and what is known of them, for dry runs and questions.
 
+use std::collections::HashMap;
 use std::io::Read as _;
 
+use fieldseal::journal::{JournalEntry, JournalErrorKind, JournalEvent};
+use fieldseal::store::SlotId;
 use fieldseal::vault::{SubjectInfo, SubjectState, VersionState};
 use fieldseal::{Error, SubjectId, Tenant, TenantId, Vault};
 
-use crate::exit::Failure;
-use crate::text::{count, moment};
+use crate::exit::{Exit, Failure};
+use crate::text::{count, moment, unclear};
 
 /// One subject of a tenant.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Subject {
-    /// The subject's id, as the application has it; `-` reads it from standard input, so that no process list shows it.
+    /// The subject's kind and id, as the application has them: `customer:17`; `-` reads it from standard input, so that no
+    /// process list shows it.
     #[arg(value_name = "SUBJECT")]
     subject: String,
     #[command(flatten)]
@@ -35,9 +39,9 @@ impl Subject {
         }
     }
 
-    /// The tenant, and the subject's id.
+    /// The tenant, and the subject.
     pub(crate) fn find(&self, vault: &Vault) -> Result<(Tenant, SubjectId), Failure> {
-        match ids(std::slice::from_ref(&self.subject))?.as_slice() {
+        match subjects(std::slice::from_ref(&self.subject))?.as_slice() {
             [subject] => Ok((self.of.tenant(vault)?, subject.clone())),
             _ => Err(Failure::usage("standard input is to name one subject, in one line")),
         }
@@ -50,8 +54,8 @@ impl OfTenant {
     }
 }
 
-/// The ids that are given, or for `-` the lines of standard input.
-pub(crate) fn ids(given: &[String]) -> Result<Vec<SubjectId>, Failure> {
+/// The subjects that are given, or for `-` those in the lines of standard input.
+pub(crate) fn subjects(given: &[String]) -> Result<Vec<SubjectId>, Failure> {
     let mut lines = String::new();
     let given: Vec<&str> = match given {
         [dash] if dash == "-" => {
@@ -64,7 +68,7 @@ pub(crate) fn ids(given: &[String]) -> Result<Vec<SubjectId>, Failure> {
     if given.is_empty() {
         return Err(Failure::usage("standard input names no subject: one a line"));
     }
-    given.into_iter().map(|id| Ok(SubjectId::of(id)?)).collect()
+    given.into_iter().map(|subject| Ok(subject.parse::<SubjectId>()?)).collect()
 }
 
 /// What the key store has of a subject, if anything.
@@ -76,9 +80,116 @@ pub(crate) async fn look(tenant: &Tenant, subject: &SubjectId) -> Result<Option<
     }
 }
 
-/// What the key store has of a subject that must be there.
-pub(crate) async fn known(tenant: &Tenant, subject: &SubjectId) -> Result<SubjectInfo, Failure> {
-    Ok(tenant.inventory(subject).await?)
+/// What the key store has of a subject that must be there, and not erased.
+pub(crate) async fn living(tenant: &Tenant, subject: &SubjectId) -> Result<SubjectInfo, Failure> {
+    let info = tenant.inventory(subject).await?;
+    match info.state {
+        SubjectState::Erased { at } => Err(Error::SubjectErased { at }.into()),
+        _ => Ok(info),
+    }
+}
+
+/// What is known of a subject.
+#[derive(Debug)]
+pub(crate) enum Known {
+    /// What the key store has.
+    Stored(SubjectInfo),
+    /// The key store has nothing; what the journal says.
+    Journaled(Journaled),
+}
+
+/// What the entries about a subject come to.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Journaled {
+    held: bool,
+    pub(crate) scheduled: bool,
+    unclear: Option<JournalErrorKind>,
+}
+
+impl Known {
+    pub(crate) fn is_held(&self) -> bool {
+        match self {
+            Self::Stored(info) => info.held,
+            Self::Journaled(said) => said.held,
+        }
+    }
+
+    pub(crate) fn described(&self) -> String {
+        let said = match self {
+            Self::Stored(info) => return described(info),
+            Self::Journaled(said) => said,
+        };
+        let held = if said.held { ", on hold" } else { "" };
+        let scheduled = if said.scheduled { ", to be erased later" } else { "" };
+        format!("known to the journal alone{held}{scheduled}, no data key")
+    }
+
+    pub(crate) fn json(&self) -> serde_json::Value {
+        match self {
+            Self::Stored(info) => json(info),
+            Self::Journaled(said) => {
+                serde_json::json!({ "state": "journaled", "held": said.held, "scheduled": said.scheduled })
+            }
+        }
+    }
+}
+
+impl Journaled {
+    /// Where it is not clear what happened, nothing is decided about the subject.
+    pub(crate) fn clear(&self) -> Result<Known, Failure> {
+        match self.unclear {
+            None => Ok(Known::Journaled(*self)),
+            Some(why) => Err(Failure::new(Exit::Unverified, "journal_unclear", unclear(why))),
+        }
+    }
+}
+
+/// Of these subjects of a tenant, those that the journal knows. Reads it whole, if it is asked about anybody.
+pub(crate) async fn journaled(
+    tenant: &Tenant,
+    subjects: impl IntoIterator<Item = &SubjectId>,
+) -> Result<HashMap<SubjectId, Journaled>, Failure> {
+    let (mut tags, mut found) = (HashMap::new(), HashMap::new());
+    for subject in subjects {
+        match tenant.tag(subject).await {
+            Ok(tag) => drop(tags.insert(SlotId::Subject(tenant.id().clone(), tag), subject)),
+            Err(Error::SubjectUnknown) => return Ok(found), // the tenant has no root, so no entry can name its subjects
+            Err(e) => return Err(e.into()),
+        }
+    }
+    if tags.is_empty() {
+        return Ok(found);
+    }
+    let each = |entry: &JournalEntry| {
+        let about = entry.tenant().cloned().zip(entry.tag().copied());
+        let about = about.map(|(tenant, tag)| SlotId::Subject(tenant, tag));
+        let Some(subject) = about.and_then(|about| tags.get(&about)) else { return };
+        let said: &mut Journaled = found.entry((*subject).clone()).or_default();
+        match entry.event() {
+            JournalEvent::Held => said.held = true,
+            JournalEvent::Released => said.held = false,
+            JournalEvent::ErasureScheduled { .. } => said.scheduled = true,
+            JournalEvent::ErasureCancelled | JournalEvent::ErasureIntended { whole: true, .. } => {
+                said.scheduled = false
+            }
+            _ => {}
+        }
+    };
+    let audit = tenant.vault().audit_journal(each).await?;
+    for (about, why) in audit.unclear {
+        if let Some(subject) = tags.get(&about) {
+            found.entry((*subject).clone()).or_default().unclear = Some(why);
+        }
+    }
+    Ok(found)
+}
+
+/// What is known of a subject that key store or journal must know.
+pub(crate) async fn known(tenant: &Tenant, subject: &SubjectId) -> Result<Known, Failure> {
+    match look(tenant, subject).await? {
+        Some(info) => Ok(Known::Stored(info)),
+        None => journaled(tenant, [subject]).await?.remove(subject).ok_or(Error::SubjectUnknown)?.clear(),
+    }
 }
 
 /// How many data keys a subject has.

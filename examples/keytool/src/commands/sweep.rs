@@ -11,7 +11,7 @@ use crate::exit::{Exit, Failure};
 use crate::files::Reserved;
 use crate::open::{Tool, now};
 use crate::output::Report;
-use crate::text::{count, plural, slot, slot_json};
+use crate::text::{count, passed_over, passed_over_json, plural, slot, slot_json};
 
 /// Destroy the keys of subjects whose scheduled erasure has come or whose retention period has ended, over all tenants.
 ///
@@ -55,9 +55,13 @@ impl Sweep {
         }
         let failed: Vec<(&SlotId, Failure)> = swept.failed.iter().map(|(id, e)| (id, e.clone().into())).collect();
         failed.iter().for_each(|(id, e)| text.push_str(&format!("\n{}: not erased: {e}\n", slot(id))));
+        if swept.passed_over.count > 0 {
+            text.push_str(&format!("\n{}.\n", passed_over(&swept.passed_over)));
+        }
         let mut json = serde_json::json!({
             "receipts": swept.receipts,
             "held": swept.held,
+            "passed_over": passed_over_json(&swept.passed_over),
             "failed": failed.iter().map(|(id, e)| serde_json::json!({ "slot": slot_json(id), "error": e.json() })).collect::<Vec<_>>(),
         });
         if let Some(e) = &unsaved {

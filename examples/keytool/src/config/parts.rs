@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use fieldseal::id::SubjectKind;
 use serde::Deserialize;
 use serde::de::{self, Deserializer, MapAccess, Visitor};
 
@@ -17,6 +18,21 @@ where
     U: FromStr<Err = Trouble>,
 {
     String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+}
+
+/// What a subject is.
+pub(super) fn kind<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    let kind = SubjectKind::new(String::deserialize(deserializer)?).map_err(de::Error::custom)?;
+    Ok(kind.as_str().to_owned())
+}
+
+/// What subjects are.
+pub(super) fn kinds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    let kinds = Vec::<String>::deserialize(deserializer)?;
+    match kinds.iter().find_map(|kind| SubjectKind::new(kind).err()) {
+        Some(e) => Err(de::Error::custom(e)),
+        None => Ok(kinds),
+    }
 }
 
 /// Where the application's tables are. Not printable: a URL may hold a password.

@@ -3,6 +3,8 @@
 use fieldseal::envelope::MAX_PAD;
 use serde::Deserialize;
 
+use super::parts;
+
 /// A table with sealed fields.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(try_from = "RawTable")]
@@ -16,7 +18,7 @@ struct RawTable {
     #[serde(default)]
     tenant: TenantSource,
     key: Vec<String>,
-    subject: IdColumn,
+    subject: SubjectColumn,
     ids: Option<Vec<IdColumn>>,
     #[serde(default)]
     unbound: bool,
@@ -49,13 +51,27 @@ impl Default for TenantSource {
     }
 }
 
-/// A column that holds an id.
+/// The column that names the person, and what they are.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SubjectColumn {
+    #[serde(deserialize_with = "parts::kind")]
+    pub(crate) kind: String,
+    pub(crate) column: String,
+    #[serde(rename = "type")]
+    pub(crate) ty: IdType,
+}
+
+/// A column that holds an id of the record.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct IdColumn {
     pub(crate) column: String,
     #[serde(rename = "type")]
-    pub(crate) kind: IdType,
+    pub(crate) ty: IdType,
+    /// 0 is an id like any other.
+    #[serde(default)]
+    pub(crate) zero: bool,
 }
 
 /// What an id column holds.
@@ -101,7 +117,7 @@ pub(crate) enum FieldForm {
 
 /// The type of the value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "snake_case")]
 pub(crate) enum FieldType {
     Text,
     Bytes,
@@ -110,9 +126,13 @@ pub(crate) enum FieldType {
     Float,
     Date,
     Instant,
+    LocalDatetime,
+    Time,
     Uuid,
     Decimal,
     Json,
+    Ip,
+    List,
 }
 
 impl TableConfig {
@@ -137,7 +157,7 @@ impl TableConfig {
     }
 
     /// The column that names the person.
-    pub(crate) fn subject(&self) -> &IdColumn {
+    pub(crate) fn subject(&self) -> &SubjectColumn {
         &self.0.subject
     }
 
@@ -217,6 +237,12 @@ impl TryFrom<RawTable> for TableConfig {
             }
             (Some([_, ..]), true) => return Err(of("a record with `ids` is not `unbound`: leave one of the two out")),
             (Some(ids), _) if ids.len() > MAX_IDS => return Err(of("a record has at most 4 `ids`")),
+            (Some(ids), _) if ids.iter().any(|id| id.zero && (ids.len() == 1 || id.ty != IdType::Integer)) => {
+                return Err(of("`zero = true` is for an integer among several `ids`"));
+            }
+            (Some(ids), _) if ids.iter().filter(|id| id.zero).count() > 1 => {
+                return Err(of("only one of the `ids` may be 0"));
+            }
             _ => {}
         }
         if matches!(&raw.tenant, TenantSource::Name(name) if name.is_empty()) {
@@ -225,7 +251,7 @@ impl TryFrom<RawTable> for TableConfig {
         if raw.fields.is_empty() {
             return Err(of("it has no sealed field: write a [[table.field]] for each"));
         }
-        let ids = raw.ids.iter().flatten().chain([&raw.subject]).map(|id| &id.column);
+        let ids = raw.ids.iter().flatten().map(|id| &id.column).chain([&raw.subject.column]);
         let of_tenant = match &raw.tenant {
             TenantSource::Column(tenant) => Some(&tenant.column),
             TenantSource::Name(_) => None,
@@ -270,6 +296,9 @@ impl TryFrom<RawField> for FieldConfig {
         }
         if raw.pad == 1 || raw.pad > MAX_PAD {
             return Err(of("`pad` is 0, or a number from 2 to 65536, to a multiple of which values are padded"));
+        }
+        if raw.from.is_some() && raw.kind == FieldType::List {
+            return Err(of("a list is never in the clear: leave `from` out"));
         }
         if raw.from.as_ref() == Some(&raw.column) && raw.form == FieldForm::Bytes {
             return Err(of(

@@ -20,7 +20,7 @@ pub(crate) fn customers() -> i64 {
 #[derive(Record)]
 #[record(schema = "customer")]
 struct Customer {
-    #[record(id, subject)]
+    #[record(id, subject = "customer")]
     id: i64,
     email: Sealed<String>,
 }
@@ -55,17 +55,18 @@ async fn seal(arguments: &[String]) -> Result<(), Box<dyn Error>> {
     let provider = provider.parse::<ProviderUrl>()?.open(folder, None).await?.port();
     let store = store.parse::<StoreUrl>()?.open(folder).await?;
     let journal = journal.parse::<JournalUrl>()?.open(folder).await?;
-    let vault = Vault::builder(provider, store).journal(journal).purposes(["billing"]).build().await?;
-    let everybody: Vec<i64> = (1..=customers()).collect();
+    let vault =
+        Vault::builder(provider, store).record::<Customer>().journal(journal).purposes(["billing"]).build().await?;
+    let everybody = (1..=customers()).map(|id| Customer::subject_of(&id)).collect::<Result<Vec<_>, _>>()?;
     let page = vault.default_tenant().enroll_all(&everybody).await?;
 
     let file = folder.join("sealed");
     let before = fs::read_to_string(&file).unwrap_or_default();
     let mut sealed = String::new();
-    for id in everybody {
+    for id in 1..=customers() {
         let email = format!("{id}@example.com");
-        let keys = page.get(&id)?;
-        let row = Customer::seal(CustomerPlain { id, email: email.clone().into() }, keys)?;
+        let keys = page.get(&Customer::subject_of(&id)?)?;
+        let row = Customer::seal(&CustomerPlain { id, email: email.clone().into() }, keys)?;
         sealed.push_str(&format!("{}\n", row.email));
         if let Some(text) = before.lines().nth(usize::try_from(id - 1)?) {
             let opened = Customer { id, email: text.parse()? }.open(keys)?;

@@ -10,17 +10,22 @@ use fieldseal::journal::FileJournal;
 use fieldseal::provider::LocalKeyring;
 use fieldseal::store::{Expected, Filter, KeyStore as _, Scan, SlotId, StoredSlot};
 use fieldseal::vault::SubjectInfo;
-use fieldseal::{Tenant, TenantId, Vault};
+use fieldseal::{SubjectId, Tenant, TenantId, Vault};
 use fieldseal_sqlx::SqliteStore;
 use serde_json::Value;
 use sqlx::sqlite::SqliteConnectOptions;
-use sqlx::{ConnectOptions as _, Connection as _};
+use sqlx::{ConnectOptions as _, Connection as _, SqlitePool};
 
 pub(crate) type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
-/// Whom the tests are about: an id that no output may have.
-pub(crate) const ADA: &str = "ada-lovelace-1815";
-pub(crate) const BEN: &str = "ben-jonson-1572";
+/// Whom the tests are about: with ids that no output may have.
+pub(crate) const ADA: &str = "customer:ada-lovelace-1815";
+pub(crate) const BEN: &str = "customer:ben-jonson-1572";
+
+/// A subject, as the tool is told of one.
+pub(crate) fn parsed(subject: &str) -> SubjectId {
+    subject.parse().unwrap()
+}
 
 /// A folder with a configuration, and what that names once it is initialized.
 pub(crate) struct Folder {
@@ -54,8 +59,8 @@ impl Folder {
     pub(crate) async fn with_subjects() -> Result<Self> {
         let folder = Self::new();
         let customers = folder.customers().await?;
-        customers.enroll(ADA).await?;
-        customers.enroll(BEN).await?;
+        customers.enroll(&parsed(ADA)).await?;
+        customers.enroll(&parsed(BEN)).await?;
         Ok(folder)
     }
 
@@ -127,9 +132,13 @@ impl Folder {
 
     /// As an application opens it.
     pub(crate) async fn vault(&self) -> Result<Vault> {
+        self.vault_on(self.store().await?).await
+    }
+
+    async fn vault_on(&self, store: SqliteStore) -> Result<Vault> {
         let keyring = LocalKeyring::open(self.path("master.keyring")).await?;
         let journal = FileJournal::open(self.path("erasures.journal")).await?;
-        Ok(Vault::builder(keyring, self.store().await?).journal(journal).purposes(["billing"]).build().await?)
+        Ok(Vault::builder(keyring, store).kinds(["customer"]).journal(journal).purposes(["billing"]).build().await?)
     }
 
     pub(crate) async fn customers(&self) -> Result<Tenant> {
@@ -137,7 +146,15 @@ impl Folder {
     }
 
     pub(crate) async fn info(&self, subject: &str) -> Result<SubjectInfo> {
-        Ok(self.customers().await?.inventory(subject).await?)
+        Ok(self.customers().await?.inventory(&parsed(subject)).await?)
+    }
+
+    /// Enrolls a subject, and leaves no connection that would write into what is put in the key store's place.
+    pub(crate) async fn enroll_and_close(&self, subject: &SubjectId) -> Result {
+        let pool = SqlitePool::connect_with(SqliteConnectOptions::new().filename(self.path("keys.db"))).await?;
+        self.vault_on(SqliteStore::new(pool.clone()).await?).await?.default_tenant().enroll(subject).await?;
+        pool.close().await;
+        Ok(())
     }
 
     pub(crate) async fn backup(&self, name: &str) -> Result {
@@ -185,8 +202,9 @@ impl Ran {
             out: text(output.stdout),
             err: text(output.stderr),
         };
-        for subject in [ADA, BEN] {
-            assert!(!ran.out.contains(subject) && !ran.err.contains(subject), "a subject's id is printed: {ran:?}");
+        for subject in [ADA, BEN].map(parsed) {
+            let is_told = |text: &str| text.contains(subject.id());
+            assert!(!is_told(&ran.out) && !is_told(&ran.err), "a subject's id is printed: {ran:?}");
         }
         ran
     }
@@ -239,5 +257,6 @@ pub(crate) const CONFIG: &str = r#"
 provider = "keyring:master.keyring"
 store = "sqlite:keys.db"
 journal = "file:erasures.journal"
+kinds = ["customer"]
 purposes = ["billing"]
 "#;

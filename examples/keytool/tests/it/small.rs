@@ -12,7 +12,7 @@ pub(crate) fn trials() -> Vec<Trial> {
 fn a_small_tool_works_on_files() {
     let folder = Folder::new();
     folder.run(&["status"]).done();
-    folder.run(&["erase", ADA, "--unknown", "--yes"]).done();
+    folder.run(&["erase", ADA, "--even-if-unknown", "--yes"]).done();
 }
 
 fn a_small_tool_says_which_build_knows_a_url() {

@@ -40,7 +40,7 @@ impl Tool {
 
     fn configure(&self, provider: &str, store: &str, journal: &str, more: &str) {
         self.0.configure(&format!(
-            "provider = {provider:?}\nstore = {store:?}\njournal = {journal:?}\npurposes = [\"billing\"]\n{more}"
+            "provider = {provider:?}\nstore = {store:?}\njournal = {journal:?}\nkinds = [\"customer\"]\npurposes = [\"billing\"]\n{more}"
         ));
     }
 
@@ -151,7 +151,7 @@ const GUESTS: &str = r#"
 name = "guest"
 schema = "guest"
 key = ["id"]
-subject = { column = "id", type = "integer" }
+subject = { kind = "customer", column = "id", type = "integer" }
 ids = [{ column = "id", type = "integer" }]
 
 [[table.field]]
@@ -340,9 +340,9 @@ async fn openbao_that_is_trusted_is_used() {
     tool.run(&trusting, &["init"]).done();
     tool.seals(&trusting, &provider, store, journal);
     // Keys are there now, and nobody's to open without.
-    tool.run(&[], &["erase", "4", "--yes"]).fails(2, UNTRUSTED);
+    tool.run(&[], &["erase", "customer:4", "--yes"]).fails(2, UNTRUSTED);
     tool.configure(&bao.key("http"), store, journal, "");
-    tool.run(&trusting, &["erase", "4", "--yes"]).fails(2, "write https:// instead of http://");
+    tool.run(&trusting, &["erase", "customer:4", "--yes"]).fails(2, "write https:// instead of http://");
     tool.configure(&provider, store, journal, "");
     let status = tool.run(&trusting, &["status", "--json"]).exits(0).json();
     assert_eq!(status["subjects"]["live"], customers());
@@ -422,7 +422,7 @@ async fn aws_that_is_not_is_told() {
         tool.configure(KEYRING, store, journal, "");
         tool.run(&env, &["init"]).done();
         tool.configure(&kms, store, journal, "");
-        tool.run(&env, &["erase", "4", "--yes", "--unknown"]).fails(code, says);
+        tool.run(&env, &["erase", "customer:4", "--yes", "--even-if-unknown"]).fails(code, says);
     }
 }
 

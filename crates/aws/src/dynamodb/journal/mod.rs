@@ -12,7 +12,7 @@ use aws_sdk_dynamodb::Client;
 
 use crate::dynamodb::{ATTEMPTS, Answer, Condition, Query, Refused, Table, bytes_of, number_of, pause, text_of};
 use fieldseal::id::TenantId;
-use fieldseal::journal::{ErasureJournal, Head, JournalEntry, JournalError, JournalErrorKind, JournalId};
+use fieldseal::journal::{EntryAt, ErasureJournal, Head, JournalEntry, JournalError, JournalErrorKind, JournalId};
 use fieldseal::store::Tag;
 use layout::End;
 
@@ -43,7 +43,7 @@ use layout::End;
 /// removed.
 ///
 /// # Size
-/// An entry takes about 300 to 500 bytes, its copy included, and an append 10 write units: it also holds that the entry
+/// An entry takes about 450 to 650 bytes, its copy included, and an append 10 write units: it also holds that the entry
 /// before it is there as a whole. The head takes two requests, of 5 read units. Appends come one after the other,
 /// each a transaction of some ten milliseconds; of many at a time all but one are told of a conflict, and come again.
 ///
@@ -54,7 +54,8 @@ use layout::End;
 /// | `Throttled` | too many calls, or too many appends at once; an `append` may have landed |
 /// | `Unavailable` | not reached, or timed out; an `append` may have landed |
 /// | `Denied` | the policy, or the credentials: the source names the operation |
-/// | `Misconfigured` | no such table, or not one that `create_table` made, or a global one, or a later version's |
+/// | `NewerSchema` | a later version made the table: upgrade |
+/// | `Misconfigured` | no such table, or not one that `create_table` made, or a global one |
 /// | `Corrupt` | an entry was changed or deleted: put back a copy of the table that has every entry |
 ///
 /// # Security
@@ -81,8 +82,8 @@ impl DynamoDbJournal {
     /// ([`Error::WrongJournal`](fieldseal::Error::WrongJournal)).
     ///
     /// # Errors
-    /// [`JournalError`] of kind `Misconfigured` if a table of this name has other keys, or replicas, or a later version of
-    /// this crate made it; `Denied`; `Unavailable`, also if the table isn't ready after 5 minutes.
+    /// [`JournalError`] of kind `Misconfigured` if a table of this name has other keys, or replicas; `NewerSchema` if a later
+    /// version of this crate made it; `Denied`; `Unavailable`, also if the table isn't ready after 5 minutes.
     ///
     /// # Cancel safety
     /// Can be called again.
@@ -118,17 +119,17 @@ impl DynamoDbJournal {
                 return Ok(head);
             }
             let entries = self.read(head.position(), page).await?;
-            let copies = (head.position()..).zip(&entries).map(|(position, entry)| layout::copy(entry, position));
-            let copies: Vec<_> = copies.collect();
-            let found = self.table.get_all(copies.iter().map(layout::place).collect()).await?;
-            for (entry, copy) in entries.iter().zip(&copies) {
-                if !found.contains(copy) {
-                    let position = head.position();
-                    return Err(JournalError::corrupt(format!(
-                        "the copy of entry {position} is missing, or isn't what was appended"
-                    )));
-                }
-                head = head.advanced_by(entry);
+            let copy = |entry: &JournalEntry| {
+                let before = head;
+                head = before.advanced_by(entry);
+                (head.position(), layout::copy(entry, &before))
+            };
+            let copies: Vec<_> = entries.iter().map(copy).collect();
+            let found = self.table.get_all(copies.iter().map(|(_, copy)| layout::place(copy)).collect()).await?;
+            if let Some((position, _)) = copies.iter().find(|(_, copy)| !found.contains(copy)) {
+                return Err(JournalError::corrupt(format!(
+                    "the copy of entry {position} is missing, or isn't what was appended"
+                )));
             }
         }
     }
@@ -159,8 +160,8 @@ impl DynamoDbJournal {
             else {
                 return Err(JournalError::corrupt(LAST));
             };
-            let (entry, head) = layout::read(entry)?;
-            if head != end.head || layout::read_copy(copy)? != entry {
+            let ((entry, head), copy) = (layout::read(entry)?, layout::read_copy(copy)?);
+            if head != end.head || copy.entry != entry || copy.before.advanced_by(&entry) != head {
                 return Err(JournalError::corrupt(LAST));
             }
         }
@@ -215,8 +216,8 @@ impl ErasureJournal for DynamoDbJournal {
         }
         let mut items = vec![
             self.table.set(layout::head(), "SET #pos = :next, #hash = :after, #about = :about", &at_head),
-            self.table.put(layout::entry(entry, expected.position(), &next), &Condition::absent()),
-            self.table.put(layout::copy(entry, expected.position()), &Condition::absent()),
+            self.table.put(layout::entry(entry, &next), &Condition::absent()),
+            self.table.put(layout::copy(entry, expected), &Condition::absent()),
         ];
         // No append overtakes what is still being written of the one before.
         items.extend(before.last().into_iter().flatten().map(|key| self.table.must_be(key)));
@@ -245,8 +246,9 @@ impl ErasureJournal for DynamoDbJournal {
     async fn read(&self, from: u64, limit: usize) -> Result<Vec<JournalEntry>, JournalError> {
         self.ready().await?;
         let mut entries = Vec::new();
-        // The chain is verified from the entry before on, whose hash is taken as it stands.
-        let mut next = from.saturating_sub(1);
+        // The chain is verified behind the entry at `from`, whose hash is taken as it stands.
+        let first = from.max(1);
+        let mut next = first;
         let mut last: Option<Head> = None;
         let (mut after, end) = (None, layout::sort_key(u64::MAX));
         // The entry that the head says is there, and wasn't read.
@@ -255,7 +257,7 @@ impl ErasureJournal for DynamoDbJournal {
             let more = limit.saturating_sub(entries.len()).saturating_add(1);
             let query = Query {
                 partition: layout::ENTRIES,
-                from: &layout::sort_key(from.saturating_sub(1)),
+                from: &layout::sort_key(first),
                 to: &end,
                 after,
                 filter: None,
@@ -264,15 +266,15 @@ impl ErasureJournal for DynamoDbJournal {
             let part = self.table.query(query).await?;
             for item in part.items {
                 let (entry, head) = layout::read(item)?;
-                let before = last.or((next == 0).then_some(Head::EMPTY));
-                if head.position() != next + 1 || before.is_some_and(|before| before.advanced_by(&entry) != head) {
+                let before = last.or((next == 1).then_some(Head::EMPTY));
+                if head.position() != next || before.is_some_and(|before| before.advanced_by(&entry) != head) {
                     return Err(JournalError::corrupt(format!("the chain of hashes breaks at entry {next}")));
                 }
-                if next >= from && entries.len() < limit {
+                if next > from && entries.len() < limit {
                     entries.push(entry);
                 }
                 last = Some(head);
-                next += 1;
+                next = next.saturating_add(1);
             }
             after = part.last;
             if after.is_some() || entries.len() == limit {
@@ -282,11 +284,11 @@ impl ErasureJournal for DynamoDbJournal {
             if missed == Some(next) {
                 return Err(JournalError::new(JournalErrorKind::Unavailable).with_hint(SHORT));
             }
-            if next >= self.end().await?.head.position() {
+            if next > self.end().await?.head.position() {
                 break;
             }
             missed = Some(next);
-            after = last.map(|last| layout::sort_key(last.position().saturating_sub(1)).to_vec());
+            after = last.map(|last| layout::sort_key(last.position()).to_vec());
         }
         Ok(entries)
     }
@@ -296,16 +298,17 @@ impl ErasureJournal for DynamoDbJournal {
         tenant: Option<&TenantId>,
         tag: Option<&Tag>,
         up_to: &Head,
-    ) -> Result<Vec<JournalEntry>, JournalError> {
+    ) -> Result<Vec<EntryAt>, JournalError> {
         self.ready().await?;
         // Nobody is a subject of the store.
-        let Some(last) = up_to.position().checked_sub(1).filter(|_| tenant.is_some() || tag.is_none()) else {
+        if up_to.position() == 0 || (tenant.is_none() && tag.is_some()) {
             return Ok(Vec::new());
-        };
+        }
         let partition = layout::about(tenant, tag);
-        let copies = self.table.query_all(&partition, &layout::sort_key(0), &layout::sort_key(last)).await?;
+        let (first, last) = (layout::sort_key(1), layout::sort_key(up_to.position()));
+        let copies = self.table.query_all(&partition, &first, &last).await?;
         let entries = copies.into_iter().map(layout::read_copy).collect::<Result<Vec<_>, _>>()?;
-        match entries.iter().all(|entry| entry.tenant() == tenant && entry.tag() == tag) {
+        match entries.iter().all(|EntryAt { entry, .. }| entry.tenant() == tenant && entry.tag() == tag) {
             true => Ok(entries),
             false => Err(JournalError::corrupt("an entry stands under somebody whom it is not about")),
         }

@@ -377,17 +377,20 @@ fn last(entry: &JournalEntry) -> Answer {
 
 fn last_of(entries: &[JournalEntry]) -> Answer {
     let (last, before) = entries.split_last().unwrap();
-    let item = item_of(last, before.iter().fold(Head::EMPTY, |head, entry| head.advanced_by(entry)));
-    let copy = json!({ "pk": { "S": "of-store" }, "sk": item["sk"], "entry": item["entry"] });
+    let before = before.iter().fold(Head::EMPTY, |head, entry| head.advanced_by(entry));
+    let item = item_of(last, before);
+    let hash = json!({ "B": Base64::encode_string(before.hash()) });
+    let copy = json!({ "pk": { "S": "of-store" }, "sk": item["sk"], "entry": item["entry"], "before": hash });
     (200, json!({ "Responses": [{ "Item": item }, { "Item": copy }] }))
 }
 
 /// The item of an entry that is appended at this head.
 fn item_of(entry: &JournalEntry, before: Head) -> Value {
+    let after = before.advanced_by(entry);
     json!({
-        "pk": { "S": "entries" }, "sk": { "B": Base64::encode_string(&before.position().to_be_bytes()) },
+        "pk": { "S": "entries" }, "sk": { "B": Base64::encode_string(&after.position().to_be_bytes()) },
         "entry": { "B": Base64::encode_string(&entry.to_bytes()) },
-        "hash": { "B": Base64::encode_string(before.advanced_by(entry).hash()) },
+        "hash": { "B": Base64::encode_string(after.hash()) },
     })
 }
 

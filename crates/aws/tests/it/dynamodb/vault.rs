@@ -7,6 +7,7 @@ use fieldseal::store::Epoch;
 use fieldseal::vault::{ErasureRequest, ErasureStatus};
 use fieldseal::{Error, FieldContext, Result, SubjectKeys, Vault};
 use fieldseal_testkit::clock::ManualClock;
+use fieldseal_testkit::customer;
 
 use fleet_tests::microburst::Upstream;
 
@@ -17,12 +18,12 @@ pub(crate) async fn keys_live_and_die(aws: &Upstream) {
     let tables = Tables::new(aws).await;
     let vault = tables.process().await;
     let customers = vault.default_tenant();
-    let ada = customers.enroll(&1).await.unwrap();
-    let ben = customers.enroll(&2).await.unwrap();
+    let ada = customers.enroll(&customer(1)).await.unwrap();
+    let ben = customers.enroll(&customer(2)).await.unwrap();
     let (old, bens) = (seal(&ada), seal(&ben));
 
-    customers.rotate_now(&1).await.unwrap();
-    let ada = customers.keys(&1).await.unwrap();
+    customers.rotate_now(&customer(1)).await.unwrap();
+    let ada = customers.keys(&customer(1)).await.unwrap();
     let new = seal(&ada);
     assert!(opens(&ada, &old) && opens(&ada, &new), "a rotation loses nothing");
 
@@ -38,7 +39,7 @@ pub(crate) async fn keys_live_and_die(aws: &Upstream) {
         }
     }
 
-    let receipt = customers.erase(&1, &ErasureRequest::new()).await.unwrap();
+    let receipt = customers.erase(&customer(1), &ErasureRequest::new()).await.unwrap();
     assert!(ada.open_bytes(&new, &context()).is_err(), "erased means erased");
     let kept = "on-demand backups, exports and other copies of the table";
     assert!(receipt.residue().iter().any(|residue| residue.place == kept), "{:?}", receipt.residue());
@@ -50,26 +51,26 @@ pub(crate) async fn keys_live_and_die(aws: &Upstream) {
 
     // A process that starts now.
     let customers = tables.process().await.default_tenant();
-    assert!(matches!(customers.keys(&1).await, Err(Error::SubjectErased { .. })));
-    assert!(matches!(customers.enroll(&1).await, Err(Error::SubjectErased { .. })));
-    assert!(opens(&customers.keys(&2).await.unwrap(), &bens));
+    assert!(matches!(customers.keys(&customer(1)).await, Err(Error::SubjectErased { .. })));
+    assert!(matches!(customers.enroll(&customer(1)).await, Err(Error::SubjectErased { .. })));
+    assert!(opens(&customers.keys(&customer(2)).await.unwrap(), &bens));
 }
 
 /// What one does the other sees after `max_age`, and neither undoes it.
 pub(crate) async fn two_processes_share_a_table(aws: &Upstream) {
     let tables = Tables::new(aws).await;
     let (one, other) = (tables.process().await.default_tenant(), tables.process().await.default_tenant());
-    let (a, b) = futures_util::future::join(one.enroll(&1), other.enroll(&1)).await;
+    let (a, b) = futures_util::future::join(one.enroll(&customer(1)), other.enroll(&customer(1))).await;
     let (a, b) = (a.unwrap(), b.unwrap());
     assert!(opens(&b, &seal(&a)) && opens(&a, &seal(&b)), "two enrollments at once are one");
 
     let sealed = seal(&b);
-    one.erase(&1, &ErasureRequest::new()).await.unwrap();
+    one.erase(&customer(1), &ErasureRequest::new()).await.unwrap();
     tables.clock.advance(Duration::from_secs(301));
     assert!(b.open_bytes(&sealed, &context()).is_err());
-    assert!(matches!(other.keys(&1).await, Err(Error::SubjectErased { .. })));
+    assert!(matches!(other.keys(&customer(1)).await, Err(Error::SubjectErased { .. })));
 
-    let subjects: Vec<_> = (10..40).collect();
+    let subjects: Vec<_> = (10..40).map(customer).collect();
     one.enroll_all(&subjects).await.unwrap();
     let page = other.keys_of(&subjects).await.unwrap();
     assert_eq!(page.len(), subjects.len());
@@ -92,7 +93,8 @@ impl Tables {
     }
 
     async fn process(&self) -> Vault {
-        let vault = Vault::builder(self.provider.clone(), self.keys.store()).clock(self.clock.clone());
+        let vault =
+            Vault::builder(self.provider.clone(), self.keys.store()).kinds(["customer"]).clock(self.clock.clone());
         vault.journal(self.journal.journal()).build().await.unwrap()
     }
 }

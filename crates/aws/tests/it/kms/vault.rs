@@ -9,6 +9,7 @@ use fieldseal::vault::{ErasureRequest, ErasureStatus, KeyEnd};
 use fieldseal::{Error, FieldContext, Plain, Sealed, SubjectKeys, Vault};
 use fieldseal_testkit::clock::ManualClock;
 use fieldseal_testkit::counting::Counting;
+use fieldseal_testkit::customer;
 use fieldseal_testkit::provider::ProviderFixture as _;
 use serde_json::json;
 
@@ -30,7 +31,9 @@ impl Application {
     }
 
     async fn vault(&self, provider: &(impl MasterKeyProvider + Clone)) -> Vault {
-        let builder = Vault::builder(provider.clone(), Arc::clone(&self.store)).journal(Arc::clone(&self.journal));
+        let builder = Vault::builder(provider.clone(), Arc::clone(&self.store))
+            .kinds(["customer"])
+            .journal(Arc::clone(&self.journal));
         builder.clock(self.clock.clone()).build().await.unwrap()
     }
 }
@@ -63,27 +66,27 @@ pub(crate) async fn keys_move_from_epoch_to_epoch(aws: &Upstream) {
     let (fixture, application) = (Fixture::new(aws).await, Application::new());
     let vault = application.vault(&fixture.provider).await;
     let customers = vault.default_tenant();
-    let keys = customers.enroll(&17).await.unwrap();
+    let keys = customers.enroll(&customer(17)).await.unwrap();
     let first = seal(&keys, "ada@example.com");
-    customers.rotate_now(&17).await.unwrap();
+    customers.rotate_now(&customer(17)).await.unwrap();
     let keys = customers.refresh(&keys).await.unwrap();
     let second = seal(&keys, "ada@example.org");
 
     // The alias moved: until the epoch does, a new tenant has no master key, and who is here goes on.
     fixture.rotate().await;
     let tenant = vault.tenant(&fieldseal::TenantId::new("new").unwrap());
-    assert!(matches!(tenant.enroll(&1).await, Err(Error::Provider(_))));
-    customers.enroll(&18).await.unwrap();
+    assert!(matches!(tenant.enroll(&customer(1)).await, Err(Error::Provider(_))));
+    customers.enroll(&customer(18)).await.unwrap();
     assert_eq!(vault.advance_epoch().await.unwrap(), Epoch::new(2).unwrap());
-    tenant.enroll(&1).await.unwrap();
+    tenant.enroll(&customer(1)).await.unwrap();
     rewrap(&vault).await;
 
     // Another process, which unwraps everything anew.
     let vault = application.vault(&fixture.provider).await;
-    let keys = vault.default_tenant().keys(&17).await.unwrap();
+    let keys = vault.default_tenant().keys(&customer(17)).await.unwrap();
     assert!(opens(&keys, &first, "ada@example.com") && opens(&keys, &second, "ada@example.org"));
-    vault.default_tenant().erase(&17, &ErasureRequest::new()).await.unwrap();
-    let erased = vault.default_tenant().keys(&17).await;
+    vault.default_tenant().erase(&customer(17), &ErasureRequest::new()).await.unwrap();
+    let erased = vault.default_tenant().keys(&customer(17)).await;
     assert!(matches!(erased, Err(Error::SubjectErased { .. })));
 }
 
@@ -100,16 +103,16 @@ pub(crate) async fn calls_are_a_matter_of_tenants_not_of_subjects(aws: &Upstream
     let vault = application.vault(&provider).await;
     assert_eq!(taken(), (1, 2), "a vault");
     let customers = vault.default_tenant();
-    customers.enroll(&1).await.unwrap();
+    customers.enroll(&customer(1)).await.unwrap();
     assert_eq!(taken(), (2, 4), "a tenant");
     for subject in 2..20 {
-        customers.enroll(&subject).await.unwrap();
+        customers.enroll(&customer(subject)).await.unwrap();
     }
     assert_eq!(taken(), (0, 0), "subjects");
     let vault = application.vault(&provider).await;
     assert_eq!(taken(), (0, 1), "a process");
     for subject in 1..20 {
-        vault.default_tenant().keys(&subject).await.unwrap();
+        vault.default_tenant().keys(&customer(subject)).await.unwrap();
     }
     assert_eq!(taken(), (0, 2), "a cold tenant");
     fixture.rotate().await;
@@ -125,9 +128,9 @@ pub(crate) async fn an_erasure_is_final_once_kms_knows_the_key_no_more(aws: &Ups
     let provider = fixture.over(&burst.url());
     let vault = application.vault(&provider).await;
     let customers = vault.default_tenant();
-    customers.enroll(&17).await.unwrap();
-    customers.enroll(&18).await.unwrap();
-    let receipt = customers.erase(&17, &ErasureRequest::new()).await.unwrap();
+    customers.enroll(&customer(17)).await.unwrap();
+    customers.enroll(&customer(18)).await.unwrap();
+    let receipt = customers.erase(&customer(17), &ErasureRequest::new()).await.unwrap();
     fixture.rotate().await;
     vault.advance_epoch().await.unwrap();
     rewrap(&vault).await;
@@ -156,7 +159,7 @@ pub(crate) async fn an_erasure_is_final_once_kms_knows_the_key_no_more(aws: &Ups
     burst.rules(json!([rule])).await;
     assert_eq!(status().await, ErasureStatus::Final { vouched_for: Vec::new() });
     assert_eq!(vault.retire_epoch(Epoch::FIRST).await.unwrap().destruction, Destruction::Destroyed);
-    assert!(vault.default_tenant().keys(&18).await.is_ok());
+    assert!(vault.default_tenant().keys(&customer(18)).await.is_ok());
 
     // Where KMS can't be asked, nothing is claimed.
     burst.breaks("kms", "DescribeKey", json!({ "error": { "code": "KMSInternalException" } })).await;

@@ -160,7 +160,9 @@ impl Site {
         let (store, journal) = (hasty_pool(&primary.database(&self.store)), hasty_pool(&journal));
         let store = persist(async || Ok(PostgresStore::new(store.clone()).await?)).await?;
         let journal = persist(async || Ok(PostgresJournal::new(journal.clone()).await?)).await?;
-        let builder = Vault::builder(self.provider.clone(), Tapped::new(store, tap)).clock(self.clock.clone());
+        let builder = Vault::builder(self.provider.clone(), Tapped::new(store, tap))
+            .kinds(["customer"])
+            .clock(self.clock.clone());
         Ok(builder.journal(Tapped::new(journal, tap)))
     }
 
@@ -171,7 +173,7 @@ impl Site {
         let guard = Guard::new().attempts(2).attempt_deadline(HASTE).deadline(2 * HASTE).circuit(u32::MAX, HASTE);
         let store = Guarded::new(PostgresStore::new(store).await?, &guard);
         let journal = Guarded::new(PostgresJournal::new(journal).await?, &guard);
-        let builder = Vault::builder(self.provider.clone(), store).clock(self.clock.clone());
+        let builder = Vault::builder(self.provider.clone(), store).kinds(["customer"]).clock(self.clock.clone());
         builder.journal(journal).build().await
     }
 

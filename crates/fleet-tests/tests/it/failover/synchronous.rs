@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use fieldseal::store::{Epoch, SlotId, SlotState, StoreErrorKind, StoredSlot};
 use fieldseal::vault::ErasureRequest;
 use fieldseal::{Error, Vault};
+use fieldseal_testkit::customer;
 use fieldseal_testkit::faults::{Act, CallPoint, Gate, Moment, Tap};
 use tokio::sync::Notify;
 
@@ -42,7 +43,7 @@ async fn fails_over(site: Site) -> Result {
     let rewraps = site.builder(&tap).await?.build().await?;
     let erases = site.builder(&tap).await?.build().await?;
     for n in 0..CUSTOMERS {
-        let keys = rewraps.default_tenant().enroll(&name(n)).await?;
+        let keys = rewraps.default_tenant().enroll(&customer(name(n))).await?;
         told.lock().unwrap().sealed.insert(name(n), seal(&keys)?);
     }
     site.provider.add_key().await?;
@@ -121,7 +122,7 @@ async fn erase(vault: &Vault, told: &Mutex<Told>) -> Result {
         if n >= 6 {
             keep_step(told).await;
         }
-        persist(async || vault.default_tenant().erase(&name(n), &ErasureRequest::new()).await).await?;
+        persist(async || vault.default_tenant().erase(&customer(name(n)), &ErasureRequest::new()).await).await?;
         told.lock().unwrap().erased.push(name(n));
     }
     Ok(())
@@ -132,7 +133,7 @@ async fn enroll(vault: &Vault, told: &Mutex<Told>) -> Result {
         if n >= CUSTOMERS + 3 {
             keep_step(told).await;
         }
-        let keys = persist(async || vault.default_tenant().enroll(&name(n)).await).await?;
+        let keys = persist(async || vault.default_tenant().enroll(&customer(name(n))).await).await?;
         told.lock().unwrap().sealed.insert(name(n), seal(&keys)?);
     }
     Ok(())
@@ -163,7 +164,7 @@ async fn fail_over(site: &Site, killing: &Notify, epoch: Epoch, told: &Mutex<Tol
 
 async fn look(vault: &Vault, told: &Told) -> Result {
     for (name, envelope) in &told.sealed {
-        let keys = persist(async || vault.default_tenant().keys(name).await).await;
+        let keys = persist(async || vault.default_tenant().keys(&customer(name)).await).await;
         if told.erased.contains(name) {
             assert!(is_erased(&keys), "{name} came back: {keys:?}");
         } else {
@@ -179,11 +180,11 @@ pub(super) async fn an_erasure_that_was_cut_off_is_finished(site: Site) -> Resul
     let (tap, gate) = (Tap::open(), Gate::new());
     let vault = site.builder(&tap).await?.build().await?;
     let customers = vault.default_tenant();
-    let sealed = [seal(&customers.enroll("ada").await?)?, seal(&customers.enroll("ben").await?)?];
+    let sealed = [seal(&customers.enroll(&customer("ada")).await?)?, seal(&customers.enroll(&customer("ben")).await?)?];
     let parked = gate.clone();
     let puts = |call: &CallPoint<'_>| call.puts_a_subject() && call.moment == Moment::Before;
     tap.set(move |call| if puts(call) { Act::Park(parked.clone()) } else { Act::Go });
-    let erasure = async { customers.erase("ada", &ErasureRequest::new()).await };
+    let erasure = async { customers.erase(&customer("ada"), &ErasureRequest::new()).await };
     let ends = async {
         gate.reached().await;
         site.kill_the_primary().await;
@@ -198,14 +199,17 @@ pub(super) async fn an_erasure_that_was_cut_off_is_finished(site: Site) -> Resul
     let slots = site.slots_at_the_standby().await?;
     assert!(slots.iter().all(|slot| slot.state() != SlotState::Erased), "it was cut off");
     let next = site.builder_at_the_standby().await?.build().await?.default_tenant();
-    assert!(is_erased(&next.keys("ada").await) && is_erased(&next.enroll("ada").await));
-    assert!(opens(&next.keys("ben").await?, &sealed[1])?);
+    assert!(is_erased(&next.keys(&customer("ada")).await) && is_erased(&next.enroll(&customer("ada")).await));
+    assert!(opens(&next.keys(&customer("ben")).await?, &sealed[1])?);
     site.lead_to_the_standby();
     // And so is the call of the process that went on.
-    let receipt = persist(async || customers.erase("ada", &ErasureRequest::new()).await).await?;
+    let receipt = persist(async || customers.erase(&customer("ada"), &ErasureRequest::new()).await).await?;
     assert!(receipt.purposes().iter().all(|purpose| purpose.key_ids.len() == 1));
-    assert!(is_erased(&customers.keys("ada").await));
-    assert!(matches!(opens(&next.keys("ben").await?, &sealed[0]), Err(Error::KeyNotHeld | Error::Authentication)));
+    assert!(is_erased(&customers.keys(&customer("ada")).await));
+    assert!(matches!(
+        opens(&next.keys(&customer("ben")).await?, &sealed[0]),
+        Err(Error::KeyNotHeld | Error::Authentication)
+    ));
     Ok(())
 }
 
@@ -213,14 +217,15 @@ pub(super) async fn an_erasure_that_was_cut_off_is_finished(site: Site) -> Resul
 pub(super) async fn a_standby_that_is_down_holds_writes_up_and_loses_none(site: Site) -> Result {
     site.confirm_on_both().await;
     let other = site.vault().await?.default_tenant();
-    other.enroll("ben").await?;
-    let (ada, cy) = (seal(&other.enroll("ada").await?)?, seal(&other.enroll("cy").await?)?);
+    other.enroll(&customer("ben")).await?;
+    let (ada, cy) = (seal(&other.enroll(&customer("ada")).await?)?, seal(&other.enroll(&customer("cy")).await?)?);
     let customers = site.guarded().await?.default_tenant();
-    customers.keys("ben").await?;
+    customers.keys(&customer("ben")).await?;
     site.cut_the_standby_off().await;
 
     let request = ErasureRequest::new();
-    let (enrolled, erased) = join(customers.enroll("dan"), customers.erase("ben", &request)).await;
+    let (enrolled, erased) =
+        join(customers.enroll(&customer("dan")), customers.erase(&customer("ben"), &request)).await;
     for answer in [enrolled.map(drop), erased.map(drop)] {
         let failed = answer.expect_err("the standby has nothing of it");
         // The second attempt meets the first one's lock.
@@ -229,20 +234,23 @@ pub(super) async fn a_standby_that_is_down_holds_writes_up_and_loses_none(site: 
     }
     assert!(site.waiting().await > 0, "they wait in the server, and hold no connection of the pool");
     for _ in 0..2 {
-        assert!(opens(&customers.keys("cy").await?, &cy)?, "what only reads goes on");
-        assert!(matches!(customers.keys("dan").await, Err(Error::SubjectUnknown)), "it is not confirmed");
+        assert!(opens(&customers.keys(&customer("cy")).await?, &cy)?, "what only reads goes on");
+        assert!(matches!(customers.keys(&customer("dan")).await, Err(Error::SubjectUnknown)), "it is not confirmed");
         site.pass_max_age(); // and so it does when the next look finds what was intended
     }
 
     site.confirm_alone().await;
-    let keys = persist(async || customers.enroll("dan").await).await?;
+    let keys = persist(async || customers.enroll(&customer("dan")).await).await?;
     let envelope = seal(&keys)?;
-    let receipt = persist(async || customers.erase("ben", &request).await).await?;
+    let receipt = persist(async || customers.erase(&customer("ben"), &request).await).await?;
     assert!(receipt.purposes().iter().all(|purpose| purpose.key_ids.len() == 1));
     site.pass_max_age();
     for customers in [&customers, &other, &site.vault().await?.default_tenant()] {
-        assert!(opens(&customers.keys("ada").await?, &ada)? && opens(&customers.keys("dan").await?, &envelope)?);
-        assert!(is_erased(&customers.keys("ben").await));
+        assert!(
+            opens(&customers.keys(&customer("ada")).await?, &ada)?
+                && opens(&customers.keys(&customer("dan")).await?, &envelope)?
+        );
+        assert!(is_erased(&customers.keys(&customer("ben")).await));
     }
     Ok(())
 }

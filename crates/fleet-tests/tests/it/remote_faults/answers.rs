@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use fieldseal::provider::ProviderErrorKind as P;
 use fieldseal::store::StoreErrorKind as S;
 use fieldseal::{TenantId, Vault};
+use fieldseal_testkit::customer;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -133,34 +134,35 @@ pub(crate) async fn a_key_that_was_changed_on_its_way_is_never_used(servers: &Se
     // The key itself; and the name of the master key that unwrapped it.
     for member in ["Plaintext", "KeyId"] {
         liar.about(member);
-        let error = tenant(&vault, COLD[0]).keys("subject-0").await.unwrap_err();
+        let error = tenant(&vault, COLD[0]).keys(&customer("subject-0")).await.unwrap_err();
         is_of(&error, &[Kind::Provider(P::Corrupt)], member);
         let build = Vault::builder(world.provider(&liar.url), world.store(&servers.dynamodb.url()))
+            .kinds(["customer"])
             .journal(world.journal.clone())
             .build();
         is_of(&build.await.unwrap_err(), &[Kind::Provider(P::Corrupt)], member);
     }
     liar.about("");
-    tenant(&vault, COLD[0]).keys("subject-0").await.unwrap();
+    tenant(&vault, COLD[0]).keys(&customer("subject-0")).await.unwrap();
 }
 
 pub(crate) async fn a_slot_that_was_changed_on_its_way_is_corrupt(servers: &Servers) {
     let world = Remote::new(servers).await;
     let liar = Liar::before(&servers.dynamodb.url()).await;
     let vault = world.over(&servers.kms.url(), &liar.url).await;
-    tenant(&vault, COLD[0]).keys("subject-0").await.unwrap();
+    tenant(&vault, COLD[0]).keys(&customer("subject-0")).await.unwrap();
     // Bytes, text and numbers of items, each alone.
     for member in ["B", "S", "N"] {
         liar.about(member);
         for error in [
-            tenant(&vault, COLD[0]).keys("subject-1").await.unwrap_err(),
-            tenant(&vault, COLD[1]).keys("subject-1").await.unwrap_err(),
+            tenant(&vault, COLD[0]).keys(&customer("subject-1")).await.unwrap_err(),
+            tenant(&vault, COLD[1]).keys(&customer("subject-1")).await.unwrap_err(),
         ] {
             is_of(&error, &[Kind::Store(S::Corrupt)], member);
         }
     }
     liar.about("");
-    tenant(&vault, COLD[0]).keys("subject-1").await.unwrap();
+    tenant(&vault, COLD[0]).keys(&customer("subject-1")).await.unwrap();
 }
 
 /// What is wrapped replaces what was wrapped before, or is all that there is of a key: it must open before it is stored.
@@ -172,7 +174,7 @@ pub(crate) async fn a_wrapped_key_that_was_changed_on_its_way_is_not_stored(serv
     let vault = world.over(&liar.url, &servers.dynamodb.url()).await;
     liar.about("CiphertextBlob");
     let corrupt = |error: &fieldseal::Error, what: &str| is_of(error, &[Kind::Provider(P::Corrupt)], what);
-    corrupt(&tenant(&vault, "new").enroll("subject").await.unwrap_err(), "a new tenant's keys");
+    corrupt(&tenant(&vault, "new").enroll(&customer("subject")).await.unwrap_err(), "a new tenant's keys");
     world.rotate().await;
     corrupt(&vault.advance_epoch().await.unwrap_err(), "the vault's root");
     liar.about("");
@@ -185,9 +187,9 @@ pub(crate) async fn a_wrapped_key_that_was_changed_on_its_way_is_not_stored(serv
     liar.about("");
     vault.advance_epoch().await.unwrap();
     load.ledger.check(&world.direct().await).await;
-    let keys = tenant(&vault, "new").enroll("subject").await.unwrap();
+    let keys = tenant(&vault, "new").enroll(&customer("subject")).await.unwrap();
     let ledger = Ledger::default();
-    ledger.enrolled("new", "subject");
+    ledger.enrolled("new", &customer("subject"));
     ledger.use_keys("new", &keys, 1);
     ledger.check(&world.direct().await).await;
 }

@@ -85,14 +85,19 @@ impl<'a> Remote<'a> {
 
     /// A vault on ports at these addresses.
     pub(crate) async fn over(&self, kms: &str, dynamodb: &str) -> Vault {
-        Vault::builder(self.provider(kms), self.store(dynamodb)).journal(self.journal.clone()).build().await.unwrap()
+        Vault::builder(self.provider(kms), self.store(dynamodb))
+            .kinds(["customer"])
+            .journal(self.journal.clone())
+            .build()
+            .await
+            .unwrap()
     }
 
     /// A vault behind guards, over the ways that break.
     async fn far(&self) -> Vault {
         let provider = Guarded::new(self.provider(&self.to_kms().await.url()), &guard());
         let store = Guarded::new(self.store(&self.to_dynamodb().await.url()), &guard());
-        Vault::builder(provider, store).journal(self.journal.clone()).build().await.unwrap()
+        Vault::builder(provider, store).kinds(["customer"]).journal(self.journal.clone()).build().await.unwrap()
     }
 }
 

@@ -4,8 +4,9 @@ use fieldseal::guard::{Guard, Guarded};
 use fieldseal::journal::{ErasureJournal as _, JournalErrorKind as J, JournalEvent};
 use fieldseal::store::{StoreErrorKind as S, Tag};
 use fieldseal::vault::ErasureRequest;
-use fieldseal::{Error, Tenant, TenantId, Vault};
+use fieldseal::{Error, SubjectId, Tenant, TenantId, Vault};
 use fieldseal_aws::DynamoDbJournal;
+use fieldseal_testkit::customer;
 use serde_json::{Value, json};
 
 use fleet_tests::dynamodb;
@@ -38,7 +39,7 @@ impl<'a> Shop<'a> {
         let provider = self.world.provider(&self.servers.kms.url());
         let store = Guarded::new(self.world.store(dynamodb), guard);
         let journal = Guarded::new(self.journal(dynamodb), guard);
-        let vault = Vault::builder(provider, store).journal(journal).build().await.unwrap();
+        let vault = Vault::builder(provider, store).kinds(["customer"]).journal(journal).build().await.unwrap();
         vault.tenant(&TenantId::new("shop").unwrap())
     }
 
@@ -51,7 +52,7 @@ impl<'a> Shop<'a> {
     /// was one that did.
     async fn erase(
         &self,
-        subject: &str,
+        subject: &SubjectId,
         guard: &Guard,
         fault: &Value,
         answered: u32,
@@ -71,11 +72,11 @@ impl<'a> Shop<'a> {
     }
 
     /// For good.
-    async fn are_erased(&self, subjects: impl Iterator<Item = &String>) {
+    async fn are_erased(&self, subjects: impl Iterator<Item = &SubjectId>) {
         let customers = self.direct().await;
         for subject in subjects {
             for again in [customers.keys(subject).await, customers.enroll(subject).await] {
-                assert!(matches!(again, Err(Error::SubjectErased { .. })), "{subject}: {again:?}");
+                assert!(matches!(again, Err(Error::SubjectErased { .. })), "{}: {again:?}", subject.id());
             }
         }
     }
@@ -85,7 +86,7 @@ impl<'a> Shop<'a> {
         let journal = self.journal(&self.servers.dynamodb.url());
         let head = journal.head().await.unwrap();
         let entries = journal.read_of(Some(customers.id()), Some(tag), &head).await.unwrap();
-        entries.iter().any(|entry| matches!(entry.event(), JournalEvent::ErasureIntended { .. }))
+        entries.iter().any(|at| matches!(at.entry.event(), JournalEvent::ErasureIntended { .. }))
     }
 }
 
@@ -109,25 +110,25 @@ pub(crate) async fn an_erasure_is_done_or_finished_and_never_undone(servers: &Se
     let shop = Shop::new(servers).await;
     let once = guard().attempts(1);
     for (name, fault) in faults() {
-        let subjects: Vec<_> = (0..MOST).map(|answered| format!("{name}-{answered}")).collect();
+        let subjects: Vec<_> = (0..MOST).map(|answered| customer(format!("{name}-{answered}"))).collect();
         let page = shop.direct().await.enroll_all(&subjects).await.unwrap();
         let (mut begun, mut not_begun) = (0, 0);
         for (answered, subject) in (0..).zip(&subjects) {
             let sealed = page.get(subject).unwrap().seal_bytes(b"ada", &context()).unwrap();
             let (erased, _) = shop.erase(subject, &once, &fault, answered, None).await;
             if let Err(error) = &erased {
-                is_of(error, &[Kind::Store(S::Unavailable), Kind::Journal(J::Unavailable)], subject);
+                is_of(error, &[Kind::Store(S::Unavailable), Kind::Journal(J::Unavailable)], subject.id());
             }
             let next = shop.direct().await;
             let is_intended = shop.is_intended(&next, &next.tag(subject).await.unwrap()).await;
             match next.keys(subject).await {
                 Ok(keys) if !is_intended => {
-                    assert!(erased.is_err(), "{subject}");
+                    assert!(erased.is_err(), "{}", subject.id());
                     assert!(keys.open_bytes(&sealed, &context()).unwrap().is_some());
                     next.erase(subject, &ErasureRequest::new()).await.unwrap();
                 }
-                Err(Error::SubjectErased { .. }) => assert!(is_intended, "{subject}"),
-                other => panic!("{subject}: {other:?}"),
+                Err(Error::SubjectErased { .. }) => assert!(is_intended, "{}", subject.id()),
+                other => panic!("{}: {other:?}", subject.id()),
             }
             match erased {
                 Ok(()) => break,
@@ -145,7 +146,7 @@ pub(crate) async fn an_erasure_gets_over_one_failure_wherever_it_is(servers: &Se
     let shop = Shop::new(servers).await;
     let twice = guard().attempts(2);
     for (name, fault) in faults() {
-        let subjects: Vec<_> = (0..MOST).map(|answered| format!("{name}-{answered}")).collect();
+        let subjects: Vec<_> = (0..MOST).map(|answered| customer(format!("{name}-{answered}"))).collect();
         shop.direct().await.enroll_all(&subjects).await.unwrap();
         let mut erased = 0;
         for (answered, subject) in (0..).zip(&subjects) {

@@ -10,7 +10,8 @@ use fieldseal::guard::Guard;
 use fieldseal::journal::JournalErrorKind;
 use fieldseal::provider::ProviderErrorKind;
 use fieldseal::store::StoreErrorKind;
-use fieldseal::{Error, Retry, SubjectKeys, TenantId, Vault};
+use fieldseal::{Error, Retry, SubjectId, SubjectKeys, TenantId, Vault};
+use fieldseal_testkit::customer;
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
@@ -67,24 +68,24 @@ pub(crate) async fn in_time<T>(call: impl Future<Output = T>) -> T {
 
 /// Who was enrolled, and what was sealed for whom.
 #[derive(Default)]
-pub(crate) struct Ledger(Mutex<BTreeMap<(String, String), Sealed>>);
+pub(crate) struct Ledger(Mutex<BTreeMap<(String, SubjectId), Sealed>>);
 
 /// Values and their envelopes.
 type Sealed = Vec<(Vec<u8>, Vec<u8>)>;
 
 impl Ledger {
-    pub(crate) fn enrolled(&self, tenant: &str, subject: &str) {
-        self.0.lock().unwrap().entry((tenant.to_owned(), subject.to_owned())).or_default();
+    pub(crate) fn enrolled(&self, tenant: &str, subject: &SubjectId) {
+        self.0.lock().unwrap().entry((tenant.to_owned(), subject.clone())).or_default();
     }
 
     /// Seals so many values, opens them and what was sealed before, a few of each.
     pub(crate) fn use_keys(&self, tenant: &str, keys: &SubjectKeys, times: usize) {
-        let subject = keys.subject().as_str();
+        let subject = keys.subject();
         for n in 0..times {
-            let value = format!("{tenant} {subject} {n}").into_bytes();
+            let value = format!("{tenant} {} {n}", subject.id()).into_bytes();
             let sealed = keys.seal_bytes(&value, &context()).unwrap();
             let mut ledger = self.0.lock().unwrap();
-            let all = ledger.get_mut(&(tenant.to_owned(), subject.to_owned())).expect("whom it was told are enrolled");
+            let all = ledger.get_mut(&(tenant.to_owned(), subject.clone())).expect("whom it was told are enrolled");
             let (value, sealed) = all[all.len() / 2..].first().cloned().unwrap_or((value.clone(), sealed.clone()));
             all.push((value.clone(), sealed.clone()));
             drop(ledger);
@@ -95,15 +96,15 @@ impl Ledger {
     /// Everybody is there, and everything opens.
     pub(crate) async fn check(&self, vault: &Vault) {
         let ledger = self.0.lock().unwrap().clone();
-        let mut tenants: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+        let mut tenants: BTreeMap<&str, Vec<&SubjectId>> = BTreeMap::new();
         for (tenant, subject) in ledger.keys() {
             tenants.entry(tenant).or_default().push(subject);
         }
         for (tenant, subjects) in tenants {
             let page = vault.tenant(&TenantId::new(tenant).unwrap()).keys_of(&subjects).await.unwrap();
             for subject in subjects {
-                let keys = page.get(subject).unwrap_or_else(|e| panic!("{subject} of {tenant} is lost: {e}"));
-                for (value, sealed) in &ledger[&(tenant.to_owned(), subject.to_owned())] {
+                let keys = page.get(subject).unwrap_or_else(|e| panic!("{} of {tenant} is lost: {e}", subject.id()));
+                for (value, sealed) in &ledger[&(tenant.to_owned(), subject.clone())] {
                     opens(keys, value, sealed);
                 }
             }
@@ -139,8 +140,8 @@ pub(crate) async fn prepare(vault: &Vault) {
     }
 }
 
-fn subject(n: usize) -> String {
-    format!("subject-{n}")
+fn subject(n: usize) -> SubjectId {
+    customer(format!("subject-{n}"))
 }
 
 /// An application on a vault that has just started, and knows one tenant.
@@ -177,7 +178,7 @@ impl Load {
                         0 => format!("new-{}", load.name),
                         n => COLD[n - 1].to_owned(),
                     };
-                    let new = load.use_new(&tenant, &format!("{}-{round}-{task}", load.name)).await;
+                    let new = load.use_new(&tenant, &customer(format!("{}-{round}-{task}", load.name))).await;
                     [known.err(), new.err()]
                 })
             })
@@ -189,13 +190,13 @@ impl Load {
         errors
     }
 
-    async fn use_subject(&self, tenant: &str, subject: &str, times: usize) -> Result<(), Error> {
+    async fn use_subject(&self, tenant: &str, subject: &SubjectId, times: usize) -> Result<(), Error> {
         let keys = in_time(self.vault.tenant(&TenantId::new(tenant).unwrap()).keys(subject)).await?;
         self.use_keys(tenant, &keys, times);
         Ok(())
     }
 
-    async fn use_new(&self, tenant: &str, subject: &str) -> Result<(), Error> {
+    async fn use_new(&self, tenant: &str, subject: &SubjectId) -> Result<(), Error> {
         let keys = in_time(self.vault.tenant(&TenantId::new(tenant).unwrap()).enroll(subject)).await?;
         self.ledger.enrolled(tenant, subject);
         self.use_keys(tenant, &keys, 2);

@@ -32,7 +32,12 @@ pub(crate) async fn each_fault_comes_out_as_its_kind() {
     let (store, journal) = (Arc::new(MemoryStore::new()), Arc::new(MemoryJournal::new().unwrap()));
     let vault = async |url: &str| {
         let provider = OpenBao::new(Client::new(), url, "customers", Token::new(ROOT).unwrap()).unwrap();
-        Vault::builder(Guarded::new(provider, &guard()), store.clone()).journal(journal.clone()).build().await.unwrap()
+        Vault::builder(Guarded::new(provider, &guard()), store.clone())
+            .kinds(["customer"])
+            .journal(journal.clone())
+            .build()
+            .await
+            .unwrap()
     };
     prepare(&vault(&bao.url()).await).await;
     let bao = Upstream::new(bao);

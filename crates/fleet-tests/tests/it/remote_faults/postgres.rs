@@ -44,7 +44,7 @@ pub(crate) async fn a_connection_that_breaks_is_unavailable_and_nothing_is_lost(
     let vault = async |database: &PgConnectOptions, patience| {
         let store = PostgresStore::new(pool(database, patience).await).await.unwrap();
         let store = Guarded::new(store, &guard());
-        Vault::builder(keyring.clone(), store).journal(journal.clone()).build().await.unwrap()
+        Vault::builder(keyring.clone(), store).kinds(["customer"]).journal(journal.clone()).build().await.unwrap()
     };
     prepare(&vault(&database, PATIENT).await).await;
     for (name, fault, kinds) in [

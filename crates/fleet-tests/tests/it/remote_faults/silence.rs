@@ -8,6 +8,7 @@ use fieldseal::provider::ProviderErrorKind as P;
 use fieldseal::store::StoreErrorKind as S;
 use fieldseal::{Error, Tenant, TenantId, Vault};
 use fieldseal_testkit::clock::ManualClock;
+use fieldseal_testkit::customer;
 use futures_util::FutureExt as _;
 use futures_util::future::{Either, select};
 use serde_json::json;
@@ -34,8 +35,9 @@ async fn vault(world: &Remote<'_>, to_kms: &Guard, to_dynamodb: &Guard) -> (Vaul
     let provider = Guarded::new(world.provider(&world.to_kms().await.url()), to_kms);
     let store = Guarded::new(world.store(&world.to_dynamodb().await.url()), to_dynamodb);
     let circuits = (provider.circuit(), store.circuit());
-    let vault = Vault::builder(provider, store).journal(world.journal.clone()).build().await.unwrap();
-    tenant(&vault, WARM).keys("subject-0").await.unwrap();
+    let vault =
+        Vault::builder(provider, store).kinds(["customer"]).journal(world.journal.clone()).build().await.unwrap();
+    tenant(&vault, WARM).keys(&customer("subject-0")).await.unwrap();
     (vault, circuits.0, circuits.1)
 }
 
@@ -77,7 +79,7 @@ async fn closes(vault: &Vault, circuit: &Circuit, clock: &ManualClock, to: &Micr
 }
 
 async fn cold(vault: &Vault) -> Result<(), Error> {
-    in_time(tenant(vault, COLD[0]).keys("subject-0")).await.map(drop)
+    in_time(tenant(vault, COLD[0]).keys(&customer("subject-0"))).await.map(drop)
 }
 
 pub(crate) async fn the_circuit_to_kms_opens_and_closes_beside_warm_tenants(servers: &Servers) {
@@ -87,9 +89,10 @@ pub(crate) async fn the_circuit_to_kms_opens_and_closes_beside_warm_tenants(serv
     opens(&vault, &circuit, world.to_kms().await, kind).await;
     // Subjects that this process never saw, and new ones.
     let (ledger, warm) = (Ledger::default(), tenant(&vault, WARM));
-    for subject in ["subject-0", "subject-1", "new"] {
-        let keys = if subject == "new" { warm.enroll(subject).await } else { warm.keys(subject).await };
-        ledger.enrolled(WARM, subject);
+    for name in ["subject-0", "subject-1", "new"] {
+        let subject = customer(name);
+        let keys = if name == "new" { warm.enroll(&subject).await } else { warm.keys(&subject).await };
+        ledger.enrolled(WARM, &subject);
         ledger.use_keys(WARM, &keys.unwrap(), 10);
     }
     closes(&vault, &circuit, &clock, world.to_kms().await, kind).await;
@@ -102,8 +105,8 @@ pub(crate) async fn the_circuit_to_dynamodb_opens_beside_warm_subjects(servers: 
     let kind = Kind::Store(S::Unavailable);
     opens(&vault, &circuit, world.to_dynamodb().await, kind).await;
     let ledger = Ledger::default();
-    let keys = tenant(&vault, WARM).keys("subject-0").await.unwrap();
-    ledger.enrolled(WARM, "subject-0");
+    let keys = tenant(&vault, WARM).keys(&customer("subject-0")).await.unwrap();
+    ledger.enrolled(WARM, &customer("subject-0"));
     ledger.use_keys(WARM, &keys, 10);
     closes(&vault, &circuit, &clock, world.to_dynamodb().await, kind).await;
     ledger.check(&world.direct().await).await;
@@ -121,7 +124,7 @@ pub(crate) async fn what_does_not_answer_is_unavailable_within_the_deadline(serv
         let guards = if matches!(kind, Kind::Provider(_)) { [&late, &guard()] } else { [&guard(), &late] };
         let vault = vault(&world, guards[0], guards[1]).await.0;
         to.rules(json!([{ "timeout_ms": HANGS }])).await;
-        let enroll = async { in_time(tenant(&vault, "nobody-yet").enroll("new")).await.map(drop) };
+        let enroll = async { in_time(tenant(&vault, "nobody-yet").enroll(&customer("new"))).await.map(drop) };
         for call in [cold(&vault).boxed(), enroll.boxed()] {
             let before = clock.monotonic();
             let passing = async {

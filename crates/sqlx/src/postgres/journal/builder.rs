@@ -46,8 +46,9 @@ impl PostgresJournalBuilder {
     /// The same SQL is in `src/postgres/journal/migrations/`, for an application's own migrations.
     ///
     /// # Errors
-    /// [`JournalError`] of kind `Misconfigured` if there are other tables of these names or those of a later version, or the
-    /// schema's name can't be one; `Corrupt` if they were altered; `Denied` without the right. Nothing was changed.
+    /// [`JournalError`] of kind `Misconfigured` if there are other tables of these names, or the schema's name can't be one;
+    /// `NewerSchema` if those there are a later version's; `Corrupt` if they were altered; `Denied` without the right. Nothing
+    /// was changed.
     ///
     /// # Cancel safety
     /// All of the tables are made, or none.
@@ -59,7 +60,7 @@ impl PostgresJournalBuilder {
     ///
     /// # Errors
     /// [`JournalError`] of kind `Misconfigured` if the tables are not there, are another application's, are unlogged, hide
-    /// rows from the role or are of a later version; `Corrupt` if they were altered, or the last entry is missing; `Denied`,
+    /// rows from the role; `NewerSchema` if a later version made them; `Corrupt` if they were altered, or the last entry is missing; `Denied`,
     /// `Unavailable`.
     ///
     /// # Cancel safety

@@ -44,9 +44,7 @@ pub(super) fn usable(found: Found) -> Result<(), JournalError> {
             "this PostgreSQL schema has no journal: make one with `PostgresJournal::builder(pool).migrate()`, or by the SQL \
              in crates/sqlx/src/postgres/journal/migrations",
         )),
-        Found::Newer => Err(JournalError::misconfigured(
-            "the journal was made by a later version of fieldseal: upgrade this program",
-        )),
+        Found::Newer => Err(JournalError::newer_schema("the journal's tables: upgrade this program")),
         Found::Foreign(table) => Err(JournalError::misconfigured(format!(
             "the table {table:?} of this PostgreSQL schema is another application's: name a schema of the journal's own"
         ))),

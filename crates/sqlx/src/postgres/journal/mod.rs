@@ -16,7 +16,7 @@ use sqlx::postgres::{PgPool, PgRow};
 use crate::postgres::{Schema, begin, bytea, query, read};
 use error::{failed, standby};
 use fieldseal::id::TenantId;
-use fieldseal::journal::{ErasureJournal, Head, JournalEntry, JournalError, JournalId};
+use fieldseal::journal::{EntryAt, ErasureJournal, Head, JournalEntry, JournalError, JournalId};
 use fieldseal::store::Tag;
 
 pub use builder::PostgresJournalBuilder;
@@ -46,7 +46,7 @@ pub use builder::PostgresJournalBuilder;
 /// restored key store.
 ///
 /// # Size
-/// An entry takes about 150 bytes more than its event, with short names 250 to 350 bytes, the indexes included. Entries are
+/// An entry takes about 200 bytes more than its event, with short names 300 to 400 bytes, the indexes included. Entries are
 /// never removed.
 ///
 /// # What to do about an error
@@ -57,14 +57,16 @@ pub use builder::PostgresJournalBuilder;
 /// | `Throttled` | another append held the head for 1.5 seconds, or was in the way: nothing was appended |
 /// | `Corrupt` | entries are missing, or aren't what was appended: put back a copy that has every entry. The key store knows how many that are at least |
 /// | `Denied` | the role lacks a privilege: it needs to read both tables, to update `journal` and to insert into `journal_entries` |
-/// | `Misconfigured` | the tables are not there, or are of a later version: the error says which |
+/// | `NewerSchema` | a later version made the tables: upgrade |
+/// | `Misconfigured` | the tables are not there: the error says what is |
 ///
 /// # Security
-/// The chain of hashes finds damage, not malice: whoever may write to the tables can make another chain. The key store's pins
-/// (its journal, the head that it has applied) tell of it. So give the role that uses the journal no `DELETE`, and no `UPDATE`
-/// of `journal_entries`; another one makes the tables. Reading checks the part of the chain that is read. That no entry about
-/// a subject is hidden from [`read_of`](ErasureJournal::read_of), by a column that was changed, is checked by
-/// [`verify`](Self::verify), which reads all.
+/// The chain of hashes finds damage, not malice: whoever may write to the tables can make another chain. What they add has no
+/// effect, because a vault passes over what nobody with the store's root entered; and the key store's pins (its journal, the
+/// head that it has applied, the last entry that each slot was written after) tell of what is missing. Give the role that uses
+/// the journal no `DELETE`, and no `UPDATE` of `journal_entries`; another one makes the tables. Reading checks the part of the
+/// chain that is read. That no entry about a subject is hidden from [`read_of`](ErasureJournal::read_of), by a column that was
+/// changed, is checked by [`verify`](Self::verify), which reads all.
 #[derive(Clone)]
 pub struct PostgresJournal {
     pool: PgPool,
@@ -135,7 +137,7 @@ impl ErasureJournal for PostgresJournal {
             Some(hash) => hash.as_slice() == head.hash(),
             None => head == Head::EMPTY,
         };
-        if is_last { Ok(head) } else { Err(damaged(position.saturating_sub(1))) }
+        if is_last { Ok(head) } else { Err(damaged(position)) }
     }
 
     async fn append(&self, entry: &JournalEntry, expected: &Head) -> Result<Head, JournalError> {
@@ -162,17 +164,17 @@ impl ErasureJournal for PostgresJournal {
     async fn read(&self, from: u64, limit: usize) -> Result<Vec<JournalEntry>, JournalError> {
         let from = signed(from);
         let end = from.saturating_add(i64::try_from(limit).unwrap_or(i64::MAX));
-        // The entry before is read for its hash; the head says how many must be there.
-        let first = from.saturating_sub(1).max(0);
+        // The entry at `from` is read for its hash; the head says how many must be there.
+        let first = from.max(1);
         let sql = format!(
             "SELECT j.position, e.position, e.hash, e.tenant, e.tag, e.bytes FROM \"fieldseal\".journal j \
-             LEFT JOIN \"fieldseal\".journal_entries e ON e.position >= {first} AND e.position < {end} \
-             AND e.position < j.position ORDER BY e.position"
+             LEFT JOIN \"fieldseal\".journal_entries e ON e.position >= {first} AND e.position <= {end} \
+             AND e.position <= j.position ORDER BY e.position"
         );
         let rows = self.ask(&sql).await?;
         let mut head = Head::EMPTY;
         let mut entries = Vec::with_capacity(rows.len());
-        let (mut next, mut last) = (first, first);
+        let (mut next, mut last) = (first, 0);
         for row in &rows {
             let (all, position): (i64, Option<i64>) = read_row(row, |row| Ok((row.try_get(0)?, row.try_get(1)?)))?;
             last = all.min(end);
@@ -181,7 +183,7 @@ impl ErasureJournal for PostgresJournal {
                 return Err(damaged(next));
             }
             next = next.saturating_add(1);
-            if position < from {
+            if position == from {
                 head = Head::from_parts(unsigned(from)?, array(row, 2)?);
                 continue;
             }
@@ -194,7 +196,7 @@ impl ErasureJournal for PostgresJournal {
         }
         match rows.first() {
             None => Err(no_head()),
-            Some(_) if next < last => Err(damaged(next)),
+            Some(_) if next <= last => Err(damaged(next)),
             Some(_) => Ok(entries),
         }
     }
@@ -204,12 +206,12 @@ impl ErasureJournal for PostgresJournal {
         tenant: Option<&TenantId>,
         tag: Option<&Tag>,
         up_to: &Head,
-    ) -> Result<Vec<JournalEntry>, JournalError> {
+    ) -> Result<Vec<EntryAt>, JournalError> {
         let (tenant, tag, end) = (tenant_column(tenant), tag_column(tag), signed(up_to.position()));
         let sql = format!(
             "SELECT e.position, e.hash, p.hash, e.tenant, e.tag, e.bytes FROM \"fieldseal\".journal_entries e \
              LEFT JOIN \"fieldseal\".journal_entries p ON p.position = e.position - 1 \
-             WHERE e.tenant = {} AND e.tag = {} AND e.position < {end} ORDER BY e.position",
+             WHERE e.tenant = {} AND e.tag = {} AND e.position <= {end} ORDER BY e.position",
             bytea(tenant),
             bytea(tag),
         );
@@ -217,14 +219,15 @@ impl ErasureJournal for PostgresJournal {
         let read = |row: &PgRow| {
             let (position, before): (i64, Option<Vec<u8>>) =
                 read_row(row, |row| Ok((row.try_get(0)?, row.try_get(2)?)))?;
+            let last = position.saturating_sub(1);
             let before = match before {
-                Some(_) => Head::from_parts(unsigned(position)?, array(row, 2)?),
-                None if position == 0 => Head::EMPTY,
-                None => return Err(damaged(position.saturating_sub(1))),
+                Some(_) => Head::from_parts(unsigned(last)?, array(row, 2)?),
+                None if last == 0 => Head::EMPTY,
+                None => return Err(damaged(last)),
             };
             let entry = entry(row, 3, position)?;
             match before.advanced_by(&entry).hash() == &array(row, 1)? {
-                true => Ok(entry),
+                true => Ok(EntryAt::new(before, entry)),
                 false => Err(damaged(position)),
             }
         };
@@ -289,11 +292,11 @@ fn damaged(position: i64) -> JournalError {
 const APPEND: &str = "WITH moved AS (UPDATE \"fieldseal\".journal SET position = $1::bigint + 1, hash = $3::bytea \
      WHERE position = $1 AND hash = $2::bytea RETURNING 1) \
      INSERT INTO \"fieldseal\".journal_entries (position, hash, tenant, tag, bytes) \
-     SELECT $1, $3, $4::bytea, $5::bytea, $6::bytea FROM moved";
+     SELECT $1 + 1, $3, $4::bytea, $5::bytea, $6::bytea FROM moved";
 
 /// With the hash of the last entry, which must be the head's.
 const HEAD: &str = "SELECT j.position, j.hash, e.hash FROM \"fieldseal\".journal j \
-     LEFT JOIN \"fieldseal\".journal_entries e ON e.position = j.position - 1";
+     LEFT JOIN \"fieldseal\".journal_entries e ON e.position = j.position";
 
 /// Entries that a verification reads at a time.
 const PAGE: usize = 1000;

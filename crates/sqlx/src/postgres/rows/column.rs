@@ -53,8 +53,8 @@ impl Column {
         };
         let plain = format!("{raw}::{}", kind.ty());
         let read = match builtin {
-            "timestamptz" => rfc3339(&raw, "timestamptz", &format!("{raw} AT TIME ZONE 'UTC'"), &plain),
-            "timestamp" => rfc3339(&raw, "timestamp", &raw, &plain),
+            "timestamptz" => rfc3339(&raw, "timestamptz", &format!("{raw} AT TIME ZONE 'UTC'"), "Z", &plain),
+            "timestamp" => rfc3339(&raw, "timestamp", &raw, "", &plain),
             _ => plain,
         };
         let compares = match builtin {
@@ -173,12 +173,12 @@ impl Kind {
     }
 }
 
-/// An instant as fieldseal writes one: RFC 3339, in UTC, with nine decimals. Years before 1 and after 9999, and the
-/// infinities, have no such form and stay as PostgreSQL has them: no two instants read the same.
-fn rfc3339(raw: &str, ty: &str, utc: &str, plain: &str) -> String {
+/// An instant, or a time in no zone, as fieldseal writes one: RFC 3339 with nine decimals, an instant in UTC. Years before 1 and
+/// after 9999, and the infinities, have no such form and stay as PostgreSQL has them: no two instants read the same.
+fn rfc3339(raw: &str, ty: &str, shown: &str, zone: &str, plain: &str) -> String {
     format!(
         "CASE WHEN {raw} >= {ty} '0001-01-01 00:00:00+00' AND {raw} < {ty} '10000-01-01 00:00:00+00' \
-         THEN to_char({utc}, 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"000Z\"') ELSE {plain} END"
+         THEN to_char({shown}, 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"000{zone}\"') ELSE {plain} END"
     )
 }
 

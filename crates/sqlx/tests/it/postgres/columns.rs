@@ -56,10 +56,10 @@ async fn select(db: &mut PgConnection, id: i64) -> Customer {
 }
 
 async fn rows_come_back_from_bytea_and_text(mut db: PgConnection) {
-    let (row, keys) = Customer::sealed(CustomerPlain::full(1));
+    let (row, keys) = Customer::sealed(&CustomerPlain::full(1));
     insert(&mut db, &row).await;
     let read = select(&mut db, 1).await;
-    assert_eq!(read, row);
+    assert!(read.is(&row));
     assert!(read.holds(&keys, &CustomerPlain::full(1)));
 
     let stored: (Vec<u8>, String) =
@@ -68,7 +68,7 @@ async fn rows_come_back_from_bytea_and_text(mut db: PgConnection) {
 }
 
 async fn null_is_none(mut db: PgConnection) {
-    let (row, keys) = Customer::sealed(CustomerPlain::sparse(1));
+    let (row, keys) = Customer::sealed(&CustomerPlain::sparse(1));
     insert(&mut db, &row).await;
     let read = select(&mut db, 1).await;
     assert!(read.phone.is_none() && read.remark.is_none());
@@ -82,7 +82,7 @@ async fn null_is_none(mut db: PgConnection) {
 
 async fn one_statement_inserts_many_rows(mut db: PgConnection) {
     let plains = || (1..=50).map(|id| if id % 2 == 0 { CustomerPlain::full(id) } else { CustomerPlain::sparse(id) });
-    let (rows, keys): (Vec<_>, Vec<_>) = plains().map(Customer::sealed).unzip();
+    let (rows, keys): (Vec<_>, Vec<_>) = plains().map(|plain| Customer::sealed(&plain)).unzip();
     let ids: Vec<_> = rows.iter().map(|row| row.id).collect();
     let emails: Vec<_> = rows.iter().map(|row| row.email.clone()).collect();
     let phones: Vec<_> = rows.iter().map(|row| row.phone.clone()).collect();
@@ -102,14 +102,14 @@ async fn one_statement_inserts_many_rows(mut db: PgConnection) {
     .unwrap();
 
     let read: Vec<Customer> = sqlx::query_as("SELECT * FROM customer ORDER BY id").fetch_all(&mut db).await.unwrap();
-    assert_eq!(read, rows);
+    assert!(read.len() == rows.len() && read.iter().zip(&rows).all(|(read, row)| read.is(row)));
     for ((row, keys), plain) in read.iter().zip(&keys).zip(plains()) {
         assert!(row.holds(keys, &plain));
     }
 }
 
 async fn arrays_come_back(mut db: PgConnection) {
-    let rows = [CustomerPlain::full(1), CustomerPlain::sparse(2)].map(|plain| Customer::sealed(plain).0);
+    let rows = [CustomerPlain::full(1), CustomerPlain::sparse(2)].map(|plain| Customer::sealed(&plain).0);
     for row in &rows {
         insert(&mut db, row).await;
     }
@@ -118,9 +118,12 @@ async fn arrays_come_back(mut db: PgConnection) {
     type Arrays = (Vec<Sealed<String>>, Vec<Option<Sealed<String>>>, Vec<Text<Sealed<String>>>);
     let (emails, phones, notes): Arrays = sqlx::query_as(arrays).fetch_one(&mut db).await.unwrap();
     let [first, second] = rows;
-    assert_eq!(emails, [first.email.clone(), second.email]);
-    assert_eq!(phones, [first.phone, None]);
-    assert_eq!(notes, [first.note, second.note]);
+    let bytes = |sealed: &Sealed<String>| sealed.as_bytes().to_vec();
+    assert_eq!(emails.iter().map(bytes).collect::<Vec<_>>(), [&first.email, &second.email].map(bytes));
+    let phones: Vec<_> = phones.iter().map(|phone| phone.as_ref().map(bytes)).collect();
+    assert_eq!(phones, [first.phone.as_ref().map(bytes), None]);
+    let notes: Vec<_> = notes.iter().map(|Text(note)| bytes(note)).collect();
+    assert_eq!(notes, [&first.note.0, &second.note.0].map(bytes));
 
     let found: i64 = sqlx::query_scalar("SELECT id FROM customer WHERE email = ANY($1)")
         .bind([first.email])
@@ -132,14 +135,14 @@ async fn arrays_come_back(mut db: PgConnection) {
 
 /// There the server sends BYTEA as hexadecimal text.
 async fn rows_come_back_from_the_simple_protocol(mut db: PgConnection) {
-    let (row, _) = Customer::sealed(CustomerPlain::full(1));
+    let (row, _) = Customer::sealed(&CustomerPlain::full(1));
     insert(&mut db, &row).await;
     let read = sqlx::raw_sql("SELECT email FROM customer").fetch_one(&mut db).await.unwrap();
-    assert_eq!(read.get::<Sealed<String>, _>("email"), row.email);
+    assert!(read.get::<Sealed<String>, _>("email").same_bytes(&row.email));
 }
 
 async fn one_column_is_written_and_read_by_its_place(mut db: PgConnection) {
-    let (row, keys) = Customer::sealed(CustomerPlain::full(7));
+    let (row, keys) = Customer::sealed(&CustomerPlain::full(7));
     insert(&mut db, &row).await;
     let mut place = keys.record_ref::<Customer>(&7).unwrap();
     sqlx::query("UPDATE customer SET email = $1, note = $2 WHERE id = 7")
@@ -152,7 +155,10 @@ async fn one_column_is_written_and_read_by_its_place(mut db: PgConnection) {
     assert_eq!(place.open(Customer::EMAIL, &email).unwrap().expose(), "ada@example.org");
     assert_eq!(place.open(Customer::NOTE, &note).unwrap().expose(), "changed");
     // Two columns of text: the one's value is not the other's.
-    assert!(matches!(place.open(Customer::REMARK, &Some(note)), Err(Error::Authentication)));
+    assert!(matches!(
+        place.open(Customer::REMARK, &Some(note)).map_err(Error::without_field),
+        Err(Error::Authentication)
+    ));
 }
 
 async fn bytes_that_are_no_envelope_are_refused_without_being_shown(mut db: PgConnection) {

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use fieldseal::provider::LocalKeyring;
 use fieldseal::{Error, Sealed, SubjectId, Vault};
 use fieldseal_sqlx::SqliteStore;
+use fieldseal_testkit::customer;
 use fleet_tests::harness::{Alone, Trial};
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{Connection as _, Row as _};
@@ -27,9 +28,15 @@ async fn errors_of_a_damaged_store_show_nothing() {
     let provider = Arc::new(LocalKeyring::ephemeral().unwrap());
     let customers = async || {
         let store = SqliteStore::open(&file).await.unwrap();
-        Vault::builder(Arc::clone(&provider), store).without_journal().build().await.unwrap().default_tenant()
+        Vault::builder(Arc::clone(&provider), store)
+            .kinds(["customer"])
+            .without_journal()
+            .build()
+            .await
+            .unwrap()
+            .default_tenant()
     };
-    let ada = SubjectId::new(SUBJECT).unwrap();
+    let ada = SubjectId::new("customer", SUBJECT).unwrap();
     customers().await.enroll(&ada).await.unwrap();
 
     let [cold, colder] = [customers().await, customers().await];
@@ -37,7 +44,7 @@ async fn errors_of_a_damaged_store_show_nothing() {
     refused(&needles, cold.keys(&ada).await);
     damage(&file, "DROP TABLE fieldseal_rooms").await;
     refused(&needles, colder.keys(&ada).await);
-    refused(&needles, colder.enroll(EMAIL).await);
+    refused(&needles, colder.enroll(&customer(EMAIL)).await);
 }
 
 fn refused<T: Debug>(needles: &Needles, answer: Result<T, Error>) {

@@ -11,6 +11,7 @@ use fieldseal::rows::{Cell, RowKey, RowSource as _, Table};
 use fieldseal::{Error, SubjectKeys, Tenant};
 use fieldseal_sqlx::SqliteRows;
 use fieldseal_testkit::clock::ManualClock;
+use fieldseal_testkit::customer;
 use sqlx::SqlitePool;
 
 use super::child::say;
@@ -26,7 +27,7 @@ pub(super) async fn run(place: &SharedFiles, job: Job, seed: u64) -> Result {
     let written: Vec<i64> = (1..=ROWS).filter(|row| is_written(job, *row)).collect();
     if job != Job::Adopt {
         // Keys as they are before somebody rotates them.
-        let subjects: Vec<i64> = written.iter().map(|row| subject_of(*row)).collect();
+        let subjects: Vec<_> = written.iter().map(|row| customer(subject_of(*row))).collect();
         customers.keys_of(&subjects).await?;
     }
     let record = OpenOptions::new().create(true).append(true).open(place.file(WRITTEN))?;
@@ -73,7 +74,7 @@ impl Application {
         self.clock.advance(Duration::from_secs(1));
         let loaded = self.rows.load(&[RowKey::new(vec![Cell::Integer(row)])]).await?.remove(0).ok_or("it is gone")?;
         let last = self.last.get(&row).copied().unwrap_or(0);
-        let subject = subject_of(row);
+        let subject = customer(subject_of(row));
         let mut keys = match self.job {
             Job::Adopt => self.customers.enroll(&subject).await?,
             _ => self.customers.keys(&subject).await?,

@@ -4,6 +4,7 @@ use fieldseal::SubjectKeys;
 use fieldseal::jobs::{Census, Tally};
 use fieldseal::rows::{Cell, Row};
 use fieldseal::store::{Filter, Scan};
+use fieldseal_testkit::customer;
 
 use super::application::Record;
 use super::keeper::State;
@@ -99,7 +100,7 @@ pub(super) async fn check_values(
     keys: Current,
 ) -> Result {
     let vault = place.fresh().await?;
-    let subjects: Vec<i64> = (1..=SUBJECTS).collect();
+    let subjects: Vec<_> = (1..=SUBJECTS).map(customer).collect();
     let page = vault.default_tenant().keys_of(&subjects).await?;
     for (row, before) in all(place).await?.iter().zip(before) {
         let n = number(row);
@@ -112,7 +113,7 @@ pub(super) async fn check_values(
                 assert_eq!(row.cells[field.plain_at], before.cells[field.plain_at]);
                 continue;
             }
-            let keys_of = page.get(&subject_of(n))?;
+            let keys_of = page.get(&customer(subject_of(n)))?;
             let opened = open(keys_of, field, n, cell).map_err(|e| format!("row {n}: {} is lost: {e}", field.name))?;
             // All of a row is of one version.
             versions.retain(|version| value(field, n, *version) == opened);

@@ -64,7 +64,7 @@ impl SharedFiles {
         let keyring = LocalKeyring::open(self.file("keyring")).await?;
         let store = SqliteStore::open(self.file(KEYS)).await?;
         let journal = FileJournal::open(self.file("journal")).await?;
-        let builder = Vault::builder(Tapped::new(keyring, tap), Tapped::new(store, tap));
+        let builder = Vault::builder(Tapped::new(keyring, tap), Tapped::new(store, tap)).kinds(["customer"]);
         let builder = builder.journal(Tapped::new(journal, tap)).purposes(["billing"]).clock(clock.clone());
         Ok(builder.build().await?)
     }

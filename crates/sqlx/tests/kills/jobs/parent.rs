@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use fieldseal::rows::Row;
+use fieldseal_testkit::customer;
 use fleet_tests::harness::{Blocking, Trial, soak};
 use tokio::runtime::Runtime;
 
@@ -185,7 +186,7 @@ impl Round<'_> {
 async fn rotate_some(place: &SharedFiles, job: Job) -> Result {
     let customers = place.fresh().await?.default_tenant();
     for row in (1..=ROWS).step_by(20).filter(|row| is_written(job, *row)) {
-        customers.rotate_now(&subject_of(row)).await?;
+        customers.rotate_now(&customer(subject_of(row))).await?;
     }
     Ok(())
 }

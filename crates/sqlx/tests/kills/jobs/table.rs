@@ -1,7 +1,7 @@
 //! The application's table: what its columns mean, what stands in each of its rows, and how the application seals and opens
 //! it.
 
-use fieldseal::jobs::{FieldMap, Form, IdColumn, TableMap};
+use fieldseal::jobs::{FieldMap, Form, IdColumn, SubjectColumn, TableMap};
 use fieldseal::rows::{Cell, Page, Row, RowSource as _, Table};
 use fieldseal::{Error, FieldContext, Sealed, SubjectKeys};
 use fieldseal_sqlx::SqliteRows;
@@ -65,7 +65,8 @@ pub(super) const PUT: &str = "INSERT INTO customer VALUES (?9, ?1, ?2, ?3, ?4, ?
 
 pub(super) fn map(job: Job) -> TableMap {
     let map =
-        TableMap::new("customer", ["id"], "customer", IdColumn::integer("subject")).ids([IdColumn::integer("id")]);
+        TableMap::new("customer", ["id"], "customer", SubjectColumn::new("customer", IdColumn::integer("subject")))
+            .ids([IdColumn::integer("id")]);
     FIELDS.iter().fold(map, |map, field| {
         let spec = FieldMap::new(field.name).purpose(field.purpose).form(field.form);
         map.field(if job == Job::Adopt { spec.from(field.plain).pad(32) } else { spec })
@@ -107,10 +108,10 @@ pub(super) const LOST: i64 = 100;
 pub(super) fn seal(keys: &SubjectKeys, field: &Field, row: i64, version: u64) -> fieldseal::Result<Cell> {
     let Some(value) = value(field, row, version) else { return Ok(Cell::Null) };
     let context = FieldContext::new("customer", field.name, &row)?.purpose(field.purpose);
-    let envelope = keys.seal_bytes(value.as_bytes(), &context)?;
+    let sealed = keys.seal_value(&value.into(), &context)?;
     Ok(match field.form {
-        Form::Text => Cell::text(Sealed::<String>::from_bytes(envelope)?.to_string()),
-        _ => Cell::bytes(envelope),
+        Form::Text => Cell::text(sealed.to_string()),
+        _ => Cell::bytes(sealed.into_bytes()),
     })
 }
 
@@ -129,8 +130,7 @@ pub(super) fn open(keys: &SubjectKeys, field: &Field, row: i64, cell: &Cell) -> 
     }
     let sealed = envelope(field, cell).ok_or(Error::Malformed)?;
     let context = FieldContext::new("customer", field.name, &row)?.purpose(field.purpose);
-    let opened = keys.open_bytes(sealed.as_bytes(), &context)?.ok_or(Error::Malformed)?;
-    String::from_utf8(opened.to_vec()).map(Some).map_err(|_| Error::Malformed)
+    keys.open_value(&sealed, &context).map(|opened| Some(opened.into_inner()))
 }
 
 pub(super) async fn put(database: &SqlitePool, row: i64, cells: &[Cell]) -> Result {

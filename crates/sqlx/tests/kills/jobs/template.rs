@@ -8,6 +8,7 @@ use fieldseal::rows::Cell;
 use fieldseal::store::MemoryStore;
 use fieldseal::vault::ErasureRequest;
 use fieldseal::vault::KeyPage;
+use fieldseal_testkit::customer;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool};
 
 use super::table::{ERASED, ERASED_FOR_BILLING, FIELDS, LOST, ROWS, SCHEMA, SUBJECTS, put, seal, subject_of, value};
@@ -52,7 +53,7 @@ async fn create(place: &SharedFiles, log: Log) -> Result<SqlitePool> {
 
 /// Everything in the clear; the application writes the plaintext, too. Some persons have keys already.
 async fn in_clear(vault: &Vault, database: &SqlitePool) -> Result {
-    let enrolled: Vec<i64> = (1..=SUBJECTS).filter(|subject| subject % 20 != 0).collect();
+    let enrolled: Vec<_> = (1..=SUBJECTS).filter(|subject| subject % 20 != 0).map(customer).collect();
     vault.default_tenant().enroll_all(&enrolled).await?;
     erase_some(vault).await?;
     sqlx::query("BEGIN").execute(database).await?;
@@ -71,20 +72,20 @@ async fn in_clear(vault: &Vault, database: &SqlitePool) -> Result {
 /// Everything sealed, and some persons' keys rotated: of some every row is under the new key, of some one, of some none.
 async fn sealed(job: Job, vault: &Vault, database: &SqlitePool) -> Result {
     let customers = vault.default_tenant();
-    let subjects: Vec<i64> = (1..=SUBJECTS).collect();
+    let subjects: Vec<_> = (1..=SUBJECTS).map(customer).collect();
     let keys = customers.enroll_all(&subjects).await?;
     fill(database, &keys, 1..=ROWS).await?;
     lose_one(database).await?;
     erase_some(vault).await?;
-    let living = subjects.into_iter().filter(|subject| !ERASED.contains(subject));
+    let living = (1..=SUBJECTS).filter(|subject| !ERASED.contains(subject));
     let rotated: Vec<i64> = living.filter(|subject| job == Job::Reseal || subject % 6 < 3).collect();
-    for subject in &rotated {
-        customers.rotate_now(subject).await?;
+    for &subject in &rotated {
+        customers.rotate_now(&customer(subject)).await?;
         if subject % 10 == 0 {
-            customers.rotate_now(subject).await?;
+            customers.rotate_now(&customer(subject)).await?;
         }
     }
-    let keys = customers.keys_of(&rotated).await?;
+    let keys = customers.keys_of(&rotated.iter().copied().map(customer).collect::<Vec<_>>()).await?;
     let is_new = |row: i64| match subject_of(row) % 6 {
         0 => job != Job::Reseal,
         1 => row % 3 == 0,
@@ -98,7 +99,8 @@ async fn fill(database: &SqlitePool, keys: &KeyPage, rows: impl Iterator<Item = 
     sqlx::query("BEGIN").execute(database).await?;
     for row in rows {
         let subject = subject_of(row);
-        let sealed = FIELDS.iter().map(|field| seal(keys.get(&subject)?, field, row, 0));
+        let keys = keys.get(&customer(subject))?;
+        let sealed = FIELDS.iter().map(|field| seal(keys, field, row, 0));
         let mut cells = vec![Cell::Integer(subject)];
         cells.extend(sealed.collect::<fieldseal::Result<Vec<_>>>()?);
         cells.extend([Cell::Null, Cell::Null, Cell::Null]);
@@ -110,8 +112,12 @@ async fn fill(database: &SqlitePool, keys: &KeyPage, rows: impl Iterator<Item = 
 
 /// Seals a value under a key that no key store has: as if a restore had lost it.
 async fn lose_one(database: &SqlitePool) -> Result {
-    let elsewhere = Vault::builder(LocalKeyring::ephemeral()?, MemoryStore::new()).without_journal().build().await?;
-    let keys = elsewhere.default_tenant().enroll(&subject_of(LOST)).await?;
+    let elsewhere = Vault::builder(LocalKeyring::ephemeral()?, MemoryStore::new())
+        .kinds(["customer"])
+        .without_journal()
+        .build()
+        .await?;
+    let keys = elsewhere.default_tenant().enroll(&customer(subject_of(LOST))).await?;
     let Cell::Bytes(lost) = seal(&keys, &FIELDS[0], LOST, 0)? else { return Err("no envelope".into()) };
     let query = sqlx::query("UPDATE customer SET email = ? WHERE id = ?");
     query.bind(lost.to_vec()).bind(LOST).execute(database).await?;
@@ -121,9 +127,9 @@ async fn lose_one(database: &SqlitePool) -> Result {
 async fn erase_some(vault: &Vault) -> Result {
     let customers = vault.default_tenant();
     for subject in ERASED {
-        customers.erase(&subject, &ErasureRequest::new()).await?;
+        customers.erase(&customer(subject), &ErasureRequest::new()).await?;
     }
     let billing = ErasureRequest::new().purpose(Purpose::new("billing")?);
-    customers.erase(&ERASED_FOR_BILLING, &billing).await?;
+    customers.erase(&customer(ERASED_FOR_BILLING), &billing).await?;
     Ok(())
 }

@@ -53,7 +53,7 @@ impl Build {
             Self::Create => {}
             Self::Adopt => {
                 let keyring = LocalKeyring::open(place.keyring()).await?;
-                let builder = Vault::builder(keyring, place.store().await?);
+                let builder = Vault::builder(keyring, place.store().await?).kinds(["customer"]);
                 populate(&builder.purposes(["billing"]).without_journal().build().await?, &mut sealed).await?;
             }
             Self::Finish => {
@@ -95,26 +95,29 @@ impl Build {
                 for subject in ["ada", "ben", "cy", "held"] {
                     opens_as_before(subject).await?;
                 }
-                vault.tenant(&acme()).keys("ada").await?;
+                vault.tenant(&acme()).keys(&customer("ada")).await?;
                 let created = |event: &JournalEvent| matches!(event, JournalEvent::RootCreated { .. });
                 assert_eq!(count(place, created).await?, 3, "the vault's root and the tenants', each once");
                 let store = place.store().await?;
                 let keyring = LocalKeyring::open(place.keyring()).await?;
-                let unjournaled = Vault::builder(keyring, store).without_journal().build().await;
+                let unjournaled = Vault::builder(keyring, store).kinds(["customer"]).without_journal().build().await;
                 assert!(matches!(unjournaled, Err(Error::WrongJournal)));
             }
             Self::Finish | Self::Replay => {
-                assert!(matches!(customers.keys("ada").await, Err(Error::SubjectErased { .. })));
-                assert!(matches!(customers.enroll("ada").await, Err(Error::SubjectErased { .. })));
-                assert!(matches!(vault.tenant(&acme()).enroll("ada").await, Err(Error::TenantErased { .. })));
+                assert!(matches!(customers.keys(&customer("ada")).await, Err(Error::SubjectErased { .. })));
+                assert!(matches!(customers.enroll(&customer("ada")).await, Err(Error::SubjectErased { .. })));
+                assert!(matches!(
+                    vault.tenant(&acme()).enroll(&customer("ada")).await,
+                    Err(Error::TenantErased { .. })
+                ));
                 opens_as_before("ben").await?;
-                let billing = customers.keys("ben").await?.seal_bytes(b"x", &context().purpose("billing"));
+                let billing = customers.keys(&customer("ben")).await?.seal_bytes(b"x", &context().purpose("billing"));
                 assert!(matches!(billing, Err(Error::PurposeErased { .. })));
-                assert!(matches!(customers.keys("cy").await, Err(Error::SubjectErased { .. })), "scheduled");
-                customers.cancel_erasure("cy").await?;
+                assert!(matches!(customers.keys(&customer("cy")).await, Err(Error::SubjectErased { .. })), "scheduled");
+                customers.cancel_erasure(&customer("cy")).await?;
                 opens_as_before("cy").await?;
                 opens_as_before("held").await?;
-                let erased = customers.erase("held", &ErasureRequest::new()).await;
+                let erased = customers.erase(&customer("held"), &ErasureRequest::new()).await;
                 assert!(matches!(erased, Err(Error::SubjectHeld)));
             }
         }
@@ -128,24 +131,24 @@ impl Build {
         if self == Self::Replay {
             let lost = |event: &JournalEvent| matches!(event, JournalEvent::RootLost { .. });
             assert_eq!(count(place, lost).await?, 1, "given up once");
-            vault.tenant(&late()).enroll("ada").await?;
+            vault.tenant(&late()).enroll(&customer("ada")).await?;
         }
         // What is made from here on is there for the next process.
-        let new = seal(&customers.enroll("new").await?)?;
-        customers.erase("dee", &ErasureRequest::new()).await?;
+        let new = seal(&customers.enroll(&customer("new")).await?)?;
+        customers.erase(&customer("dee"), &ErasureRequest::new().even_if_unknown()).await?;
         let customers = place.fresh().await?.default_tenant();
         assert!(opens(&customers, "new", &new).await?);
-        assert!(matches!(customers.enroll("dee").await, Err(Error::SubjectErased { .. })));
+        assert!(matches!(customers.enroll(&customer("dee")).await, Err(Error::SubjectErased { .. })));
         Ok(())
     }
 }
 
 async fn populate(vault: &Vault, sealed: &mut HashMap<&'static str, Vec<u8>>) -> Result {
     for subject in ["ada", "ben", "cy", "held"] {
-        sealed.insert(subject, seal(&vault.default_tenant().enroll(subject).await?)?);
+        sealed.insert(subject, seal(&vault.default_tenant().enroll(&customer(subject)).await?)?);
     }
     for subject in ["ada", "ben", "cy"] {
-        vault.tenant(&acme()).enroll(subject).await?;
+        vault.tenant(&acme()).enroll(&customer(subject)).await?;
     }
     Ok(())
 }
@@ -154,13 +157,13 @@ async fn populate(vault: &Vault, sealed: &mut HashMap<&'static str, Vec<u8>>) ->
 async fn leave_half_done(place: &SharedFolder) -> Result {
     let tap = Tap::open();
     let (vault, _) = place.vault(&tap).await?;
-    vault.default_tenant().keys("ada").await?; // it knows the tenant
+    vault.default_tenant().keys(&customer("ada")).await?; // it knows the tenant
     let puts = |call: &CallPoint<'_>| call.slot.is_some() && !call.is_over();
     tap.set(move |call| if puts(call) { Act::Fail } else { Act::Go });
     assert!(live_on(&vault).await.is_err());
     let entered = count(place, |event| {
         use JournalEvent::{ErasureIntended, ErasureScheduled, Held, TenantErasureIntended};
-        matches!(event, ErasureIntended { .. } | ErasureScheduled { .. } | Held | TenantErasureIntended)
+        matches!(event, ErasureIntended { .. } | ErasureScheduled { .. } | Held | TenantErasureIntended { .. })
     });
     assert_eq!(entered.await?, 5);
     Ok(())
@@ -172,14 +175,14 @@ async fn live_on(vault: &Vault) -> Result {
     let customers = vault.default_tenant();
     let request = ErasureRequest::new();
     let done = [
-        customers.erase("ada", &request).await.map(drop),
-        customers.erase("ben", &ErasureRequest::new().purpose(Purpose::new("billing")?)).await.map(drop),
-        customers.hold("held").await,
-        customers.schedule_erasure("cy", NEVER).await,
+        customers.erase(&customer("ada"), &request).await.map(drop),
+        customers.erase(&customer("ben"), &ErasureRequest::new().purpose(Purpose::new("billing")?)).await.map(drop),
+        customers.hold(&customer("held")).await,
+        customers.schedule_erasure(&customer("cy"), NEVER).await,
         vault.erase_tenant(&acme(), &request).await.map(drop),
     ];
     done.into_iter().collect::<fieldseal::Result<()>>()?;
-    vault.tenant(&late()).enroll("ada").await?;
+    vault.tenant(&late()).enroll(&customer("ada")).await?;
     Ok(())
 }
 

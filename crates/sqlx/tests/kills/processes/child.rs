@@ -79,21 +79,22 @@ async fn work(place: &SharedFolder, seed: u64, count: u64) -> Result {
     say("begun");
     let mut random = Random(seed);
     for _ in 0..count {
-        let subject = format!("s{}", random.below(40));
+        let name = format!("s{}", random.below(40));
+        let subject = customer(&name);
         let step = async {
             match random.below(16) {
                 0..=5 => match customers.enroll(&subject).await {
-                    Ok(keys) => say(&format!("sealed {subject} {}", hex(&seal(&keys)?))),
+                    Ok(keys) => say(&format!("sealed {name} {}", hex(&seal(&keys)?))),
                     Err(Error::SubjectErased { .. }) => {}
                     Err(e) => return Err(e.into()),
                 },
                 6..=7 => permit(customers.rotate(&subject).await)?,
                 8 => permit(customers.rotate_now(&subject).await)?,
                 9..=10 => {
-                    say(&format!("erasing {subject}"));
-                    match customers.erase(&subject, &ErasureRequest::new()).await {
-                        Ok(_) => say(&format!("erased {subject}")),
-                        Err(Error::SubjectHeld) => say(&format!("spared {subject}")),
+                    say(&format!("erasing {name}"));
+                    match customers.erase(&subject, &ErasureRequest::new().even_if_unknown()).await {
+                        Ok(_) => say(&format!("erased {name}")),
+                        Err(Error::SubjectHeld) => say(&format!("spared {name}")),
                         Err(e) => return Err(e.into()),
                     }
                 }
@@ -117,7 +118,7 @@ async fn work(place: &SharedFolder, seed: u64, count: u64) -> Result {
                     }
                 }
                 _ => match customers.keys(&subject).await {
-                    Ok(keys) => say(&format!("sealed {subject} {}", hex(&seal(&keys)?))),
+                    Ok(keys) => say(&format!("sealed {name} {}", hex(&seal(&keys)?))),
                     Err(Error::SubjectUnknown | Error::SubjectErased { .. }) => {}
                     Err(e) => return Err(e.into()),
                 },

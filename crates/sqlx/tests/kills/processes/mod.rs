@@ -14,6 +14,7 @@ use fieldseal::provider::{LocalKeyring, MasterKeyProvider};
 use fieldseal::store::{Epoch, Filter, KeyStore, Scan, SlotId};
 use fieldseal::vault::ErasureRequest;
 use fieldseal::{Error, FieldContext, SubjectKeys, Tenant, TenantId, Vault};
+use fieldseal_testkit::customer;
 use fieldseal_testkit::faults::Tap;
 use fleet_tests::process::{Failure, Process, Result};
 use place::{Ground, SharedFolder};
@@ -79,28 +80,29 @@ impl Job {
     /// What is done, by the child and once more after it was killed.
     async fn run(self, vault: &Vault) -> fieldseal::Result<()> {
         let customers = vault.default_tenant();
-        let request = ErasureRequest::new();
+        let request = ErasureRequest::new().even_if_unknown();
         match self {
-            Self::Enroll => customers.enroll("new").await.map(drop),
-            Self::EnrollAgain => {
-                customers.enroll_with("gone", &fieldseal::vault::Enrollment::new().even_if_erased()).await.map(drop)
-            }
-            Self::Rotate => customers.rotate("ada").await.map(drop),
-            Self::RotateNow => customers.rotate_now("ada").await,
-            Self::Erase => customers.erase("ada", &request).await.map(drop),
+            Self::Enroll => customers.enroll(&customer("new")).await.map(drop),
+            Self::EnrollAgain => customers
+                .enroll_with(&customer("gone"), &fieldseal::vault::Enrollment::new().even_if_erased())
+                .await
+                .map(drop),
+            Self::Rotate => customers.rotate(&customer("ada")).await.map(drop),
+            Self::RotateNow => customers.rotate_now(&customer("ada")).await,
+            Self::Erase => customers.erase(&customer("ada"), &request).await.map(drop),
             Self::EraseOnePurpose => {
                 let billing = fieldseal::id::Purpose::new("billing")?;
-                customers.erase("ada", &request.purpose(billing)).await.map(drop)
+                customers.erase(&customer("ada"), &request.purpose(billing)).await.map(drop)
             }
             Self::EraseAll => {
-                let answers = customers.erase_all(&["ada", "cy", "never seen"], &request).await?;
-                answers.into_iter().try_for_each(|(_, answer)| answer.map(drop))
+                let answers = customers.erase_all(&["ada", "cy", "never seen"].map(customer), &request).await?;
+                answers.into_iter().try_for_each(|answer| answer.map(drop))
             }
-            Self::EraseNeverSeen => customers.erase("never seen", &request).await.map(drop),
-            Self::Hold => customers.hold("ada").await,
-            Self::Release => customers.release("held").await,
-            Self::Schedule => customers.schedule_erasure("ada", NEVER).await,
-            Self::Cancel => customers.cancel_erasure("scheduled").await,
+            Self::EraseNeverSeen => customers.erase(&customer("never seen"), &request).await.map(drop),
+            Self::Hold => customers.hold(&customer("ada")).await,
+            Self::Release => customers.release(&customer("held")).await,
+            Self::Schedule => customers.schedule_erasure(&customer("ada"), NEVER).await,
+            Self::Cancel => customers.cancel_erasure(&customer("scheduled")).await,
             Self::Sweep => vault
                 .erase_due()
                 .await
@@ -145,6 +147,6 @@ fn seal(keys: &SubjectKeys) -> fieldseal::Result<Vec<u8>> {
 
 /// That the subject's keys open what was sealed under them.
 async fn opens(customers: &Tenant, subject: &str, envelope: &[u8]) -> fieldseal::Result<bool> {
-    let keys = customers.keys(subject).await?;
+    let keys = customers.keys(&customer(subject)).await?;
     Ok(keys.open_bytes(envelope, &context())?.is_some_and(|value| value.as_slice() == b"ada@example.com"))
 }

@@ -88,7 +88,7 @@ impl SharedFolder {
     pub(super) async fn builder(&self, tap: &Tap) -> Result<(VaultBuilder<Ready>, LocalKeyring)> {
         let keyring = LocalKeyring::open(self.keyring()).await?;
         let (store, journal) = (self.store().await?, self.journal().await?);
-        let builder = Vault::builder(Tapped::new(keyring.clone(), tap), Tapped::new(store, tap));
+        let builder = Vault::builder(Tapped::new(keyring.clone(), tap), Tapped::new(store, tap)).kinds(["customer"]);
         Ok((builder.journal(Tapped::new(journal, tap)).purposes(["billing"]), keyring))
     }
 

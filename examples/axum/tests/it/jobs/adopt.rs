@@ -2,13 +2,14 @@
 //! application that are deployed in between, and two of them at work at the same time whenever one takes over.
 
 use axum_example::adopting::Stage;
-use fieldseal::Vault;
-use fieldseal::jobs::{Adoption, FieldMap, TableMap, Tally, adopt};
+use axum_example::database::Customer;
+use fieldseal::jobs::{Adoption, FieldMap, SubjectColumn, TableMap, Tally, adopt};
 use fieldseal::journal::MemoryJournal;
 use fieldseal::provider::LocalKeyring;
 use fieldseal::rows::RowSource;
 use fieldseal::store::MemoryStore;
 use fieldseal::vault::ErasureRequest;
+use fieldseal::{Record as _, Vault};
 use fleet_tests::client::{Client, customer};
 use reqwest::StatusCode;
 use serde_json::Value;
@@ -82,13 +83,13 @@ pub(crate) async fn a_table_in_the_clear_is_adopted<E: Engine>(database: E) {
 
 /// The version that does both finds nobody in what is left of them in the clear.
 pub(crate) async fn somebody_erased_is_gone_though_plaintext_is_left<E: Engine>(database: E) {
-    let vault = Vault::builder(LocalKeyring::ephemeral().unwrap(), MemoryStore::new());
+    let vault = Vault::builder(LocalKeyring::ephemeral().unwrap(), MemoryStore::new()).record::<Customer<i64>>();
     let tenant = vault.journal(MemoryJournal::new().unwrap()).build().await.unwrap().default_tenant();
     in_the_clear(&database).await;
     database.add_columns(&adoption::<E>()).await;
     let both = Client::of(database.adopting(&tenant, Stage::Both)).await;
     let (ada, ben) = (both.create(&customer(1)).await, both.create(&customer(2)).await);
-    tenant.erase(&E::id_of(&ada), &ErasureRequest::new()).await.unwrap();
+    tenant.erase(&Customer::<E::Id>::subject_of(&E::id_of(&ada)).unwrap(), &ErasureRequest::new()).await.unwrap();
     for path in [format!("/customers/{ada}"), format!("/customers/{ada}/email")] {
         assert_eq!(both.get(&path).await.status(), StatusCode::GONE);
     }
@@ -107,7 +108,7 @@ async fn in_the_clear<E: Engine>(database: &E) {
 
 fn adoption<E: Engine>() -> TableMap {
     let field = |name: &str| FieldMap::new(format!("{name}_sealed")).named(name).from(name);
-    TableMap::new("customer", ["id"], "customer", E::id())
+    TableMap::new("customer", ["id"], "customer", SubjectColumn::new("customer", E::id()))
         .ids([E::id()])
         .field(field("name").pad(32))
         .field(field("email"))

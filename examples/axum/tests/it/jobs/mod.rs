@@ -14,10 +14,10 @@ mod writer;
 
 use std::time::Duration;
 
-use axum_example::database::{Database, Postgres, Sqlite};
+use axum_example::database::{Customer, Database, Postgres, Sqlite};
 use axum_example::service;
 use fieldseal::Vault;
-use fieldseal::jobs::{FieldMap, JobOptions, TableMap};
+use fieldseal::jobs::{FieldMap, JobOptions, SubjectColumn, TableMap};
 use fieldseal::provider::LocalKeyring;
 use fieldseal_sqlx::SqliteStore;
 use fieldseal_testkit::clock::ManualClock;
@@ -60,7 +60,13 @@ impl Site {
     async fn vault(&self) -> Vault {
         let keyring = LocalKeyring::open(self.folder.path().join("master.keyring")).await.unwrap();
         let store = SqliteStore::open(self.folder.path().join("keys.db")).await.unwrap();
-        Vault::builder(keyring, store).without_journal().clock(self.clock.clone()).build().await.unwrap()
+        Vault::builder(keyring, store)
+            .record::<Customer<i64>>()
+            .without_journal()
+            .clock(self.clock.clone())
+            .build()
+            .await
+            .unwrap()
     }
 
     /// An instance of the service over sealed customers.
@@ -71,7 +77,7 @@ impl Site {
 
 /// Where the customers' values belong: what the derive of `Customer` says.
 fn map<E: Engine>() -> TableMap {
-    TableMap::new("customer", ["id"], "customer", E::id())
+    TableMap::new("customer", ["id"], "customer", SubjectColumn::new("customer", E::id()))
         .ids([E::id()])
         .field(FieldMap::new("name").pad(32))
         .field(FieldMap::new("email"))

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use axum_example::database::Customer;
+use fieldseal::Record as _;
 use fieldseal::jobs::{Census, KeyUse, census, reseal};
 
 use super::beside::Beside;
@@ -19,7 +21,7 @@ pub(crate) async fn customers_move_to_new_keys_and_the_old_ones_are_retired<E: E
     traffic
         .alongside(async {
             for id in &old {
-                vault.default_tenant().rotate_now(id).await.unwrap();
+                vault.default_tenant().rotate_now(&Customer::<E::Id>::subject_of(id).unwrap()).await.unwrap();
             }
             let source = beside();
             let tally = reseal(&vault, &map, &source, &options(), &mut ()).await.unwrap();

@@ -1,8 +1,9 @@
 //! What is held of a person, and of everybody, is written out in the clear.
 
 use async_trait::async_trait;
-use fieldseal::TenantId;
+use axum_example::database::Customer;
 use fieldseal::jobs::{Observer, PageDone, Revealed, reveal_subject, reveal_table};
+use fieldseal::{Record as _, TenantId};
 use serde_json::{Value, json};
 
 use super::beside::Beside;
@@ -20,10 +21,10 @@ pub(crate) async fn a_person_and_a_table_are_revealed<E: Engine>(database: E) {
         .alongside(async {
             let ada = &traffic.people()[17];
             let so_far = ada.phones_so_far().await;
-            let id = E::id_of(&ada.id);
+            let id = Customer::<E::Id>::subject_of(&E::id_of(&ada.id)).unwrap();
             let told = reveal_subject(&vault, &TenantId::default_tenant(), &id, &[(&map, &source)]).await.unwrap();
             let told: Value = serde_json::from_str(told.expose()).unwrap();
-            assert_eq!(told["subject"], json!(ada.id));
+            assert_eq!((&told["kind"], &told["subject"]), (&json!("customer"), &json!(ada.id)));
             let [row] = told["rows"].as_array().unwrap().as_slice() else { panic!("one row") };
             assert!(ada.had_since(&row["fields"], so_far).await, "as they were meanwhile");
 

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use axum_example::database::Sqlite;
+use axum_example::database::{Customer, Sqlite};
+use fieldseal::Record as _;
 use fieldseal::jobs::{JobOptions, reseal};
 use fieldseal::rows::{Page, Row, RowKey, RowSource, RowsError, Swap};
 use sqlx::SqlitePool;
@@ -61,7 +62,11 @@ pub(crate) async fn between_two_batches_the_database_is_free(database: Sqlite) {
     traffic.create_all(CUSTOMERS).await;
     let (vault, map) = (site.vault().await, map::<Sqlite>());
     for person in traffic.people() {
-        vault.default_tenant().rotate_now(&Sqlite::id_of(&person.id)).await.unwrap();
+        vault
+            .default_tenant()
+            .rotate_now(&Customer::<uuid::Uuid>::subject_of(&Sqlite::id_of(&person.id)).unwrap())
+            .await
+            .unwrap();
     }
     database.execute("CREATE TABLE written (times INTEGER); INSERT INTO written VALUES (0)").await;
     let options = database.0.connect_options().as_ref().clone().busy_timeout(Duration::ZERO);

@@ -1,6 +1,7 @@
 //! `keytool adopt`: a table whose columns are in the clear, taken step by step, stopped and begun again, and what is wrong
 //! with it told.
 
+use chrono::NaiveDate;
 use fieldseal::{Record, Sealed};
 use sqlx::types::Text;
 use sqlx::{AssertSqlSafe, FromRow, SqlitePool};
@@ -13,7 +14,7 @@ use super::*;
 #[derive(Debug, Record, FromRow)]
 #[record(schema = "person")]
 struct Person {
-    #[record(id, subject)]
+    #[record(id, subject = "customer")]
     id: i64,
     #[record(pad = 32)]
     #[sqlx(rename = "email_sealed")]
@@ -21,7 +22,7 @@ struct Person {
     name: Text<Sealed<String>>,
     #[record(purpose = "billing")]
     #[sqlx(rename = "born_sealed")]
-    born: Option<Sealed<String>>,
+    born: Option<Sealed<NaiveDate>>,
 }
 
 const PEOPLE: &str = r#"
@@ -30,7 +31,7 @@ database = "sqlite:people.db"
 name = "person"
 schema = "person"
 key = ["id"]
-subject = { column = "id", type = "integer" }
+subject = { kind = "customer", column = "id", type = "integer" }
 ids = [{ column = "id", type = "integer" }]
 
 [[table.field]]
@@ -123,11 +124,11 @@ pub(super) async fn a_table_is_adopted_in_four_repeatable_steps() -> Result {
 
     let customers = folder.customers().await?;
     for row in sqlx::query_as::<_, Person>("SELECT * FROM person").fetch_all(&pool).await? {
-        let opened = row.open(&customers.keys(&row.id).await?)?;
+        let opened = row.open(&customers.keys(&row).await?)?;
         let email = (row.id != 9).then(|| if row.id == 2 { "new".to_owned() } else { row.id.to_string() });
         assert_eq!(opened.email.map(|email| email.expose().clone()), email.map(|name| format!("{name}@example.com")));
         assert_eq!(*opened.name.expose(), format!("fs1.Ada {}", row.id), "text that only looks like an envelope");
-        assert_eq!(opened.born.unwrap().expose(), "1815-12-10");
+        assert_eq!(opened.born.unwrap().expose().to_string(), "1815-12-10");
     }
     // The way back.
     folder.run(&["reveal", "--all", "--output", "people.jsonl"]).exits(0);
@@ -177,7 +178,7 @@ pub(super) async fn a_step_that_was_killed_goes_on_from_its_checkpoint() -> Resu
 pub(super) async fn the_plaintext_of_the_erased_is_told_and_left_to_be_deleted() -> Result {
     let (folder, pool) = people().await?;
     run(&folder, &["expand"]).done();
-    folder.run(&["erase", "3", "--unknown", "--yes"]).done();
+    folder.run(&["erase", "customer:3", "--even-if-unknown", "--yes"]).done();
     let done = json(&folder, &["backfill", "--troubles", "list.jsonl"], 7);
     assert_eq!((sum(&done, "changed"), sum(&done, "failed")), (23, 3));
     let list = fs::read_to_string(folder.path("list.jsonl"))?;

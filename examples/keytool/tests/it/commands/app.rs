@@ -8,7 +8,7 @@ use std::time::Duration;
 use fieldseal::clock::{Clock as _, SystemClock, Timestamp};
 use fieldseal::journal::FileJournal;
 use fieldseal::provider::LocalKeyring;
-use fieldseal::{Record, Sealed, TenantId, Vault};
+use fieldseal::{Record, Sealed, SubjectId, TenantId, Vault};
 use fieldseal_testkit::clock::ManualClock;
 use serde_json::Value;
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePool};
@@ -18,10 +18,10 @@ use uuid::Uuid;
 
 use crate::folder::{CONFIG, Folder, Ran, Result};
 
-#[derive(Clone, Debug, PartialEq, Record, FromRow)]
+#[derive(Clone, Debug, Record, FromRow)]
 #[record(schema = "customer")]
 pub(crate) struct Customer {
-    #[record(id, subject)]
+    #[record(id, subject = "customer")]
     pub(crate) id: Uuid,
     pub(crate) email: Sealed<String>,
     #[record(purpose = "billing", pad = 32)]
@@ -31,14 +31,14 @@ pub(crate) struct Customer {
 }
 
 /// Of a tenant that the row names.
-#[derive(Clone, Debug, PartialEq, Record, FromRow)]
+#[derive(Clone, Debug, Record, FromRow)]
 #[record(schema = "ticket")]
 pub(crate) struct Ticket {
     #[record(id)]
     pub(crate) id: i64,
     #[record(clear)]
     pub(crate) tenant: String,
-    #[record(subject)]
+    #[record(subject = "customer")]
     pub(crate) customer: Uuid,
     pub(crate) body: Text<Sealed<String>>,
 }
@@ -72,9 +72,9 @@ impl App {
         }
         clock.advance(Duration::from_secs(24 * 3600));
         for id in 1..=n {
-            vault.tenant(&tenant(id)).rotate_now(&person(id)).await?;
+            vault.tenant(&tenant(id)).rotate_now(&subject(id)).await?;
             if tenant(id) != TenantId::default_tenant() {
-                vault.default_tenant().rotate_now(&person(id)).await?;
+                vault.default_tenant().rotate_now(&subject(id)).await?;
             }
         }
         Ok(app)
@@ -84,15 +84,15 @@ impl App {
     async fn vault_at(&self, clock: ManualClock) -> Result<Vault> {
         let keyring = LocalKeyring::open(self.folder.path("master.keyring")).await?;
         let journal = FileJournal::open(self.folder.path("erasures.journal")).await?;
-        let builder = Vault::builder(keyring, self.folder.store().await?).journal(journal);
+        let builder = Vault::builder(keyring, self.folder.store().await?).kinds(["customer"]).journal(journal);
         Ok(builder.purposes(["billing"]).clock(clock).build().await?)
     }
 
     pub(crate) async fn insert(&self, vault: &Vault, id: i64) -> Result {
-        let keys = vault.default_tenant().enroll(&person(id)).await?;
+        let keys = vault.default_tenant().enroll(&subject(id)).await?;
         let iban = (id % 2 == 1).then(|| iban(id).into());
         let plan = "free".to_owned();
-        let customer = Customer::seal(CustomerPlain { id: person(id), email: email(id).into(), iban, plan }, &keys)?;
+        let customer = Customer::seal(&CustomerPlain { id: person(id), email: email(id).into(), iban, plan }, &keys)?;
         sqlx::query("INSERT INTO customer VALUES (?, ?, ?, ?)")
             .bind(customer.id)
             .bind(&customer.email)
@@ -101,10 +101,10 @@ impl App {
             .execute(&self.pool)
             .await?;
         let tenant = tenant(id);
-        let keys = vault.tenant(&tenant).enroll(&person(id)).await?;
+        let keys = vault.tenant(&tenant).enroll(&subject(id)).await?;
         let tenant = tenant.as_str().to_owned();
         let plain = TicketPlain { id, tenant, customer: person(id), body: body(id).into() };
-        let ticket = Ticket::seal(plain, &keys)?;
+        let ticket = Ticket::seal(&plain, &keys)?;
         sqlx::query("INSERT INTO ticket VALUES (?, ?, ?, ?)")
             .bind(ticket.id)
             .bind(&ticket.tenant)
@@ -123,10 +123,10 @@ impl App {
         assert_eq!(customers.len(), tickets.len());
         for ticket in tickets {
             let (id, tenant) = (ticket.id, TenantId::new(ticket.tenant.as_str())?);
-            let opened = ticket.open(&vault.tenant(&tenant).keys(&person(id)).await?)?;
+            let opened = ticket.open(&vault.tenant(&tenant).keys(&subject(id)).await?)?;
             assert_eq!(*opened.body.expose(), body(id));
             let row = customers.iter().find(|row| row.id == person(id)).unwrap();
-            let opened = row.open(&vault.default_tenant().keys(&person(id)).await?)?;
+            let opened = row.open(&vault.default_tenant().keys(&subject(id)).await?)?;
             assert_eq!(*opened.email.expose(), email(id));
             let opened = opened.iban.map(|iban| iban.expose().clone());
             assert_eq!(opened, (id % 2 == 1).then(|| iban(id)));
@@ -206,6 +206,15 @@ pub(crate) fn assert_tells_nobody(text: &str) {
     }
 }
 
+/// A customer, as the tool is told of one.
+pub(crate) fn named(id: i64) -> String {
+    format!("customer:{}", person(id))
+}
+
+pub(crate) fn subject(id: i64) -> SubjectId {
+    Customer::subject_of(&person(id)).unwrap()
+}
+
 pub(crate) fn person(id: i64) -> Uuid {
     Uuid::from_u128(0x5eed_0000_0000_4000_8000_0000_0000_0000 + u128::try_from(id).unwrap())
 }
@@ -236,7 +245,7 @@ database = "sqlite:app.db"
 name = "customer"
 schema = "customer"
 key = ["id"]
-subject = { column = "id", type = "uuid" }
+subject = { kind = "customer", column = "id", type = "uuid" }
 ids = [{ column = "id", type = "uuid" }]
 clear = ["plan"]
 
@@ -255,7 +264,7 @@ name = "ticket"
 schema = "ticket"
 tenant = { column = "tenant" }
 key = ["id"]
-subject = { column = "customer", type = "uuid" }
+subject = { kind = "customer", column = "customer", type = "uuid" }
 ids = [{ column = "id", type = "integer" }]
 
 [[table.field]]

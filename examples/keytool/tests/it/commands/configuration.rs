@@ -8,7 +8,7 @@ database = "sqlite:app.db"
 name = "customer"
 schema = "customer"
 key = ["id"]
-subject = { column = "id", type = "uuid" }
+subject = { kind = "customer", column = "id", type = "uuid" }
 ids = [{ column = "id", type = "uuid" }]
 clear = ["plan"]
 [[table.field]]
@@ -31,6 +31,8 @@ pub(super) fn a_whole_configuration_is_read() {
     for (from, to) in [
         ("", ""),
         ("name = \"customer\"", "name = \"shop.customer\""),
+        ("ids = [", "ids = [{ column = \"n\", type = \"integer\", zero = true }, "),
+        ("[\"customer\"]", "[\"customer\", \"employee\"]"),
         ("key = [\"id\"]", "tenant = { column = \"tenant\" }\nkey = [\"tenant\", \"id\"]"),
         ("ids = [{ column = \"id\", type = \"uuid\" }]", "unbound = true"),
         ("ids = [{ column = \"id\", type = \"uuid\" }]", "ids = []\nunbound = true"),
@@ -41,7 +43,8 @@ pub(super) fn a_whole_configuration_is_read() {
         folder.configure(&changed(from, to));
         folder.run(&["status"]).done();
     }
-    for kind in ["text", "bytes", "bool", "integer", "float", "date", "instant", "uuid", "decimal", "json"] {
+    let times = ["date", "instant", "local_datetime", "time"];
+    for kind in ["text", "bytes", "bool", "integer", "float", "uuid", "decimal", "json", "ip"].iter().chain(&times) {
         folder.configure(&changed("type = \"text\"", &format!("type = {kind:?}")));
         folder.run(&["status"]).done();
     }
@@ -77,6 +80,23 @@ pub(super) fn what_is_wrong_is_named_with_its_line_and_what_to_write() {
         ("purposes", "passphrase = { env = \"A\", file = \"hunter2\" }\npurposes", "passphrase", "{ env = "),
         ("purposes", "passphrase = { text = \"hunter2\" }\npurposes", "passphrase", "{ file = \"PATH\" }"),
         ("clear", "clean", "clean", "unknown field `clean`"),
+        ("[\"customer\"]", "[\"Customer\"]", "kinds", "a-z, 0-9"),
+        ("[\"customer\"]", "\"customer\"", "kinds", "expected a sequence"),
+        ("kind = \"customer\"", "kind = \"a customer\"", "subject =", "a-z, 0-9"),
+        ("kind = \"customer\", ", "", "subject =", "missing field `kind`"),
+        ("ids = [{", "ids = [{ zero = true,", "[[table]]", "an integer among several"),
+        (
+            "ids = [",
+            "ids = [{ column = \"n\", type = \"text\", zero = true }, ",
+            "[[table]]",
+            "an integer among several",
+        ),
+        (
+            "ids = [",
+            "ids = [{ column = \"m\", type = \"integer\", zero = true }, { column = \"n\", type = \"integer\", zero = true }, ",
+            "[[table]]",
+            "only one of the `ids` may be 0",
+        ),
         ("name = \"customer\"", "name = \"a.b.c\"", "[[table]]", "\"schema.table\""),
         ("name = \"customer\"", "name = \"\"", "[[table]]", "\"schema.table\""),
         ("key = [\"id\"]", "key = []", "[[table]]", "`key = [\"id\"]`"),
@@ -89,6 +109,7 @@ pub(super) fn what_is_wrong_is_named_with_its_line_and_what_to_write() {
         ("", "pad = 1", "[[table.field]]", "2 to 65536"),
         ("", "pad = 65537", "[[table.field]]", "2 to 65536"),
         ("", "from = \"email\"", "[[table.field]]", "`form = \"text\"` alone"),
+        ("type = \"text\"", "type = \"list\"\nfrom = \"tags\"", "[[table.field]]", "a list is never in the clear"),
         ("", "[[table.field]]\ncolumn = \"email\"\ntype = \"text\"", "[[table]]", "two fields have the column"),
         (
             "",
@@ -135,6 +156,12 @@ pub(super) fn what_only_the_whole_tells_is_named_by_its_names() {
     for (text, says) in [
         (changed("", &twice), "two [[table]]s with `name = \"customer\"`"),
         (changed("", "purpose = \"marketing\""), "table \"customer\", column \"email\": its `purpose = \"marketing\"`"),
+        (
+            changed("kind = \"customer\"", "kind = \"employee\""),
+            "table \"customer\": its subjects' `kind = \"employee\"`",
+        ),
+        (changed("kinds = [\"customer\"]", ""), "`kinds = [\"customer\"]`"),
+        (changed("kinds = [\"customer\"]", "kinds = []"), "`kinds = [\"customer\"]`"),
         (changed("database = \"sqlite:app.db\"", ""), "no `database`"),
         (changed("[[table.field]]\ncolumn = \"email\"\ntype = \"text\"", ""), "write a [[table.field]] for each"),
     ] {

@@ -57,7 +57,9 @@ pub(super) async fn what_is_no_database_is_left_as_it_is() -> Result {
     ] {
         app.remap("sqlite:app.db", to);
         fs::write(app.folder.path("letter.db"), "This is a letter, and no table at all. ".repeat(100))?;
-        for args in [&["reseal"][..], &["census"], &["reveal", "nobody"], &["reveal", "--all", "--output", "x"]] {
+        for args in
+            [&["reseal"][..], &["census"], &["reveal", "customer:nobody"], &["reveal", "--all", "--output", "x"]]
+        {
             app.run(args).fails(code, says);
         }
         assert!(!app.folder.has("none.db") && !app.folder.has("x"));
@@ -132,7 +134,7 @@ pub(super) async fn a_server_that_is_not_there_is_told_without_its_url() -> Resu
         ("postgres://app:hunter2@host/shop?sslmode=hunter2", 2, "its URL is not one"),
     ] {
         app.remap("sqlite:app.db", url);
-        for args in [&["reseal"][..], &["census", "--json"], &["reveal", "nobody"], &["adopt", "verify"]] {
+        for args in [&["reseal"][..], &["census", "--json"], &["reveal", "customer:nobody"], &["adopt", "verify"]] {
             let ran = app.run(args);
             assert!(!ran.err.contains("hunter2") && !ran.err.contains("app:"), "{ran:?}");
             if !args.contains(&"adopt") {
@@ -185,7 +187,7 @@ pub(super) async fn a_checkpoint_or_census_without_room_leaves_nothing() -> Resu
         &["census", "--file", "kept.census"][..],
         &["report"],
         &["reveal", "--all", "--output", "all.jsonl"],
-        &["reveal", "00000000-0000-4000-8000-000000000001", "--output", "one.json"],
+        &["reveal", "customer:00000000-0000-4000-8000-000000000001", "--output", "one.json"],
     ] {
         let ran = app.folder.run_on_a_full_disk(0, args).exits(6);
         assert!(ran.out.is_empty() && ran.err.starts_with("error: can't write "), "{ran:?}");

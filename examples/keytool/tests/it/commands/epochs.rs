@@ -1,6 +1,7 @@
 //! A new master key, everything moved to it, the end of the old one; and what receipts say meanwhile.
 
 use fieldseal::store::Epoch;
+use fieldseal_testkit::customer;
 
 use super::*;
 
@@ -23,7 +24,7 @@ pub(super) async fn a_master_key_is_replaced_in_three_commands() -> Result {
     assert_eq!((&retired["end"], retired["copies"].as_array().unwrap().len()), (&"destroyed_here".into(), 3));
     let again = folder.run(&["retire-epoch", "1"]).done(); // it is told again, and nobody is asked
     assert!(again.out.contains("You answer for"), "{again:?}");
-    folder.customers().await?.keys(ADA).await?;
+    folder.customers().await?.keys(&parsed(ADA)).await?;
     folder.run(&["retire-epoch", "2", "--yes"]).fails(3, "epoch 2 is the current one");
     for none in ["0", "7"] {
         folder.run(&["retire-epoch", none, "--yes"]).fails(4, "there is no epoch");
@@ -47,7 +48,7 @@ pub(super) async fn a_master_key_that_a_crash_left_unused_is_taken_first() -> Re
 pub(super) async fn a_rewrap_that_was_stopped_goes_on_from_its_checkpoint() -> Result {
     let folder = Folder::with_subjects().await?;
     for n in 1..=4 {
-        folder.customers().await?.enroll(&n.to_string()).await?;
+        folder.customers().await?.enroll(&customer(n)).await?;
     }
     folder.run(&["advance-epoch", "--add-key"]).done();
     // Stopped in the pause after its first page.
@@ -82,9 +83,9 @@ pub(super) async fn a_rewrap_that_was_stopped_goes_on_from_its_checkpoint() -> R
 }
 
 pub(super) async fn a_dry_run_of_a_share_tells_what_the_share_then_moves() -> Result {
-    const SUBJECTS: usize = 40;
+    const SUBJECTS: u64 = 40;
     let folder = Folder::new();
-    let subjects: Vec<String> = (1..=SUBJECTS).map(|n| n.to_string()).collect();
+    let subjects: Vec<_> = (1..=SUBJECTS).map(customer).collect();
     folder.customers().await?.enroll_all(&subjects).await?;
     folder.run(&["advance-epoch", "--add-key"]).done();
     let slots =
@@ -157,7 +158,7 @@ pub(super) async fn what_is_no_receipt_of_this_key_store_is_refused() -> Result 
     let text = fs::read_to_string(folder.path("r.json"))?;
     for damaged in ["", "[]x", "{}", &text.replace("\"line\": 1", "\"line\": 0"), &text[..text.len() / 2]] {
         fs::write(folder.path("r.json"), damaged)?;
-        folder.run(&["receipt", "verify", "r.json"]).fails(8, "no erasure receipt, or is damaged");
+        folder.run(&["receipt", "verify", "r.json"]).fails(8, "can't be read as an erasure receipt");
     }
     fs::write(folder.path("r.json"), "[]")?;
     folder.run(&["receipt", "verify", "r.json"]).fails(4, "holds no receipt");

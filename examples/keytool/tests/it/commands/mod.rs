@@ -30,7 +30,7 @@ use serde_json::Value;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions as _, Connection as _};
 
-use crate::folder::{ADA, BEN, CONFIG, Folder, Ran, Result, acme};
+use crate::folder::{ADA, BEN, CONFIG, Folder, Ran, Result, acme, parsed};
 
 pub(crate) fn trials() -> Vec<Trial> {
     let mut trials = Vec::new();
@@ -96,6 +96,8 @@ pub(crate) fn trials() -> Vec<Trial> {
         subjects::one_purpose_is_erased_alone
         subjects::of_many_those_that_can_be_are_erased_and_the_others_listed
         subjects::a_mistyped_subject_is_not_erased_unless_it_is_said
+        subjects::a_dry_run_of_an_erasure_asks_the_journal_as_the_erasure_does
+        subjects::a_dry_run_of_what_would_be_refused_is_refused
         subjects::subjects_can_be_read_from_standard_input
         subjects::subjects_of_another_tenant_are_others
         subjects::a_held_subject_stays_until_it_is_released

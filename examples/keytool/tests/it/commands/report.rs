@@ -2,17 +2,17 @@
 
 use fieldseal::clock::{Clock as _, SystemClock};
 
-use super::app::{App, assert_tells_nobody, person};
+use super::app::{App, assert_tells_nobody, named, subject};
 use super::*;
 
 pub(super) async fn the_page_tells_what_is_so_and_names_nobody() -> Result {
     let app = App::new(5).await?;
     let now = || SystemClock::new().wall().to_string();
     let begun = now();
-    app.run(&["erase", &person(4).to_string(), "--yes"]).done();
-    app.run(&["schedule", &person(2).to_string(), "--in", "14d", "--yes"]).done();
-    app.run(&["cancel", &person(2).to_string()]).done();
-    app.run(&["schedule", &person(3).to_string(), "--in", "60d", "--yes"]).done();
+    app.run(&["erase", &named(4), "--yes"]).done();
+    app.run(&["schedule", &named(2), "--in", "14d", "--yes"]).done();
+    app.run(&["cancel", &named(2)]).done();
+    app.run(&["schedule", &named(3), "--in", "60d", "--yes"]).done();
     let ran = app.run(&["report"]).done();
     assert_eq!(ran.out, "Written: report.html\n");
     assert_eq!(app.folder.mode("report.html"), 0o600);
@@ -36,7 +36,7 @@ pub(super) async fn the_page_tells_what_is_so_and_names_nobody() -> Result {
     assert_eq!(app.json(&["report", "--census", "kept.census", "--output", "more.html"], 0)["file"], "more.html");
     let page = fs::read_to_string(app.folder.path("more.html"))?;
     assert!(!page.contains("No census was made") && page.contains("customer") && page.contains("ticket"));
-    let tag = app.folder.customers().await?.tag(&person(1)).await?;
+    let tag = app.folder.customers().await?.tag(&subject(1)).await?;
     let hex: String = tag.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
     let folder = app.folder.dir.path().display().to_string();
     let census = fs::read_to_string(app.folder.path("kept.census"))?;

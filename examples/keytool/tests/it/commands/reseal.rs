@@ -127,7 +127,7 @@ pub(super) async fn what_needs_a_look_is_counted_and_listed_by_its_rows_keys() -
         .await?;
     let done = app.json(&["reseal", "--troubles", "list.jsonl", "--batch", "2"], 7);
     assert_eq!((sum(&done, "failed"), sum(&done, "changed")), (3, 10), "they hold nothing up");
-    let what = "not an envelope, or not of a value of this type";
+    let what = "not an envelope, or not of a value that this type can hold";
     let told = serde_json::json!([
         { "table": "customer", "column": "email", "what": what, "count": 1 },
         { "table": "ticket", "column": "body", "what": what, "count": 2 },

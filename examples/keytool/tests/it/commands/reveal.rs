@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::app::{App, assert_tells_nobody, body, email, iban, kill_when, person};
+use super::app::{App, assert_tells_nobody, body, email, iban, kill_when, named, person};
 use super::*;
 
 /// Runs the tool for what it is to tell; on standard error it tells nobody.
@@ -17,44 +17,52 @@ pub(super) async fn a_person_gets_what_is_held_of_them_and_of_nobody_else() -> R
     let app = App::new(4).await?;
     app.execute("UPDATE customer SET plan = 'gold' || char(27) || '[31m' || char(155) || '31m'").await?;
     let before = app.folder.everything().await?;
-    let three = person(3).to_string();
+    let (three, id) = (named(3), person(3).to_string());
     let customer = json!({
-        "table": "customer", "tenant": "default", "subject": three, "record": [three],
+        "table": "customer", "tenant": "default", "kind": "customer", "subject": id, "record": [id],
         "fields": { "email": email(3), "iban": iban(3) }, "clear": { "plan": "gold\u{1b}[31m\u{9b}31m" },
     });
     let ticket = json!({
-        "table": "ticket", "tenant": "default", "subject": three, "record": ["3"], "fields": { "body": body(3) },
+        "table": "ticket", "tenant": "default", "kind": "customer", "subject": id, "record": ["3"], "fields": { "body": body(3) },
         "clear": {},
     });
     let document = revealed(&app, &[&three]);
-    assert_eq!((&document["tenant"], &document["subject"]), (&json!("default"), &json!(three)));
+    let told = [&document["tenant"], &document["kind"], &document["subject"]];
+    assert_eq!(told, [&json!("default"), &json!("customer"), &json!(id)]);
     assert_eq!(document["rows"], json!([customer, ticket]));
     assert_eq!(revealed(&app, &[&three, "--json"])["rows"], document["rows"]);
     assert_eq!(revealed(&app, &[&three, "--table", "ticket"])["rows"], json!([ticket]));
     let ran = app.folder.run(&["reveal", &three]);
     assert!(!ran.out.contains(['\u{1b}', '\u{9b}']), "a terminal takes no orders from a value");
 
-    let two = person(2).to_string();
+    let two = named(2);
     let fields = |document: &Value| -> Vec<Value> {
         document["rows"].as_array().unwrap().iter().map(|row| row["fields"].clone()).collect()
     };
     assert_eq!(fields(&revealed(&app, &[&two])), [json!({ "email": email(2), "iban": null })], "its ticket is acme's");
     assert_eq!(fields(&revealed(&app, &[&two, "--tenant", "acme"])), [json!({ "body": body(2) })]);
-    for nobody in [person(99).to_string(), two.replace('2', "7")] {
+    for nobody in [named(99), two.replace('2', "7")] {
         assert_eq!(revealed(&app, &[&nobody])["rows"], json!([]));
     }
     let ran = app.folder.run_reading(&["reveal", "-"], &format!("{three}\n")).done();
     assert_eq!(ran.json()["rows"], document["rows"]);
     app.folder.run_reading(&["reveal", "-"], &format!("{three}\n{two}\n")).fails(2, "one subject");
     app.folder.run_reading(&["reveal", "-"], "").fails(2, "names no subject");
-    app.run(&["reveal", "ada"]).fails(2, "the subject ids of this table are UUIDs");
+    app.run(&["reveal", "customer:ada"]).fails(2, "the subject ids of this table are UUIDs");
+    for (wrong, why) in [
+        (person(3).to_string(), "customer:17"),
+        (format!("Customer:{}", person(3)), "a kind of subject"),
+        (format!("employee:{}", person(3)), "it knows `customer`"),
+    ] {
+        app.run(&["reveal", &wrong]).fails(2, why);
+    }
     assert_eq!(app.folder.everything().await?, before);
     Ok(())
 }
 
 pub(super) async fn into_a_file_it_goes_for_its_owner_alone_and_over_none() -> Result {
     let app = App::new(3).await?;
-    let one = person(1).to_string();
+    let one = named(1);
     let args = ["reveal", &one, "--output", "one.json"];
     let ran = app.run(&args).done();
     assert!(ran.out.starts_with("2 rows in one.json."), "{ran:?}");
@@ -78,7 +86,7 @@ pub(super) async fn into_a_file_it_goes_for_its_owner_alone_and_over_none() -> R
 
 pub(super) async fn what_can_not_be_opened_is_named_with_the_reason() -> Result {
     let app = App::new(3).await?;
-    let [one, three] = [1, 3].map(|id| person(id).to_string());
+    let [one, three] = [1, 3].map(named);
     app.run(&["erase", &one, "--purpose", "billing", "--yes"]).done();
     let document = revealed(&app, &[&one]);
     assert_eq!(document["rows"][0]["fields"], json!({ "email": email(1) }));

@@ -20,7 +20,7 @@ async fn keyring(folder: &Folder, name: &str) -> Result<LocalKeyring> {
 async fn vault(folder: &Folder, provider: impl MasterKeyProvider) -> Result<Vault> {
     let journal = FileJournal::open(folder.path("erasures.journal")).await?;
     let store = SqliteStore::open(folder.path("keys.db")).await?;
-    Ok(Vault::builder(provider, store).journal(journal).purposes(["billing"]).build().await?)
+    Ok(Vault::builder(provider, store).kinds(["customer"]).journal(journal).purposes(["billing"]).build().await?)
 }
 
 const SET: &str = r#"["keyring:a.keyring", "keyring:b.keyring"]"#;
@@ -33,8 +33,8 @@ async fn set() -> Result<Folder> {
     assert_eq!(made["made"], serde_json::json!(["keyring", "keyring", "journal", "store", "vault"]));
     let both = AnyOf::new(keyring(&folder, "a.keyring").await?).member(keyring(&folder, "b.keyring").await?);
     let customers = vault(&folder, both).await?.default_tenant();
-    customers.enroll(ADA).await?;
-    customers.enroll(BEN).await?;
+    customers.enroll(&parsed(ADA)).await?;
+    customers.enroll(&parsed(BEN)).await?;
     Ok(folder)
 }
 
@@ -100,7 +100,7 @@ pub(super) async fn one_provider_becomes_a_set_and_one_again() -> Result {
     folder.configure(&with("\"keyring:b.keyring\""));
     fs::remove_file(folder.path("master.keyring"))?;
     assert_eq!(folder.run(&["status", "--json"]).done().json()["subjects"]["live"], 2);
-    vault(&folder, keyring(&folder, "b.keyring").await?).await?.default_tenant().keys(ADA).await?;
+    vault(&folder, keyring(&folder, "b.keyring").await?).await?.default_tenant().keys(&parsed(ADA)).await?;
     Ok(())
 }
 
@@ -146,8 +146,8 @@ pub(super) async fn a_tenants_own_master_key_rotates_it_and_erasing_needs_none()
     let acme_has = keyring(&folder, "acme.keyring").await?;
     let own: HashMap<TenantId, Arc<dyn MasterKeyProvider>> = HashMap::from([(acme(), Arc::new(acme_has) as _)]);
     let common = keyring(&folder, "master.keyring").await?;
-    vault(&folder, ByTenant::new(common, own)).await?.tenant(&acme()).enroll(ADA).await?;
-    folder.customers().await?.enroll(BEN).await?;
+    vault(&folder, ByTenant::new(common, own)).await?.tenant(&acme()).enroll(&parsed(ADA)).await?;
+    folder.customers().await?.enroll(&parsed(BEN)).await?;
     folder.run(&["rotate-subject", ADA, "--tenant", "acme"]).done();
 
     fs::rename(folder.path("acme.keyring"), folder.path("revoked"))?;

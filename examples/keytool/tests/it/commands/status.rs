@@ -6,7 +6,7 @@ pub(super) async fn keys_are_counted_by_epoch_age_and_version() -> Result {
     let folder = Folder::with_subjects().await?;
     folder.run(&["rotate-subject", ADA]).done();
     folder.run(&["advance-epoch", "--add-key"]).done();
-    folder.customers().await?.enroll("cy").await?;
+    folder.customers().await?.enroll(&parsed("customer:cy")).await?;
     let told = folder.run(&["status", "--json"]).done().json();
     let epochs: Vec<_> = told["epochs"].as_array().unwrap().iter().collect();
     let counts: Vec<_> = epochs.iter().map(|e| (&e["state"], &e["subjects"], &e["data_keys"], &e["ages"])).collect();
@@ -33,12 +33,12 @@ pub(super) async fn keys_are_counted_by_epoch_age_and_version() -> Result {
 
 pub(super) async fn holds_schedules_and_erasures_are_counted_until_final() -> Result {
     let folder = Folder::with_subjects().await?;
-    for subject in ["cy", "dee"] {
-        folder.customers().await?.enroll(subject).await?;
+    for subject in ["customer:cy", "customer:dee"] {
+        folder.customers().await?.enroll(&parsed(subject)).await?;
     }
     folder.run(&["erase", ADA, "--yes"]).done();
     folder.run(&["hold", BEN]).done();
-    folder.run(&["schedule", "cy", "--at", "2999-12-01T09:00:00Z", "--yes"]).done();
+    folder.run(&["schedule", "customer:cy", "--at", "2999-12-01T09:00:00Z", "--yes"]).done();
     let told = folder.run(&["status", "--json"]).done().json();
     let erasures = &told["erasures"];
     let counts = ["final", "erased", "pending", "scheduled", "held"].map(|name| erasures[name].as_u64().unwrap());
@@ -66,7 +66,7 @@ pub(super) async fn holds_schedules_and_erasures_are_counted_until_final() -> Re
 
 pub(super) async fn an_erasure_that_is_due_is_told() -> Result {
     let folder = Folder::with_subjects().await?;
-    folder.customers().await?.schedule_erasure(ADA, "2020-01-01T00:00:00.000Z".parse()?).await?;
+    folder.customers().await?.schedule_erasure(&parsed(ADA), "2020-01-01T00:00:00.000Z".parse()?).await?;
     let ran = folder.run(&["status"]).done();
     assert!(ran.out.contains("an erasure is due since 2020-01-01 00:00 UTC: `keytool sweep`"), "{ran:?}");
     Ok(())

@@ -6,6 +6,7 @@ use fieldseal::id::Purpose;
 use fieldseal::journal::{ErasedLine, ErasureJournal as _, JournalEntry, JournalEvent};
 use fieldseal::store::{Epoch, Tag};
 use fieldseal::vault::SubjectState;
+use fieldseal_testkit::customer;
 
 use super::*;
 
@@ -26,8 +27,8 @@ pub(super) fn wrong_arguments_are_refused_and_told_as_asked() {
 pub(super) async fn a_dry_run_changes_nothing_and_asks_nobody() -> Result {
     let folder = Folder::with_subjects().await?;
     folder.run(&["schedule", BEN, "--in", "14d", "--yes"]).done();
-    folder.customers().await?.enroll("cy").await?;
-    folder.run(&["hold", "cy"]).done();
+    folder.customers().await?.enroll(&customer("cy")).await?;
+    folder.run(&["hold", "customer:cy"]).done();
     folder.run(&["advance-epoch", "--add-key"]).done();
     folder.run(&["status"]).done();
     let before = folder.everything().await?;
@@ -37,12 +38,13 @@ pub(super) async fn a_dry_run_changes_nothing_and_asks_nobody() -> Result {
         &["advance-epoch", "--add-key"],
         &["rewrap", "--checkpoint", "place.json"],
         &["retire-epoch", "1"],
-        &["erase", ADA, BEN, "nobody", "--receipt", "r.json"],
+        &["erase", ADA, BEN, "--receipt", "r.json"],
+        &["erase", "customer:nobody", "--even-if-unknown"],
         &["erase", ADA, "--purpose", "billing"],
         &["schedule", ADA, "--in", "1d"],
         &["cancel", BEN],
         &["hold", ADA],
-        &["release", "cy"],
+        &["release", "customer:cy"],
         &["sweep", "--receipt", "r.json"],
         &["journal", "replay"],
     ] {
@@ -86,11 +88,11 @@ pub(super) async fn on_a_full_disk_nothing_is_half_made() -> Result {
 
 pub(super) async fn where_the_journal_has_no_room_nothing_is_erased() -> Result {
     let folder = Folder::with_subjects().await?;
-    // Long entries, of a tenant that the key store has nothing of: they say nothing about anybody.
+    // Long entries, that nobody with the root entered: they say nothing about anybody.
     let journal = FileJournal::open(folder.path("erasures.journal")).await?;
     let names = (10..42).map(|n| Purpose::new(n.to_string().repeat(512)));
     let lines = names.map(|name| Ok(ErasedLine::new(name?, 1))).collect::<Result<Vec<_>>>()?;
-    let event = JournalEvent::ErasureDone { lines, until: Epoch::FIRST };
+    let event = JournalEvent::ErasureDone { whole: false, lines, until: Epoch::FIRST };
     let entry = JournalEntry::of_subject(Timestamp::from_millis(1), acme(), Tag::from_bytes([7; 16]), event);
     while fs::metadata(folder.path("erasures.journal"))?.len() < 512 * 1024 {
         journal.append(&entry, &journal.head().await?).await?;
@@ -110,8 +112,8 @@ pub(super) async fn where_the_journal_has_no_room_nothing_is_erased() -> Result 
 
 pub(super) async fn where_a_receipt_has_no_room_nothing_is_erased() -> Result {
     let folder = Folder::with_subjects().await?;
-    let subjects: Vec<String> = (1..=20).map(|n| n.to_string()).collect();
-    folder.customers().await?.enroll_all(&subjects).await?;
+    let subjects: Vec<_> = (1..=20).map(|n| format!("customer:{n}")).collect();
+    folder.customers().await?.enroll_all(&subjects.iter().map(|text| parsed(text)).collect::<Vec<_>>()).await?;
     folder.run(&["status"]).done();
     let before = folder.everything().await?;
     let args =
@@ -124,7 +126,7 @@ pub(super) async fn where_a_receipt_has_no_room_nothing_is_erased() -> Result {
     folder
         .run(&["erase", ADA, "--yes", "--receipt", "no/such/folder.json"])
         .fails(4, "can't write no/such/folder.json");
-    folder.customers().await?.keys(ADA).await?;
+    folder.customers().await?.keys(&parsed(ADA)).await?;
     Ok(())
 }
 

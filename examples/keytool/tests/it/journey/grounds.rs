@@ -144,7 +144,9 @@ impl Ground {
 
     pub(crate) fn config(&self) -> String {
         let Self { provider, store, journal, .. } = self;
-        format!("provider = {provider:?}\nstore = {store:?}\njournal = {journal:?}\npurposes = [\"billing\"]\n")
+        format!(
+            "provider = {provider:?}\nstore = {store:?}\njournal = {journal:?}\nkinds = [\"customer\"]\npurposes = [\"billing\"]\n"
+        )
     }
 }
 

@@ -66,7 +66,7 @@ async fn journey(ground: Ground) {
     }
     on.begins().await;
     on.is_lived_in();
-    let receipt = on.erases("4");
+    let receipt = on.erases("customer:4");
     on.advances().await;
     on.retires(&receipt);
     on.is_looked_at();
@@ -111,10 +111,10 @@ impl Journey {
             (&status["subjects"]["live"], &status["epochs"][0]["subjects"]),
             (&customers().into(), &customers().into())
         );
-        self.run(&["rotate-subject", "4"]).done();
-        self.run(&["hold", "5"]).done();
-        self.run(&["erase", "5", "--yes"]).fails(3, "hold");
-        self.run(&["schedule", "6", "--in", "14d", "--yes"]).done();
+        self.run(&["rotate-subject", "customer:4"]).done();
+        self.run(&["hold", "customer:5"]).done();
+        self.run(&["erase", "customer:5", "--yes"]).fails(3, "hold");
+        self.run(&["schedule", "customer:6", "--in", "14d", "--yes"]).done();
     }
 
     /// Erased, and not final before the master key is gone.

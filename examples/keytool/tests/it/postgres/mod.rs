@@ -44,7 +44,7 @@ pub(crate) fn on_server(databases: &Databases, name: &str, test: impl AsyncFnOnc
 #[derive(Debug, Record, FromRow)]
 #[record(schema = "customer")]
 struct Customer {
-    #[record(id, subject)]
+    #[record(id, subject = "customer")]
     id: Uuid,
     email: Sealed<String>,
     #[record(purpose = "billing")]
@@ -75,7 +75,7 @@ impl Shop {
         let vault = shop.folder.vault().await.unwrap();
         for id in 1..=CUSTOMERS {
             shop.insert(&vault, id).await;
-            vault.default_tenant().rotate_now(&person(id)).await.unwrap();
+            vault.default_tenant().rotate_now(&Customer::subject_of(&person(id)).unwrap()).await.unwrap();
         }
         shop
     }
@@ -87,10 +87,10 @@ impl Shop {
     }
 
     async fn insert(&self, vault: &Vault, id: i64) {
-        let keys = vault.default_tenant().enroll(&person(id)).await.unwrap();
         let iban = (id % 2 == 1).then(|| format!("DE00 {id}").into());
         let plain = CustomerPlain { id: person(id), email: format!("{id}@example.com").into(), iban };
-        let row = Customer::seal(plain, &keys).unwrap();
+        let keys = vault.default_tenant().enroll(&plain).await.unwrap();
+        let row = Customer::seal(&plain, &keys).unwrap();
         sqlx::query("INSERT INTO shop.customer VALUES ($1, $2, $3)")
             .bind(row.id)
             .bind(&row.email)
@@ -110,7 +110,7 @@ impl Shop {
             sqlx::query_as("SELECT * FROM shop.customer ORDER BY id").fetch_all(&self.pool).await.unwrap();
         assert_eq!(rows.len(), usize::try_from(CUSTOMERS).unwrap());
         for (id, row) in (1..).zip(rows) {
-            let opened = row.open(&customers.keys(&row.id).await.unwrap()).unwrap();
+            let opened = row.open(&customers.keys(&row).await.unwrap()).unwrap();
             assert_eq!(*opened.email.expose(), format!("{id}@example.com"));
             assert_eq!(opened.iban.is_some(), id % 2 == 1);
         }
@@ -141,7 +141,7 @@ const TABLES: &str = r#"
 name = "shop.customer"
 schema = "customer"
 key = ["id"]
-subject = { column = "id", type = "uuid" }
+subject = { kind = "customer", column = "id", type = "uuid" }
 ids = [{ column = "id", type = "uuid" }]
 
 [[table.field]]
@@ -158,7 +158,7 @@ type = "text"
 name = "guest"
 schema = "guest"
 key = ["id"]
-subject = { column = "id", type = "integer" }
+subject = { kind = "customer", column = "id", type = "integer" }
 ids = [{ column = "id", type = "integer" }]
 
 [[table.field]]
@@ -212,11 +212,11 @@ async fn a_census_is_taken_and_retired_upon(database: PgConnectOptions) {
 async fn what_is_held_is_revealed(database: PgConnectOptions) {
     let shop = Shop::new(database).await;
     shop.run(&["adopt", "expand"]).done();
-    let three = person(3).to_string();
+    let three = format!("customer:{}", person(3));
     let ran = shop.folder.run(&["reveal", &three]).done();
     let row = &ran.json()["rows"][0];
     assert_eq!(row["fields"], json!({ "email": "3@example.com", "iban": "DE00 3" }));
-    let nobody = person(99).to_string();
+    let nobody = format!("customer:{}", person(99));
     assert_eq!(shop.folder.run(&[&["reveal", &nobody], &SHOP[..]].concat()).done().json()["rows"], json!([]));
     shop.run(&["reveal", "--all", "--batch", "3", "--output", "all.jsonl"]).exits(0);
     let all = fs::read_to_string(shop.folder.path("all.jsonl")).unwrap();

@@ -6,6 +6,7 @@ use std::process::Stdio;
 use std::thread;
 use std::time::Duration;
 
+use chrono::NaiveDate;
 use fieldseal::provider::LocalKeyring;
 use fieldseal::vault::ErasureRequest;
 use fieldseal::{Record, Sealed, Vault};
@@ -29,11 +30,11 @@ pub(super) async fn each_job_is_shared_by_two_processes_and_one_is_killed(server
 
     let vault = town.vault().await;
     for id in (1..=PEOPLE).step_by(3) {
-        vault.default_tenant().rotate_now(&id).await.unwrap();
+        vault.default_tenant().rotate_now(&Person::subject_of(&id).unwrap()).await.unwrap();
     }
     town.change(&["reseal"]);
     assert_eq!(town.json(&["reseal"])["tables"][0]["current"], 2 * PEOPLE);
-    vault.default_tenant().erase(&ERASED, &ErasureRequest::new()).await.unwrap();
+    vault.default_tenant().erase(&Person::subject_of(&ERASED).unwrap(), &ErasureRequest::new()).await.unwrap();
 
     town.run(&["advance-epoch", "--add-key"]).done();
     let moved = town.share(&["rewrap", "--batch", "10"], "--checkpoint", "rewrap");
@@ -72,12 +73,12 @@ const ERASED: i64 = 77;
 #[derive(Debug, Record, FromRow)]
 #[record(schema = "person")]
 struct Person {
-    #[record(id, subject)]
+    #[record(id, subject = "customer")]
     id: i64,
     name: Text<Sealed<String>>,
     #[record(purpose = "billing")]
     #[sqlx(rename = "born_sealed")]
-    born: Option<Sealed<String>>,
+    born: Option<Sealed<NaiveDate>>,
 }
 
 const TABLES: &str = r#"
@@ -85,7 +86,7 @@ const TABLES: &str = r#"
 name = "person"
 schema = "person"
 key = ["id"]
-subject = { column = "id", type = "integer" }
+subject = { kind = "customer", column = "id", type = "integer" }
 ids = [{ column = "id", type = "integer" }]
 
 [[table.field]]
@@ -126,7 +127,7 @@ impl Town {
         let folder = Folder::bare();
         let [store, entries, database] = [&keys, &journal, &tables].map(|of| url("postgres", of));
         let config = format!(
-            "provider = \"keyring:master.keyring\"\nstore = \"{store}\"\njournal = \"{entries}\"\npurposes = [\"billing\"]\n\
+            "provider = \"keyring:master.keyring\"\nstore = \"{store}\"\njournal = \"{entries}\"\nkinds = [\"customer\"]\npurposes = [\"billing\"]\n\
              database = \"{database}\"\n{TABLES}"
         );
         folder.configure(&config);
@@ -145,7 +146,7 @@ impl Town {
         let keyring = LocalKeyring::open(self.folder.path("master.keyring")).await.unwrap();
         let store = PostgresStore::new(PgPool::connect_with(self.keys.clone()).await.unwrap()).await.unwrap();
         let journal = PostgresJournal::new(PgPool::connect_with(self.journal.clone()).await.unwrap()).await.unwrap();
-        Vault::builder(keyring, store).journal(journal).purposes(["billing"]).build().await.unwrap()
+        Vault::builder(keyring, store).kinds(["customer"]).journal(journal).purposes(["billing"]).build().await.unwrap()
     }
 
     fn run(&self, args: &[&str]) -> Ran {
@@ -207,13 +208,13 @@ impl Town {
             sqlx::query_as("SELECT * FROM person ORDER BY id").fetch_all(&self.tables).await.unwrap();
         assert_eq!(rows.len(), usize::try_from(PEOPLE).unwrap());
         let customers = self.vault().await.default_tenant();
-        let page = customers.keys_of(&(1..=PEOPLE).collect::<Vec<_>>()).await.unwrap();
+        let page = customers.keys_of(&rows).await.unwrap();
         for row in rows {
-            match page.get(&row.id) {
+            match page.get(&row) {
                 Ok(keys) => {
                     let opened = row.open(keys).unwrap();
                     assert_eq!(*opened.name.expose(), name(row.id));
-                    assert!(opened.born.is_some_and(|born| born.expose().starts_with("181")), "{}", row.id);
+                    assert!(opened.born.is_some_and(|born| born.expose().to_string().starts_with("181")), "{}", row.id);
                 }
                 Err(e) => assert!(erased == Some(row.id), "{}: {e}", row.id),
             }

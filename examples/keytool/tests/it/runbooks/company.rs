@@ -18,6 +18,7 @@ use fieldseal::vault::{EpochInfo, ErasureReceipt, ErasureRequest, ErasureStatus,
 use fieldseal::{Error, Record, Sealed, Tenant, Vault};
 use fieldseal_sqlx::SqliteStore;
 use fieldseal_testkit::clock::ManualClock;
+use fieldseal_testkit::customer;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool};
 
 use super::Result;
@@ -26,7 +27,7 @@ use super::Result;
 #[derive(Record, sqlx::FromRow)]
 #[record(schema = "customer")]
 pub(crate) struct Customer {
-    #[record(id, subject)]
+    #[record(id, subject = "customer")]
     id: i64,
     email: Sealed<String>,
     #[record(purpose = "billing")]
@@ -41,7 +42,7 @@ pub(crate) struct Customer {
 pub(crate) struct Letter {
     #[record(id)]
     id: i64,
-    #[record(subject)]
+    #[record(subject = "customer")]
     customer: i64,
     body: Sealed<String>,
 }
@@ -93,14 +94,14 @@ impl Company {
         }
         clock.set_wall(days_ago(60));
         for id in 1..=6 {
-            customers.rotate_now(&id).await?;
+            customers.rotate_now(&customer(id)).await?;
             write(&customers, &rows, id, 100 + id).await?;
         }
         clock.set_wall(days_ago(55));
         self.copy_of_store("backups/keys.db").await?;
         clock.set_wall(days_ago(50));
         let request = ErasureRequest::new().reference("request 2026-0007");
-        let receipt = customers.erase(&12, &request).await?;
+        let receipt = customers.erase(&customer(12), &request).await?;
         fs::write(self.path("receipts/2026-0007.json"), serde_json::to_string_pretty(&receipt)?)?;
         clock.set_wall(days_ago(40));
         arrive(&customers, &rows, 20).await?;
@@ -115,7 +116,7 @@ impl Company {
         let clock = ManualClock::new();
         clock.set_wall(days_ago(made));
         let (keys, vault) = self.open(self.keyring("master.keyring").await?, &clock).await?;
-        vault.default_tenant().schedule_erasure(&id, days_ago(due)).await?;
+        vault.default_tenant().schedule_erasure(&customer(id), days_ago(due)).await?;
         drop(vault);
         keys.close().await;
         Ok(())
@@ -126,7 +127,8 @@ impl Company {
         let file = SqliteConnectOptions::new().filename(self.path("keys.db")).create_if_missing(true);
         let keys = SqlitePool::connect_with(file.journal_mode(SqliteJournalMode::Wal)).await?;
         let journal = FileJournal::open(self.path("erasures.journal")).await?;
-        let builder = Vault::builder(keyring, SqliteStore::new(keys.clone()).await?).journal(journal);
+        let builder =
+            Vault::builder(keyring, SqliteStore::new(keys.clone()).await?).kinds(["customer"]).journal(journal);
         let vault = builder.purposes(["billing"]).max_age(MAX_AGE).clock(clock.clone()).build().await?;
         Ok((keys, vault))
     }
@@ -174,7 +176,7 @@ impl Company {
     pub(crate) async fn vault_of(&self, store: &str, provider: impl MasterKeyProvider) -> fieldseal::Result<Vault> {
         let store = SqliteStore::open(self.path(store)).await?;
         let journal = FileJournal::open(self.path("erasures.journal")).await?;
-        Vault::builder(provider, store).journal(journal).purposes(["billing"]).build().await
+        Vault::builder(provider, store).kinds(["customer"]).journal(journal).purposes(["billing"]).build().await
     }
 
     pub(crate) async fn keyring(&self, name: &str) -> Result<LocalKeyring> {
@@ -218,14 +220,14 @@ impl Company {
         assert_eq!((people.len(), letters.len()), (20, 26), "no row is lost");
         for row in &people {
             if gone.contains(&row.id) {
-                let keys = customers.keys(&row.id).await;
+                let keys = customers.keys(row).await;
                 let is_gone = matches!(keys, Err(Error::SubjectErased { .. } | Error::SubjectUnknown));
                 assert!(is_gone, "customer {}: {keys:?}", row.id);
                 continue;
             }
-            let keys = customers.keys(&row.id).await?;
+            let keys = customers.keys(row).await?;
             assert_eq!(keys.open(row, Customer::IBAN)?.map(|iban| iban.expose().clone()), Some(iban(row.id)));
-            match keys.open(row, Customer::EMAIL) {
+            match keys.open(row, Customer::EMAIL).map_err(Error::without_field) {
                 Err(Error::PurposeErased { .. }) if partly.contains(&row.id) => {}
                 opened => {
                     assert_eq!(opened?.expose(), &email(row.id));
@@ -234,7 +236,7 @@ impl Company {
             }
         }
         for row in letters.iter().filter(|row| !gone.contains(&row.customer) && !partly.contains(&row.customer)) {
-            let keys = customers.keys(&row.customer).await?;
+            let keys = customers.keys(row).await?;
             assert_eq!(keys.open(row, Letter::BODY)?.expose(), &body(row.id));
             see(row.needs_reseal(&keys)?, row.customer);
         }
@@ -264,7 +266,7 @@ impl Drop for Application {
 
 /// The numbers of a customer's versions of the default key.
 pub(crate) async fn versions(vault: &Vault, id: i64) -> Result<Vec<u32>> {
-    let info = vault.default_tenant().inventory(&id).await?;
+    let info = vault.default_tenant().inventory(&customer(id)).await?;
     let purpose = info.purposes.iter().find(|purpose| purpose.purpose.as_str() == "default").unwrap();
     Ok(purpose.versions.iter().map(|version| version.number).collect())
 }
@@ -282,9 +284,9 @@ pub(crate) fn is_destroyed(epoch: &EpochInfo) -> bool {
 
 /// A new customer, with a letter.
 async fn arrive(customers: &Tenant, rows: &SqlitePool, id: i64) -> Result {
-    let keys = customers.enroll(&id).await?;
+    let keys = customers.enroll(&customer(id)).await?;
     let plain = CustomerPlain { id, email: email(id).into(), iban: Some(iban(id).into()), plan: "free".to_owned() };
-    let row = Customer::seal(plain, &keys)?;
+    let row = Customer::seal(&plain, &keys)?;
     sqlx::query("INSERT INTO customer VALUES (?, ?, ?, ?)")
         .bind(row.id)
         .bind(row.email)
@@ -296,8 +298,8 @@ async fn arrive(customers: &Tenant, rows: &SqlitePool, id: i64) -> Result {
 }
 
 async fn write(customers: &Tenant, rows: &SqlitePool, customer: i64, id: i64) -> Result {
-    let keys = customers.keys(&customer).await?;
-    let row = Letter::seal(LetterPlain { id, customer, body: body(id).into() }, &keys)?;
+    let keys = customers.keys(&Customer::subject_of(&customer)?).await?;
+    let row = Letter::seal(&LetterPlain { id, customer, body: body(id).into() }, &keys)?;
     let insert = sqlx::query("INSERT INTO letter VALUES (?, ?, ?)").bind(row.id).bind(row.customer).bind(row.body);
     insert.execute(rows).await?;
     Ok(())
@@ -341,6 +343,7 @@ const TABLES: &[&str] = &[
 const CONFIG: &str = r#"provider = "keyring:master.keyring"
 store = "sqlite:keys.db"
 journal = "file:erasures.journal"
+kinds = ["customer"]
 purposes = ["billing"]
 database = "sqlite:app.db"
 
@@ -348,7 +351,7 @@ database = "sqlite:app.db"
 name = "customer"
 schema = "customer"
 key = ["id"]
-subject = { column = "id", type = "integer" }
+subject = { kind = "customer", column = "id", type = "integer" }
 ids = [{ column = "id", type = "integer" }]
 clear = ["plan"]
 
@@ -365,7 +368,7 @@ purpose = "billing"
 name = "letter"
 schema = "letter"
 key = ["id"]
-subject = { column = "customer", type = "integer" }
+subject = { kind = "customer", column = "customer", type = "integer" }
 ids = [{ column = "id", type = "integer" }]
 
 [[table.field]]

@@ -3,6 +3,7 @@
 use fieldseal::Error;
 use fieldseal::id::Purpose;
 use fieldseal::vault::ErasureStatus;
+use fieldseal_testkit::customer;
 
 use super::Result;
 use super::book::runbook;
@@ -15,7 +16,7 @@ pub(super) async fn who_asked_is_erased_for_good_and_nobody_else() -> Result {
     let vault = company.vault(company.keyring("master.keyring").await?).await?;
     let customers = vault.default_tenant();
     // 9 keeps what is for billing.
-    let partly = customers.inventory(&9).await?;
+    let partly = customers.inventory(&customer(9)).await?;
     for purpose in partly.purposes {
         assert_eq!(purpose.versions.is_empty(), purpose.purpose == Purpose::new("default")?, "{:?}", purpose.purpose);
     }
@@ -28,7 +29,7 @@ pub(super) async fn who_asked_is_erased_for_good_and_nobody_else() -> Result {
         );
     }
     assert!(is_destroyed(&epoch(&vault, 1).await?));
-    let again = customers.enroll(&17).await;
+    let again = customers.enroll(&customer(17)).await;
     assert!(matches!(again, Err(Error::SubjectErased { .. })));
     Ok(())
 }

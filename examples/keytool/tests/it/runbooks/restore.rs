@@ -3,6 +3,7 @@
 use std::fs;
 
 use fieldseal::Error;
+use fieldseal_testkit::customer;
 
 use super::Result;
 use super::book::runbook;
@@ -15,8 +16,8 @@ pub(super) async fn the_erased_stay_erased_after_a_restore_and_losses_are_told()
     assert!(!company.application_runs(), "it was stopped first");
     let vault = company.vault(company.keyring("master.keyring").await?).await?;
     let customers = vault.default_tenant();
-    assert!(matches!(customers.keys(&12).await, Err(Error::SubjectErased { .. })));
-    assert!(matches!(customers.keys(&20).await, Err(Error::SubjectUnknown)), "who came since the backup");
+    assert!(matches!(customers.keys(&customer(12)).await, Err(Error::SubjectErased { .. })));
+    assert!(matches!(customers.keys(&customer(20)).await, Err(Error::SubjectUnknown)), "who came since the backup");
     company.check_rows(&vault, &[12, 20]).await?;
     let lost = fs::read_to_string(company.path("lost.jsonl"))?;
     assert_eq!(lost.lines().count(), 3, "an address, an account number, a letter: {lost}");

@@ -29,7 +29,8 @@ pub(super) async fn it_asks_before_it_seals_at_once_and_tells_whose_keys_stay() 
     let company = Company::new().await?;
     let (code, _, said) = company.shell("keytool rotate-subject --all --now");
     assert!(code == Some(3) && said.contains("19 subjects"), "{code:?} {said}");
-    let (code, out, _) = company.shell("keytool schedule 8 --in 14d --yes > schedule; keytool rotate-subject --all");
+    let (code, out, _) =
+        company.shell("keytool schedule customer:8 --in 14d --yes > schedule; keytool rotate-subject --all");
     assert!(code == Some(0) && out.starts_with("18 subjects have new data keys"), "{code:?} {out}");
     assert!(out.contains("1 subject keeps its keys"), "{out}");
     let none = json(&company, "keytool --json rotate-subject --all --tenant nobody");
@@ -39,9 +40,13 @@ pub(super) async fn it_asks_before_it_seals_at_once_and_tells_whose_keys_stay() 
 
 pub(super) async fn everybody_or_one_is_said() -> Result {
     let company = Company::new().await?;
-    for wrong in
-        ["", "17 --all", "17 --made-before 2026-12-01T09:00:00Z", "--all --made-before yesterday", "17 --batch 5"]
-    {
+    for wrong in [
+        "",
+        "customer:17 --all",
+        "customer:17 --made-before 2026-12-01T09:00:00Z",
+        "--all --made-before yesterday",
+        "customer:17 --batch 5",
+    ] {
         let (code, ..) = company.shell(&format!("keytool rotate-subject {wrong}"));
         assert_eq!(code, Some(2), "{wrong}");
     }

@@ -12,7 +12,7 @@ CREATE TABLE "fieldseal".journal (
     hash bytea NOT NULL
 );
 
--- `hash` is that of the chain behind the entry. `tenant` and `tag` are those in the bytes, empty where there is none.
+-- `position` counts from 1, `hash` is that of the chain behind the entry. `tenant` and `tag` are those in the bytes, empty where there is none.
 CREATE TABLE "fieldseal".journal_entries (
     position bigint PRIMARY KEY,
     hash bytea NOT NULL,

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use fieldseal::TenantId;
 use fieldseal::clock::Timestamp;
-use fieldseal::journal::{ErasureJournal as _, Head, JournalEntry, JournalError, JournalErrorKind, JournalEvent};
+use fieldseal::journal::{
+    EntryAt, ErasureJournal as _, Head, JournalEntry, JournalError, JournalErrorKind, JournalEvent,
+};
 use fieldseal::store::Tag;
 use fieldseal_sqlx::PostgresJournal;
 use fleet_tests::harness::Completion;
@@ -23,7 +25,8 @@ pub(super) async fn a_schema_may_have_any_name(database: PgConnectOptions) {
         let journal = builder.open().await.unwrap();
         let head = fill(&journal, 3).await;
         assert_eq!(journal.verify().await.unwrap(), head, "{name:?}");
-        assert_eq!(journal.read_of(Some(&acme()), Some(&tag(1)), &head).await.unwrap(), [entry(1)]);
+        let at = EntryAt::new(Head::EMPTY.advanced_by(&entry(0)), entry(1));
+        assert_eq!(journal.read_of(Some(&acme()), Some(&tag(1)), &head).await.unwrap(), [at]);
     }
     for name in ["", "pg_keys", &"x".repeat(64)] {
         let builder = PostgresJournal::builder(pool.clone()).schema(name);
@@ -60,7 +63,7 @@ pub(super) async fn what_is_not_there_is_misconfigured_and_says_what_makes_it(da
 }
 
 pub(super) async fn tables_that_can_not_be_used_are_refused(database: PgConnectOptions) {
-    use JournalErrorKind::{Corrupt, Misconfigured};
+    use JournalErrorKind::{Corrupt, Misconfigured, NewerSchema};
     let pool = pool(database).await;
     for (kind, alter) in [
         (Corrupt, "DROP TABLE fieldseal.journal_entries"),
@@ -68,7 +71,7 @@ pub(super) async fn tables_that_can_not_be_used_are_refused(database: PgConnectO
         (Corrupt, "ALTER TABLE fieldseal.journal_entries DROP CONSTRAINT journal_entries_pkey"),
         (Corrupt, "DELETE FROM fieldseal.journal"),
         (Corrupt, "CREATE RULE keep AS ON INSERT TO fieldseal.journal_entries DO ALSO NOTHING"),
-        (Misconfigured, "UPDATE fieldseal.journal SET version = 2"),
+        (NewerSchema, "UPDATE fieldseal.journal SET version = 2"),
         (Misconfigured, "ALTER TABLE fieldseal.journal_entries SET UNLOGGED"),
         (Misconfigured, "ALTER TABLE fieldseal.journal DROP COLUMN id"),
         (
@@ -91,17 +94,17 @@ pub(super) async fn an_entry_that_was_changed_or_taken_away_is_told(database: Pg
     let pool = pool(database).await;
     let kind = |e: JournalError| e.kind();
     for (damage, head_tells) in [
+        ("DELETE FROM fieldseal.journal_entries WHERE position = 4", false),
         ("DELETE FROM fieldseal.journal_entries WHERE position = 3", false),
-        ("DELETE FROM fieldseal.journal_entries WHERE position = 2", false),
-        ("DELETE FROM fieldseal.journal_entries WHERE position >= 3", true),
-        ("UPDATE fieldseal.journal_entries SET position = 9 WHERE position = 3", false),
+        ("DELETE FROM fieldseal.journal_entries WHERE position >= 4", true),
+        ("UPDATE fieldseal.journal_entries SET position = 9 WHERE position = 4", false),
         (
-            "UPDATE fieldseal.journal_entries SET bytes = (SELECT bytes FROM fieldseal.journal_entries WHERE position = 2) WHERE position = 3",
+            "UPDATE fieldseal.journal_entries SET bytes = (SELECT bytes FROM fieldseal.journal_entries WHERE position = 3) WHERE position = 4",
             false,
         ),
-        ("UPDATE fieldseal.journal_entries SET bytes = '\\x00' WHERE position = 3", false),
-        ("UPDATE fieldseal.journal_entries SET hash = sha256('') WHERE position = 3", false),
-        ("UPDATE fieldseal.journal_entries SET tag = '\\x00' WHERE position = 3", false),
+        ("UPDATE fieldseal.journal_entries SET bytes = '\\x00' WHERE position = 4", false),
+        ("UPDATE fieldseal.journal_entries SET hash = sha256('') WHERE position = 4", false),
+        ("UPDATE fieldseal.journal_entries SET tag = '\\x00' WHERE position = 4", false),
         ("UPDATE fieldseal.journal SET hash = sha256('')", true),
         ("UPDATE fieldseal.journal SET position = 9", true),
     ] {
@@ -122,11 +125,11 @@ pub(super) async fn an_entry_that_was_changed_or_taken_away_is_told(database: Pg
     }
     // About one subject: what stands there must be what was appended.
     for damage in [
-        "UPDATE fieldseal.journal_entries SET bytes = (SELECT bytes FROM fieldseal.journal_entries WHERE position = 2) WHERE position = 3",
+        "UPDATE fieldseal.journal_entries SET bytes = (SELECT bytes FROM fieldseal.journal_entries WHERE position = 3) WHERE position = 4",
+        "UPDATE fieldseal.journal_entries SET hash = sha256('') WHERE position = 4",
         "UPDATE fieldseal.journal_entries SET hash = sha256('') WHERE position = 3",
-        "UPDATE fieldseal.journal_entries SET hash = sha256('') WHERE position = 2",
-        "DELETE FROM fieldseal.journal_entries WHERE position = 2",
-        "UPDATE fieldseal.journal_entries SET tag = (SELECT tag FROM fieldseal.journal_entries WHERE position = 3) WHERE position = 4",
+        "DELETE FROM fieldseal.journal_entries WHERE position = 3",
+        "UPDATE fieldseal.journal_entries SET tag = (SELECT tag FROM fieldseal.journal_entries WHERE position = 4) WHERE position = 5",
     ] {
         execute(&pool, "DROP SCHEMA IF EXISTS fieldseal CASCADE").await;
         let journal = made(&pool).await;
@@ -142,7 +145,7 @@ pub(super) async fn an_entry_that_was_hidden_is_found_by_verifying(database: PgC
     let pool = pool(database).await;
     let journal = made(&pool).await;
     let head = fill(&journal, 6).await;
-    execute(&pool, "UPDATE fieldseal.journal_entries SET tag = '' WHERE position = 3").await;
+    execute(&pool, "UPDATE fieldseal.journal_entries SET tag = '' WHERE position = 4").await;
     assert_eq!(journal.read_of(Some(&acme()), Some(&tag(3)), &head).await.unwrap(), []);
     assert_eq!(journal.verify().await.unwrap_err().kind(), JournalErrorKind::Corrupt);
 }

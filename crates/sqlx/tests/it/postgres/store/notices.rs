@@ -9,6 +9,7 @@ use fieldseal::store::{Epoch, Expected, KeyStore as _, Notice, SlotId, SlotState
 use fieldseal::vault::ErasureRequest;
 use fieldseal::{TenantId, Vault};
 use fieldseal_sqlx::{Notices, PostgresStore};
+use fieldseal_testkit::customer;
 use fieldseal_testkit::slot::SampleSlot;
 use futures_util::StreamExt as _;
 use sqlx::PgPool;
@@ -65,13 +66,14 @@ pub(super) async fn an_erased_purpose_is_told(database: PgConnectOptions) {
     let pool = pool(database).await;
     let store = telling(&pool, "fieldseal").await;
     let mut told = store.notices(&pool).await.unwrap();
-    let builder =
-        Vault::builder(LocalKeyring::ephemeral().unwrap(), store.clone()).journal(MemoryJournal::new().unwrap());
+    let builder = Vault::builder(LocalKeyring::ephemeral().unwrap(), store.clone())
+        .kinds(["customer"])
+        .journal(MemoryJournal::new().unwrap());
     let tenant = builder.purposes(["billing"]).build().await.unwrap().default_tenant();
-    tenant.enroll(&1).await.unwrap();
-    tenant.rotate_now(&1).await.unwrap();
+    tenant.enroll(&customer(1)).await.unwrap();
+    tenant.rotate_now(&customer(1)).await.unwrap();
     nothing_more(&store, &mut told).await;
-    tenant.erase(&1, &ErasureRequest::new().purpose(Purpose::new("billing").unwrap())).await.unwrap();
+    tenant.erase(&customer(1), &ErasureRequest::new().purpose(Purpose::new("billing").unwrap())).await.unwrap();
     assert!(matches!(told.next().await.unwrap(), Notice::Ended(SlotId::Subject(..))));
 }
 

@@ -5,6 +5,7 @@ use fieldseal::journal::MemoryJournal;
 use fieldseal::provider::LocalKeyring;
 use fieldseal::store::{Expected, KeyStore as _, SlotId, Tag};
 use fieldseal_sqlx::PostgresStore;
+use fieldseal_testkit::customer;
 use fieldseal_testkit::slot::SampleSlot;
 use fleet_tests::proxy::Proxy;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
@@ -32,17 +33,17 @@ pub(super) async fn a_page_of_a_hundred_is_one(database: PgConnectOptions) {
 
 /// Once the tenant's keys are there.
 pub(super) async fn a_vault_reads_a_page_of_cold_subjects_in_one(database: PgConnectOptions) {
-    let subjects: Vec<i64> = (1..=100).collect();
+    let subjects: Vec<_> = (1..=100).map(customer).collect();
     let (proxy, pool) = proxied(&database).await;
     let store = made(&pool).await;
     let keyring = std::sync::Arc::new(LocalKeyring::ephemeral().unwrap());
     let journal = std::sync::Arc::new(MemoryJournal::new().unwrap());
     let vault = async |store: PostgresStore| {
-        Vault::builder(keyring.clone(), store).journal(journal.clone()).build().await.unwrap()
+        Vault::builder(keyring.clone(), store).kinds(["customer"]).journal(journal.clone()).build().await.unwrap()
     };
     vault(store).await.default_tenant().enroll_all(&subjects).await.unwrap();
     let cold = vault(PostgresStore::new(pool).await.unwrap()).await.default_tenant();
-    cold.enroll(&1000).await.unwrap(); // the tenant is warm
+    cold.enroll(&customer(1000)).await.unwrap(); // the tenant is warm
     proxy.trips();
     let page = cold.keys_of(&subjects).await.unwrap();
     assert_eq!(proxy.trips(), 1);
