@@ -595,7 +595,7 @@ macro_rules! described {
     ([$($said:tt)*] $($field:tt)*) => {{
         #[derive(Record)]
         #[record(schema = "s", $($said)*)]
-        #[allow(dead_code, reason = "it is described")]
+        #[allow(dead_code, reason = "the test describes the type and makes none")]
         struct Row { $($field)* }
         fieldseal::record::describe::<Row>()
     }};
@@ -609,7 +609,7 @@ mod plans {
     macro_rules! plans {
         ($($name:ident { $($variant:tt)* })*) => {$(
             #[derive(fieldseal::Plaintext)]
-            #[allow(dead_code, reason = "it is described")]
+            #[allow(dead_code, reason = "the test describes the type and makes none")]
             pub(super) enum $name { $($variant)* }
         )*};
     }
