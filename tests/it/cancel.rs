@@ -5,11 +5,11 @@ use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use fieldseal_testkit::faults::{Act, Gate, drop_after};
-use fieldseal_testkit::world::{Ground, is_soak};
+use fieldseal_testkit::world::Ground;
 use futures_util::future::{Either, select};
 
 use super::common::Result;
-use super::operations::{Operation, Scene, writes};
+use super::operations::{Operation, Scene, starts, writes};
 
 operations!(tests! { a_call_can_be_dropped_anywhere_and_the_next_goes_on });
 
@@ -44,8 +44,7 @@ enum Drops {
 }
 
 impl Drops {
-    /// A server is slow: there a process that starts looks in a soak alone, and at every other one, that is after the work of
-    /// a call.
+    /// Every other one, that is after the work of a call.
     fn is_odd(self) -> bool {
         match self {
             Self::AfterPolls(n) | Self::AtWrite(n) => n % 2 == 1,
@@ -83,7 +82,7 @@ async fn round(operation: Operation, at: Drops, on: &Ground) -> Result<bool> {
     let (scene, ready) = dropped(operation, at, on).await?;
     scene.call().await?;
     scene.check().await?;
-    if on.is_memory() || is_soak() && at.is_odd() {
+    if starts(on, at.is_odd()) {
         dropped(operation, at, on).await?.0.check_start().await?;
     }
     Ok(ready)

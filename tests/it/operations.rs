@@ -12,7 +12,7 @@ use fieldseal::vault::{ErasureReceipt, ErasureRequest, ErasureStatus, Rotation};
 use fieldseal::{Error, SubjectKeys, Tenant, Vault};
 use fieldseal_testkit::customer;
 use fieldseal_testkit::faults::{Act, Tap};
-use fieldseal_testkit::world::{Ground, World, rewrap_all};
+use fieldseal_testkit::world::{Ground, World, is_soak, rewrap_all};
 
 use super::common::{HOUR, Result, acme, context, epoch, is_erased, open, seal};
 
@@ -74,6 +74,16 @@ operations!(define! Operation);
 /// Whether a call of a port changes something.
 pub(crate) fn writes(method: &str) -> bool {
     ["put", "raise_floor", "scrub", "append", "destroy_key"].contains(&method)
+}
+
+/// Whether a process that starts looks, too, at what a call left that broke off: where that `is_done`, what it was at. A soak
+/// looks everywhere in memory, and on servers, which are slow, where it is done; other runs do so in memory alone.
+pub(crate) fn starts(on: &Ground, is_done: bool) -> bool {
+    match (on.is_memory(), is_soak()) {
+        (true, true) => true,
+        (true, false) | (false, true) => is_done,
+        (false, false) => false,
+    }
 }
 
 /// A vault on ports that ask [`Scene::tap`], in a store where Ada and Ben are enrolled.

@@ -16,7 +16,7 @@ use fieldseal::store::{Epoch, Expected, Filter, KeyStore, Residue, Scan, ScanPag
 use fieldseal_sqlx::SqliteStore;
 use fieldseal_testkit::slot::SampleSlot;
 use fieldseal_testkit::store::{self as rules, RULES};
-use fleet_tests::harness::{Alone, Trial};
+use fleet_tests::harness::{Alone, Trial, soak};
 use fleet_tests::process::Process;
 use fleet_tests::tests;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
@@ -471,7 +471,9 @@ async fn put_over(store: &SqliteStore, slot: &StoredSlot, old: Option<&StoredSlo
 async fn overwritten_slots_are_in_no_file_after_a_scrub() {
     let (own, shared) = (fast_folder(), fast_folder());
     for (folder, store) in [(&own, open(&own).await), (&shared, open_shared(&shared).await)] {
-        let (dead, live) = churn(4000, async |slot, old| put_over(&store, &slot, old.as_ref()).await).await;
+        let (dead, live) =
+            churn(if soak() { 4000 } else { 1000 }, async |slot, old| put_over(&store, &slot, old.as_ref()).await)
+                .await;
         assert!(found_in(folder, &["-wal"], &dead) > 0, "the log has them until then, or this test proves nothing");
         let residue = store.scrub().await.unwrap();
         assert!(!residue.items().iter().any(|item| item.place.contains("log")), "{residue:?}");

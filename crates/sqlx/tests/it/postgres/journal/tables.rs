@@ -229,7 +229,8 @@ pub(super) async fn an_append_that_is_dropped_holds_nothing(database: PgConnectO
 /// Behind a transaction that somebody left open: the server answers, so it is no silence.
 pub(super) async fn an_append_that_waits_for_long_is_throttled(database: PgConnectOptions) {
     let pool = pool(database).await;
-    let journal = made(&pool).await;
+    made(&pool).await;
+    let journal = PostgresJournal::builder(pool.clone()).lock_timeout(Duration::from_millis(50)).open().await.unwrap();
     let mut open = pool.begin().await.unwrap();
     sqlx::query("UPDATE fieldseal.journal SET position = position").execute(&mut *open).await.unwrap();
     let error = journal.append(&entry(1), &Head::EMPTY).await.unwrap_err();
