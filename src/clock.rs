@@ -147,19 +147,17 @@ impl Stamp {
     }
 
     /// Whether it is longer ago than `max_age`, by the greater of both clocks (a suspended machine stops the monotonic one on
-    /// some systems), or the wall clock went back by more than 2 seconds since: such a clock measures no age.
+    /// some systems), or the wall clock went back by more than 2 seconds since: by such a clock everything is as old as can be.
     pub fn expired(&self, clock: &dyn Clock, max_age: Duration) -> bool {
         self.expired_at(&Self::now(clock), max_age)
     }
 
     /// [`Self::expired`] at a moment that was read already.
     pub fn expired_at(&self, now: &Self, max_age: Duration) -> bool {
-        now.monotonic.saturating_sub(self.monotonic) > max_age
-            || now.wall.since(self.wall) > max_age
-            || self.wall.since(now.wall) > WALL_SLACK
+        self.elapsed_at(now) > max_age
     }
 
-    /// Whether it was taken before `other`, by the monotonic clock.
+    /// Whether it was taken before `other`, by the monotonic clock: an order of moments, and no age.
     pub fn is_before(&self, other: &Self) -> bool {
         self.monotonic < other.monotonic
     }
@@ -168,9 +166,20 @@ impl Stamp {
         self.wall
     }
 
-    /// How long ago, by the monotonic clock.
+    pub(crate) fn monotonic(&self) -> Duration {
+        self.monotonic
+    }
+
+    /// How long ago, as [`expired`](Self::expired) measures it.
     pub(crate) fn elapsed(&self, clock: &dyn Clock) -> Duration {
-        clock.monotonic().saturating_sub(self.monotonic)
+        self.elapsed_at(&Self::now(clock))
+    }
+
+    fn elapsed_at(&self, now: &Self) -> Duration {
+        if self.wall.since(now.wall) > WALL_SLACK {
+            return Duration::MAX;
+        }
+        now.monotonic.saturating_sub(self.monotonic).max(now.wall.since(self.wall))
     }
 }
 
@@ -230,6 +239,7 @@ mod tests {
             let stamp = Stamp::now(&clock);
             *clock.0.lock().unwrap() = (monotonic, wall);
             assert_eq!(stamp.expired(&clock, max_age), expired, "{monotonic} {wall}");
+            assert_eq!(stamp.elapsed(&clock) > max_age, expired, "{monotonic} {wall}");
         }
     }
 

@@ -45,7 +45,7 @@ pub use async_trait::async_trait;
 use crate::error::{JournalError, JournalErrorKind, PortError, PortErrorKind, StoreError, StoreErrorKind};
 use crate::journal::{ErasureJournal, Head, JournalEntry};
 use crate::keys::{SlotId, StoredSlot};
-use crate::store::{Expected, KeyStore};
+use crate::store::{Expected, KeyStore, Loaded};
 
 /// A port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -148,7 +148,7 @@ pub trait Layer: Sync {
 /// Puts a slot that may have been put before, by a call of the same writer of which nobody knows how it ended.
 ///
 /// Putting it again is safe at any time: what is expected is gone once it has landed. So a lost race is looked into, and is
-/// none if the slot that won is this one, which its revision, a MAC over all of it, tells.
+/// none if the slot that won is this one, which its revision, a MAC over all of it, tells. What is damaged is not what was put.
 #[doc(hidden)]
 pub async fn put_again(
     store: &(impl KeyStore + ?Sized),
@@ -160,7 +160,7 @@ pub async fn put_again(
         put => return put,
     };
     let found = store.load(std::slice::from_ref(slot.id())).await?;
-    let is_this_one = matches!(found.as_slice(), [Some(found)] if found.revision() == slot.revision());
+    let is_this_one = matches!(found.as_slice(), [Loaded::Slot(found)] if found.revision() == slot.revision());
     if is_this_one { Ok(()) } else { Err(lost) }
 }
 
@@ -251,7 +251,7 @@ macro_rules! layered {
             async fn load(
                 &self,
                 ids: &[$crate::store::SlotId],
-            ) -> Result<Vec<Option<$crate::store::StoredSlot>>, $crate::error::StoreError> {
+            ) -> Result<Vec<$crate::store::Loaded>, $crate::error::StoreError> {
                 let call = $crate::layer::Call::of($crate::layer::Port::Store, "load").items(ids.len());
                 $crate::layer::Layer::around(self, call, |_| self.inner.load(ids)).await
             }
@@ -287,6 +287,11 @@ macro_rules! layered {
             async fn scrub(&self) -> Result<$crate::store::Residue, $crate::error::StoreError> {
                 let call = $crate::layer::Call::of($crate::layer::Port::Store, "scrub").long(true);
                 $crate::layer::Layer::around(self, call, |_| self.inner.scrub()).await
+            }
+
+            async fn clock(&self) -> Result<Option<$crate::clock::Timestamp>, $crate::error::StoreError> {
+                let call = $crate::layer::Call::of($crate::layer::Port::Store, "clock");
+                $crate::layer::Layer::around(self, call, |_| self.inner.clock()).await
             }
         }
     };
@@ -334,6 +339,11 @@ macro_rules! layered {
             ) -> Result<Vec<$crate::journal::EntryAt>, $crate::error::JournalError> {
                 let call = $crate::layer::Call::of($crate::layer::Port::Journal, "read_of");
                 $crate::layer::Layer::around(self, call, |_| self.inner.read_of(tenant, tag, up_to)).await
+            }
+
+            async fn clock(&self) -> Result<Option<$crate::clock::Timestamp>, $crate::error::JournalError> {
+                let call = $crate::layer::Call::of($crate::layer::Port::Journal, "clock");
+                $crate::layer::Layer::around(self, call, |_| self.inner.clock()).await
             }
         }
     };

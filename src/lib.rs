@@ -93,6 +93,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod bytes;
+mod caught;
 pub mod clock;
 mod crypto;
 mod declare;
@@ -112,6 +113,7 @@ mod kind;
 pub mod layer;
 pub mod measure;
 pub mod provider;
+mod read_only;
 pub mod record;
 pub mod rows;
 pub mod store;

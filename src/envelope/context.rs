@@ -166,7 +166,7 @@ mod tests {
 
     use super::*;
 
-    const LABELS: [&str; 18] = [
+    const LABELS: [&str; 19] = [
         "field",
         "field unbound",
         "wrap",
@@ -185,6 +185,7 @@ mod tests {
         "index",
         "index shared",
         "token",
+        "damaged slot",
     ];
 
     proptest! {

@@ -47,11 +47,17 @@ pub enum Error {
     /// No keys were ever made for this subject: `Tenant::enroll` it first. Of an erasure: neither key store nor journal knows
     /// it, or the tenant, and nothing was done (`ErasureRequest::even_if_unknown`).
     SubjectUnknown,
-    /// The subject was erased: its data can't be opened again by anybody. Or its erasure is scheduled: its data can't be
-    /// opened unless that is cancelled.
+    /// The subject was erased: its data can't be opened again by anybody.
     SubjectErased {
-        /// When it was erased, or will be.
+        /// When it was erased.
         at: Timestamp,
+    },
+    /// The subject's data can't be opened now, and its keys are there: its retention period has ended, or its erasure is
+    /// scheduled. Delete nothing on the strength of it. Until a sweep erases the subject, `Tenant::cancel_erasure` calls off what is
+    /// scheduled, or what a sweep began, and `Enrollment::retain_until` prolongs the period.
+    SubjectClosed {
+        /// When its period ended, or when its keys are to be destroyed.
+        due: Timestamp,
     },
     /// The tenant was erased, with every subject that it had: it is never made anew.
     TenantErased {
@@ -67,6 +73,12 @@ pub enum Error {
     },
     /// A hold stands on the subject: release it before it can be erased.
     SubjectHeld,
+    /// The subject was erased so lately that another process may seal under the destroyed keys still, and what it sealed would be
+    /// lost: enroll it again later.
+    TooEarly {
+        /// From when on.
+        until: Timestamp,
+    },
     /// The subject keys are older than `max_age`: ask the tenant for them again.
     KeysExpired,
     /// The row, or the subject that was named, is another person than the one whose keys these are.
@@ -94,15 +106,41 @@ pub enum Error {
     JournalTruncated,
     /// The key store is bound to another journal than the one given (or to one, and none was given).
     WrongJournal,
-    /// Keys are still wrapped under the epoch: rewrap them before it can be retired.
+    /// Keys are still wrapped under the epoch, or may be: rewrap them before it can be retired. What can't be rewrapped because it
+    /// is damaged is put back, or the subject erased as a whole.
     EpochInUse {
-        /// How many slots are still under it.
+        /// How many slots are still under it, or may be.
         slots: u64,
+        /// Those of them that may be: they are damaged, or of a tenant whose root can't be had, and so in any epoch.
+        /// [`Vault::inventory_page`](crate::Vault::inventory_page) names them.
+        unverified: u64,
     },
     /// The key store was made with a smaller `max_age` than the one asked for: ask for at most this one.
     MaxAgeTooLong {
         /// The key store's `max_age`.
         limit: Duration,
+    },
+    /// Two clocks are further apart than the vault's bound, so nothing was destroyed, or closed, because its time has come. Set
+    /// right the one that is wrong. If it was this machine's, and neither key store nor journal has a clock, build the vault anew.
+    ClocksDisagree {
+        /// Which clock it is that differs from this process's time of day.
+        whose: OtherClock,
+        /// By how much.
+        apart: Duration,
+    },
+    /// The journal's last entry is of a time to come, so somebody's clock is wrong, or was: nothing was destroyed, or closed, because
+    /// its time has come. If this process's clock is right, say so: `Sweep::even_if_journal_is_ahead`.
+    JournalAhead {
+        /// What the entry is dated.
+        at: Timestamp,
+    },
+    /// More subjects are due than a sweep may erase or close, so it did neither with any. If that is as it should be, say how many
+    /// may go: `Sweep::at_most`.
+    TooManyDue {
+        /// How many are due.
+        due: u64,
+        /// How many may go.
+        cap: u64,
     },
     /// The operating system gave no random bytes.
     Entropy,
@@ -134,7 +172,7 @@ impl Error {
     pub fn retry(&self) -> Retry {
         match self {
             Self::KeysExpired | Self::KeyNotHeld | Self::Conflict => Retry::Now,
-            Self::Entropy => Retry::Later,
+            Self::Entropy | Self::ClocksDisagree { .. } | Self::TooEarly { .. } => Retry::Later,
             Self::Provider(e) => e.retry(),
             Self::Store(e) => e.retry(),
             Self::Journal(e) => e.retry(),
@@ -205,12 +243,19 @@ impl fmt::Display for Error {
                 f.write_str("no such subject: check its kind, its id and the tenant; if they are right, enroll it first")
             }
             Self::SubjectErased { at } => write!(f, "the subject was erased at {at}"),
+            Self::SubjectClosed { due } => write!(
+                f,
+                "the subject is closed: it is due for erasure, as of {due}; call that off, or prolong its retention period"
+            ),
             Self::TenantErased { at } => write!(f, "the tenant was erased at {at}"),
             Self::PurposeUnknown => f.write_str(
                 "the subject has no keys for this purpose: declare it on the builder and enroll the subject again",
             ),
             Self::PurposeErased { at } => write!(f, "the subject's data for this purpose was erased at {at}"),
             Self::SubjectHeld => f.write_str("a hold stands on the subject: release it first"),
+            Self::TooEarly { until } => {
+                write!(f, "the subject was erased lately, and its old keys may be in use still: enroll it again at {until}")
+            }
             Self::KeysExpired => f.write_str("the subject keys are older than max_age: ask the tenant for them again"),
             Self::WrongSubject => f.write_str("the keys are another subject's than the one named: ask the tenant for this one's"),
             Self::WrongSubjectKind { expected, found } => {
@@ -232,11 +277,38 @@ impl fmt::Display for Error {
                 f.write_str("the journal lacks entries that the key store has seen: restore the journal")
             }
             Self::WrongJournal => f.write_str("the key store is bound to another journal than the one given"),
-            Self::EpochInUse { slots: 1 } => f.write_str("1 slot is still under this epoch: rewrap it first"),
-            Self::EpochInUse { slots } => write!(f, "{slots} slots are still under this epoch: rewrap them first"),
+            Self::EpochInUse { slots: 1, unverified: 0 } => {
+                f.write_str("1 slot is still under this epoch: rewrap it first")
+            }
+            Self::EpochInUse { slots, unverified: 0 } => {
+                write!(f, "{slots} slots are still under this epoch: rewrap them first")
+            }
+            Self::EpochInUse { slots, unverified } => write!(
+                f,
+                "of {slots} slots that are still under this epoch, or may be, {unverified} are damaged, or of a tenant whose root \
+                 can't be had: put them back, or erase the subject as a whole"
+            ),
             Self::MaxAgeTooLong { limit } => {
                 write!(f, "the key store was made with a max_age of {limit:?}: ask for at most that")
             }
+            Self::ClocksDisagree { whose: OtherClock::Monotonic, apart } => write!(
+                f,
+                "this machine's time of day jumped by {apart:?} since the vault was built (it was set, or the machine slept): \
+                 make certain that it is right, and start the process again"
+            ),
+            Self::ClocksDisagree { whose, apart } => write!(
+                f,
+                "this machine's time of day and the clock of the {whose} are {apart:?} apart: set right the one that is wrong"
+            ),
+            Self::JournalAhead { at } => write!(
+                f,
+                "the journal's last entry is dated {at}, which is to come: if this machine's clock is right, sweep even if the \
+                 journal is ahead"
+            ),
+            Self::TooManyDue { due, cap } => write!(
+                f,
+                "{due} subjects are due, and a sweep may erase or close {cap}: make certain that they are, and say how many may go"
+            ),
             Self::Entropy => f.write_str("the operating system gave no random bytes"),
             Self::Provider(e) => write!(f, "master key provider: {e}"),
             Self::Store(e) => write!(f, "key store: {e}"),
@@ -286,6 +358,29 @@ impl From<RowsError> for Error {
     }
 }
 
+/// A clock that this process's time of day is held against.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum OtherClock {
+    /// The key store's.
+    Store,
+    /// The journal's.
+    Journal,
+    /// This process's monotonic clock, by which the time of day should have moved since the vault was built. It decides where
+    /// neither key store nor journal has a clock.
+    Monotonic,
+}
+
+impl fmt::Display for OtherClock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Store => "key store",
+            Self::Journal => "erasure journal",
+            Self::Monotonic => "process",
+        })
+    }
+}
+
 /// Whether the call that failed may succeed when it is made again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(clippy::exhaustive_enums, reason = "there is no fourth answer")]
@@ -306,6 +401,8 @@ mod tests {
     fn retry_tells_now_from_later_from_never() {
         assert_eq!(Error::Conflict.retry(), Retry::Now);
         assert_eq!(Error::Store(StoreError::unavailable("down")).retry(), Retry::Later);
+        let (whose, apart) = (OtherClock::Store, Duration::from_secs(61));
+        assert_eq!(Error::ClocksDisagree { whose, apart }.retry(), Retry::Later);
         assert_eq!(Error::Authentication.retry(), Retry::Never);
         let never = [
             Error::WrongType { found: Kind::Int, expected: Kind::Text },
@@ -343,6 +440,21 @@ mod tests {
         messages.sort();
         messages.dedup();
         assert_eq!(messages.len(), wrong.len());
+    }
+
+    /// Each is what a wrong clock looks like, and says what an operator does about it.
+    #[test]
+    fn what_a_sweep_refuses_says_what_to_do() {
+        let (at, apart) = (Timestamp::from_millis(0), Duration::from_secs(61));
+        for (error, advice) in [
+            (Error::ClocksDisagree { whose: OtherClock::Store, apart }, "the clock of the key store are 61s apart"),
+            (Error::ClocksDisagree { whose: OtherClock::Monotonic, apart }, "start the process again"),
+            (Error::JournalAhead { at }, "sweep even if the journal is ahead"),
+            (Error::TooManyDue { due: 1001, cap: 1000 }, "say how many may go"),
+            (Error::SubjectClosed { due: at }, "call that off, or prolong"),
+        ] {
+            assert!(error.to_string().contains(advice), "{error}");
+        }
     }
 
     #[test]

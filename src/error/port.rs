@@ -15,6 +15,9 @@ pub trait PortErrorKind: fmt::Debug + Copy + Eq + Send + Sync + 'static {
     /// port's own client.
     const THROTTLED: Self;
 
+    /// The port is there, and refuses this caller. Nothing was done.
+    const DENIED: Self;
+
     /// It in one word, for a label of a metric: `unavailable`, `unknown_key`.
     fn name(self) -> &'static str;
 
@@ -144,6 +147,7 @@ pub enum ProviderErrorKind {
 impl PortErrorKind for ProviderErrorKind {
     const UNAVAILABLE: Self = Self::Unavailable;
     const THROTTLED: Self = Self::Throttled;
+    const DENIED: Self = Self::Denied;
 
     fn name(self) -> &'static str {
         match self {
@@ -240,6 +244,7 @@ pub enum StoreErrorKind {
 impl PortErrorKind for StoreErrorKind {
     const UNAVAILABLE: Self = Self::Unavailable;
     const THROTTLED: Self = Self::Throttled;
+    const DENIED: Self = Self::Denied;
 
     fn name(self) -> &'static str {
         match self {
@@ -327,6 +332,7 @@ pub enum JournalErrorKind {
 impl PortErrorKind for JournalErrorKind {
     const UNAVAILABLE: Self = Self::Unavailable;
     const THROTTLED: Self = Self::Throttled;
+    const DENIED: Self = Self::Denied;
 
     fn name(self) -> &'static str {
         match self {
@@ -408,6 +414,7 @@ pub enum RowsErrorKind {
 impl PortErrorKind for RowsErrorKind {
     const UNAVAILABLE: Self = Self::Unavailable;
     const THROTTLED: Self = Self::Throttled;
+    const DENIED: Self = Self::Denied;
 
     fn name(self) -> &'static str {
         match self {

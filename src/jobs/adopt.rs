@@ -152,8 +152,11 @@ fn stays_in_clear(field: &BoundField<'_>, e: &Error, verdict: &mut RowVerdict<()
         Error::SubjectErased { .. } | Error::PurposeErased { .. } | Error::TenantErased { .. } => {
             verdict.fail(field, TroubleKind::ErasedInClear);
         }
-        // Nobody was enrolled for it yet; after a backfill, because the vault doesn't declare the purpose.
-        Error::SubjectUnknown | Error::KeyNotHeld => verdict.fail(field, TroubleKind::InClear),
+        // Nobody was enrolled for it yet; after a backfill, because the vault doesn't declare the purpose. Or the subject is
+        // closed: whether it is erased, or opened again, is not said yet.
+        Error::SubjectUnknown | Error::KeyNotHeld | Error::SubjectClosed { .. } => {
+            verdict.fail(field, TroubleKind::InClear);
+        }
         Error::PurposeUnknown => verdict.fail(field, TroubleKind::Failed(e.clone())),
         e => verdict.error(field, e),
     }

@@ -1,7 +1,7 @@
 //! Bulk work on an application's own tables, while the application reads and writes them: resealing, adopting plaintext,
 //! taking a census of the keys in use, revealing what is held of a person. One job a file; `docs/jobs.md` describes the whole.
 //!
-//! Imports `record`, `rows` and `vault`, and what those import.
+//! Imports `record`, `rows`, `vault` and `caught`, and what those import.
 //!
 //! A job goes through a table page by page and changes cells by compare-and-swap: what the application writes meanwhile is
 //! seen and dealt with, never overwritten. It tells an [`Observer`] of each page; the [`Checkpoint`] that comes with it is

@@ -104,9 +104,10 @@ impl<I> RowVerdict<I> {
     pub(super) fn error(&mut self, field: &BoundField<'_>, e: &Error) {
         match e {
             Error::KeyNotHeld | Error::SubjectUnknown | Error::PurposeUnknown => self.not_held(field),
-            Error::SubjectErased { .. } | Error::PurposeErased { .. } | Error::TenantErased { .. } => {
-                self.tally.erased += 1;
-            }
+            Error::SubjectErased { .. }
+            | Error::SubjectClosed { .. }
+            | Error::PurposeErased { .. }
+            | Error::TenantErased { .. } => self.tally.erased += 1,
             Error::Authentication
             | Error::WrongPurpose
             | Error::Malformed
@@ -221,6 +222,10 @@ impl<J: RowJob> PageWorker<'_, J> {
 
     fn judge_row(&self, row: &Row, place: &Result<RowPlace<'_>>, keys: &Keys) -> RowVerdict<J::Item> {
         let mut verdict = RowVerdict::new(row);
+        if row.is_unreadable() {
+            verdict.fail_row(TroubleKind::Unreadable);
+            return verdict;
+        }
         match place {
             Ok(place) => {
                 self.job.judge(row, self.bound, RowOwner { place, keys: keys.of(place) }, &mut verdict);
@@ -243,7 +248,7 @@ impl<J: RowJob> PageWorker<'_, J> {
 struct Keys(HashMap<TenantId, Result<KeyPage, Error>>);
 
 impl Keys {
-    /// One read of the key store a tenant.
+    /// One read of the key store a tenant. What is wrong with one tenant is the trouble of its rows.
     async fn read<'a>(vault: &Vault, places: impl Iterator<Item = &'a RowPlace<'a>>, enroll: bool) -> Result<Self> {
         let mut wanted: HashMap<&TenantId, Vec<SubjectId>> = HashMap::new();
         for place in places {
@@ -252,7 +257,7 @@ impl Keys {
         let mut keys = HashMap::with_capacity(wanted.len());
         for (tenant, subjects) in wanted {
             let read = match vault.tenant(tenant).keys_read_now(&subjects, enroll).await {
-                Err(e) if !matches!(e, Error::TenantErased { .. }) => return Err(e),
+                Err(e) if !is_of_one_slot(&e) => return Err(e),
                 read => read,
             };
             keys.insert(tenant.clone(), read);

@@ -13,8 +13,9 @@ use super::map::TableMap;
 use super::options::JobOptions;
 use super::page::{PageWorker, RowJob, RowOwner, RowVerdict, is_nobodys, must_be_held};
 use super::run::{Observer, run};
-use super::tally::{Tally, TroubleKind};
+use super::tally::{Tally, Trouble, TroubleKind};
 use super::uuid::uuid_text;
+use crate::caught::Caught;
 use crate::envelope::frame::{self, Marker};
 use crate::envelope::header::Envelope;
 use crate::error::{Error, Result};
@@ -45,7 +46,8 @@ impl fmt::Debug for Revealed {
 }
 
 /// All that is held of a person in the mapped tables, as JSON: `tenant`, `kind`, `subject`, `made_at`, and `rows`, each as a
-/// [`Revealed`] has it. Fields that can't be opened (a purpose that was erased) are named with the reason.
+/// [`Revealed`] has it. Fields that can't be opened (a purpose that was erased) are named with the reason; of a row that can't be
+/// read there is the table, and the reason as `row`.
 ///
 /// An index on each table's subject column makes it quick. A table of another kind of subjects has nothing of the subject, and
 /// neither has one whose ids are of another type. A row whose subject column is NULL is nobody's, and not found.
@@ -78,9 +80,10 @@ pub async fn reveal_subject(
         if map.only_tenant().is_some_and(|only| only != tenant) {
             continue;
         }
+        let rows = &Caught::new(*rows);
         let bound = Bound::new(map, rows.columns())?;
         let job = Reveal { only: Some(tenant) };
-        let worker = PageWorker { vault, bound: &bound, rows: *rows, job: &job };
+        let worker = PageWorker { vault, bound: &bound, rows, job: &job };
         if map.subject.kind != subject.kind() {
             continue;
         }
@@ -98,7 +101,13 @@ pub async fn reveal_subject(
             loop {
                 let found = rows.page(&page).await?;
                 let last = found.last().filter(|_| found.len() >= PAGE).map(|row| row.key.clone());
-                lines.append(&mut worker.page(found).await?.out);
+                let mut worked = worker.page(found).await?;
+                lines.append(&mut worked.out);
+                let is_unreadable = |trouble: &&Trouble| matches!(trouble.kind, TroubleKind::Unreadable);
+                for trouble in worked.troubles.iter().filter(is_unreadable) {
+                    let line = json!({ "table": bound.map.name(), "unreadable": { "row": trouble.kind.to_string() } });
+                    lines.push(Revealed(Zeroizing::new(line.to_string())));
+                }
                 match last {
                     Some(last) => page = page.starting_after(last),
                     None => break,

@@ -1,7 +1,13 @@
 //! Going through a table: pages are read one after the other, worked on several at once, and reported in their order.
 
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::Poll;
+
 use async_trait::async_trait;
-use futures_util::stream::{self, TryStreamExt as _};
+use futures_util::future::{Either, select};
+use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 
 use super::bound::Bound;
 use super::checkpoint::{Checkpoint, Cursor};
@@ -9,6 +15,7 @@ use super::map::TableMap;
 use super::options::JobOptions;
 use super::page::{PageWorker, RowJob};
 use super::tally::{Tally, Trouble};
+use crate::caught::Caught;
 use crate::error::Result;
 use crate::rows::{Page, Row, RowSource};
 use crate::vault::Vault;
@@ -18,7 +25,9 @@ use crate::vault::Vault;
 /// Here a checkpoint is kept, progress shown, a pause made. `()` does nothing.
 #[async_trait]
 pub trait Observer<O: Sync = ()>: Send {
-    /// Every row up to the page's checkpoint was gone through. Nothing goes on meanwhile, but what was begun of later pages.
+    /// Every row up to the page's checkpoint was gone through. What was begun of later pages goes on meanwhile, and as many are
+    /// begun as there are [workers](JobOptions::workers). So it may call the vault, and the table: it waits for no page of its
+    /// own job's.
     ///
     /// # Errors
     /// Whatever ends the job: it gives that error.
@@ -54,6 +63,7 @@ pub(super) async fn run<J: RowJob>(
     options: &JobOptions,
     observer: &mut dyn Observer<J::Out>,
 ) -> Result<Tally> {
+    let rows = &Caught::new(rows);
     let bound = Bound::new(map, rows.columns())?;
     let fingerprint = map.fingerprint();
     let mut checkpoint = match &options.from {
@@ -64,32 +74,70 @@ pub(super) async fn run<J: RowJob>(
         None => Checkpoint::start(job.name(), fingerprint, options.shard),
     };
     let worker = PageWorker { vault, bound: &bound, rows, job };
-    let read = |cursor: Cursor| async move {
-        let page = match cursor {
-            Cursor::Start => Page::first(options.batch),
-            Cursor::After(key) => Page::first(options.batch).starting_after(key),
-            Cursor::End => return Ok::<_, crate::Error>(None),
-        };
-        let read = rows.page(&page).await?;
-        let next = match read.last() {
-            Some(last) if read.len() >= options.batch => Cursor::After(last.key.clone()),
-            _ => Cursor::End,
-        };
-        Ok(Some(((read, next.clone()), next)))
-    };
+    let ahead = &AtomicUsize::new(0);
+    let read = |cursor| read(rows, options, ahead, cursor);
     let work = |(mut page, next): (Vec<Row>, Cursor)| {
         let worker = &worker;
         page.retain(|row| options.shard.has(&row.key.to_bytes()));
         async move { Ok((worker.page(page).await?, next)) }
     };
-    let mut pages =
-        std::pin::pin!(stream::try_unfold(checkpoint.cursor.clone(), read).map_ok(work).try_buffered(options.workers));
-    while let Some((worked, next)) = pages.try_next().await? {
+    let pages = stream::try_unfold(checkpoint.cursor.clone(), read).map_ok(work).try_buffered(options.workers);
+    // In a box: of the stream itself the compiler can't tell that a job may move between threads.
+    let mut pages = pages.fuse().boxed();
+    let mut worked: VecDeque<_> = VecDeque::new();
+    loop {
+        let Some(page) = (match worked.pop_front() {
+            Some(page) => Some(page),
+            None => pages.next().await,
+        }) else {
+            return Ok(checkpoint.tally);
+        };
+        let (page, next) = page?;
+        ahead.fetch_sub(1, Ordering::Relaxed);
         checkpoint.cursor = next;
-        checkpoint.tally += worked.tally;
-        let done = PageDone { page: worked.tally, troubles: worked.troubles, checkpoint };
-        observer.page(&done, &worked.out).await?;
+        checkpoint.tally += page.tally;
+        let done = PageDone { page: page.tally, troubles: page.troubles, checkpoint };
+        let mut heard = observer.page(&done, &page.out);
+        // A page that stood still meanwhile would hold what it has: rows, a connection, what the observer waits for.
+        loop {
+            match select(heard, pages.next()).await {
+                Either::Left((heard, _)) => break heard?,
+                Either::Right((Some(page), waits)) => {
+                    worked.push_back(page);
+                    heard = waits;
+                }
+                Either::Right((None, waits)) => break waits.await?,
+            }
+        }
         checkpoint = done.checkpoint;
     }
-    Ok(checkpoint.tally)
+}
+
+/// The next page, and the cursor behind it, once there is room for one more.
+///
+/// `ahead` are those that were begun and that the observer has not got yet. Nobody is woken when they become fewer: whoever polls
+/// the stream of pages asks each time.
+async fn read(
+    rows: &dyn RowSource,
+    options: &JobOptions,
+    ahead: &AtomicUsize,
+    cursor: Cursor,
+) -> Result<Option<((Vec<Row>, Cursor), Cursor)>> {
+    let page = match cursor {
+        Cursor::Start => Page::first(options.batch),
+        Cursor::After(key) => Page::first(options.batch).starting_after(key),
+        Cursor::End => return Ok(None),
+    };
+    poll_fn(|_| match ahead.load(Ordering::Relaxed) < options.workers {
+        true => Poll::Ready(()),
+        false => Poll::Pending,
+    })
+    .await;
+    ahead.fetch_add(1, Ordering::Relaxed);
+    let read = rows.page(&page).await?;
+    let next = match read.last() {
+        Some(last) if read.len() >= options.batch => Cursor::After(last.key.clone()),
+        _ => Cursor::End,
+    };
+    Ok(Some(((read, next.clone()), next)))
 }

@@ -20,7 +20,7 @@ pub struct Tally {
     pub current: u64,
     /// Cells that hold nothing.
     pub empty: u64,
-    /// Cells whose keys were destroyed by an erasure, or are to be by one that is scheduled: they stay as they are.
+    /// Cells whose keys were destroyed by an erasure, or are to be by one that is due or scheduled: they stay as they are.
     pub erased: u64,
     /// Cells that name a key which nobody has: keys that a restore of the key store lost.
     pub not_held: u64,
@@ -100,6 +100,8 @@ pub enum TroubleKind {
     Differs,
     /// Its row is nobody's, because the subject column is NULL: nobody knows whose keys to seal it under, or to open it with.
     OfNobody,
+    /// The row can't be read, or no key names it: nothing of it was looked at.
+    Unreadable,
     /// The application changed the row again and again: it comes with the next run.
     Contended,
     /// It does not open, or can't be sealed.
@@ -118,6 +120,9 @@ impl fmt::Display for TroubleKind {
             Self::OfNobody => {
                 f.write_str("is nobody's, because its subject column is NULL: give the row its subject, or delete it")
             }
+            Self::Unreadable => f.write_str(
+                "can't be read, or no key names it because a column of its key is NULL: mend the row, and run the job again",
+            ),
             Self::Contended => f.write_str("was changed again and again by somebody else: run the job again"),
             Self::Failed(e) => write!(f, "{e}"),
         }

@@ -28,6 +28,8 @@ pub(crate) struct History {
     pub(crate) whole_intended: bool,
     /// The same, done.
     pub(crate) whole_done: bool,
+    /// The last completion as a whole.
+    whole_done_at: Option<Completion>,
     /// The last intent.
     pub(crate) intent: Option<Intent>,
     /// The position of the last entry: one that was read again and has the same has not changed. 0 if there is none.
@@ -50,6 +52,15 @@ struct Lines {
     intended: u32,
     done: u32,
     enrolled: u32,
+    /// The last completion that names the purpose.
+    done_at: Option<Completion>,
+}
+
+/// A completion: where it stands in the journal, and when it was entered. The later one is the greater.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Completion {
+    pub(crate) position: u64,
+    pub(crate) at: Timestamp,
 }
 
 /// When, and under which epochs at most, something was destroyed.
@@ -64,6 +75,11 @@ impl History {
         let mut history = Self::default();
         accepted.iter().for_each(|(position, entry)| history.add(position, entry));
         Self { last: accepted.last(), ..history }
+    }
+
+    /// What a slot's copies of holds and schedules come to.
+    pub(crate) fn of_copies(held: bool, scheduled: Option<Timestamp>) -> Self {
+        Self { held, scheduled, ..Self::default() }
     }
 
     /// One entry more.
@@ -86,9 +102,14 @@ impl History {
                 }
             }
             JournalEvent::ErasureDone { whole, lines, until } => {
+                let completion = Completion { position, at: entry.at() };
                 for ErasedLine { purpose, line } in lines {
                     let lines = self.purposes.entry(purpose.clone()).or_default();
                     lines.done = lines.done.max(*line);
+                    lines.done_at = Some(completion);
+                }
+                if *whole {
+                    self.whole_done_at = Some(completion);
                 }
                 self.done = Some(Done { at: entry.at(), until: *until });
                 self.whole_is_open &= !whole;
@@ -134,6 +155,12 @@ impl History {
         self.lines_of(purpose).done
     }
 
+    /// The last completion of an erasure of a purpose, alone or with the subject; none if there is none.
+    pub(crate) fn done_at(&self, purpose: &Purpose) -> Option<Completion> {
+        let named = self.purposes.get(purpose).and_then(|lines| lines.done_at);
+        named.max(self.whole_done_at)
+    }
+
     /// Every purpose that an entry names.
     pub(crate) fn purposes(&self) -> impl Iterator<Item = &Purpose> {
         self.purposes.keys()
@@ -147,6 +174,12 @@ impl History {
     /// Erasures that are intended and not done: a process is at it, or crashed.
     pub(crate) fn open(&self) -> Vec<ErasedLine> {
         self.lines(|l| if l.intended > l.done { l.intended } else { 0 })
+    }
+
+    /// Whether no key of the subject lives once what was to be destroyed is: it was to be as a whole, and what was enrolled since
+    /// was to be, too. What it had before is of first lines, or of lines that the entries name.
+    pub(crate) fn leaves_nothing(&self) -> bool {
+        self.whole_intended && self.purposes.keys().all(|name| self.highest_line(name) <= self.destroyed_line(name))
     }
 
     /// Erasures that are intended or done.
@@ -184,6 +217,9 @@ impl History {
 pub(crate) struct TenantHistory {
     created: Vec<KeyId>,
     lost: Vec<KeyId>,
+    /// The position at which one was given up last: what was entered before about subjects is by tags that stand for nobody any
+    /// more. 0 if none was.
+    pub(crate) lost_at: u64,
     /// The root that was last recorded as stored.
     pub(crate) stored: Option<KeyId>,
     /// When its erasure was first intended.
@@ -198,11 +234,14 @@ pub(crate) struct TenantHistory {
 impl TenantHistory {
     pub(crate) fn of(accepted: &Accepted) -> Self {
         let mut history = Self { last: accepted.last(), ..Self::default() };
-        for (_, entry) in accepted.iter() {
+        for (position, entry) in accepted.iter() {
             match entry.event() {
                 JournalEvent::RootCreated { key_id } => history.created.push(*key_id),
                 JournalEvent::RootStored { key_id } => history.stored = Some(*key_id),
-                JournalEvent::RootLost { key_id } => history.lost.push(*key_id),
+                JournalEvent::RootLost { key_id } => {
+                    history.lost.push(*key_id);
+                    history.lost_at = position;
+                }
                 JournalEvent::TenantErasureIntended { known } if history.intended.is_none() => {
                     (history.intended, history.known) = (Some(entry.at()), *known);
                 }
@@ -305,6 +344,22 @@ mod tests {
     }
 
     #[test]
+    fn a_purpose_is_done_when_the_last_completion_that_covers_it_was_entered() {
+        let (named, other) = (purpose("default"), purpose("marketing"));
+        let at = |history: &History, purpose| history.done_at(purpose).map(|done| (done.position, done.at.as_millis()));
+        let one = [("default", 1)];
+        let open = history(vec![intended(true, &one)]);
+        assert_eq!((at(&open, &named), at(&open, &other)), (None, None));
+        let alone = history(vec![intended(false, &one), done(false, &one)]);
+        assert_eq!((at(&alone, &named), at(&alone, &other)), (Some((2, 2)), None));
+        let whole = [intended(false, &one), done(false, &one), intended(true, &one), done(true, &one)];
+        let after = history(whole.to_vec());
+        assert_eq!((at(&after, &named), at(&after, &other)), (Some((4, 4)), Some((4, 4))));
+        let again = history([&whole[..], &[done(false, &one)]].concat());
+        assert_eq!((at(&again, &named), at(&again, &other)), (Some((5, 5)), Some((4, 4))), "a replay did it again");
+    }
+
+    #[test]
     fn a_whole_erasure_covers_the_first_line_of_what_nobody_named() {
         let (other, default) = (purpose("marketing"), purpose("default"));
         let intent = history(vec![intended(true, &[("default", 3)])]);
@@ -323,6 +378,23 @@ mod tests {
         // An erasure of a purpose covers nothing else.
         let of_one = history(vec![intended(false, &[("default", 1)]), done(false, &[("default", 1)])]);
         assert_eq!(line(&of_one, &other), (0, 0, 0));
+    }
+
+    #[test]
+    fn a_whole_erasure_leaves_nothing_until_somebody_is_enrolled_again() {
+        let (one, two) = ([("default", 1)], [("default", 2)]);
+        assert!(!history(vec![JournalEvent::Held]).leaves_nothing());
+        assert!(!history(vec![intended(false, &one), done(false, &one)]).leaves_nothing(), "other purposes may live");
+        let mut events = vec![intended(true, &one)];
+        assert!(history(events.clone()).leaves_nothing());
+        events.push(done(true, &one));
+        assert!(history(events.clone()).leaves_nothing());
+        events.push(enrolled("default", 2));
+        assert!(!history(events.clone()).leaves_nothing());
+        let other = [&events[..], &[enrolled("billing", 2), intended(false, &two)]].concat();
+        assert!(!history(other).leaves_nothing(), "billing lives");
+        events.extend([intended(false, &two), done(false, &two)]);
+        assert!(history(events).leaves_nothing(), "whatever lived since the whole erasure has an entry");
     }
 
     #[test]

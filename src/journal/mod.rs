@@ -19,6 +19,7 @@ pub use entry::{ErasedLine, JournalEntry, JournalEvent};
 pub use file::FileJournal;
 pub use memory::MemoryJournal;
 
+use crate::clock::Timestamp;
 use crate::crypto::{mac, rng};
 use crate::envelope::context;
 use crate::error::Result;
@@ -88,6 +89,18 @@ pub trait ErasureJournal: Debug + Send + Sync + 'static {
         tag: Option<&Tag>,
         up_to: &Head,
     ) -> Result<Vec<EntryAt>, JournalError>;
+
+    /// The moment by the journal's own clock; none if it has none, or that of this process's machine. What a vault destroys
+    /// because its time has come goes by this one and the process's own, which must agree. Whoever wraps a journal passes it on.
+    ///
+    /// # Errors
+    /// [`JournalError`] if the journal can't be reached.
+    ///
+    /// # Cancel safety
+    /// Reads only.
+    async fn clock(&self) -> Result<Option<Timestamp>, JournalError> {
+        Ok(None)
+    }
 }
 
 /// An entry, and where it stands.

@@ -51,7 +51,7 @@ pub(crate) struct Reading {
 /// What happened to one subject, one tenant or the key store, as far as this version knows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Accepted {
-    entries: Vec<(u64, JournalEntry)>,
+    entries: Vec<EntryAt>,
     last: u64,
 }
 
@@ -102,7 +102,7 @@ impl Verifier {
                 Judgment::LeftOut => return Err(Unfit::LeftOut),
                 Judgment::Later => is_later = true,
                 Judgment::Skipped => {}
-                Judgment::Accepted => accepted.entries.push((position, entry)),
+                Judgment::Accepted => accepted.entries.push(EntryAt { before, entry }),
             }
             is_told |= position == told;
             accepted.last = position;
@@ -160,7 +160,12 @@ impl Reading {
 impl Accepted {
     /// The entries, each with its position.
     pub(crate) fn iter(&self) -> impl DoubleEndedIterator<Item = (u64, &JournalEntry)> {
-        self.entries.iter().map(|(position, entry)| (*position, entry))
+        self.entries.iter().map(|at| (position_behind(&at.before), &at.entry))
+    }
+
+    /// The head that an entry was appended at; none if there is none at this position.
+    pub(crate) fn head_before(&self, position: u64) -> Option<Head> {
+        self.entries.iter().map(|at| at.before).find(|before| position_behind(before) == position)
     }
 
     /// The position of the last one, those that were skipped included; 0 if there is none.

@@ -14,7 +14,7 @@ pub use material::KeyMaterial;
 pub(crate) use material::UsableKey;
 pub(crate) use ring::newest_due;
 pub(crate) use root::RootKey;
-pub use slot::{Epoch, Revision, SlotId, SlotState, StoredSlot, Tag};
+pub use slot::{Epoch, RawColumns, Revision, SlotId, SlotState, StoredSlot, Tag, Token};
 pub(crate) use wrapped::{
     DataKeyPlace, WRAPPED_LEN, rewrap_data_key, unwrap_data_key, unwrap_in_envelope, wrap_data_key, wrap_in_envelope,
 };

@@ -33,6 +33,8 @@ pub(crate) struct KeyRing {
     purposes: Box<[PurposeKeys]>,
     /// When the subject was last erased as a whole, and so every purpose that isn't named.
     whole_at: Option<Timestamp>,
+    /// From when on none of them is to be used, although they are there.
+    closes_at: Option<Timestamp>,
 }
 
 #[derive(Debug)]
@@ -86,7 +88,7 @@ impl KeyRing {
                 })
             })
             .collect::<Result<_>>()?;
-        Ok(Self { purposes, whole_at: slot.whole_at })
+        Ok(Self { purposes, whole_at: slot.whole_at, closes_at: slot.closes_at() })
     }
 
     /// A ring of given keys, one line a purpose, for tests and fuzz targets: `None` is an erased purpose.
@@ -105,7 +107,12 @@ impl KeyRing {
                 .map(|(key, version)| DataKey { version, seal_from: Date::AtOnce, key: UsableKey::derive(key) })
                 .collect(),
         };
-        Self { purposes: purposes.into_iter().map(purpose).collect(), whole_at: None }
+        Self { purposes: purposes.into_iter().map(purpose).collect(), whole_at: None, closes_at: None }
+    }
+
+    /// Where the subject's retention period has ended: when.
+    pub(crate) fn closed(&self, now: Timestamp) -> Option<Timestamp> {
+        self.closes_at.filter(|end| *end <= now)
     }
 
     /// The key to seal under now: the newest version whose time has come, else the oldest.
@@ -248,6 +255,9 @@ mod tests {
             (vec![Date::AtOnce, dated(9)], 9, 1),
             (vec![Date::AtOnce, Date::Undated], u64::MAX, 0),
             (vec![dated(9), Date::Undated], 8, 0),
+            // A clock that was ahead gave the date in the middle.
+            (vec![Date::AtOnce, dated(u64::MAX), dated(9)], 8, 0),
+            (vec![Date::AtOnce, dated(u64::MAX), dated(9)], 9, 2),
         ] {
             assert_eq!(newest_due(dates.iter().copied(), Timestamp::from_millis(now)), due, "{dates:?} at {now}");
         }

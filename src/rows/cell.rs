@@ -148,6 +148,11 @@ impl RowKey {
         &self.0
     }
 
+    /// Whether it names a row: NULL names none.
+    pub fn names_a_row(&self) -> bool {
+        !self.0.iter().any(Cell::is_null)
+    }
+
     /// Bytes that [`from_bytes`](Self::from_bytes) reads, the same for the same key: for a checkpoint.
     ///
     /// # Security

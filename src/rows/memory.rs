@@ -32,6 +32,12 @@ impl MemoryRows {
         Ok(())
     }
 
+    /// Puts a row that can't be read, over one of the same key.
+    pub fn put_unreadable(&self, key: RowKey) {
+        let Row { key, cells } = Row::unreadable(key);
+        self.lock().insert(key, cells);
+    }
+
     /// Deletes a row, as an application does; true if it was there.
     pub fn delete(&self, key: &RowKey) -> bool {
         self.lock().remove(key).is_some()

@@ -20,14 +20,17 @@ pub use memory::MemoryRows;
 /// The application reads and writes the same rows meanwhile. What it writes is never overwritten: a [`Swap`] that expects
 /// something else than what stands there changes nothing. An implementation passes `fieldseal_testkit::rows_suite!`.
 #[async_trait]
-#[auto_impl(Arc, Box)]
-pub trait RowSource: Debug + Send + Sync + 'static {
+#[auto_impl(&, Arc, Box)]
+pub trait RowSource: Debug + Send + Sync {
     /// The names of the columns of a row, in the order of [`Row::cells`].
     fn columns(&self) -> &[String];
 
     /// Reads rows in the order of their keys, each as it is at one moment. A row that is there from before the first page
     /// is asked for until after the last one is read; whether one is that comes or goes meanwhile is left open. A page that
     /// has fewer rows than asked for is the last one.
+    ///
+    /// A row that can't be read fails no page: [`Row::unreadable`] stands in its place. So does one for each row that no key
+    /// names, because a column of its key is NULL. These come last, and only as many of them as the last page has room for.
     ///
     /// # Errors
     /// [`RowsError`] if the table can't be reached, or isn't as it was said to be.
@@ -72,7 +75,7 @@ pub trait RowSource: Debug + Send + Sync + 'static {
 pub struct Table {
     /// Its name as the database knows it, without quotes: `customer`, `sales.customer`.
     pub name: String,
-    /// The columns that name a row, as the primary key does: none is ever NULL, no two rows share them.
+    /// The columns that name a row, as the primary key does: no two rows share them, and one in which any is NULL has no name.
     pub key: Vec<String>,
     /// The columns to read and to change.
     pub columns: Vec<String>,
@@ -146,8 +149,21 @@ impl Page {
 pub struct Row {
     /// What names it.
     pub key: RowKey,
-    /// Its cells, in the order of [`RowSource::columns`].
+    /// Its cells, in the order of [`RowSource::columns`]; none where it is [`unreadable`](Self::unreadable).
     pub cells: Vec<Cell>,
+}
+
+impl Row {
+    /// In the place of a row that is there and can't be worked on: the source can't read what it holds, or its key is NULL. Whoever
+    /// goes on behind it, or tells of it, has its key for that alone.
+    pub fn unreadable(key: RowKey) -> Self {
+        Self { key, cells: Vec::new() }
+    }
+
+    /// Whether it stands in the place of such a row.
+    pub fn is_unreadable(&self) -> bool {
+        self.cells.is_empty()
+    }
 }
 
 /// Cells of one row that change together, or not at all.

@@ -1,4 +1,5 @@
-//! [`MemoryStore`]: slots that die with the process, for tests and short-lived data.
+//! [`MemoryStore`]: slots that die with the process, for tests and short-lived data. It keeps slots, not bytes: none of them is
+//! ever damaged.
 //!
 //! Imports the port and `keys`.
 
@@ -9,7 +10,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 
-use super::{Expected, Filter, KeyStore, Residue, Scan, ScanPage};
+use super::{Expected, Filter, KeyStore, Loaded, Residue, Scan, ScanPage};
 use crate::error::StoreError;
 use crate::id::TenantId;
 use crate::keys::{Epoch, SlotId, StoredSlot};
@@ -37,11 +38,17 @@ impl MemoryStore {
     }
 }
 
+impl State {
+    fn find(&self, id: &SlotId) -> Loaded {
+        self.slots.get(&id.to_bytes()).cloned().map_or(Loaded::Absent, Loaded::Slot)
+    }
+}
+
 #[async_trait]
 impl KeyStore for MemoryStore {
-    async fn load(&self, ids: &[SlotId]) -> Result<Vec<Option<StoredSlot>>, StoreError> {
+    async fn load(&self, ids: &[SlotId]) -> Result<Vec<Loaded>, StoreError> {
         let state = self.state();
-        Ok(ids.iter().map(|id| state.slots.get(&id.to_bytes()).cloned()).collect())
+        Ok(ids.iter().map(|id| state.find(id)).collect())
     }
 
     async fn put(&self, slot: &StoredSlot, expected: Expected) -> Result<(), StoreError> {
@@ -49,12 +56,10 @@ impl KeyStore for MemoryStore {
         if slot.epoch().is_some_and(|epoch| Some(epoch) < state.floor) {
             return Err(StoreError::below_floor());
         }
-        let id = slot.id().to_bytes();
-        let found = state.slots.get(&id).map_or(Expected::Absent, |found| Expected::Revision(found.revision()));
-        if found != expected {
+        if !expected.is_met_by(&state.find(slot.id())) {
             return Err(StoreError::conflict());
         }
-        state.slots.insert(id, slot.clone());
+        state.slots.insert(slot.id().to_bytes(), slot.clone());
         Ok(())
     }
 
@@ -64,7 +69,7 @@ impl KeyStore for MemoryStore {
         let mut found = state.slots.range((begin, Bound::Unbounded)).map(|(_, slot)| slot).filter(|s| finds(scan, s));
         let slots: Vec<_> = found.by_ref().take(scan.page_size()).cloned().collect();
         let next = found.next().and(slots.last()).map(|last| last.id().clone());
-        Ok(ScanPage { slots, next })
+        Ok(ScanPage { slots, next, ..ScanPage::default() })
     }
 
     async fn raise_floor(&self, epoch: Epoch) -> Result<(), StoreError> {

@@ -58,7 +58,7 @@ pub(crate) struct RevocationFlag(AtomicU64);
 /// Why issued keys are not to be used any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Revocation {
-    /// The subject was erased, or its erasure is scheduled.
+    /// The subject was erased.
     Erased { at: Timestamp },
     /// Something else changed that they don't know of: read them again.
     Outdated,
@@ -216,7 +216,8 @@ impl SubjectKeys {
         purposes.iter().all(|purpose| self.inner.ring.knows(purpose))
     }
 
-    /// The keys, if they are not past their age and the subject was not erased since, and the time of day.
+    /// The keys, if they are not past their age and the subject was not erased since, nor its period has ended; and the time of
+    /// day.
     fn ring(&self) -> Result<(&KeyRing, Timestamp)> {
         let Inner { policy, loaded, ring, revocation, .. } = &*self.inner;
         revocation.check()?;
@@ -226,7 +227,10 @@ impl SubjectKeys {
         if unchecked || loaded.expired_at(&now, policy.max_age) {
             return Err(Error::KeysExpired);
         }
-        Ok((ring, now.wall()))
+        match ring.closed(now.wall()) {
+            Some(due) => Err(Error::SubjectClosed { due }),
+            None => Ok((ring, now.wall())),
+        }
     }
 
     /// What it means to the caller that a key is not held.

@@ -1,17 +1,19 @@
-//! Whether what the journal records is in the key store. `applied` is as far as that was checked. When a vault is built, and
-//! twice in each `max_age`, what follows is checked, and what this process has not met itself.
+//! Whether what the journal records is in the key store. `applied` is as far as that was checked. Twice in each `max_age` what
+//! follows is checked, and what this process has not met itself. A vault that is built checks from `settled`, which is a day
+//! older: a backup need not be of one moment, and may have an old slot beside a newer `applied`.
 //!
 //! An intent that isn't done is a crash, and is finished. If the journal records a completion that the store lacks, the store
 //! was restored from a backup: nobody works on it before a replay has destroyed the keys again.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 
+use super::clocks::Moments;
 use super::compare::{Differences, Left, Stretch, find_differences, tenant};
 use super::mend::{Mended, mend};
 use super::unclear::{Cause, UnclearSlots};
-use super::verified::PassedOver;
+use super::verified::{PassedOver, VerifiedJournal};
 use super::{ATTEMPTS, VaultInner, root};
 use crate::error::{Error, Result, StoreErrorKind};
 use crate::journal::Head;
@@ -22,8 +24,10 @@ use crate::store::Expected;
 /// When the store is compared with the journal, and so what is done about a difference.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum CheckMode {
-    /// A vault is built, or erases what is due: what crashed is finished.
+    /// A vault is built: what crashed is finished.
     OnBuild,
+    /// A vault erases what is due: the same, of what this process has not met, and of what waits.
+    Sweep,
     /// A running vault checks again, before it hands out keys: what another process may still be at is left to it.
     Periodic,
     /// A backup was restored: everything is done again that isn't there, from the journal's first entry on.
@@ -42,18 +46,32 @@ pub struct ReplayReport {
     pub tenants: u64,
     /// Tenants of which the backup had nothing: their keys are lost, and a new root will be made.
     pub roots_lost: u64,
-    /// Subjects of which something can't be written: their provider refuses what that takes, or their slot can't be read, of a
-    /// tenant that was erased. They are looked at again; what of them was to be destroyed doesn't open meanwhile.
+    /// Subjects and tenants of which something can't be written: their provider refuses what that takes, or their slot can't be
+    /// read, of a tenant that was erased. They are looked at again; what of them was to be destroyed doesn't open meanwhile.
     pub left: u64,
-    /// Subjects and tenants that can't be taken in: a later version wrote of them, or an entry of the journal about them is
-    /// missing. Nothing of them opens here, and nothing is decided about them.
+    /// Subjects and tenants that can't be taken in: their slot is damaged, a later version wrote of them, an entry of the journal
+    /// about them is missing, or the tenant's provider refuses its root. Nothing of them opens here, and nothing is decided
+    /// about them, but that a subject whose slot is damaged can be erased as a whole.
     pub unclear: u64,
     /// Entries of the journal that nobody with the key store's root entered. They have no effect.
     pub passed_over: PassedOver,
+    /// The journal was told that the key store was restored: from here on sweeps leave retention periods alone, until
+    /// [`Vault::resume_retention`](super::Vault::resume_retention).
+    pub retention_is_suspended: bool,
 }
 
 /// Checks what the journal records after `applied`, mends what a crash left, and moves `applied`.
 pub(super) async fn verify(vault: &Arc<VaultInner>, mode: CheckMode) -> Result<(ReplayReport, SkippedSlots)> {
+    check(vault, mode, false).await
+}
+
+/// Replays the journal. `is_restored`: the operator says that the store was restored, which is not to be seen where nothing was
+/// erased since the backup.
+pub(super) async fn replay(vault: &Arc<VaultInner>, is_restored: bool) -> Result<ReplayReport> {
+    Ok(check(vault, CheckMode::Replay, is_restored).await?.0)
+}
+
+async fn check(vault: &Arc<VaultInner>, mode: CheckMode, is_restored: bool) -> Result<(ReplayReport, SkippedSlots)> {
     let Some(journal) = &vault.journal else { return Ok(Default::default()) };
     let mut replayed = ReplayReport::default();
     // As far as the journal reaches now: whoever appends meanwhile is at it himself.
@@ -63,7 +81,8 @@ pub(super) async fn verify(vault: &Arc<VaultInner>, mode: CheckMode) -> Result<(
         let (stored, slot) = root::reload(vault).await?;
         let head_of = |point: &Point| Head::from_parts(point.position, point.hash);
         let (applied, settled) = (head_of(&slot.applied), head_of(&slot.settled));
-        let named = applied.position().max(slot.told);
+        let met = vault.met();
+        let named = applied.position().max(slot.told).max(met.up_to.map_or(0, |met| met.position()));
         if head.position() < named {
             head = journal.head().await?; // somebody else checked further, or entered something, meanwhile
         }
@@ -71,19 +90,24 @@ pub(super) async fn verify(vault: &Arc<VaultInner>, mode: CheckMode) -> Result<(
             return Err(Error::JournalTruncated);
         }
         let seen = vault.applied_seen.load(Ordering::SeqCst);
-        if mode == CheckMode::Periodic && applied.position() < seen {
+        if matches!(mode, CheckMode::Periodic | CheckMode::Sweep) && applied.position() < seen {
             return Err(Error::StoreBehindJournal { missing: seen - applied.position() });
         }
-        let from = match mode {
-            CheckMode::OnBuild => vault.not_checked(settled),
-            CheckMode::Periodic => vault.not_checked(applied),
-            CheckMode::Replay => Head::EMPTY,
+        // What is new to this process: one of a later version may have taken in, and applied, what this one has not met. And where
+        // `applied` stands still, a look costs no more than what came since the last one.
+        let from = match (mode, met.up_to) {
+            (CheckMode::OnBuild, Some(met)) if met.position() < settled.position() => met,
+            (CheckMode::OnBuild, _) => settled,
+            (CheckMode::Sweep | CheckMode::Periodic, met) => met.unwrap_or(applied),
+            (CheckMode::Replay, _) => Head::EMPTY,
         };
         if slot.told > from.position() {
             journal.said_of(&SlotId::Vault, slot.told, &head).await?;
         }
-        let stretch = Stretch { from, applied: &applied, head: &head, waiting: &slot.waiting };
+        let (waiting, again) = (&slot.waiting, met.again(applied.position()));
+        let stretch = Stretch { from, applied: &applied, head: &head, waiting, again: &again };
         let mut found = find_differences(vault, journal, &stretch, mode).await?;
+        found.last_of_store = found.last_of_store.max(met.last_of_store);
         if from == Head::EMPTY {
             journal.note_all(&found.passed_over, head.position());
         }
@@ -92,6 +116,16 @@ pub(super) async fn verify(vault: &Arc<VaultInner>, mode: CheckMode) -> Result<(
         if found.lost > 0 && mode != CheckMode::Replay {
             return Err(Error::StoreBehindJournal { missing: found.lost });
         }
+        if mode == CheckMode::Replay {
+            // Before anything else: once all is destroyed again, nothing tells that the store was restored.
+            if !replayed.retention_is_suspended && (is_restored || found.lost > 0) {
+                vault.enter_restored(&slot.applied).await?;
+                replayed.retention_is_suspended = true;
+            }
+            if !found.is_mended() {
+                vault.clear_settling().await?;
+            }
+        }
         if !found.is_mended() {
             match mend(vault, &found, mode, &mut replayed, &mut left).await? {
                 Mended::Whole => continue,
@@ -99,7 +133,11 @@ pub(super) async fn verify(vault: &Arc<VaultInner>, mode: CheckMode) -> Result<(
             }
         }
         let mut reached = applied.position();
-        if let Some(moved) = moved(&slot, &found, &vault.unclear.all(), &head) {
+        let mut moved = moved(journal, &slot, &found, &vault.unclear.all(), &head).await?;
+        if found.pending.is_empty() && moved.applied.position == head.position() {
+            vault.settle(&mut moved).await;
+        }
+        if moved != slot {
             match vault.store.put(&moved.seal(&vault.root)?, Expected::Revision(stored.revision())).await {
                 // Lazily: whoever was faster checked as much, or the next check moves it.
                 Err(e) if e.kind() == StoreErrorKind::Conflict => {}
@@ -110,18 +148,20 @@ pub(super) async fn verify(vault: &Arc<VaultInner>, mode: CheckMode) -> Result<(
             }
         }
         vault.applied_seen.fetch_max(reached, Ordering::SeqCst);
-        if found.pending.is_empty() {
-            vault.note_checked(head);
-        } else if mode != CheckMode::Replay {
-            vault.note_checked(from);
-        }
+        vault.note_met(head, &found);
         return Ok(report(replayed, left, found));
     }
     Err(Error::Conflict)
 }
 
-/// The vault's slot where `applied` has moved to the head, and what can't be taken in waits. None if there is nothing to write.
-fn moved(slot: &VaultSlot, found: &Differences, unclear: &UnclearSlots, head: &Head) -> Option<VaultSlot> {
+/// The vault's slot where `applied` has moved to the head, and what can't be taken in waits.
+async fn moved(
+    journal: &VerifiedJournal,
+    slot: &VaultSlot,
+    found: &Differences,
+    unclear: &UnclearSlots,
+    head: &Head,
+) -> Result<VaultSlot> {
     // Of each slot the newest entry alone waits; no longer than until that very slot is found whole.
     let waits = |position: &u64| match found.about.get(position) {
         Some(about) => !unclear.contains(about) && found.is_pending(about),
@@ -132,14 +172,26 @@ fn moved(slot: &VaultSlot, found: &Differences, unclear: &UnclearSlots, head: &H
     let moves = head.position() > slot.applied.position && found.pending.is_empty() && waiting.len() <= MAX_WAITING;
     let mut new = slot.clone();
     if moves {
-        new.apply(Point { position: head.position(), hash: *head.hash() });
+        new.apply(point(head));
         new.tell(found.last_of_store);
     }
     waiting.retain(|position| *position <= new.applied.position);
     if waiting.len() <= MAX_WAITING {
         new.waiting = waiting.into_iter().collect();
     }
-    (new != *slot).then_some(new)
+    // It may have settled while it waited, and what is there now may be missing in a backup: builds check it again.
+    let is_found = |position: &&u64| {
+        let newer_waits = found.about.get(position).is_some_and(|about| unclear.contains(about));
+        !newer_waits && new.waiting.binary_search(position).is_err()
+    };
+    if let Some(first) = slot.waiting.iter().find(is_found).filter(|first| **first <= new.settled.position) {
+        new.check_from(point(&journal.head_before(*first, head).await?.unwrap_or(Head::EMPTY)));
+    }
+    Ok(new)
+}
+
+fn point(head: &Head) -> Point {
+    Point { position: head.position(), hash: *head.hash() }
 }
 
 fn report(mut replayed: ReplayReport, left: Left, found: Differences) -> (ReplayReport, SkippedSlots) {
@@ -150,11 +202,37 @@ fn report(mut replayed: ReplayReport, left: Left, found: Differences) -> (Replay
 }
 
 impl VaultInner {
+    /// Moves `settled` in a slot where all is applied. If a clock can't be asked, the next check does.
+    async fn settle(&self, slot: &mut VaultSlot) {
+        if slot.may_settle(self.clock.wall(), self.backup_window)
+            && let Ok(Moments { earliest, latest, .. }) = self.clocks.read(self).await
+        {
+            slot.settle(earliest, latest, self.backup_window);
+        }
+    }
+
+    /// What is settling begins anew. To be called before what is done is destroyed again: a backup that is being made may have
+    /// taken the slot already in which it is back, and is not to find it settled.
+    pub(super) async fn clear_settling(&self) -> Result<()> {
+        for _ in 0..ATTEMPTS {
+            let (stored, mut slot) = root::reload(self).await?;
+            if slot.settling.take().is_none() {
+                return Ok(());
+            }
+            match self.store.put(&slot.seal(&self.root)?, Expected::Revision(stored.revision())).await {
+                Err(e) if e.kind() == StoreErrorKind::Conflict => {}
+                put => return Ok(put?),
+            }
+        }
+        Err(Error::Conflict)
+    }
+
     /// Takes note of what can't be taken in: its keys end, and none are handed out. What this process knew is clear again only
-    /// where everything was compared, and it was found whole.
+    /// where it was compared, and found whole.
     fn leave_unclear(self: &Arc<Self>, found: &Differences, mode: CheckMode, head: &Head) {
         let stays = |about: &SlotId, cause: &Cause| {
-            mode == CheckMode::Periodic || cause.position > head.position() || found.is_pending(about)
+            let is_left_alone = mode == CheckMode::Periodic && !cause.may_pass();
+            is_left_alone || cause.position > head.position() || found.is_pending(about)
         };
         for about in self.unclear.update(&found.unclear, stays) {
             match about {
@@ -164,19 +242,47 @@ impl VaultInner {
         }
     }
 
-    /// Where a check begins that is to begin there: earlier if this process has not met all that is before. A process of a later
-    /// version may have taken it in, and moved what the store says.
-    fn not_checked(&self, from: Head) -> Head {
-        let checked = *self.checked.lock().unwrap_or_else(PoisonError::into_inner);
-        checked.filter(|checked| checked.position() < from.position()).unwrap_or(from)
+    fn met(&self) -> Met {
+        self.met.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Notes that this process has met everything up to there, and found it in the store.
-    fn note_checked(&self, up_to: Head) {
-        let mut checked = self.checked.lock().unwrap_or_else(PoisonError::into_inner);
-        if checked.is_none_or(|checked| checked.position() < up_to.position()) {
-            *checked = Some(up_to);
+    /// Notes that this process has met everything up to there, and found it in the store but for what is unclear, or pending.
+    fn note_met(&self, up_to: Head, found: &Differences) {
+        let mut met = self.met.lock().unwrap_or_else(PoisonError::into_inner);
+        // What another check, which looked further, found pending stays so.
+        met.pending.retain(|_, position| *position > up_to.position());
+        for (about, position) in &found.pending {
+            let known = met.pending.entry(about.clone()).or_insert(*position);
+            *known = (*known).max(*position);
         }
+        met.last_of_store = met.last_of_store.max(found.last_of_store);
+        met.witness = met.witness.take().max(found.witness.clone());
+        if met.up_to.is_none_or(|known| known.position() < up_to.position()) {
+            met.up_to = Some(up_to);
+        }
+    }
+}
+
+/// What this process has seen of the journal. A look at what is new to it begins behind.
+#[derive(Clone, Default)]
+pub(super) struct Met {
+    /// As far as it has compared the journal with the store itself.
+    up_to: Option<Head>,
+    /// What it has not found whole, each with the position of an entry about it.
+    pending: BTreeMap<SlotId, u64>,
+    /// The last completion that it found in the store.
+    witness: Option<(u64, SlotId)>,
+    /// The position of the last entry about the key store as a whole.
+    last_of_store: u64,
+}
+
+impl Met {
+    /// What each look looks at again: what is pending; and, where `applied` has not come as far, so that it would not be seen to fall,
+    /// what a store that was restored under this process would lack.
+    fn again(&self, applied: u64) -> BTreeMap<SlotId, u64> {
+        let witness = self.witness.iter().filter(|(position, _)| *position > applied);
+        let again = witness.map(|(position, about)| (about.clone(), *position));
+        again.chain(self.pending.clone()).collect()
     }
 }
 

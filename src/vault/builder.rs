@@ -8,11 +8,14 @@ use std::time::Duration;
 
 use super::applied::{CheckMode, ReplayReport};
 use super::cache::{CacheLimits, Flight, KeyCache};
+use super::clocks::Clocks;
+use super::examine::Examination;
 use super::issued::IssuedKeys;
 use super::scrub::Scrubs;
 use super::unclear::Unclear;
 use super::verified::VerifiedJournal;
 use super::{Vault, VaultInner, root};
+use crate::caught::Caught;
 use crate::clock::{Clock, SystemClock};
 use crate::crypto::Suite;
 use crate::error::{Error, Result};
@@ -20,7 +23,9 @@ use crate::id::{Purpose, SubjectKind};
 use crate::journal::ErasureJournal;
 use crate::keys::slot::MAX_PURPOSES;
 use crate::provider::MasterKeyProvider;
+use crate::read_only::ReadOnly;
 use crate::store::{KeyStore, Replica};
+use crate::timer::{ThreadTimer, Timer};
 
 /// Settings of a [`Vault`]. The journal (or that there is none) is said before it can be built.
 #[must_use]
@@ -42,26 +47,35 @@ struct Settings {
     provider: Arc<dyn MasterKeyProvider>,
     store: Arc<dyn KeyStore>,
     clock: Arc<dyn Clock>,
+    clock_bound: Duration,
+    backup_window: Duration,
+    most_due: u64,
     suite: Suite,
     max_age: Option<Duration>,
     purposes: Result<Vec<Purpose>>,
     kinds: Result<Vec<SubjectKind>>,
     limits: CacheLimits,
     replica: Option<Arc<dyn Replica>>,
+    timer: Arc<dyn Timer>,
 }
 
 impl VaultBuilder<WantsJournal> {
-    pub(super) fn new(provider: Arc<dyn MasterKeyProvider>, store: Arc<dyn KeyStore>) -> Self {
+    /// On ports whose panics are errors.
+    pub(super) fn new(provider: impl MasterKeyProvider, store: impl KeyStore) -> Self {
         let settings = Settings {
-            provider,
-            store,
+            provider: Arc::new(Caught::new(provider)),
+            store: Arc::new(Caught::new(store)),
             clock: Arc::new(SystemClock::new()),
+            clock_bound: Clocks::BOUND,
+            backup_window: BACKUP_WINDOW,
+            most_due: MOST_DUE,
             suite: Suite::default(),
             max_age: None,
             purposes: Ok(Vec::new()),
             kinds: Ok(Vec::new()),
             limits: CacheLimits::default(),
             replica: None,
+            timer: Arc::new(ThreadTimer::new()),
         };
         Self { settings, step: WantsJournal }
     }
@@ -69,7 +83,7 @@ impl VaultBuilder<WantsJournal> {
     /// Enters erasures in this journal. The key store is bound to it for good: another, or none, is refused later. It must
     /// be readable twice in each `max_age`: a process that can't see whether the store was restored under it hands out no keys.
     pub fn journal(self, journal: impl ErasureJournal) -> VaultBuilder<Ready> {
-        VaultBuilder { settings: self.settings, step: Ready(Some(Arc::new(journal))) }
+        VaultBuilder { settings: self.settings, step: Ready(Some(Arc::new(Caught::new(journal)))) }
     }
 
     /// Keeps no journal: a restored backup of the key store would bring erased keys back, so `erase` is refused. A journal
@@ -119,7 +133,7 @@ impl<Step> VaultBuilder<Step> {
     /// While the replica can't be asked ([`Retry::Later`](crate::error::Retry)), the key store is, after as long as the
     /// replica is waited for.
     pub fn replica(mut self, replica: impl Replica) -> Self {
-        self.settings.replica = Some(Arc::new(replica));
+        self.settings.replica = Some(Arc::new(Caught::new(replica)));
         self
     }
 
@@ -132,6 +146,40 @@ impl<Step> VaultBuilder<Step> {
     /// Where the time comes from; the system's clocks if nothing is said.
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.settings.clock = Arc::new(clock);
+        self
+    }
+
+    /// How far clocks may be apart that are to agree: 5 seconds to 1 hour, 1 minute if nothing is said. Where they are further
+    /// apart, what is due is not destroyed ([`Error::ClocksDisagree`]).
+    pub fn clock_bound(mut self, bound: Duration) -> Self {
+        self.settings.clock_bound = bound;
+        self
+    }
+
+    /// How long the making of a backup of the key store takes at most, if it is not of one moment: 24 hours if nothing is said.
+    /// What was erased in this time before a backup's end is looked for again when a vault is built on it. Give every process
+    /// the same: the shortest decides.
+    ///
+    /// # Security
+    /// Where a backup takes longer, a store that is restored from it may open who was erased meanwhile, unless it is
+    /// [replayed](VaultBuilder::replay), as every restored store should be.
+    pub fn backup_window(mut self, window: Duration) -> Self {
+        self.settings.backup_window = window;
+        self
+    }
+
+    /// How many subjects one [`Vault::erase_due`] may erase or close: 1000 if nothing is said. Where more are due, it does neither
+    /// with any ([`Error::TooManyDue`]), because so many at once may be a mistake: it is no throttle, so make it several times
+    /// what is due between two sweeps.
+    pub fn most_due(mut self, subjects: u64) -> Self {
+        self.settings.most_due = subjects;
+        self
+    }
+
+    /// What waits; a thread of its own if nothing is said, which is started when it is first needed: where one call waits for
+    /// another of this process that decides something, and that may stand still because nobody polls it.
+    pub fn timer(mut self, timer: impl Timer) -> Self {
+        self.settings.timer = Arc::new(timer);
         self
     }
 }
@@ -167,13 +215,46 @@ impl VaultBuilder<Ready> {
     /// Can be called again with the same settings.
     pub async fn replay(self) -> Result<(Vault, ReplayReport)> {
         let vault = self.open().await?;
-        let replayed = vault.replay_journal().await?;
+        let replayed = vault.replay(true).await?;
         vault.0.clone().check_now(CheckMode::OnBuild).await?;
         Ok((vault, replayed))
     }
 
+    /// Opens the key store, the journal and the master keys to look at them, whatever state they are in, and writes nothing: also a
+    /// store that was restored from a backup, or of which a crash left something half done.
+    ///
+    /// # Errors
+    /// [`Error::WrongJournal`], [`Error::JournalTruncated`], [`Error::MaxAgeTooLong`]; [`Error::InvalidInput`] for a setting out of
+    /// bounds; those of the ports, of kind `Denied` where the store is empty, so that something would have to be written first.
+    ///
+    /// # Cancel safety
+    /// Reads only.
+    pub async fn examine(mut self) -> Result<Examination> {
+        let Settings { provider, store, .. } = &mut self.settings;
+        *provider = Arc::new(ReadOnly::new(provider.clone()));
+        *store = Arc::new(ReadOnly::new(store.clone()));
+        self.settings.replica = None;
+        self.step.0 = self.step.0.map(|journal| Arc::new(ReadOnly::new(journal)) as Arc<dyn ErasureJournal>);
+        self.open().await.map(Examination::of)
+    }
+
     async fn open(self) -> Result<Vault> {
-        let Settings { provider, store, clock, suite, max_age, purposes, kinds, limits, replica } = self.settings;
+        let Settings {
+            provider,
+            store,
+            clock,
+            clock_bound,
+            backup_window,
+            most_due,
+            suite,
+            max_age,
+            purposes,
+            kinds,
+            limits,
+            replica,
+            timer,
+        } = self.settings;
+        let clocks = Clocks::new(clock_bound, &clock)?;
         let mut purposes = purposes?;
         purposes.push(Purpose::new(Purpose::DEFAULT)?);
         purposes.sort();
@@ -190,7 +271,7 @@ impl VaultBuilder<Ready> {
         let journal = match port.zip(verifier) {
             Some((port, verifier)) => {
                 let id = port.id().await?;
-                Some(VerifiedJournal::new(port, id, verifier))
+                Some(VerifiedJournal::new(port, id, verifier, timer))
             }
             None => None,
         };
@@ -206,6 +287,9 @@ impl VaultBuilder<Ready> {
             store,
             journal,
             clock,
+            clocks,
+            backup_window,
+            most_due,
             suite,
             max_age,
             replica,
@@ -220,8 +304,9 @@ impl VaultBuilder<Ready> {
             last_checked: Arc::default(),
             check: Flight::default(),
             applied_seen: AtomicU64::new(0),
-            checked: Mutex::default(),
+            met: Mutex::default(),
             unclear: Unclear::default(),
+            first_read: Mutex::default(),
             scrubs: Scrubs::default(),
         })))
     }
@@ -233,6 +318,8 @@ impl<Step> fmt::Debug for VaultBuilder<Step> {
     }
 }
 
+const MOST_DUE: u64 = 1000;
+
 /// These and those that were named before.
 fn and<T>(named: Result<Vec<T>>, more: impl Iterator<Item = Result<T>>) -> Result<Vec<T>> {
     let mut all = named?;
@@ -241,6 +328,8 @@ fn and<T>(named: Result<Vec<T>>, more: impl Iterator<Item = Result<T>>) -> Resul
     }
     Ok(all)
 }
+
+const BACKUP_WINDOW: Duration = Duration::from_secs(24 * 3600);
 
 /// 1 second to 1 day, in whole milliseconds: it is kept so.
 pub(super) fn checked_max_age(max_age: Duration) -> Result<Duration> {

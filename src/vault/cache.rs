@@ -9,6 +9,7 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, Shared, WeakShared};
 
+use crate::caught::caught;
 use crate::clock::{Clock, Stamp, Timestamp};
 use crate::error::{Error, Result};
 use crate::keys::Tag;
@@ -62,6 +63,10 @@ pub(super) enum SubjectLookup {
     Erased {
         at: Timestamp,
     },
+    /// Its keys are there, and can't be used.
+    Closed {
+        due: Timestamp,
+    },
     /// Its slot does not verify; the others of the page are not concerned. (What a store itself refuses to hand out fails
     /// the whole read.)
     Failed(Error),
@@ -73,6 +78,7 @@ impl SubjectLookup {
             Self::Keys(keys) => Ok(keys),
             Self::Unknown => Err(Error::SubjectUnknown),
             Self::Erased { at } => Err(Error::SubjectErased { at }),
+            Self::Closed { due } => Err(Error::SubjectClosed { due }),
             Self::Failed(e) => Err(e),
         }
     }
@@ -179,10 +185,15 @@ impl fmt::Debug for KeyCache {
 
 /// One load that all who want the same thing wait for. It runs while anybody waits: whoever is polled drives it, so that
 /// dropping one waiter, the first included, stops nothing for the others.
-pub(super) struct Flight<T: Clone + Send + Sync + 'static>(Mutex<Option<WeakLoad<Result<T>>>>);
+pub(super) struct Flight<T: Clone + Send + Sync + 'static>(Mutex<Option<WeakLoad<T>>>);
 
-type Load<T> = Shared<BoxFuture<'static, T>>;
-type WeakLoad<T> = WeakShared<BoxFuture<'static, T>>;
+pub(super) type Load<T> = Shared<BoxFuture<'static, Result<T>>>;
+pub(super) type WeakLoad<T> = WeakShared<BoxFuture<'static, Result<T>>>;
+
+/// Work that several wait for. A panic ends it with an error for each of them, and whoever comes next begins anew.
+pub(super) fn shared<T: Clone + Send + 'static>(work: impl Future<Output = Result<T>> + Send + 'static) -> Load<T> {
+    caught(work).boxed().shared()
+}
 
 impl<T: Clone + Send + Sync + 'static> Flight<T> {
     pub(super) async fn join(&self, start: impl FnOnce() -> BoxFuture<'static, Result<T>>) -> Result<T> {
@@ -191,7 +202,7 @@ impl<T: Clone + Send + Sync + 'static> Flight<T> {
             match running(flight.as_ref()) {
                 Some(load) => load,
                 None => {
-                    let load = start().shared();
+                    let load = shared(start());
                     *flight = load.downgrade();
                     load
                 }
@@ -218,7 +229,7 @@ fn running<T: Clone>(flight: Option<&WeakLoad<T>>) -> Option<Load<T>> {
 }
 
 /// What a batch of subjects came to.
-pub(super) type Batch = Result<Arc<HashMap<Tag, SubjectLookup>>>;
+pub(super) type Batch = Arc<HashMap<Tag, SubjectLookup>>;
 
 /// The loads of subjects that are under way: a batch a store read. A page joins the batches that already fetch some of
 /// its subjects, and starts one for the rest.
@@ -236,7 +247,7 @@ impl Flights {
     pub(super) fn join<S>(
         &self,
         wanted: HashMap<Tag, S>,
-        start: impl FnOnce(HashMap<Tag, S>) -> BoxFuture<'static, Batch>,
+        start: impl FnOnce(HashMap<Tag, S>) -> BoxFuture<'static, Result<Batch>>,
     ) -> Vec<Load<Batch>> {
         let mut under_way = self.lock();
         let (mut loads, mut joined, mut own) = (Vec::new(), Vec::new(), HashMap::new());
@@ -259,12 +270,10 @@ impl Flights {
         let tags: Vec<Tag> = own.keys().copied().collect();
         let landing = Landing { flights: self.clone(), number, tags: tags.clone() };
         let load = start(own);
-        let load = async move {
-            let batch = load.await;
-            drop(landing);
-            batch
-        };
-        let load = load.boxed().shared();
+        let load = shared(async move {
+            let _landing = landing;
+            load.await
+        });
         if let Some(weak) = load.downgrade() {
             under_way.by_tag.extend(tags.into_iter().map(|tag| (tag, (number, weak.clone()))));
         }
@@ -292,5 +301,46 @@ impl Drop for Landing {
                 under_way.by_tag.remove(tag);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::panic::AssertUnwindSafe;
+
+    use futures_util::future::join;
+
+    use super::*;
+
+    /// Nothing of a port: those are caught before.
+    #[tokio::test]
+    async fn a_panic_ends_everybodys_wait_and_the_next_load_begins_anew() {
+        async fn panics() -> Result<u8> {
+            tokio::task::yield_now().await;
+            panic!("on purpose")
+        }
+        let flight = Flight::default();
+        let both = join(flight.join(|| panics().boxed()), flight.join(|| Box::pin(async { Ok(1) })));
+        let both = AssertUnwindSafe(both).catch_unwind().await;
+        assert!(matches!(both, Ok((Err(Error::Bug(_)), Err(Error::Bug(_))))), "both wait for the one that panics");
+        assert!(matches!(flight.join(|| Box::pin(async { Ok(2) })).await, Ok(2)));
+    }
+
+    #[tokio::test]
+    async fn a_batch_that_panics_is_under_way_no_more() {
+        let flights = Flights::default();
+        let tag = Tag::from_bytes([1; 16]);
+        let join = |panics: bool| {
+            let mut loads = flights.join(HashMap::from([(tag, ())]), |_| {
+                Box::pin(async move {
+                    assert!(!panics, "on purpose");
+                    Ok(Batch::default())
+                })
+            });
+            loads.remove(0)
+        };
+        assert!(matches!(join(true).await, Err(Error::Bug(_))));
+        assert!(flights.lock().by_tag.is_empty());
+        assert!(join(false).await.is_ok());
     }
 }

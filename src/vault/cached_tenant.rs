@@ -1,5 +1,6 @@
 //! [`CachedTenant`]: a tenant's root and wrapping keys in memory, read with the vault's slot, for at most `max_age`.
 
+use std::future::ready;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::cache::Flight;
@@ -16,7 +17,7 @@ use crate::journal::verify::Accepted;
 use crate::keys::slot::{EpochRecord, TenantSlot, VaultSlot, WrappedRoot};
 use crate::keys::{Epoch, RootKey, SlotId, StoredSlot, UsableKey, WrapContext};
 use crate::provider::MasterKeyProvider;
-use crate::store::{Expected, Filter, Scan, finds_any};
+use crate::store::{Expected, Filter, Loaded, Scan, finds_any};
 use crate::subject::Policy;
 
 /// Cached root and epoch keys of one tenant.
@@ -31,6 +32,10 @@ struct Known {
     state: Option<Arc<TenantState>>,
     /// Pinned by the first read: a tenant's root never changes.
     root_id: Option<KeyId>,
+    /// When the tenant was erased, or its erasure began, as slot or journal said once: it is never undone.
+    erased_at: Option<Timestamp>,
+    /// The position at which a root of the tenant was given up last.
+    root_lost_at: u64,
     /// The highest position of the journal that the slot was seen to name.
     told: u64,
     /// How often it was forgotten: what a read finds that was sent before is not kept.
@@ -40,7 +45,7 @@ struct Known {
 /// A tenant's unwrapped keys.
 pub(super) struct TenantState {
     pub(super) root: RootKey,
-    /// When the tenant was erased: there is no wrapping key then.
+    /// When the tenant was erased, as its slot says: there is no wrapping key then.
     pub(super) erased_at: Option<Timestamp>,
     /// The epoch that new keys are wrapped in; its wrapping key is here if the tenant has one yet.
     pub(super) epoch: Epoch,
@@ -99,7 +104,7 @@ impl CachedTenant {
     pub(super) async fn state(self: &Arc<Self>, vault: &Arc<VaultInner>) -> Result<Option<Arc<TenantState>>> {
         vault.check().await?;
         self.check_clear(vault)?;
-        self.any_state(vault).await?.map(TenantState::living).transpose()
+        self.any_state(vault).await?.map(|state| self.living(state)).transpose()
     }
 
     /// [`Self::state`], also of a tenant that was erased, and without checking whether the store was restored.
@@ -115,17 +120,29 @@ impl CachedTenant {
     pub(super) async fn state_to_write(self: &Arc<Self>, vault: &Arc<VaultInner>) -> Result<Arc<TenantState>> {
         self.check_clear(vault)?;
         for _ in 0..ATTEMPTS {
-            match self.any_state(vault).await? {
-                Some(state) if state.erased_at.is_some() => return state.living(),
-                Some(state) if state.reaches(state.epoch) => {
-                    state.key_of(state.epoch)?;
-                    return Ok(state);
-                }
-                _ => drop(self.change(vault, TenantChange::Move).await?),
+            let state = self.any_state(vault).await?.map(|state| self.living(state)).transpose()?;
+            if let Some(state) = state.filter(|state| state.reaches(state.epoch)) {
+                state.key_of(state.epoch)?;
+                return Ok(state);
             }
+            self.change(vault, TenantChange::Move).await?;
             self.forget();
         }
         Err(Error::Conflict)
+    }
+
+    /// When the tenant was erased, or its erasure began: also where its slot was put back, and says nothing of it.
+    pub(super) fn erased_at(&self, state: &TenantState) -> Option<Timestamp> {
+        state.erased_at.or(self.lock().erased_at)
+    }
+
+    /// # Errors
+    /// [`Error::TenantErased`].
+    fn living(&self, state: Arc<TenantState>) -> Result<Arc<TenantState>> {
+        match self.erased_at(&state) {
+            Some(at) => Err(Error::TenantErased { at }),
+            None => Ok(state),
+        }
     }
 
     /// That the tenant can be taken in here.
@@ -177,6 +194,7 @@ impl CachedTenant {
         let state = Arc::new(TenantState { root, erased_at, epoch, epoch_keys, loaded });
         let mut known = self.lock();
         known.root_id = Some(*state.root.id());
+        known.erased_at = known.erased_at.or(erased_at);
         // Not to be remembered until `max_age`: a provider that is down, or one that refuses the current epoch's key though the
         // root came out of that epoch's master key a moment ago, such as while credentials are renewed.
         if known.turn == turn && !state.may_be_given_later() {
@@ -191,8 +209,9 @@ impl CachedTenant {
         // Known before the read is sent: it may be made, and read by somebody else here, while the answer is on its way.
         let must_be_there = self.lock().root_id.is_some();
         let mut stored = vault.load(&ids).await?.into_iter();
-        let vault_slot = root::open(&stored.next().flatten().ok_or_else(root::missing)?, vault)?;
-        let Some(stored) = stored.next().flatten() else {
+        let mut next = || stored.next().unwrap_or(Loaded::Absent).into_slot();
+        let vault_slot = root::open(&next()?.ok_or_else(root::missing)?, vault)?;
+        let Some(stored) = next()? else {
             return if must_be_there { Err(root_missing()) } else { Ok(None) };
         };
         let wrapped = TenantSlot::root_of(&stored)?;
@@ -202,25 +221,26 @@ impl CachedTenant {
         }
         let journal = vault.journal.as_ref().filter(|_| known.is_none());
         let said = match journal {
-            Some(journal) => Some(self.check_journaled(journal, &wrapped.key_id).await?),
+            Some(journal) => Some((journal, self.check_journaled(journal, &wrapped.key_id).await?)),
             None => None,
         };
         let (root, _) = unwrap_root(&*vault.provider, self.id(), &stored, &vault_slot).await?;
         let slot = TenantSlot::open(&stored, &root)?;
         self.note_told(slot.told);
-        if let Some(said) = said {
-            self.check_told(vault, &slot, &said).await?;
+        if let Some((journal, said)) = said {
+            self.check_told(vault, journal, &slot, &said).await?;
         }
         Ok(Some(ReadTenant { stored, slot, vault_slot, root }))
     }
 
     /// The first time that this process meets the tenant: its root must be one that the journal records and has not given
     /// up. Another store's, of a tenant of the same name, is genuine in every other way: nothing is believed of it before, and no
-    /// provider asked.
+    /// provider asked. Where the journal says that the tenant was erased, a slot of before that was put back opens nothing.
     async fn check_journaled(&self, journal: &VerifiedJournal, root_id: &KeyId) -> Result<Accepted> {
         let (about, told) = (SlotId::Tenant(self.id().clone()), self.told());
         let said = journal.said_of(&about, told, &journal.head().await?).await?;
         let tenant_history = TenantHistory::of(&said);
+        self.note(&tenant_history);
         if !tenant_history.created(root_id) {
             return Err(StoreError::corrupt("a tenant's root that the journal does not tell of").into());
         }
@@ -235,14 +255,24 @@ impl CachedTenant {
 
     /// The slot that was met is the store's. What was read of the journal has the entry that it names, and is to say that it is
     /// stored.
-    async fn check_told(&self, vault: &VaultInner, slot: &TenantSlot, said: &Accepted) -> Result<()> {
+    async fn check_told(
+        &self,
+        vault: &VaultInner,
+        journal: &VerifiedJournal,
+        slot: &TenantSlot,
+        said: &Accepted,
+    ) -> Result<()> {
         if slot.told > 0 && said.iter().all(|(position, _)| position != slot.told) {
             self.history(vault).await?; // says why, unless it names one that may be skipped
         }
         let key_id = slot.root.key_id;
         if TenantHistory::of(said).stored != Some(key_id) {
-            // Reading must not depend on a journal that can be written; whoever comes next says it.
-            let _ = self.append(vault, JournalEvent::RootStored { key_id }).await;
+            // Reading must not depend on a journal that can be written, nor wait for who decides; whoever comes next says it.
+            let stored = Some(JournalEvent::RootStored { key_id });
+            let about = SlotId::Tenant(self.id().clone());
+            let _ = journal
+                .decide_at_once(&about, self.told(), &vault.clock, |_, _| Box::pin(ready(Ok((stored.clone(), ())))))
+                .await;
         }
         Ok(())
     }
@@ -258,11 +288,24 @@ impl CachedTenant {
         known.told = known.told.max(position);
     }
 
+    fn note(&self, tenant_history: &TenantHistory) {
+        let mut known = self.lock();
+        known.erased_at = known.erased_at.or(tenant_history.erased());
+        known.root_lost_at = known.root_lost_at.max(tenant_history.lost_at);
+    }
+
+    /// What was entered about subjects before this position is by tags of a root that was given up.
+    pub(super) fn root_lost_at(&self) -> u64 {
+        self.lock().root_lost_at
+    }
+
     /// What the journal says of the tenant itself.
     pub(super) async fn history(&self, vault: &VaultInner) -> Result<TenantHistory> {
         let Some(journal) = &vault.journal else { return Ok(TenantHistory::default()) };
         let told = self.told();
-        tenant_history(journal, self, told, &journal.head().await?).await
+        let tenant_history = tenant_history(journal, self, told, &journal.head().await?).await?;
+        self.note(&tenant_history);
+        Ok(tenant_history)
     }
 
     /// Enters an event, and gives its position; nothing, and 0, without a journal.
@@ -380,22 +423,11 @@ impl CachedTenant {
     /// Whether the tenant's slot is there now: another vault may have been faster.
     async fn is_stored(&self, vault: &VaultInner) -> Result<bool> {
         let now = vault.load(&[SlotId::Tenant(self.id().clone())]).await?;
-        Ok(now.iter().any(Option::is_some))
+        Ok(now.iter().any(|found| *found != Loaded::Absent))
     }
 }
 
 impl TenantState {
-    /// Itself.
-    ///
-    /// # Errors
-    /// [`Error::TenantErased`].
-    fn living(self: Arc<Self>) -> Result<Arc<Self>> {
-        match self.erased_at {
-            Some(at) => Err(Error::TenantErased { at }),
-            None => Ok(self),
-        }
-    }
-
     /// The wrapping key of the current epoch, if the tenant has one yet.
     pub(super) fn current_key(&self) -> Option<&UsableKey> {
         self.key_of(self.epoch).ok()

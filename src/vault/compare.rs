@@ -1,4 +1,5 @@
-//! Compares what the journal records of tenants and subjects with what the key store has of them.
+//! Compares what the journal records of tenants and subjects with what the key store has of them, each by itself: whom it can't
+//! be compared with is named, and holds up nobody else.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -6,31 +7,34 @@ use std::sync::Arc;
 use super::applied::CheckMode;
 use super::cached_tenant::TenantState;
 use super::destroy::by_purpose;
+use super::slots::{Found, ReadSlot, damaged, is_damage, is_of_one_slot};
 use super::unclear::{Cause, UnclearSlots};
 use super::verified::{Judged, PassedOver, VerifiedJournal, later, left_out};
 use super::{Tenant, Vault, VaultInner};
 use crate::clock::Timestamp;
-use crate::error::{Error, JournalErrorKind, Result, StoreErrorKind};
+use crate::error::{Error, JournalErrorKind, Result, StoreError, StoreErrorKind};
 use crate::id::TenantId;
 use crate::journal::history::{History, TenantHistory};
 use crate::journal::verify::Judgment;
 use crate::journal::{ErasedLine, Head, JournalEvent};
 use crate::keys::slot::{PurposeSlot, SubjectSlot, TenantSlot};
-use crate::keys::{SlotId, StoredSlot, Tag};
-use crate::store::{Filter, Scan, finds_any};
+use crate::keys::{SlotId, Tag};
+use crate::store::{Filter, Loaded, Scan, finds_any};
 
 /// What the journal records and the store lacks.
 #[derive(Default)]
 pub(super) struct Differences {
     /// How many completions the store lacks: it was restored from a backup.
     pub(super) lost: u64,
-    /// Of these something can't be told to be whole, or put right, now: whoever intends it may still be at it, a slot is damaged,
-    /// a provider is away.
-    pub(super) pending: BTreeSet<SlotId>,
-    pub(super) subjects: BTreeSet<(TenantId, Tag)>,
-    pub(super) tenants: BTreeSet<TenantId>,
-    /// What can't be taken in here.
+    /// Of these something can't be told to be whole, or put right, now: whoever intends it may still be at it, a provider is away.
+    /// Each with the position of an entry about it, or about a subject of it.
+    pub(super) pending: BTreeMap<SlotId, u64>,
+    pub(super) subjects: BTreeMap<(TenantId, Tag), ToMend>,
+    pub(super) tenants: BTreeMap<TenantId, ToMend>,
+    /// What can't be taken in here, or not be read.
     pub(super) unclear: UnclearSlots,
+    /// The last completion that was found in the store, and whom it is about. Where that one is missing later, the store was restored.
+    pub(super) witness: Option<(u64, SlotId)>,
     /// Whom the entries at positions that wait are about, as far as that is certain.
     pub(super) about: BTreeMap<u64, SlotId>,
     /// What nobody with the store's root entered.
@@ -39,38 +43,55 @@ pub(super) struct Differences {
     pub(super) last_of_store: u64,
 }
 
+/// What is to be put right.
+#[derive(Clone, Copy)]
+pub(super) struct ToMend {
+    /// That of an entry about it.
+    position: u64,
+    /// What was destroyed is there again: nobody goes on before it is gone.
+    pub(super) is_back: bool,
+}
+
 impl Differences {
     pub(super) fn is_mended(&self) -> bool {
         self.subjects.is_empty() && self.tenants.is_empty()
     }
 
-    /// Leaves these for later.
+    /// Leaves these for later, but for what is back.
     pub(super) fn skip(&mut self, left: &Left) {
-        for about in left.slots.keys() {
-            if let SlotId::Subject(tenant, tag) = about
-                && self.subjects.remove(&(tenant.clone(), *tag))
-            {
-                self.pending.insert(about.clone());
+        let pending = &mut self.pending;
+        self.subjects.retain(|(tenant, tag), to_mend| {
+            let about = SlotId::Subject(tenant.clone(), *tag);
+            let stays = to_mend.is_back || !left.slots.contains_key(&about);
+            if !stays {
+                pending.insert(about, to_mend.position);
             }
-        }
-        for tenant in &left.tenants {
-            if self.tenants.remove(tenant) {
-                self.pending.insert(SlotId::Tenant(tenant.clone()));
+            stays
+        });
+        self.tenants.retain(|tenant, to_mend| {
+            let stays = to_mend.is_back || !left.tenants.contains(tenant);
+            if !stays {
+                pending.insert(SlotId::Tenant(tenant.clone()), to_mend.position);
             }
-        }
+            stays
+        });
+    }
+
+    fn has_seen_done(&mut self, about: SlotId, position: u64) {
+        self.witness = self.witness.take().max(Some((position, about)));
     }
 
     /// Whether this one, or its tenant, was not found whole yet.
     pub(super) fn is_pending(&self, about: &SlotId) -> bool {
-        let of_tenant = |tenant: &TenantId| self.pending.contains(&SlotId::Tenant(tenant.clone()));
-        self.pending.contains(about) || about.tenant().is_some_and(of_tenant)
+        let of_tenant = |tenant: &TenantId| self.pending.contains_key(&SlotId::Tenant(tenant.clone()));
+        self.pending.contains_key(about) || about.tenant().is_some_and(of_tenant)
     }
 }
 
 /// What could not be put right: it is left for a later check, and holds up nothing else.
 #[derive(Default)]
 pub(super) struct Left {
-    /// Subjects of which something can't be written, and why.
+    /// Subjects and tenants of which something can't be written, and why.
     pub(super) slots: BTreeMap<SlotId, Error>,
     /// Tenants that were erased, and of whose subjects some are left: that it is done is not entered.
     pub(super) tenants: BTreeSet<TenantId>,
@@ -78,12 +99,14 @@ pub(super) struct Left {
 
 /// What of the journal is compared.
 pub(super) struct Stretch<'a> {
-    /// Behind this head, which isn't after `applied`.
+    /// Behind this head.
     pub(super) from: Head,
     pub(super) applied: &'a Head,
     pub(super) head: &'a Head,
     /// Positions of entries whose slot could not be checked.
     pub(super) waiting: &'a [u64],
+    /// What this process is to look at again.
+    pub(super) again: &'a BTreeMap<SlotId, u64>,
 }
 
 /// Goes through a stretch of the journal.
@@ -127,12 +150,28 @@ struct MentionsOfTenant {
     last: u64,
 }
 
+impl MentionsOfTenant {
+    /// The tenant, and each subject of it that is to be compared, with the last entry about it.
+    fn all(&self, id: &TenantId) -> impl Iterator<Item = (SlotId, u64)> {
+        let subjects = self.subjects.iter().map(|(tag, at)| (SlotId::Subject(id.clone(), *tag), *at));
+        subjects.chain([(SlotId::Tenant(id.clone()), self.last)])
+    }
+}
+
 impl Mentions {
     /// Has the tenant itself compared, because of an entry about it or about a subject of it.
     fn add_tenant(&mut self, tenant: &TenantId, position: u64) -> &mut MentionsOfTenant {
         let of_tenant = self.0.entry(tenant.clone()).or_default();
         of_tenant.last = of_tenant.last.max(position);
         of_tenant
+    }
+
+    /// Has one compared again. The entry about a tenant may be about a subject of it.
+    fn add_again(&mut self, about: &SlotId, position: u64) {
+        match about {
+            SlotId::Tenant(tenant) => drop(self.add_tenant(tenant, position)),
+            SlotId::Subject(..) | SlotId::Vault => self.add(about, position),
+        }
     }
 
     fn add(&mut self, about: &SlotId, position: u64) {
@@ -173,8 +212,8 @@ impl Compare<'_> {
         self.compare_all(mentions).await
     }
 
-    /// Compares what could not be taken in before. What this process knows of itself it leaves to the next build or sweep where it
-    /// is to look at what is new alone.
+    /// Compares what could not be taken in before, or was pending. What this process knows of itself to be unclear it leaves to the
+    /// next build or sweep where it is to look at what is new alone; but for what the provider may give by now.
     async fn compare_waiting(&mut self, stretch: &Stretch<'_>) -> Result<()> {
         let (is_periodic, mut mentions) = (self.mode == CheckMode::Periodic, Mentions::default());
         let mut left = BTreeSet::new();
@@ -183,12 +222,12 @@ impl Compare<'_> {
                 true => drop(self.found.about.insert(cause.position, about.clone())),
                 false => drop(left.insert(cause.position)),
             }
-            match about {
-                _ if is_periodic || !cause.is_sure => {}
-                // Its entry may be about a subject.
-                SlotId::Tenant(tenant) => drop(mentions.add_tenant(tenant, cause.position)),
-                SlotId::Subject(..) | SlotId::Vault => mentions.add(about, cause.position),
+            if cause.is_sure && (!is_periodic || cause.may_pass()) {
+                mentions.add_again(about, cause.position);
             }
+        }
+        for (about, position) in stretch.again.iter().filter(|(_, position)| **position <= stretch.from.position()) {
+            mentions.add_again(about, *position);
         }
         for position in stretch.waiting.iter().copied().filter(|position| *position <= stretch.from.position()) {
             if self.found.about.contains_key(&position) || (is_periodic && left.contains(&position)) {
@@ -216,109 +255,130 @@ impl Compare<'_> {
         for (id, mentions) in mentions.0 {
             let tenant = tenant(self.vault, &id);
             match self.compare_tenant(&tenant, &mentions).await {
-                // Nothing of it opens here, until it was compared.
+                Ok(None) => {}
+                Ok(Some(state)) => self.compare_subjects(&tenant, &state, &mentions.subjects).await?,
+                // If one tenant's provider is down, the others go on, and this one's keys are not to be had. Where nobody has looked
+                // at the tenant yet, it hands out none until somebody has.
+                Err(Error::Provider(_)) if self.mode == CheckMode::Periodic && !self.is_known_unclear(&id) => {
+                    self.found.pending.extend(mentions.all(&id));
+                }
+                Err(e @ Error::Provider(_)) if self.mode == CheckMode::Periodic || is_of_one_slot(&e) => {
+                    self.leave_unclear(&id, &mentions, &e);
+                }
                 Err(e) if is_unclear(&e) => self.leave_unclear(&id, &mentions, &e),
-                compared => compared?,
+                Err(e) => return Err(e),
             }
         }
         Ok(())
     }
 
+    fn is_known_unclear(&self, id: &TenantId) -> bool {
+        self.vault.unclear.contains(&SlotId::Tenant(id.clone()))
+    }
+
+    /// Nothing of it opens here, until it was compared.
     fn leave_unclear(&mut self, id: &TenantId, mentions: &MentionsOfTenant, e: &Error) {
-        let subjects = mentions.subjects.iter().map(|(tag, at)| (SlotId::Subject(id.clone(), *tag), *at));
-        for (about, position) in subjects.chain([(SlotId::Tenant(id.clone()), mentions.last)]) {
+        for (about, position) in mentions.all(id) {
             self.found.unclear.add(about, Cause { position, is_sure: true, error: e.clone() });
         }
     }
 
+    /// Compares the tenant itself. Gives its keys if it has subjects to compare.
+    ///
     /// # Errors
-    /// One that [`is_unclear`] if the tenant itself can't be taken in.
-    async fn compare_tenant(&mut self, tenant: &Tenant, mentions: &MentionsOfTenant) -> Result<()> {
+    /// One that [`is_unclear`], or its provider's, if the tenant itself can't be taken in.
+    async fn compare_tenant(
+        &mut self,
+        tenant: &Tenant,
+        mentions: &MentionsOfTenant,
+    ) -> Result<Option<Arc<TenantState>>> {
         tenant.cached.note_told(mentions.own);
         let tenant_history = tenant.cached.history(self.vault).await?;
-        if !self.compare_root(tenant.id(), &tenant_history).await? {
-            return Ok(());
+        if !self.compare_root(tenant.id(), &tenant_history, mentions.last).await? {
+            return Ok(None);
         }
         let erased = tenant_history.erased().is_some();
         if mentions.subjects.is_empty() && !erased {
-            return Ok(()); // no provider is asked for a tenant of which there is nothing to check
+            return Ok(None); // no provider is asked for a tenant of which there is nothing to check
         }
         if erased {
             tenant.cached.forget(); // what this process holds may be from before another one erased it
         }
-        let state = match tenant.cached.any_state(self.vault).await {
-            // If one tenant's provider is down, the others go on: this tenant hands out no keys meanwhile.
-            Err(Error::Provider(_)) if self.mode == CheckMode::Periodic => None,
-            state => state?,
-        };
-        let Some(state) = state else {
-            self.found.pending.insert(SlotId::Tenant(tenant.id().clone()));
-            return Ok(());
+        let Some(state) = tenant.cached.any_state(self.vault).await? else {
+            self.found.pending.extend(mentions.all(tenant.id())); // it went since
+            return Ok(None);
         };
         if erased {
-            self.compare_erased_tenant(tenant.id(), &tenant_history, &state);
-            return Ok(());
+            self.compare_erased_tenant(tenant.id(), &tenant_history, &state, mentions.last);
+            return Ok(None);
         }
-        self.compare_subjects(tenant, &state, &mentions.subjects).await
+        Ok(Some(state))
     }
 
-    /// Whether the tenant's root is there, so that there is more to compare.
-    async fn compare_root(&mut self, id: &TenantId, tenant_history: &TenantHistory) -> Result<bool> {
+    /// Whether the tenant's root is there, so that there is more to compare. `position` is that of an entry about the tenant.
+    async fn compare_root(&mut self, id: &TenantId, tenant_history: &TenantHistory, position: u64) -> Result<bool> {
+        let to_mend = |is_back: bool| ToMend { position, is_back };
         let found = &mut self.found;
         match find_root(self.vault, id, tenant_history).await? {
             Root::There => return Ok(true),
             Root::Lost => {
                 found.lost += 1;
-                found.tenants.insert(id.clone());
+                found.tenants.insert(id.clone(), to_mend(true));
             }
-            // Using the tenant is refused, so nothing of it opens.
-            Root::Unusable => drop(found.pending.insert(SlotId::Tenant(id.clone()))),
             Root::Absent => match tenant_history.intended.filter(|_| tenant_history.done.is_none()) {
                 Some(at) if self.mode == CheckMode::Periodic && is_young(self.vault, at) => {
-                    found.pending.insert(SlotId::Tenant(id.clone()));
+                    found.pending.insert(SlotId::Tenant(id.clone()), position);
                 }
-                Some(_) => drop(found.tenants.insert(id.clone())),
+                Some(_) => drop(found.tenants.insert(id.clone(), to_mend(false))),
                 None => {}
             },
         }
         Ok(false)
     }
 
-    fn compare_erased_tenant(&mut self, id: &TenantId, tenant_history: &TenantHistory, state: &TenantState) {
+    fn compare_erased_tenant(
+        &mut self,
+        id: &TenantId,
+        tenant_history: &TenantHistory,
+        state: &TenantState,
+        position: u64,
+    ) {
         let is_young = tenant_history.intended.is_some_and(|at| is_young(self.vault, at));
         let is_gone = state.erased_at.is_some();
+        let to_mend = |is_back: bool| ToMend { position, is_back };
         let found = &mut self.found;
         match tenant_history.done {
-            Some(_) if is_gone => {}
+            Some(_) if is_gone => found.has_seen_done(SlotId::Tenant(id.clone()), position),
             Some(_) => {
                 found.lost += 1;
-                found.tenants.insert(id.clone());
+                found.tenants.insert(id.clone(), to_mend(true));
             }
             // A periodic check sees that nothing of it opens any more; its subjects may be many.
             None if self.mode == CheckMode::Periodic && (is_gone || is_young) => {
-                found.pending.insert(SlotId::Tenant(id.clone()));
+                found.pending.insert(SlotId::Tenant(id.clone()), position);
             }
-            None => drop(found.tenants.insert(id.clone())),
+            None => drop(found.tenants.insert(id.clone(), to_mend(false))),
         }
     }
 
     async fn compare_subjects(
         &mut self,
         tenant: &Tenant,
-        state: &TenantState,
+        state: &Arc<TenantState>,
         subjects: &BTreeMap<Tag, u64>,
     ) -> Result<()> {
+        let lost_at = tenant.cached.root_lost_at();
+        let subjects: BTreeMap<Tag, u64> =
+            subjects.iter().filter(|(_, at)| **at > lost_at).map(|(tag, at)| (*tag, *at)).collect();
         // Before the slots: what the journal says up to here to be done is in them.
         let head = self.journal.head().await?;
         let slots: Vec<SlotId> = subjects.keys().map(|tag| tenant.slot_id(tag)).collect();
-        let stored = self.vault.load(&slots).await?;
-        for ((id, stored), (tag, position)) in slots.into_iter().zip(stored).zip(subjects) {
-            match self.compare_subject(&id, *tag, state, stored, *position, &head).await {
+        let loaded = self.vault.load(&slots).await?;
+        for ((id, loaded), (tag, position)) in slots.into_iter().zip(loaded).zip(subjects) {
+            match self.compare_subject(&id, tag, state, loaded, position, &head).await {
                 Err(error) if is_unclear(&error) => {
-                    self.found.unclear.add(id, Cause { position: *position, is_sure: true, error });
+                    self.found.unclear.add(id, Cause { position, is_sure: true, error });
                 }
-                // Damaged: nothing in it opens, and nothing in it can be put right.
-                Err(Error::Store(e)) if e.kind() == StoreErrorKind::Corrupt => drop(self.found.pending.insert(id)),
                 compared => compared?,
             }
         }
@@ -333,12 +393,15 @@ impl Compare<'_> {
         &mut self,
         id: &SlotId,
         tag: Tag,
-        state: &TenantState,
-        stored: Option<StoredSlot>,
+        state: &Arc<TenantState>,
+        loaded: Loaded,
         mentioned: u64,
         head: &Head,
     ) -> Result<()> {
-        let slot = stored.map(|stored| SubjectSlot::open(&stored, &state.root)).transpose()?;
+        let slot = match Found::of(loaded, state.clone())? {
+            Found::Sound(ReadSlot { slot, .. }) => slot,
+            Found::Damaged(_) => return self.compare_damaged(id, tag, mentioned, head).await,
+        };
         let mut told = slot.as_ref().map_or(0, |slot| slot.told);
         if told > head.position() {
             // It was written since. A journal that ends before what it names was cut.
@@ -349,39 +412,73 @@ impl Compare<'_> {
         }
         let told = told.max(mentioned);
         let history = History::of(&self.journal.said_of(id, told, head).await?);
-        let found = &mut self.found;
         let is_back = !has_destroyed_done(slot.as_ref(), &history);
+        if !is_back && history.done.is_some() {
+            self.found.has_seen_done(id.clone(), mentioned);
+        }
         // In an epoch that ended nothing opens, and it may be below the floor.
         let lost = is_back && !is_dead(slot.as_ref(), state);
-        found.lost += u64::from(lost);
+        self.found.lost += u64::from(lost);
         let mut is_pending = is_back && !lost;
         let mut to_do = lost || (is_back && self.mode == CheckMode::Replay);
         if is_open(&history) {
-            let young = history.intent.is_some_and(|intent| is_young(self.vault, intent.at));
             match self.mode {
                 // Completion is recorded after the store was scrubbed, which a periodic check doesn't wait for.
-                CheckMode::Periodic if young || is_destroyed(slot.as_ref(), &history) => is_pending = true,
+                CheckMode::Periodic
+                    if is_young_intent(self.vault, &history) || is_destroyed(slot.as_ref(), &history) =>
+                {
+                    is_pending = true;
+                }
                 _ => to_do = true,
             }
         }
         if is_pending {
-            found.pending.insert(id.clone());
+            self.found.pending.insert(id.clone(), mentioned);
         }
         if to_do || slot.as_ref().is_some_and(|slot| flags_differ(slot, &history)) {
-            found.subjects.extend(id.tenant().map(|tenant| (tenant.clone(), tag)));
+            self.leave_to_mend(id, tag, ToMend { position: mentioned, is_back: lost });
         }
         Ok(())
     }
+
+    /// What is damaged opens nothing, and nobody can tell what is in it. Where the journal knows, it becomes a tombstone: if an
+    /// erasure as a whole is intended, or a replay is to do it again, and nobody was enrolled again since.
+    ///
+    /// # Errors
+    /// One that [`is_unclear`] otherwise: it waits until the slot is put back, or the subject erased as a whole.
+    async fn compare_damaged(&mut self, id: &SlotId, tag: Tag, mentioned: u64, head: &Head) -> Result<()> {
+        let history = History::of(&self.journal.said_of(id, mentioned, head).await?);
+        if !may_be_buried(&history, self.mode) {
+            return Err(damaged());
+        }
+        match self.mode {
+            CheckMode::Periodic if is_young_intent(self.vault, &history) => {
+                self.found.pending.insert(id.clone(), mentioned);
+            }
+            _ => self.leave_to_mend(id, tag, ToMend { position: mentioned, is_back: false }),
+        }
+        Ok(())
+    }
+
+    fn leave_to_mend(&mut self, id: &SlotId, tag: Tag, to_mend: ToMend) {
+        self.found.subjects.extend(id.tenant().map(|tenant| ((tenant.clone(), tag), to_mend)));
+    }
 }
 
-/// Whether an error says that a subject or a tenant can't be taken in here, now: its slot, or an entry about it, is of a later
-/// version, or an entry about it is missing. Others can.
+/// Whether an error says that a subject or a tenant can't be taken in here, now: its slot is damaged, or it, or an entry about it,
+/// is of a later version, or an entry about it is missing. Others can.
 pub(super) fn is_unclear(e: &Error) -> bool {
     match e {
-        Error::Store(e) => e.kind() == StoreErrorKind::NewerSchema,
+        Error::Store(e) if e.kind() == StoreErrorKind::NewerSchema => true,
         Error::Journal(e) => e.is_of_one_tenant(),
-        _ => false,
+        e => is_damage(e),
     }
+}
+
+/// Whether a damaged slot becomes a tombstone of the whole subject: of that the journal must tell, and of nothing that came later.
+pub(super) fn may_be_buried(history: &History, mode: CheckMode) -> bool {
+    let is_asked_for = history.whole_is_open || (mode == CheckMode::Replay && history.whole_done);
+    is_asked_for && history.leaves_nothing()
 }
 
 /// What the store has of a tenant's root.
@@ -392,19 +489,23 @@ pub(super) enum Root {
     Absent,
     /// None, nor anything else of the tenant, though the journal records that it was stored.
     Lost,
-    /// Another than the journal records; or none, beside slots that need it.
-    Unusable,
 }
 
 /// By the names that the slots carry, without asking the provider.
+///
+/// # Errors
+/// One that [`is_unclear`] if the tenant's slot is damaged, has another root than the journal records, or is missing beside
+/// slots that need it: using the tenant is refused, so nothing of it opens.
 pub(super) async fn find_root(vault: &VaultInner, id: &TenantId, tenant_history: &TenantHistory) -> Result<Root> {
-    let stored = vault.load(&[SlotId::Tenant(id.clone())]).await?.into_iter().next().flatten();
+    let stored = vault.load_one(SlotId::Tenant(id.clone())).await?;
     let root = stored.as_ref().map(TenantSlot::root_of).transpose()?.map(|root| root.key_id);
     if !tenant_history.is_missing(root.as_ref()) {
         return Ok(if root.is_some() { Root::There } else { Root::Absent });
     }
-    let alone = !finds_any(&*vault.store, Scan::new(Filter::All).tenant(id.clone())).await?;
-    Ok(if root.is_none() && alone { Root::Lost } else { Root::Unusable })
+    if root.is_none() && !finds_any(&*vault.store, Scan::new(Filter::All).tenant(id.clone())).await? {
+        return Ok(Root::Lost);
+    }
+    Err(StoreError::corrupt("a tenant's root is not the one that the journal tells of: put its slot back").into())
 }
 
 /// Whether a slot that lives has another copy of holds and schedules than the journal says.
@@ -456,9 +557,15 @@ fn has_destroyed(slot: Option<&SubjectSlot>, lines: &[ErasedLine]) -> bool {
     lines.iter().all(|l| slot.is_some_and(|slot| slot.has_destroyed(&l.purpose, l.line)))
 }
 
-/// Whether whoever intended it may still be at it.
+/// Whether whoever intended to erase the subject may still be at it.
+fn is_young_intent(vault: &VaultInner, history: &History) -> bool {
+    history.intent.is_some_and(|intent| is_young(vault, intent.at))
+}
+
+/// Whether whoever intended it may still be at it. Of what is dated by a clock that is ahead nobody knows: it counts as old.
 fn is_young(vault: &VaultInner, at: Timestamp) -> bool {
-    vault.clock.wall().since(at) < vault.max_age
+    let now = vault.clock.wall();
+    now.since(at) < vault.max_age && !vault.clocks.is_absurd(at, now, vault.max_age)
 }
 
 pub(super) fn tenant(vault: &Arc<VaultInner>, id: &TenantId) -> Tenant {

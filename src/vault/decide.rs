@@ -1,10 +1,14 @@
 //! Deciding on what the journal says of a subject, a tenant or the key store; and recording what was done.
 
+use std::sync::PoisonError;
+use std::time::Duration;
+
 use super::cached_tenant::CachedTenant;
 use super::verified::{Decided, VerifiedJournal};
-use super::{Tenant, VaultInner};
+use super::{Tenant, VaultInner, root};
+use crate::clock::Timestamp;
 use crate::error::{Error, Result};
-use crate::journal::history::{History, TenantHistory};
+use crate::journal::history::{Completion, History, TenantHistory};
 use crate::journal::verify::Accepted;
 use crate::journal::{ErasedLine, Head, JournalEvent};
 use crate::keys::{Epoch, SlotId, Tag};
@@ -35,6 +39,28 @@ impl VaultInner {
             })
             .await?;
         Ok(entered.last)
+    }
+
+    /// The longest that any process may use keys that it read, as the key store says, or the journal, where a restore took back
+    /// what the store said.
+    pub(super) async fn longest_age_named(&self) -> Result<Duration> {
+        root::reload(self).await?;
+        let said = self.said_of_store().await?;
+        let raised = said.iter().filter_map(|(_, entry)| match entry.event() {
+            JournalEvent::MaxAgeRaised { millis } => Some(Duration::from_millis(*millis)),
+            _ => None,
+        });
+        Ok(raised.max().unwrap_or_default().max(self.longest_age()))
+    }
+
+    /// When something was done, as far as that can be believed: an entry that is dated in a time to come was there when this
+    /// process first read it, and nobody knows since when.
+    pub(super) fn not_before(&self, done: Completion, now: Timestamp) -> Timestamp {
+        if !self.clocks.is_absurd(done.at, now, Duration::ZERO) {
+            return done.at;
+        }
+        let mut first_read = self.first_read.lock().unwrap_or_else(PoisonError::into_inner);
+        *first_read.entry(done.position).or_insert(now)
     }
 
     /// What the journal says of the key store as a whole.

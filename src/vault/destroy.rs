@@ -1,5 +1,8 @@
 //! Carrying out an erasure: the intent, the tombstone, the end of issued keys, completion. Whoever finds one that is intended
 //! and not done finishes it: the caller's next try, an enrollment, or the next vault that is built.
+//!
+//! Only an erasure of the whole subject replaces a slot that is damaged, because it needs to know nothing of what was in it: the
+//! journal names every line above the first.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +10,7 @@ use futures_util::stream::{self, StreamExt as _};
 
 use super::cached_tenant::TenantChange;
 use super::decide::Erased;
-use super::slots::{Edit, Wrapper, is_of_one_slot};
+use super::slots::{DamagedSlot, Edit, Found, ReadSlot, Wrapper, is_of_one_slot};
 use super::verified::Decided;
 use super::{ATTEMPTS, Tenant, WRITES_AT_ONCE};
 use crate::clock::Timestamp;
@@ -16,7 +19,7 @@ use crate::id::Purpose;
 use crate::journal::history::History;
 use crate::journal::{ErasedLine, JournalEvent};
 use crate::keys::slot::{MAX_PURPOSES, PurposeSlot, SubjectSlot};
-use crate::keys::{SlotId, Tag};
+use crate::keys::{SlotId, StoredSlot, Tag};
 use crate::store::{Filter, Scan};
 use crate::subject::Revocation;
 
@@ -47,14 +50,25 @@ pub(super) enum LinesCover {
     NamedPurposes,
 }
 
+impl LinesCover {
+    /// Whether nothing of these lines is left in a slot.
+    fn is_destroyed(self, slot: &SubjectSlot, lines: &[ErasedLine]) -> bool {
+        match self {
+            Self::NamedPurposes => lines.iter().all(|l| slot.has_destroyed(&l.purpose, l.line)),
+            Self::WholeSubject | Self::WholeAsRecorded => slot.has_destroyed_whole(by_purpose(lines)),
+        }
+    }
+}
+
 /// What became of the lines of an erasure.
 pub(super) enum DestroyOutcome {
     /// They were destroyed now; the slot without them.
     Destroyed(SubjectSlot),
     /// The slot, in which nothing was left of them.
     AlreadyDestroyed(SubjectSlot),
-    /// Nothing was destroyed: all of the subject is meant, and it has a purpose that the lines don't name.
-    UnnamedPurpose,
+    /// Nothing was destroyed: all of the subject is meant, and it has a purpose that the lines don't name, which may have been
+    /// enrolled since; or its slot was damaged, and is another now. Decide again.
+    Changed,
 }
 
 impl Tenant {
@@ -68,12 +82,13 @@ impl Tenant {
         may_begin: impl Fn(&History, bool) -> Result<bool> + Send + Sync,
     ) -> Result<Option<DestroyedKeys>> {
         for _ in 0..ATTEMPTS {
-            let read = self.read_slot(tag).await?;
-            let (told, slot) = (read.told(), read.slot);
-            let whole = matches!(extent, Extent::Whole);
-            let cover = if whole { LinesCover::WholeSubject } else { LinesCover::NamedPurposes };
+            let (found, cover) = match extent {
+                Extent::Whole => (self.read_to_erase(tag).await?, LinesCover::WholeSubject),
+                Extent::Purpose(_) => (Found::Sound(self.read_slot(tag).await?), LinesCover::NamedPurposes),
+            };
+            let (whole, told) = (matches!(extent, Extent::Whole), found.told());
             let decide = |history: &History| {
-                let lines = self.lines_of(slot.as_ref(), history, extent)?;
+                let lines = self.lines_of(&found, history, extent)?;
                 let covered =
                     |by: fn(&History, &Purpose) -> u32| lines.iter().all(|l| by(history, &l.purpose) >= l.line);
                 let already_recorded = covered(History::done_line) && !history.whole_is_open;
@@ -82,8 +97,7 @@ impl Tenant {
                 if covered(History::destroyed_line) && !lacks_whole {
                     return Ok((None, Some((lines, already_recorded))));
                 }
-                // A slot that is damaged is none that can be read, and not none: the erasure has failed by now.
-                let known = slot.is_some() || history.last > 0;
+                let known = !found.is_absent() || history.last > 0;
                 if !(whole && history.whole_is_open) {
                     if history.held {
                         return Err(Error::SubjectHeld);
@@ -97,12 +111,27 @@ impl Tenant {
             };
             let Decided { answer, last } = self.decide(tag, told, decide).await?;
             let Some((lines, already_recorded)) = answer else { return Ok(None) };
-            // Another purpose may have been enrolled since the slot was read: then it must be named, too.
-            let (slot, already_recorded) = match self.destroy_lines(tag, &lines, cover, last).await? {
+            let slot = match &found {
+                Found::Sound(read) => read.slot.as_ref(),
+                Found::Damaged(_) => None,
+            };
+            // It is back, and no new intent says so: whoever crashes here leaves nothing to be finished.
+            if already_recorded && !slot.is_some_and(|slot| cover.is_destroyed(slot, &lines)) {
+                self.vault.0.clear_settling().await?;
+            }
+            let outcome = match &found {
+                // As it was read before the journal, which knew then of everybody who was enrolled again.
+                Found::Damaged(damaged) => self.bury_damaged(tag, damaged, &lines, last).await?,
+                Found::Sound(_) => self.destroy_lines(tag, &lines, cover, last).await?,
+            };
+            let (slot, already_recorded) = match outcome {
                 DestroyOutcome::Destroyed(slot) => (slot, false),
                 DestroyOutcome::AlreadyDestroyed(slot) => (slot, already_recorded),
-                DestroyOutcome::UnnamedPurpose => continue,
+                DestroyOutcome::Changed => continue,
             };
+            if whole {
+                self.vault.0.unclear.end_damage(&self.slot_id(tag), last);
+            }
             return Ok(Some(DestroyedKeys { erased: Erased { whole, lines }, slot, already_recorded }));
         }
         Err(Error::Conflict)
@@ -138,14 +167,10 @@ impl Tenant {
             let named = |p: &PurposeSlot| lines.iter().any(|l| l.purpose == p.name);
             let lacks_one = |slot: &SubjectSlot| slot.purposes.iter().any(|p| p.is_live() && !named(p));
             if cover == LinesCover::WholeSubject && slot.is_some_and(lacks_one) {
-                return Ok(Edit::Keep(DestroyOutcome::UnnamedPurpose));
+                return Ok(Edit::Keep(DestroyOutcome::Changed));
             }
             let mut new = slot.cloned().unwrap_or_else(SubjectSlot::empty);
-            let destroyed = match cover {
-                LinesCover::NamedPurposes => lines.iter().all(|l| new.has_destroyed(&l.purpose, l.line)),
-                LinesCover::WholeSubject | LinesCover::WholeAsRecorded => new.has_destroyed_whole(by_purpose(lines)),
-            };
-            if slot.is_some() && destroyed {
+            if slot.is_some() && cover.is_destroyed(&new, lines) {
                 return Ok(Edit::Keep(DestroyOutcome::AlreadyDestroyed(new)));
             }
             match cover {
@@ -160,12 +185,36 @@ impl Tenant {
             Ok(Edit::Put(new.clone(), DestroyOutcome::Destroyed(new)))
         };
         let mut ends = EndsUnlessKnown(Some((self, tag)));
-        let outcome = self.edit_slot(tag, edit).await?;
+        let outcome = match cover {
+            LinesCover::NamedPurposes => self.edit_slot(tag, edit).await?,
+            LinesCover::WholeSubject | LinesCover::WholeAsRecorded => self.edit_to_erase(tag, edit).await?,
+        };
         ends.0 = None;
         if let DestroyOutcome::Destroyed(slot) | DestroyOutcome::AlreadyDestroyed(slot) = &outcome {
             self.revoke_keys(tag, slot.erased_at());
         }
         Ok(outcome)
+    }
+
+    /// Puts a tombstone of the whole subject over a damaged slot that was read before the journal. The lines are to be all that the
+    /// journal names.
+    async fn bury_damaged(
+        &self,
+        tag: &Tag,
+        damaged: &DamagedSlot,
+        lines: &[ErasedLine],
+        told: u64,
+    ) -> Result<DestroyOutcome> {
+        let mut tombstone = SubjectSlot::in_place_of_damaged(by_purpose(lines), self.vault.0.clock.wall());
+        tombstone.tell(told);
+        let mut ends = EndsUnlessKnown(Some((self, tag)));
+        let landed = self.replace_damaged(tag, damaged, &tombstone).await?;
+        ends.0 = None;
+        if !landed {
+            return Ok(DestroyOutcome::Changed);
+        }
+        self.revoke_keys(tag, tombstone.erased_at());
+        Ok(DestroyOutcome::Destroyed(tombstone))
     }
 
     /// Ends the subject's keys that callers in this process hold: for good where it was erased, else they must be read again.
@@ -176,18 +225,23 @@ impl Tenant {
         vault.cache.forget(tag);
     }
 
-    /// Which lines an erasure destroys: those that slot or journal name. A subject that was never seen gets tombstones of
-    /// every purpose that the vault has.
-    fn lines_of(&self, slot: Option<&SubjectSlot>, history: &History, extent: Extent<'_>) -> Result<Vec<ErasedLine>> {
+    /// Which lines an erasure destroys: those that slot or journal name. A subject that was never seen, or whose slot nobody can
+    /// read, gets tombstones of every purpose that the vault has, too.
+    fn lines_of(&self, found: &Found, history: &History, extent: Extent<'_>) -> Result<Vec<ErasedLine>> {
         let mut lines: BTreeMap<&Purpose, u32> = BTreeMap::new();
         lines.extend(history.purposes().map(|purpose| (purpose, history.highest_line(purpose))));
-        for purpose in slot.iter().flat_map(|slot| &slot.purposes) {
+        for purpose in found.slot().iter().flat_map(|slot| &slot.purposes) {
             let line = lines.entry(&purpose.name).or_default();
             *line = purpose.line.max(*line);
         }
         let declared = &self.vault.0.purposes;
-        if lines.is_empty() {
-            lines.extend(declared.iter().map(|purpose| (purpose, 1)));
+        if lines.is_empty() || found.is_damaged() {
+            // As many as a slot has room for: as a whole it is erased all the same.
+            for purpose in declared {
+                if lines.len() < MAX_PURPOSES {
+                    lines.entry(purpose).or_insert(1);
+                }
+            }
         }
         if let Extent::Purpose(purpose) = extent {
             if !lines.contains_key(purpose) && !declared.contains(purpose) {
@@ -215,6 +269,9 @@ impl Tenant {
                 _ if attempt < ATTEMPTS => {}
                 _ => return Err(Error::Conflict),
             }
+            if self.cached.history(vault).await?.done.is_some() {
+                vault.clear_settling().await?; // it is back
+            }
             self.cached.change(vault, TenantChange::Erase(vault.clock.wall())).await?;
         }
         vault.revoke_all();
@@ -225,10 +282,18 @@ impl Tenant {
     /// made, and why: they hold up nobody else.
     pub(super) async fn make_tombstones(&self) -> Result<BTreeMap<SlotId, Error>> {
         let mut left = BTreeMap::new();
+        let vault = &self.vault.0;
+        let Some(state) = self.cached.any_state(vault).await? else { return Ok(left) };
         let mut scan = Scan::new(Filter::All).tenant(self.id().clone());
         loop {
-            let page = self.vault.0.store.scan(&scan).await?;
-            let tags = page.slots.iter().filter(|slot| slot.epoch().is_some()).filter_map(|slot| match slot.id() {
+            let page = vault.store.scan(&scan).await?;
+            // What says of itself that it is a tombstone may be damaged.
+            let is_tombstone = |stored: &StoredSlot| {
+                stored.epoch().is_none()
+                    && SubjectSlot::open(stored, &state.root).is_ok_and(|slot| slot.epoch.is_none())
+            };
+            let sound = page.slots.iter().filter(|stored| !is_tombstone(stored)).map(StoredSlot::id);
+            let tags = sound.chain(page.damaged.iter().map(|(id, _)| id)).filter_map(|id| match id {
                 SlotId::Subject(_, tag) => Some(*tag),
                 _ => None,
             });
@@ -250,13 +315,27 @@ impl Tenant {
 
     /// Makes a tombstone of a subject of a tenant that was erased.
     pub(super) async fn make_tombstone(&self, tag: &Tag) -> Result<()> {
-        self.edit_slot(tag, |slot, wrapper| {
-            let Some(slot) = slot.filter(|slot| slot.epoch.is_some()) else { return Ok(Edit::Keep(())) };
-            let mut new = slot.clone();
-            new.destroy_whole(slot.purposes.iter().map(|p| (&p.name, p.line)), wrapper.now);
-            Ok(Edit::Put(new, ()))
-        })
-        .await
+        for _ in 0..ATTEMPTS {
+            let found = self.read_to_erase(tag).await?;
+            let is_done = match &found {
+                Found::Sound(ReadSlot { state, stored, slot }) => {
+                    let Some(slot) = slot.as_ref().filter(|slot| slot.epoch.is_some()) else { return Ok(()) };
+                    let mut new = slot.clone();
+                    new.destroy_whole(slot.purposes.iter().map(|p| (&p.name, p.line)), self.vault.0.clock.wall());
+                    self.put_slot(&new.seal(self.id(), *tag, &state.root)?, stored.as_ref()).await?
+                }
+                Found::Damaged(damaged) => {
+                    let history = self.history(tag, 0).await?;
+                    let lines = self.lines_of(&found, &history, Extent::Whole)?;
+                    let buried = self.bury_damaged(tag, damaged, &lines, history.last).await?;
+                    matches!(buried, DestroyOutcome::Destroyed(_))
+                }
+            };
+            if is_done {
+                return Ok(());
+            }
+        }
+        Err(Error::Conflict)
     }
 }
 

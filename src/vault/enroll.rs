@@ -7,7 +7,7 @@ use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use super::cache::SubjectLookup;
 use super::decide::IfRecorded;
 use super::key_page::KeyPage;
-use super::slots::{ReadSlot, Wrapper};
+use super::slots::{ReadSlot, Wrapper, is_of_one_slot};
 use super::tenant::{ReadContext, ReadReason, Tenant};
 use super::{ATTEMPTS, WRITES_AT_ONCE};
 use crate::clock::Timestamp;
@@ -33,15 +33,18 @@ impl Enrollment {
         Self::default()
     }
 
-    /// The retention period ends then: [`Vault::erase_due`](super::Vault::erase_due) erases the subject. For a subject that is
-    /// enrolled already, it moves the end.
+    /// The retention period ends then: from that moment on the subject's data can't be opened ([`Error::SubjectClosed`]), unless a
+    /// hold stands, and [`Vault::erase_due`](super::Vault::erase_due) closes the subject, and a day later erases it. For a subject
+    /// that is enrolled already, it moves the end; also after it, as long as no sweep has closed the subject. Then
+    /// [`Tenant::cancel_erasure`](super::Tenant::cancel_erasure) comes first.
     pub fn retain_until(mut self, at: Timestamp) -> Self {
         self.retain_until = Some(at);
         self
     }
 
     /// Also if the subject, or a purpose of it, was erased: it gets new keys, in a new line. What was sealed before stays
-    /// unreadable for good.
+    /// unreadable for good. Not before the erasure has taken effect in every process ([`Error::TooEarly`]): some `max_age` after
+    /// it.
     pub fn even_if_erased(mut self) -> Self {
         self.even_if_erased = true;
         self
@@ -60,7 +63,8 @@ impl Tenant {
     ///
     /// # Errors
     /// [`Error::SubjectErased`] if the subject was erased, or if it lacks a purpose since it was erased as a whole: what was
-    /// erased is never enrolled again by itself (see [`Enrollment::even_if_erased`]). [`Error::InvalidInput`] for a
+    /// erased is never enrolled again by itself (see [`Enrollment::even_if_erased`]). [`Error::SubjectClosed`] if its erasure is
+    /// scheduled or its retention period has ended: enrolling prolongs nothing by itself. [`Error::InvalidInput`] for a
     /// placeholder, or a kind that isn't declared; [`Error::WrongTenant`] for keys of another tenant. [`Error::Conflict`] if
     /// others kept changing the subject. Those of the ports.
     ///
@@ -73,7 +77,8 @@ impl Tenant {
     /// Like [`enroll`](Self::enroll), with a retention period, or again after an erasure.
     ///
     /// # Errors
-    /// Those of [`enroll`](Self::enroll).
+    /// Those of [`enroll`](Self::enroll). [`Error::TooEarly`] for who was erased a moment ago, and [`Error::ClocksDisagree`]
+    /// where it can't be told how long ago that is.
     ///
     /// # Cancel safety
     /// That of [`enroll`](Self::enroll).
@@ -88,9 +93,10 @@ impl Tenant {
     /// Enrolls many: one store read tells which are new; each of those then costs a read and a write.
     ///
     /// # Errors
-    /// Those of [`enroll`](Self::enroll), but for a subject that was erased, and a row that names nobody: [`KeyPage::get`] says
-    /// so when it is asked for. One that lives and lacks a purpose that was erased has the keys that there are. Those before
-    /// a failure stay enrolled.
+    /// Those of the ports, [`Error::InvalidInput`] for a kind that isn't declared, [`Error::WrongTenant`]. What is wrong with one
+    /// subject (it is erased or closed, its slot is damaged, it has as many purposes as it can have, or the row names nobody) is an
+    /// error of [`KeyPage::get`] alone. One that lives and lacks a purpose that was erased has the keys that there are. Those
+    /// before a failure stay enrolled.
     ///
     /// # Cancel safety
     /// That of [`enroll`](Self::enroll).
@@ -100,27 +106,32 @@ impl Tenant {
         Ok(self.key_page(page))
     }
 
-    /// Enrolls those of a page who lack keys for a purpose of the vault.
+    /// Enrolls those of a page who lack keys for a purpose of the vault. What is wrong with one of them is an answer about that
+    /// one: the others are enrolled.
     pub(super) async fn enroll_lacking(&self, page: &mut HashMap<SubjectId, SubjectLookup>) -> Result<()> {
         let lacking = page.iter().filter(|(_, found)| match found {
             SubjectLookup::Keys(keys) => !keys.know_all(&self.vault.0.purposes),
             SubjectLookup::Unknown => true,
-            SubjectLookup::Erased { .. } | SubjectLookup::Failed(_) => false,
+            SubjectLookup::Erased { .. } | SubjectLookup::Closed { .. } | SubjectLookup::Failed(_) => false,
         });
         let lacking: Vec<SubjectId> = lacking.map(|(subject, _)| subject.clone()).collect();
         let enroll = |subject: SubjectId| async move {
             let found = match self.enroll_subject(subject.clone(), &Enrollment::new()).await {
+                Ok(keys) => SubjectLookup::Keys(keys),
                 Err(Error::SubjectErased { at }) => SubjectLookup::Erased { at },
-                keys => SubjectLookup::Keys(keys?),
+                Err(Error::SubjectClosed { due }) => SubjectLookup::Closed { due },
+                // What is wrong with the tenant is no answer about one of its subjects.
+                Err(e) if is_of_one_slot(&e) && !matches!(e, Error::TenantErased { .. }) => SubjectLookup::Failed(e),
+                Err(e) => return Err(e),
             };
-            Ok::<_, Error>((subject, found))
+            Ok((subject, found))
         };
         let futures: Vec<_> = lacking.into_iter().map(enroll).collect();
         let enrolled: Vec<_> = stream::iter(futures).buffer_unordered(WRITES_AT_ONCE).try_collect().await?;
         for (subject, found) in enrolled {
             // One who lives keeps the keys that there are, where what is lacking was erased.
-            let is_better = matches!(found, SubjectLookup::Keys(_));
-            if is_better || !matches!(page.get(&subject), Some(SubjectLookup::Keys(_))) {
+            let is_erased = matches!(found, SubjectLookup::Erased { .. });
+            if !is_erased || !matches!(page.get(&subject), Some(SubjectLookup::Keys(_))) {
                 page.insert(subject, found);
             }
         }
@@ -165,7 +176,8 @@ impl Tenant {
             let slot = match (enrolled, old) {
                 (None, Some(old)) => old,
                 (None, None) => return Err(Error::Bug("an enrollment that changes nothing made nothing")),
-                (Some(Enrolled { mut slot, new_lines }), _) => {
+                (Some(Enrolled { mut slot, new_lines }), old) => {
+                    self.check_old_keys_ended(&new_lines, old.as_ref(), &history).await?;
                     let Some(last) = self.open_lines(&tag, new_lines, &history).await? else {
                         continue; // somebody entered something since
                     };
@@ -185,6 +197,34 @@ impl Tenant {
             return Ok(keys);
         }
         Err(Error::Conflict)
+    }
+
+    /// That no process seals under the keys of the lines before these any more: what is sealed under a destroyed key is lost.
+    ///
+    /// # Errors
+    /// [`Error::TooEarly`]; [`Error::ClocksDisagree`].
+    async fn check_old_keys_ended(
+        &self,
+        new_lines: &[(Purpose, u32)],
+        old: Option<&SubjectSlot>,
+        history: &History,
+    ) -> Result<()> {
+        let vault = &self.vault.0;
+        // Where the slot was lost, or replaced as damaged, nobody knows which keys there were.
+        let had_keys = |purpose: &Purpose| {
+            old.is_none_or(|old| old.replaced || old.purpose(purpose).is_some_and(|p| !p.destroyed.is_empty()))
+        };
+        let done = new_lines.iter().filter(|(purpose, _)| had_keys(purpose));
+        let done: Vec<_> = done.filter_map(|(purpose, _)| history.done_at(purpose)).collect();
+        if done.is_empty() {
+            return Ok(());
+        }
+        let (now, longest_age) = (vault.clocks.agreed(vault).await?, vault.longest_age_named().await?);
+        let until = done.into_iter().map(|done| vault.clocks.horizon(vault.not_before(done, now), longest_age)).max();
+        match until.filter(|until| now < *until) {
+            Some(until) => Err(Error::TooEarly { until }),
+            None => Ok(()),
+        }
     }
 
     /// Enters new lines in the journal, if it still says what was read; gives the position of the last entry about the subject.
@@ -245,13 +285,17 @@ impl Applicant<'_> {
     /// The slot after the enrollment; none if it changes nothing.
     ///
     /// # Errors
-    /// [`Error::SubjectErased`] if every purpose was erased and [`Enrollment::even_if_erased`] isn't asked for, or an erasure
-    /// is scheduled. [`Error::Conflict`] if the caller's view of the epochs is older than the slot.
+    /// [`Error::SubjectErased`] if every purpose was erased and [`Enrollment::even_if_erased`] isn't asked for;
+    /// [`Error::SubjectClosed`]. [`Error::Conflict`] if the caller's view of the epochs is older than the slot.
     fn enroll(&self, old: Option<&SubjectSlot>, enrollment: &Enrollment) -> Result<Option<Enrolled>> {
-        // An erasure that is scheduled is undone by cancelling it, not by enrolling.
-        let scheduled = old.and_then(SubjectSlot::closed).or(self.history.scheduled);
-        let erased = old.and_then(SubjectSlot::erased_at).filter(|_| !enrollment.even_if_erased);
-        if let Some(at) = scheduled.or(erased) {
+        // What is scheduled, or closed, is opened by cancelling, not by enrolling; a period that has ended by prolonging it alone.
+        let closed = old.and_then(SubjectSlot::closed).or(self.history.scheduled);
+        let ended =
+            || old.and_then(|old| old.closed_by(self.wrapper.now)).filter(|_| enrollment.retain_until.is_none());
+        if let Some(due) = closed.or_else(ended) {
+            return Err(Error::SubjectClosed { due });
+        }
+        if let Some(at) = old.and_then(SubjectSlot::erased_at).filter(|_| !enrollment.even_if_erased) {
             return Err(Error::SubjectErased { at });
         }
         let mut slot = old.cloned().unwrap_or_else(SubjectSlot::empty);

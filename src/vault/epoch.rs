@@ -1,15 +1,29 @@
 //! Epochs: a new master key for everything, and the end of an old one.
 
-use super::cached_tenant::TenantChange;
+use std::collections::HashMap;
+
+use super::cached_tenant::{TenantChange, unwrap_root};
 use super::decide::highest_epoch;
-use super::slots::is_of_one_slot;
+use super::slots::{is_damage, is_of_one_slot};
 use super::{ATTEMPTS, Vault, root};
 use crate::error::{Error, ProviderError, Result, StoreErrorKind};
+use crate::id::TenantId;
 use crate::journal::JournalEvent;
-use crate::keys::slot::{EpochRecord, EpochState, MAX_EPOCHS, VaultSlot};
-use crate::keys::{Epoch, MasterKeyId, SlotId, StoredSlot, WrapContext};
+use crate::keys::slot::{EpochRecord, EpochState, MAX_EPOCHS, SubjectSlot, TenantSlot, VaultSlot};
+use crate::keys::{Epoch, MasterKeyId, RootKey, SlotId, StoredSlot, WrapContext};
 use crate::provider::Destruction;
 use crate::store::{Expected, Filter, Scan, ScanPage};
+
+/// What [`Vault::advance_epoch`] did.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct AdvancedEpoch {
+    /// The epoch that new keys are wrapped in.
+    pub epoch: Epoch,
+    /// Tenants that stay behind it, with the reason: their slot is damaged, say, or their own master key is refused. They hold up
+    /// no other, and follow when this is called again.
+    pub failed: Vec<(SlotId, Error)>,
+}
 
 /// What [`Vault::retire_epoch`] ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,12 +56,11 @@ impl Vault {
     ///
     /// # Errors
     /// [`Error::InvalidInput`] if the provider's current master key is that of an epoch already and nothing is left to do, or
-    /// shares a member with one; those of the ports. That of a tenant whose own master key is refused comes last: every
-    /// other tenant has moved then.
+    /// shares a member with one; those of the ports. What is wrong with one tenant is listed in [`AdvancedEpoch::failed`].
     ///
     /// # Cancel safety
     /// Can be called again: an epoch that was opened and not given to every tenant is finished, not opened twice.
-    pub async fn advance_epoch(&self) -> Result<Epoch> {
+    pub async fn advance_epoch(&self) -> Result<AdvancedEpoch> {
         self.0.check().await?;
         for _ in 0..ATTEMPTS {
             let (stored, slot) = root::reload(&self.0).await?;
@@ -56,10 +69,10 @@ impl Vault {
             if current.master == master {
                 let epoch = current.epoch;
                 return match self.move_tenants().await? {
-                    0 => Err(Error::invalid(
+                    (0, failed) if failed.is_empty() => Err(Error::invalid(
                         "the provider's current master key is the current epoch's already: make a new master key first",
                     )),
-                    _ => Ok(epoch),
+                    (_, failed) => Ok(AdvancedEpoch { epoch, failed }),
                 };
             }
             if slot.epochs.iter().any(|e| e.master.shares_with(&master)) {
@@ -69,8 +82,8 @@ impl Vault {
                 ));
             }
             let Some(epoch) = self.open_epoch(&stored, slot, master).await? else { continue };
-            self.move_tenants().await?;
-            return Ok(epoch);
+            let (_, failed) = self.move_tenants().await?;
+            return Ok(AdvancedEpoch { epoch, failed });
         }
         Err(Error::Conflict)
     }
@@ -110,22 +123,22 @@ impl Vault {
         entered.await.map(|entered| (entered.answer, entered.last))
     }
 
-    /// Moves every tenant to the current epoch; how many were not there. One whose own master key is refused holds up no other.
-    async fn move_tenants(&self) -> Result<u64> {
-        let (mut moved, mut refused) = (0, None);
+    /// Moves every tenant to the current epoch: how many were not there, and those that stay behind.
+    async fn move_tenants(&self) -> Result<(u64, Vec<(SlotId, Error)>)> {
+        let (mut moved, mut failed) = (0, Vec::new());
         let mut scan = Scan::new(Filter::All);
         loop {
             let page = self.0.store.scan(&scan).await?;
-            for stored in &page.slots {
-                let SlotId::Tenant(tenant) = stored.id() else { continue };
+            for id in page.ids() {
+                let SlotId::Tenant(tenant) = id else { continue };
                 match self.rewrap_tenant(tenant).await {
-                    Err(e) if is_of_one_slot(&e) => drop(refused.get_or_insert(e)),
+                    Err(e) if is_of_one_slot(&e) => failed.push((id.clone(), e)),
                     done => moved += u64::from(done?),
                 }
             }
             match behind_tenants(&page) {
                 Some(next) => scan = scan.starting_after(next),
-                None => return refused.map_or(Ok(moved), Err),
+                None => return Ok((moved, failed)),
             }
         }
     }
@@ -166,7 +179,9 @@ impl Vault {
     /// ```
     ///
     /// # Errors
-    /// [`Error::EpochInUse`] if slots are still in the epoch: rewrap, and try again. [`Error::InvalidInput`] if it is the
+    /// [`Error::EpochInUse`] if slots are still in the epoch, or may be: rewrap, and try again. What is damaged may be in any epoch,
+    /// and so may all that is of a tenant whose root can't be had: the good copy in a backup would need the master key.
+    /// [`inventory_page`](Self::inventory_page) names each. [`Error::InvalidInput`] if it is the
     /// current epoch, if there is no such epoch, or if a later epoch has the same master key; [`Error::Provider`] of kind
     /// `Misconfigured` if the provider still wraps with the key. Those of the ports.
     ///
@@ -194,10 +209,7 @@ impl Vault {
         self.check_unneeded(epoch, &master, &slot).await?;
         let next = Epoch::new(epoch.get().saturating_add(1)).ok_or(Error::Bug("an epoch of 0"))?;
         self.0.store.raise_floor(next).await?;
-        match self.slots_of(|own| own <= epoch).await? {
-            0 => {}
-            slots => return Err(Error::EpochInUse { slots }),
-        }
+        self.check_left(|own| own <= epoch).await?;
         self.drop_wrapping_keys(epoch).await?;
         // What rewrapping overwrote is not to outlive the epoch in the store's files: the master key may have copies.
         self.0.scrub().await?;
@@ -221,10 +233,7 @@ impl Vault {
         let master = master.ok_or_else(unknown)?;
         self.check_unneeded(epoch, &master, slot).await?;
         // No floor: the store has nothing in this epoch, and its own may have lower numbers.
-        match self.slots_of(|own| own == epoch).await? {
-            0 => {}
-            slots => return Err(Error::EpochInUse { slots }),
-        }
+        self.check_left(|own| own == epoch).await?;
         let (destruction, _) = self.destroy_master(&master).await?;
         Ok(RetiredEpoch { epoch, master, destruction })
     }
@@ -251,19 +260,54 @@ impl Vault {
         Ok((destruction, told))
     }
 
-    /// How many slots hold a key of such an epoch: held and scheduled subjects, roots and index keys too. By their bytes, over
-    /// all of them: a column could have been changed to hide one.
-    async fn slots_of(&self, such: impl Fn(Epoch) -> bool + Send) -> Result<u64> {
-        let mut found = 0;
+    /// That no slot holds a key of such an epoch: held and scheduled subjects, roots and index keys too. Over all slots, and by what
+    /// each says once it is opened: a column could have been changed to hide one, and so could the bytes. What nobody can open may
+    /// be in any epoch.
+    async fn check_left(&self, such: impl Fn(Epoch) -> bool + Send + Sync) -> Result<()> {
+        let (_, vault_slot) = root::reload(&self.0).await?;
+        let (mut slots, mut unverified) = (0, 0);
+        // Tenants come before every subject.
+        let mut roots = HashMap::new();
         let mut scan = Scan::new(Filter::All).limit(Scan::MAX_LIMIT);
         loop {
             let page = self.0.store.scan(&scan).await?;
-            found += page.slots.iter().filter(|slot| slot.epoch().is_some_and(&such)).count() as u64;
+            unverified += page.damaged.len() as u64 + page.nameless;
+            for stored in &page.slots {
+                match self.verifies(stored, &vault_slot, &mut roots).await? {
+                    true => slots += u64::from(stored.epoch().is_some_and(&such)),
+                    false => unverified += 1,
+                }
+            }
             match page.next {
                 Some(next) => scan = scan.starting_after(next),
-                None => return Ok(found),
+                None if slots + unverified == 0 => return Ok(()),
+                None => return Err(Error::EpochInUse { slots: slots + unverified, unverified }),
             }
         }
+    }
+
+    /// Whether a slot is what somebody with its tenant's root wrote, in a later version maybe. Notes that root where it is in it.
+    async fn verifies(
+        &self,
+        stored: &StoredSlot,
+        vault_slot: &VaultSlot,
+        roots: &mut HashMap<TenantId, RootKey>,
+    ) -> Result<bool> {
+        let opened = match stored.id() {
+            SlotId::Vault => VaultSlot::open(stored, &self.0.root).map(drop),
+            SlotId::Tenant(id) => match unwrap_root(&*self.0.provider, id, stored, vault_slot).await {
+                Err(e) if is_of_one_slot(&e) => return Ok(false),
+                unwrapped => {
+                    let root = roots.entry(id.clone()).insert_entry(unwrapped?.0);
+                    TenantSlot::open(stored, root.get()).map(drop)
+                }
+            },
+            SlotId::Subject(id, _) => match roots.get(id) {
+                Some(root) => SubjectSlot::open(stored, root).map(drop),
+                None => return Ok(false),
+            },
+        };
+        Ok(!opened.is_err_and(|e| is_damage(&e)))
     }
 
     /// The tenants' wrapping keys of the epoch: nothing is wrapped under them any more, and soon they can't be unwrapped.
@@ -271,8 +315,8 @@ impl Vault {
         let mut scan = Scan::new(Filter::All);
         loop {
             let page = self.0.store.scan(&scan).await?;
-            for stored in &page.slots {
-                let SlotId::Tenant(tenant) = stored.id() else { continue };
+            for id in page.ids() {
+                let SlotId::Tenant(tenant) = id else { continue };
                 let tenant = self.0.cached_tenant(tenant);
                 let mut attempts = 0;
                 while tenant.has_key_of(&self.0, epoch).await? {

@@ -17,7 +17,7 @@ use crate::journal::ErasedLine;
 use crate::journal::history::{Done, History};
 use crate::keys::slot::SubjectSlot;
 use crate::keys::{SlotId, Tag};
-use crate::store::Residue;
+use crate::store::{Loaded, Residue};
 
 /// What is to be erased, and for whom.
 #[derive(Clone, Debug, Default)]
@@ -75,6 +75,10 @@ impl Tenant {
     /// the store is scrubbed, completion is journaled. Other processes go on with keys that they read before until the receipt's
     /// [`effective_by`](ErasureReceipt::effective_by). Erasing again finishes what crashed, and gives the receipt of what
     /// is erased already.
+    ///
+    /// A slot that is damaged is no obstacle, if the whole subject is erased: the journal decides, and a tombstone takes the place of
+    /// what nobody can read. The receipt then says that not all key ids are known
+    /// ([`has_all_key_ids`](ErasureReceipt::has_all_key_ids)).
     ///
     /// ```
     /// # use fieldseal::journal::MemoryJournal;
@@ -258,7 +262,8 @@ impl Tenant {
             ErasureStanding::Holds(done) => done,
             ErasureStanding::Undone(reason) => return Ok(ErasureStatus::Undone { reason }),
         };
-        Ok(Masters::ask(vault).await?.status(done, receipt.effective_by, vault.clock.wall()))
+        let now = vault.clocks.agreed_if_any(vault).await?;
+        Ok(Masters::ask(vault).await?.status(done, receipt.effective_by, now))
     }
 
     async fn subject_standing(&self, tag: &Tag, receipt: &ErasureReceipt) -> Result<ErasureStanding> {
@@ -301,8 +306,8 @@ impl Tenant {
         self.cached.forget();
         let tenant = SlotId::Tenant(self.id().clone());
         match self.vault.0.load(&[tenant]).await?.as_slice() {
-            [Some(_)] => self.cached.any_state(&self.vault.0).await,
-            _ => Ok(None),
+            [Loaded::Absent] => Ok(None),
+            _ => self.cached.any_state(&self.vault.0).await,
         }
     }
 

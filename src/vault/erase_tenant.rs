@@ -8,16 +8,17 @@ use super::decide::IfRecorded;
 use super::erase::ErasureRequest;
 use super::masters::Masters;
 use super::receipt::{ErasureReceipt, residue_of};
+use super::slots::is_damage;
 use super::verified::{Judged, Pages, later, left_out};
 use super::{Tenant, Vault, root};
-use crate::error::{Error, Result, StoreErrorKind};
+use crate::error::{Error, ProviderErrorKind, Result};
 use crate::id::TenantId;
 use crate::journal::history::TenantHistory;
 use crate::journal::verify::Judgment;
 use crate::journal::{Head, JournalEvent};
 use crate::keys::slot::{Point, SubjectSlot};
 use crate::keys::{SlotId, Tag};
-use crate::store::{Filter, Scan};
+use crate::store::{Filter, Loaded, Scan};
 
 impl Vault {
     /// Destroys every key of a tenant but the root that authenticates its slots: none of its subjects can be read again, and
@@ -28,7 +29,8 @@ impl Vault {
     /// [`ErasureRequest::even_if_unknown`]); [`Error::SubjectHeld`] if one of its subjects is on hold; [`Error::InvalidInput`]
     /// without a journal; those of the ports. Once the intent is journaled it is binding, as for
     /// [`Tenant::erase`](crate::Tenant::erase). That of a subject of which no tombstone can be made comes last: all others have
-    /// one then, nothing of the tenant opens, and it is done once that one has, too.
+    /// one then, nothing of the tenant opens, and it is done once that one has, too. Where the tenant's own slot is damaged the
+    /// intent is entered, and nothing can be written: put the slot back, and the next build or sweep goes on.
     ///
     /// # Cancel safety
     /// A call that is dropped may have erased, or begun to; calling again finishes it.
@@ -79,7 +81,7 @@ impl Tenant {
         let about = SlotId::Tenant(self.id().clone());
         // The slots before the journal: it must have what they name.
         let (applied, told_by_slots) = (root::reload(vault).await?.1.applied, self.told_by_slots().await?);
-        let is_stored = vault.load(std::slice::from_ref(&about)).await?.iter().any(Option::is_some);
+        let is_stored = vault.load(std::slice::from_ref(&about)).await?.iter().any(|found| *found != Loaded::Absent);
         let (journal, told) = (vault.journal()?, self.cached.told());
         // What was read stays read when somebody else moves the head: this is the whole journal.
         let Point { position, hash } = applied;
@@ -106,15 +108,19 @@ impl Tenant {
         intended.await.map(drop)
     }
 
-    /// The positions of the journal entries that the slots of the tenant's subjects name. About one whose slot is damaged the
-    /// journal alone decides.
+    /// The positions of the journal entries that the slots of the tenant's subjects name. About one whose slot is damaged, and about
+    /// all where the tenant's is, the journal alone decides.
     ///
     /// # Errors
     /// That of a slot of a later version: what it says of a hold is not for this one to pass over.
     async fn told_by_slots(&self) -> Result<BTreeMap<Tag, u64>> {
         let (vault, mut told) = (&self.vault.0, BTreeMap::new());
         self.cached.forget(); // and share no read that somebody else has under way, and may have abandoned
-        let Some(state) = self.cached.any_state(vault).await? else { return Ok(told) };
+        let state = match self.cached.any_state(vault).await {
+            Err(e) if is_damaged_root(&e) => return Ok(told),
+            state => state?,
+        };
+        let Some(state) = state else { return Ok(told) };
         let mut scan = Scan::new(Filter::All).tenant(self.id().clone());
         loop {
             let page = vault.store.scan(&scan).await?;
@@ -122,7 +128,7 @@ impl Tenant {
                 let SlotId::Subject(_, tag) = stored.id() else { continue };
                 match SubjectSlot::open(stored, &state.root) {
                     Ok(slot) if slot.told > 0 => drop(told.insert(*tag, slot.told)),
-                    Err(Error::Store(e)) if e.kind() == StoreErrorKind::Corrupt => {}
+                    Err(e) if is_damage(&e) => {}
                     opened => drop(opened?),
                 }
             }
@@ -132,6 +138,13 @@ impl Tenant {
             }
         }
     }
+}
+
+/// Whether an error says that a tenant's slot is damaged. Where the wrapped root is, it is the provider that refuses it: the MAC
+/// can't be checked before.
+fn is_damaged_root(e: &Error) -> bool {
+    let is_refused = |kind| matches!(kind, ProviderErrorKind::Authentication | ProviderErrorKind::Corrupt);
+    is_damage(e) || matches!(e, Error::Provider(e) if is_refused(e.kind()))
 }
 
 /// Which subjects of a tenant are on hold, as far as the journal was read.

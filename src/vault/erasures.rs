@@ -58,7 +58,7 @@ impl Vault {
     pub async fn erasures(&self) -> Result<Vec<ErasureRecord>> {
         let erasures = JournalErasures::read(self.0.journal()?).await?;
         let masters = Masters::ask(&self.0).await?;
-        let (now, longest_age) = (self.0.clock.wall(), self.0.longest_age());
+        let (now, longest_age) = (self.0.clocks.agreed_if_any(&self.0).await?, self.0.longest_age());
         let status = |done: Done| masters.status(done, done.at.plus(longest_age), now);
         let unclear = &erasures.unclear;
         let of_tenant = |(tenant, (intended_at, done)): (TenantId, (Timestamp, Option<Done>))| ErasureRecord {

@@ -52,8 +52,8 @@ impl Tenant {
         .await
     }
 
-    /// Makes a subject unreadable now, and has [`Vault::erase_due`](crate::Vault::erase_due) destroy its keys at `at`. Until
-    /// then [`cancel_erasure`](Self::cancel_erasure) undoes it. Other processes go on with keys that they read before for at
+    /// Makes a subject unreadable now ([`Error::SubjectClosed`]), and has [`Vault::erase_due`](crate::Vault::erase_due) destroy its
+    /// keys at `at`. Until then [`cancel_erasure`](Self::cancel_erasure) undoes it. Other processes go on with keys that they read before for at
     /// most `max_age`. Scheduling again moves the moment.
     ///
     /// # Errors
@@ -79,7 +79,8 @@ impl Tenant {
         .await
     }
 
-    /// Calls a scheduled erasure off: the subject is readable again. Nothing if none is scheduled.
+    /// Calls a scheduled erasure off, or that of a subject which a sweep closed: it is readable again, unless its retention period
+    /// has ended and is not prolonged ([`Enrollment::retain_until`](super::Enrollment::retain_until)). Nothing if none is scheduled.
     ///
     /// # Errors
     /// [`Error::SubjectUnknown`]; [`Error::SubjectErased`] if it is too late; [`Error::InvalidInput`] without a journal, or for a

@@ -52,9 +52,10 @@ pub struct SubjectInfo {
 pub enum SubjectState {
     /// Its keys can be used.
     Live,
-    /// They can't, and [`Vault::erase_due`] destroys them: its erasure is scheduled, or its retention period has ended.
+    /// They can't, and [`Vault::erase_due`] destroys them: its erasure is scheduled, or its retention period has ended. Until then
+    /// they are there.
     Scheduled {
-        /// When it is due.
+        /// When it is due, or when its period ended.
         at: Timestamp,
     },
     /// Every key of it is destroyed.
@@ -228,7 +229,7 @@ impl Vault {
             .map(|(stored, tenant)| async move { (stored.id(), tenant.info_of(stored).await) })
             .collect();
         let read: Vec<_> = stream::iter(reads).buffered(WRITES_AT_ONCE).collect().await;
-        let (mut subjects, mut failed) = (Vec::with_capacity(read.len()), Vec::new());
+        let (mut subjects, mut failed) = (Vec::with_capacity(read.len()), page.failed().collect::<Vec<_>>());
         for (id, info) in read {
             match info {
                 Ok(info) => subjects.extend(info),
@@ -257,7 +258,7 @@ impl Tenant {
         let state = self.cached.any_state(&self.vault.0).await?.ok_or(Error::SubjectUnknown)?;
         let tag = state.root.tag(self.id(), &subject);
         let slot = self.read_slot(&tag).await?.slot.ok_or(Error::SubjectUnknown)?;
-        Ok(SubjectInfo::of(self.slot_id(&tag), &slot, state.erased_at, self.vault.0.clock.wall()))
+        Ok(SubjectInfo::of(self.slot_id(&tag), &slot, self.cached.erased_at(&state), self.vault.0.clock.wall()))
     }
 
     /// Of a slot of this tenant as a scan read it; none for the tenant's own, if that is sound.
@@ -268,14 +269,15 @@ impl Tenant {
             return Ok(None);
         }
         let slot = SubjectSlot::open(stored, &state.root)?;
-        Ok(Some(SubjectInfo::of(stored.id().clone(), &slot, state.erased_at, self.vault.0.clock.wall())))
+        let erased_at = self.cached.erased_at(&state);
+        Ok(Some(SubjectInfo::of(stored.id().clone(), &slot, erased_at, self.vault.0.clock.wall())))
     }
 }
 
 impl SubjectInfo {
     /// What a slot comes to. Keys of a tenant that was erased are gone, whatever its subjects' slots say.
     fn of(id: SlotId, slot: &SubjectSlot, tenant_erased_at: Option<Timestamp>, now: Timestamp) -> Self {
-        let state = match (slot.erased_at().or(tenant_erased_at), slot.closed_until()) {
+        let state = match (slot.erased_at().or(tenant_erased_at), slot.closed_by(now)) {
             (Some(at), _) => SubjectState::Erased { at },
             (None, Some(at)) => SubjectState::Scheduled { at },
             (None, None) => SubjectState::Live,

@@ -11,7 +11,7 @@ use crate::subject::SubjectKeys;
 
 /// The keys of the subjects of a page of rows: one store read for all that weren't cached.
 ///
-/// A subject that is unknown or erased affects no other: [`KeyPage::get`] says so when it is asked for.
+/// A subject that is unknown, erased or closed affects no other: [`KeyPage::get`] says so when it is asked for.
 pub struct KeyPage {
     tenant: TenantId,
     found: HashMap<SubjectId, SubjectLookup>,
@@ -25,7 +25,7 @@ impl KeyPage {
     /// The keys of a row's subject. Cheap: call it once a row.
     ///
     /// # Errors
-    /// [`Error::SubjectUnknown`], [`Error::SubjectErased`]; [`Error::InvalidInput`] if the row names nobody, or its subject was
+    /// [`Error::SubjectUnknown`], [`Error::SubjectErased`], [`Error::SubjectClosed`]; [`Error::InvalidInput`] if the row names nobody, or its subject was
     /// not in what the page was made of; [`Error::WrongTenant`].
     pub fn get(&self, row: &(impl HasSubject + ?Sized)) -> Result<&SubjectKeys> {
         check_tenant(&self.tenant, row)?;

@@ -5,17 +5,18 @@ use std::sync::Arc;
 
 use super::applied::{CheckMode, ReplayReport};
 use super::compare::{
-    Differences, Left, Root, closed_at, find_root, flags_differ, has_destroyed_done, is_dead, is_unclear, names_less,
-    tenant,
+    Differences, Left, Root, ToMend, closed_at, find_root, flags_differ, has_destroyed_done, is_dead, is_unclear,
+    may_be_buried, names_less, tenant,
 };
 use super::decide::{Erased, IfRecorded};
-use super::destroy::LinesCover;
-use super::slots::{Edit, ReadSlot, Wrapper};
+use super::destroy::{Extent, LinesCover};
+use super::slots::{Edit, ReadSlot, Wrapper, damaged, is_of_one_slot};
 use super::{ATTEMPTS, Tenant, VaultInner};
 use crate::error::{Error, Result, Retry};
 use crate::journal::JournalEvent;
-use crate::keys::Tag;
+use crate::journal::history::History;
 use crate::keys::slot::SubjectSlot;
+use crate::keys::{SlotId, Tag};
 
 /// How far what was found is put right.
 pub(super) enum Mended {
@@ -27,8 +28,8 @@ pub(super) enum Mended {
 
 /// Holds and schedules go back first, then what was destroyed is destroyed again; never a line above the one named.
 ///
-/// If one subject can't be written, it is left, and the others go on. But what was destroyed, and is back, holds
-/// everybody up until it is gone. And a periodic check doesn't wait for a store that takes no writes.
+/// If one subject, or one tenant, can't be read or written, it is left, and the others go on. But what was destroyed, and is back,
+/// holds everybody up until it is gone. And a periodic check doesn't wait for a store that takes no writes.
 pub(super) async fn mend(
     vault: &Arc<VaultInner>,
     found: &Differences,
@@ -37,7 +38,7 @@ pub(super) async fn mend(
     left: &mut Left,
 ) -> Result<Mended> {
     let mut destroyed: Vec<(Tenant, Tag, DestroyedLines)> = Vec::new();
-    for (id, tag) in &found.subjects {
+    for ((id, tag), to_mend) in &found.subjects {
         let tenant = tenant(vault, id);
         match mend_subject(&tenant, tag, mode, replayed).await {
             Ok((lines, refused)) => {
@@ -45,40 +46,27 @@ pub(super) async fn mend(
                 left.slots.extend(refused.map(|e| (tenant.slot_id(tag), e)));
             }
             Err(Error::TenantErased { .. }) => {} // since it was compared: the next comparison finds that
-            Err(e) if is_unclear(&e) => drop(left.slots.insert(tenant.slot_id(tag), e)),
+            Err(e) if may_be_left(&e, to_mend) => drop(left.slots.insert(tenant.slot_id(tag), e)),
             Err(e) if mode == CheckMode::Periodic && is_not_now(&e) => return Ok(Mended::Partly),
             Err(e) => return Err(e),
         }
     }
     let mut erased_tenants = Vec::new();
-    for id in &found.tenants {
+    for (id, to_mend) in &found.tenants {
         let tenant = tenant(vault, id);
-        let tenant_history = match tenant.cached.history(vault).await {
-            Err(e) if is_unclear(&e) => continue, // since it was compared: the next comparison finds that
-            tenant_history => tenant_history?,
-        };
-        if find_root(vault, id, &tenant_history).await? == Root::Lost {
-            if mode != CheckMode::Replay {
-                return Err(Error::StoreBehindJournal { missing: 1 });
+        match mend_tenant(&tenant, mode, replayed).await {
+            Ok(None) => {}
+            Ok(Some(unburied)) if unburied.is_empty() => erased_tenants.push(tenant),
+            Ok(Some(unburied)) => {
+                left.tenants.insert(id.clone());
+                left.slots.extend(unburied);
             }
-            let Some(key_id) = tenant_history.stored else { continue };
-            tenant.cached.append(vault, JournalEvent::RootLost { key_id }).await?;
-            replayed.roots_lost += 1;
-        }
-        if tenant_history.erased().is_some() {
-            match tenant.destroy_tenant_keys().await {
-                Err(e) if mode == CheckMode::Periodic && is_not_now(&e) => return Ok(Mended::Partly),
-                gone => gone?,
+            Err(e) if may_be_left(&e, to_mend) => {
+                left.tenants.insert(id.clone());
+                left.slots.insert(SlotId::Tenant(id.clone()), e);
             }
-            let unburied = match mode {
-                CheckMode::Periodic => BTreeMap::new(),
-                CheckMode::OnBuild | CheckMode::Replay => tenant.make_tombstones().await?,
-            };
-            match unburied.is_empty() {
-                true => erased_tenants.push(tenant),
-                false => drop(left.tenants.insert(id.clone())),
-            }
-            left.slots.extend(unburied);
+            Err(e) if mode == CheckMode::Periodic && is_not_now(&e) => return Ok(Mended::Partly),
+            Err(e) => return Err(e),
         }
     }
     if destroyed.is_empty() && erased_tenants.is_empty() {
@@ -87,8 +75,8 @@ pub(super) async fn mend(
     // A scrub may take long, or fail: neither keeps everybody else from their keys, who wait for a periodic check.
     match mode {
         CheckMode::Periodic => return Ok(Mended::Partly),
-        CheckMode::OnBuild if vault.scrub().await.is_err() => return Ok(Mended::Partly),
-        CheckMode::OnBuild => {}
+        CheckMode::OnBuild | CheckMode::Sweep if vault.scrub().await.is_err() => return Ok(Mended::Partly),
+        CheckMode::OnBuild | CheckMode::Sweep => {}
         CheckMode::Replay => drop(vault.scrub().await?),
     }
     for (tenant, tag, DestroyedLines { erased, told, if_recorded }) in destroyed {
@@ -100,6 +88,33 @@ pub(super) async fn mend(
         replayed.tenants += 1;
     }
     Ok(Mended::Whole)
+}
+
+/// Where a tenant was erased, destroys its keys. Gives the subjects that are not buried yet, and why; none where the tenant was not
+/// erased.
+async fn mend_tenant(
+    tenant: &Tenant,
+    mode: CheckMode,
+    replayed: &mut ReplayReport,
+) -> Result<Option<BTreeMap<SlotId, Error>>> {
+    let vault = &tenant.vault.0;
+    let tenant_history = tenant.cached.history(vault).await?;
+    if find_root(vault, tenant.id(), &tenant_history).await? == Root::Lost {
+        if mode != CheckMode::Replay {
+            return Err(Error::StoreBehindJournal { missing: 1 });
+        }
+        let Some(key_id) = tenant_history.stored else { return Ok(None) };
+        tenant.cached.append(vault, JournalEvent::RootLost { key_id }).await?;
+        replayed.roots_lost += 1;
+    }
+    if tenant_history.erased().is_none() {
+        return Ok(None);
+    }
+    tenant.destroy_tenant_keys().await?;
+    match mode {
+        CheckMode::Periodic => Ok(Some(BTreeMap::new())),
+        CheckMode::OnBuild | CheckMode::Sweep | CheckMode::Replay => tenant.make_tombstones().await.map(Some),
+    }
 }
 
 /// Lines that are destroyed now.
@@ -117,7 +132,11 @@ async fn mend_subject(
     mode: CheckMode,
     replayed: &mut ReplayReport,
 ) -> Result<(Vec<DestroyedLines>, Option<Error>)> {
-    let history = tenant.history(tag, tenant.read_slot(tag).await?.told()).await?;
+    let found = tenant.read_to_erase(tag).await?;
+    let history = tenant.history(tag, found.told()).await?;
+    if found.is_damaged() {
+        return mend_damaged(tenant, tag, mode, &history).await.map(|lines| (lines.into_iter().collect(), None));
+    }
     let (told, mut destroyed, mut left) = (history.last, Vec::new(), None);
     match put_flags(tenant, tag).await {
         Err(e @ Error::Provider(_)) => left = Some(e),
@@ -149,6 +168,26 @@ async fn mend_subject(
     Ok((destroyed, left))
 }
 
+/// What is destroyed now of a subject whose slot is damaged.
+async fn mend_damaged(
+    tenant: &Tenant,
+    tag: &Tag,
+    mode: CheckMode,
+    history: &History,
+) -> Result<Option<DestroyedLines>> {
+    if !may_be_buried(history, mode) {
+        return Err(damaged()); // since it was compared
+    }
+    let if_recorded = if history.whole_is_open { IfRecorded::Skip } else { IfRecorded::RecordAgain };
+    let gone = tenant.destroy(tag, Extent::Whole, |_, _| Ok(false)).await?;
+    Ok(gone.map(|gone| DestroyedLines { erased: gone.erased, told: history.last, if_recorded }))
+}
+
+/// Whether the others go on without one that can't be put right.
+fn may_be_left(e: &Error, to_mend: &ToMend) -> bool {
+    is_unclear(e) || (is_of_one_slot(e) && !to_mend.is_back)
+}
+
 /// Whether the store may take the same write later.
 fn is_not_now(e: &Error) -> bool {
     matches!(e, Error::Store(e) if e.retry() == Retry::Later)
@@ -175,7 +214,8 @@ pub(super) async fn put_flags(tenant: &Tenant, tag: &Tag) -> Result<bool> {
             let (held, erase_at, closed_at) = (history.held, history.scheduled, closed_at(slot, &history));
             let mut new = SubjectSlot { held, erase_at, closed_at, ..slot.clone() };
             new.tell(history.last);
-            let (readable_changed, had_others) = (new.closed() != slot.closed(), flags_differ(slot));
+            let readable = |slot: &SubjectSlot| (slot.closed(), slot.closes_at());
+            let (readable_changed, had_others) = (readable(&new) != readable(slot), flags_differ(slot));
             Ok(Edit::Put(new, Copied::Put { readable_changed, had_others }))
         };
         let copied = match tenant.edit_slot(tag, edit).await {
@@ -187,7 +227,7 @@ pub(super) async fn put_flags(tenant: &Tenant, tag: &Tag) -> Result<bool> {
             Copied::Already => {
                 // Also where another process made the copy: the issued keys in this one end as well.
                 if history.scheduled.is_some() {
-                    tenant.revoke_keys(tag, history.scheduled);
+                    tenant.revoke_keys(tag, None);
                 }
                 return Ok(put_any);
             }
@@ -195,7 +235,7 @@ pub(super) async fn put_flags(tenant: &Tenant, tag: &Tag) -> Result<bool> {
             Copied::Put { readable_changed, had_others } => {
                 put_any |= had_others;
                 if readable_changed {
-                    tenant.revoke_keys(tag, history.scheduled);
+                    tenant.revoke_keys(tag, None);
                 }
             }
         }

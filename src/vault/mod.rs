@@ -1,13 +1,15 @@
 //! [`Vault`] and [`Tenant`]: join the ports into keys of subjects. What an application calls is in one file a job,
 //! `docs/lifecycle.md` describes the whole; what those files share is private to this module.
 //!
-//! Imports `subject` and below, and the three ports without their adapters; knows no typed layer.
+//! Imports `subject` and below, the three ports without their adapters, `caught`, which stands around each, `read_only`, and `timer`;
+//! knows no typed layer.
 
 // What the jobs share.
 mod applied;
 mod builder;
 mod cache;
 mod cached_tenant;
+mod clocks;
 mod compare;
 mod decide;
 mod destroy;
@@ -18,11 +20,13 @@ mod mend;
 mod receipt;
 #[cfg(feature = "serde")]
 mod receipt_json;
+mod retention;
 mod root;
 mod scrub;
 mod shard;
 mod slots;
 mod tenant;
+mod turn;
 mod unclear;
 mod verified;
 
@@ -34,6 +38,7 @@ mod erase;
 mod erase_due;
 mod erase_tenant;
 mod erasures;
+mod examine;
 mod hold;
 mod inventory;
 mod retire_versions;
@@ -52,10 +57,11 @@ pub use audit::JournalAudit;
 pub use builder::{Ready, VaultBuilder, WantsJournal};
 pub use cache::{CacheLimits, CacheStats};
 pub use enroll::Enrollment;
-pub use epoch::RetiredEpoch;
+pub use epoch::{AdvancedEpoch, RetiredEpoch};
 pub use erase::ErasureRequest;
-pub use erase_due::EraseDueReport;
+pub use erase_due::{EraseDueReport, Sweep};
 pub use erasures::ErasureRecord;
+pub use examine::{Comparison, Examination, ExaminedSlots, ExaminedSubject};
 pub use inventory::{
     EpochInfo, EpochStatus, InventoryPage, PurposeInfo, SubjectInfo, SubjectState, VersionInfo, VersionState,
 };
@@ -76,9 +82,10 @@ use futures_util::FutureExt as _;
 use futures_util::TryFutureExt as _;
 use futures_util::future::BoxFuture;
 
-use applied::{CheckMode, SkippedSlots};
+use applied::{CheckMode, Met, SkippedSlots};
 use cache::{Flight, KeyCache};
 use cached_tenant::CachedTenant;
+use clocks::Clocks;
 use issued::IssuedKeys;
 use scrub::Scrubs;
 use unclear::Unclear;
@@ -88,10 +95,10 @@ use crate::clock::{Clock, SharedStamp, Stamp, Timestamp};
 use crate::crypto::Suite;
 use crate::error::{Error, Result, Retry, StoreError, StoreErrorKind};
 use crate::id::{Purpose, SubjectId, SubjectKind, TenantId};
-use crate::journal::{Head, JournalEvent};
+use crate::journal::JournalEvent;
 use crate::keys::{RootKey, SlotId, StoredSlot, Tag};
 use crate::provider::MasterKeyProvider;
-use crate::store::{Expected, KeyStore, Notice, Replica};
+use crate::store::{Expected, KeyStore, Loaded, Notice, Replica};
 use crate::subject::Policy;
 
 /// A key store, its master keys and its journal: what an application has one of. `Clone` shares it.
@@ -108,6 +115,10 @@ struct VaultInner {
     /// What the store must be bound to; none if to none.
     journal: Option<VerifiedJournal>,
     clock: Arc<dyn Clock>,
+    clocks: Clocks,
+    backup_window: Duration,
+    /// How many subjects one sweep may erase or close.
+    most_due: u64,
     suite: Suite,
     max_age: Duration,
     /// The store's `max_age` when it was last read, in milliseconds: nobody's is longer.
@@ -128,9 +139,10 @@ struct VaultInner {
     check: Flight<()>,
     /// The highest `applied` that was seen: it never falls but by a restore.
     applied_seen: AtomicU64,
-    /// As far as this process has met the journal itself, and found it in the store.
-    checked: Mutex<Option<Head>>,
+    met: Mutex<Met>,
     unclear: Unclear,
+    /// When this process first read completions that are dated in a time to come, by their positions.
+    first_read: Mutex<HashMap<u64, Timestamp>>,
     scrubs: Scrubs,
 }
 
@@ -155,7 +167,7 @@ impl Vault {
     /// # }
     /// ```
     pub fn builder(provider: impl MasterKeyProvider, store: impl KeyStore) -> VaultBuilder<WantsJournal> {
-        VaultBuilder::new(Arc::new(provider), Arc::new(store))
+        VaultBuilder::new(provider, store)
     }
 
     /// A tenant: an isolation boundary with wrapping keys of its own, made when its first subject is enrolled.
@@ -211,15 +223,22 @@ impl Vault {
     /// slots were restored by hand. (After a restore of the whole store, a vault does not build:
     /// [`VaultBuilder::replay`].)
     ///
+    /// Where something is back, other slots may be, with old retention periods: retention is suspended then, until
+    /// [`resume_retention`](Self::resume_retention).
+    ///
     /// # Errors
     /// [`Error::InvalidInput`] without a journal, [`Error::JournalTruncated`]; those of the ports.
     ///
     /// # Cancel safety
     /// Can be called again.
     pub async fn replay_journal(&self) -> Result<ReplayReport> {
+        self.replay(false).await
+    }
+
+    async fn replay(&self, is_restored: bool) -> Result<ReplayReport> {
         self.0.journal()?;
         self.0.revoke_all();
-        Ok(applied::verify(&self.0, CheckMode::Replay).await?.0)
+        applied::replay(&self.0, is_restored).await
     }
 
     /// Drops at once what a store's [`Notice`] says has ended: cached keys, and those that callers hold, which answer
@@ -279,6 +298,11 @@ impl VaultInner {
         Duration::from_millis(self.longest_age.load(Ordering::SeqCst)).max(self.max_age)
     }
 
+    /// The last moment that anybody whose clock is right may have dated something by now.
+    fn horizon(&self, now: Timestamp) -> Timestamp {
+        self.clocks.horizon(now, self.longest_age())
+    }
+
     /// The position of the last journal entry about the key store that its slot names, as far as this process has read it.
     fn store_told(&self) -> u64 {
         self.store_told.load(Ordering::SeqCst)
@@ -328,12 +352,20 @@ impl VaultInner {
     }
 
     /// Reads slots, and holds the store to what was asked: an answer in another's place would be taken for it.
-    async fn load(&self, ids: &[SlotId]) -> Result<Vec<Option<StoredSlot>>> {
+    async fn load(&self, ids: &[SlotId]) -> Result<Vec<Loaded>> {
         Self::fitting(ids, self.store.load(ids).await?)
     }
 
+    /// Reads one slot.
+    ///
+    /// # Errors
+    /// `Corrupt`, of this one, if it is damaged; those of the store.
+    async fn load_one(&self, id: SlotId) -> Result<Option<StoredSlot>> {
+        Ok(self.load(&[id]).await?.pop().unwrap_or(Loaded::Absent).into_slot()?)
+    }
+
     /// Reads slots of which nothing is decided, as of the moment that is given.
-    async fn look_up(&self, ids: &[SlotId]) -> Result<(Vec<Option<StoredSlot>>, Stamp)> {
+    async fn look_up(&self, ids: &[SlotId]) -> Result<(Vec<Loaded>, Stamp)> {
         if let Some(replica) = &self.replica {
             let now = self.now();
             match replica.load(ids).await {
@@ -346,12 +378,15 @@ impl VaultInner {
         Ok((self.load(ids).await?, now))
     }
 
-    fn fitting(ids: &[SlotId], stored: Vec<Option<StoredSlot>>) -> Result<Vec<Option<StoredSlot>>> {
-        let fits = |(id, slot): (&SlotId, &Option<StoredSlot>)| slot.as_ref().is_none_or(|slot| slot.id() == id);
-        if stored.len() != ids.len() || !ids.iter().zip(&stored).all(fits) {
+    fn fitting(ids: &[SlotId], found: Vec<Loaded>) -> Result<Vec<Loaded>> {
+        let fits = |(id, found): (&SlotId, &Loaded)| match found {
+            Loaded::Slot(slot) => slot.id() == id,
+            Loaded::Absent | Loaded::Damaged(_) => true,
+        };
+        if found.len() != ids.len() || !ids.iter().zip(&found).all(fits) {
             return Err(StoreError::corrupt("the store answered with other slots than it was asked for").into());
         }
-        Ok(stored)
+        Ok(found)
     }
 
     /// Wipes what is past its age, tenants' keys included: nobody may ask for it again.

@@ -126,7 +126,8 @@ pub enum ErasureStatus {
     /// No process opens what was erased, from the receipt's `effective_by` on. Copies in backups of the key store could be
     /// opened by whoever can still use these master keys.
     Erased {
-        /// Each ends by retiring its epoch. Empty before `effective_by`, if none is left.
+        /// Each ends by retiring its epoch. Empty before `effective_by`, if none is left, and while clocks disagree on whether that
+        /// has passed.
         waits_for: Vec<MasterKeyEnd>,
     },
     /// Every master key that ever wrapped one of the destroyed keys is destroyed: no copy of the key store opens them.
@@ -323,9 +324,9 @@ impl fmt::Display for IndexEnd {
 impl fmt::Display for ErasureStatus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Erased { waits_for } if waits_for.is_empty() => {
-                f.write_str("erased: keys that other processes read before are not past their age yet")
-            }
+            Self::Erased { waits_for } if waits_for.is_empty() => f.write_str(
+                "erased: keys that other processes read before are not past their age yet, or clocks disagree",
+            ),
             Self::Erased { waits_for } => {
                 f.write_str("erased; copies in backups of the key store open until these end:")?;
                 waits_for.iter().try_for_each(|m| write!(f, "\n  {} of epoch {}: {}", m.master, m.epoch, m.end))

@@ -32,7 +32,8 @@ pub struct Unnamed {
 impl Unnamed {
     /// From `as_of` on it was looked at every place that holds sealed values, and of the keys that are not the only ones of
     /// their subject and purpose `named` were found there. Versions that stopped being current later than `grace` (and the
-    /// store's `max_age`) before `as_of` are not to be retired: what was sealed under them may have been on its way.
+    /// store's `max_age`) before `as_of` are not to be retired: what was sealed under them may have been on its way. A moment that
+    /// is still to come is refused.
     pub fn new(as_of: Timestamp, grace: Duration, named: impl IntoIterator<Item = KeyId>) -> Self {
         Self { as_of, grace, named: named.into_iter().collect(), only_count: false }
     }
@@ -73,8 +74,9 @@ impl Vault {
     /// The id of a retired key stays in the slot, and in the receipt of a later erasure.
     ///
     /// # Errors
-    /// Those of the ports: what was retired before stays so. What is wrong with one slot is listed in
-    /// [`RetireVersionsPage::failed`].
+    /// [`Error::ClocksDisagree`]; [`Error::InvalidInput`] if the word is of a moment to come, by the clocks that agree: who gave it
+    /// has a clock that is ahead, and looked longer ago than it says. Those of the ports: what was retired before stays so. What is
+    /// wrong with one slot is listed in [`RetireVersionsPage::failed`].
     ///
     /// # Cancel safety
     /// Can be called again with the same cursor.
@@ -92,17 +94,22 @@ impl Vault {
         // How long others may seal under what they read is the store's to say, and may be raised.
         root::reload(&self.0).await?;
         let settled = self.0.longest_age().saturating_add(unnamed.grace);
+        let now = self.0.clocks.agreed(&self.0).await?;
+        if self.0.clocks.is_absurd(unnamed.as_of, now, Duration::ZERO) {
+            return Err(Error::invalid("it was counted by a clock that is ahead, so nobody knows when: count anew"));
+        }
         let mut scan = Scan::new(Filter::All).limit(limit);
         if let Some(from) = from {
             scan = scan.starting_after(from.clone());
         }
         let page = self.0.store.scan(&scan).await?;
+        let failed: Vec<_> = page.failed().collect();
         let retire = |stored: StoredSlot| async move {
             (stored.id().clone(), self.retire_versions(&stored, unnamed, settled).await)
         };
         let retirements: Vec<_> = page.slots.into_iter().map(retire).collect();
         let retired: Vec<_> = stream::iter(retirements).buffer_unordered(WRITES_AT_ONCE).collect().await;
-        let mut done = RetireVersionsPage { versions: 0, subjects: 0, failed: Vec::new(), next: page.next };
+        let mut done = RetireVersionsPage { versions: 0, subjects: 0, failed, next: page.next };
         for (id, versions) in retired {
             match versions {
                 Ok(versions) => {

@@ -59,11 +59,13 @@ impl Vault {
             scan = scan.starting_after(from.clone());
         }
         let page = self.0.store.scan(&scan).await?;
+        let damaged = page.failed().filter(|(id, _)| shard.has(&id.to_bytes()));
+        let failed: Vec<_> = damaged.collect();
         let rewrap = |stored: StoredSlot| async move { (stored.id().clone(), self.rewrap(stored, current).await) };
         let own = page.slots.into_iter().filter(|stored| shard.has(&stored.id().to_bytes()));
         let rewraps = own.map(rewrap).collect::<Vec<_>>();
         let rewrapped: Vec<_> = stream::iter(rewraps).buffer_unordered(WRITES_AT_ONCE).collect().await;
-        let mut done = RewrapPage { moved: 0, failed: Vec::new(), next: page.next };
+        let mut done = RewrapPage { moved: 0, failed, next: page.next };
         for (id, moved) in rewrapped {
             match moved {
                 Ok(moved) => done.moved += u64::from(moved),

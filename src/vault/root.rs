@@ -14,7 +14,7 @@ use crate::journal::{ErasureJournal, Head, JournalEntry, JournalEvent};
 use crate::keys::slot::{EpochRecord, EpochState, Point, VaultSlot, WrappedRoot};
 use crate::keys::{Epoch, KeyMaterial, MasterKeyId, RootKey, SlotId, StoredSlot, WrapContext};
 use crate::provider::{MasterKeyProvider, wrap_proven};
-use crate::store::{Expected, Filter, KeyStore, Scan, finds_any};
+use crate::store::{Expected, Filter, KeyStore, Loaded, Scan, finds_any};
 
 /// The vault's root and slot, made if the store is empty; and what judges its journal, if it has one.
 pub(super) async fn open_or_create(
@@ -91,7 +91,7 @@ pub(super) fn missing() -> Error {
 }
 
 async fn load(store: &dyn KeyStore) -> Result<Option<StoredSlot>> {
-    Ok(store.load(&[SlotId::Vault]).await?.into_iter().next().flatten())
+    Ok(store.load(&[SlotId::Vault]).await?.pop().unwrap_or(Loaded::Absent).into_slot()?)
 }
 
 /// Makes a root. It is entered in the journal before it is put, so that a store which lost its slot is told from a new one.
@@ -252,6 +252,10 @@ async fn adopt(
     let mut scan = Scan::new(Filter::All);
     'tenants: loop {
         let page = store.scan(&scan).await?;
+        // What an adoption leaves out could never be told from what was lost.
+        if page.damaged.iter().any(|(id, _)| matches!(id, SlotId::Tenant(_))) {
+            return Err(StoreError::corrupt("a tenant's slot, so that no journal can be adopted: put it back").into());
+        }
         for stored in &page.slots {
             match stored.id() {
                 SlotId::Vault => {}

@@ -12,11 +12,12 @@ impl Tenant {
     /// Gives a subject a new data key for each of its purposes, and tells from when on it is sealed under: in `max_age`,
     /// when every process holds it. What was sealed before opens as it did; `needs_reseal` tells it from now on.
     ///
-    /// While a new key waits for its time there is no second one: calling again tells the same moment.
+    /// While a new key waits for its time there is no second one: calling again tells the same moment. One that a host whose clock
+    /// is ahead dated later than that is not waited for.
     ///
     /// # Errors
-    /// [`Error::SubjectUnknown`], [`Error::SubjectErased`]; [`Error::InvalidInput`] if a purpose has 64 versions already, or for
-    /// a kind that isn't declared; [`Error::WrongTenant`] for keys of another tenant; [`Error::Conflict`] if others kept changing
+    /// [`Error::SubjectUnknown`], [`Error::SubjectErased`], [`Error::SubjectClosed`] if its erasure is scheduled or a sweep closed
+    /// it; [`Error::InvalidInput`] if a purpose has 64 versions already, or for a kind that isn't declared; [`Error::WrongTenant`] for keys of another tenant; [`Error::Conflict`] if others kept changing
     /// the subject; those of the ports.
     ///
     /// # Cancel safety
@@ -51,7 +52,8 @@ impl Tenant {
         // Undated at first: its date counts from when the key has landed, and only a second write can know that.
         let rotated = self
             .edit_slot(tag, |slot, wrapper| {
-                let is_due = |purpose: &PurposeSlot| is_due(purpose) && !is_pending(purpose, wrapper.now);
+                let is_due =
+                    |purpose: &PurposeSlot| is_due(purpose) && !is_pending(purpose, wrapper.now, wrapper.horizon);
                 with_new_versions(slot, wrapper, Date::Undated, is_due)
             })
             .await?;
@@ -105,15 +107,17 @@ fn with_new_versions(
 
 fn rotatable(slot: Option<&SubjectSlot>) -> Result<&SubjectSlot> {
     let slot = slot.ok_or(Error::SubjectUnknown)?;
-    match slot.closed().or(slot.erased_at()) {
-        Some(at) => Err(Error::SubjectErased { at }),
-        None => Ok(slot),
+    match (slot.erased_at(), slot.closed()) {
+        (Some(at), _) => Err(Error::SubjectErased { at }),
+        (None, Some(due)) => Err(Error::SubjectClosed { due }),
+        // Also where its period has ended: whoever prolongs it must not be left under a key that leaked.
+        (None, None) => Ok(slot),
     }
 }
 
-/// Whether the time of the newest version has not come.
-pub(super) fn is_pending(purpose: &PurposeSlot, now: Timestamp) -> bool {
-    purpose.versions.last().is_some_and(|last| !last.seal_from.has_come(now))
+/// Whether the newest version waits for its time. One of a time that no clock which is right can have given waits for nothing.
+pub(super) fn is_pending(purpose: &PurposeSlot, now: Timestamp, horizon: Timestamp) -> bool {
+    purpose.versions.last().is_some_and(|last| !last.seal_from.has_come(now) && !last.is_absurd(horizon))
 }
 
 fn newest(purpose: &PurposeSlot) -> Option<Timestamp> {

@@ -8,7 +8,7 @@ use super::{Vault, WRITES_AT_ONCE};
 use crate::clock::Timestamp;
 use crate::error::{Error, Result};
 use crate::id::TenantId;
-use crate::keys::slot::{PurposeSlot, SubjectSlot};
+use crate::keys::slot::{KeyVersion, PurposeSlot, SubjectSlot};
 use crate::keys::{SlotId, StoredSlot};
 use crate::store::{Filter, Scan};
 
@@ -25,7 +25,8 @@ pub struct Rotation {
 impl Rotation {
     /// Of every subject with a data key that was made before this moment and has no newer one: keys that get too old, or all
     /// that there were when something leaked. Keep the moment, to go on after a crash: who was rotated since is not rotated
-    /// again.
+    /// again. A key that was made, or is sealed under, later than any clock that is right can say counts as older than any
+    /// moment: a host whose clock is ahead made it.
     pub fn of_keys_before(moment: Timestamp) -> Self {
         Self { made_before: moment, tenant: None, now: false, only_count: false }
     }
@@ -49,8 +50,9 @@ impl Rotation {
         self
     }
 
-    fn is_due(&self, purpose: &PurposeSlot) -> bool {
-        purpose.versions.last().is_some_and(|newest| newest.created_at < self.made_before)
+    fn is_due(&self, purpose: &PurposeSlot, horizon: Timestamp) -> bool {
+        let is_due = |newest: &KeyVersion| newest.created_at < self.made_before || newest.is_absurd(horizon);
+        purpose.versions.last().is_some_and(is_due)
     }
 }
 
@@ -60,8 +62,8 @@ impl Rotation {
 pub struct RotatePage {
     /// Subjects that got new keys, or would.
     pub rotated: u64,
-    /// Subjects whose keys are as old and stay, because an erasure is scheduled or under way: nothing is sealed for them. If
-    /// it is called off, rotate again.
+    /// Subjects whose keys are as old and stay, because an erasure is scheduled or under way, or a sweep closed them: nothing is
+    /// sealed for them. If that is called off, rotate again.
     pub unreadable: u64,
     /// From when on the last of the new keys is sealed under, of those too that waited for their time already; none if there
     /// is none. What is resealed before that stays under an older key.
@@ -124,11 +126,12 @@ impl Vault {
             scan = scan.starting_after(from.clone());
         }
         let page = self.0.store.scan(&scan).await?;
+        let failed: Vec<_> = page.failed().collect();
         let rotate =
             |stored: StoredSlot| async move { (stored.id().clone(), self.rotate_stored(&stored, rotation).await) };
         let rotations: Vec<_> = page.slots.into_iter().map(rotate).collect();
         let rotated: Vec<_> = stream::iter(rotations).buffer_unordered(WRITES_AT_ONCE).collect().await;
-        let mut done = RotatePage { rotated: 0, unreadable: 0, seal_from: None, failed: Vec::new(), next: page.next };
+        let mut done = RotatePage { rotated: 0, unreadable: 0, seal_from: None, failed, next: page.next };
         for (id, found) in rotated {
             match found {
                 Ok(PageSlot::Rotated(from)) => {
@@ -137,6 +140,7 @@ impl Vault {
                 }
                 Ok(PageSlot::Waits(from)) => done.seal_from = done.seal_from.max(Some(from)),
                 Ok(PageSlot::Unreadable) => done.unreadable += 1,
+                Err(Error::SubjectClosed { .. }) => done.unreadable += 1, // meanwhile
                 // Erased meanwhile.
                 Ok(PageSlot::NotDue) | Err(Error::SubjectErased { .. } | Error::SubjectUnknown) => {}
                 Err(e) if is_of_one_slot(&e) => done.failed.push((id, e)),
@@ -151,7 +155,9 @@ impl Vault {
         let tenant = self.tenant(tenant);
         let state = tenant.cached.any_state(&self.0).await?.ok_or(Error::SubjectUnknown)?;
         let slot = SubjectSlot::open(stored, &state.root)?;
-        let is_due = |purpose: &PurposeSlot| rotation.is_due(purpose);
+        let now = self.0.clock.wall();
+        let horizon = self.0.horizon(now);
+        let is_due = |purpose: &PurposeSlot| rotation.is_due(purpose, horizon);
         if state.erased_at.is_some() || !slot.purposes.iter().any(is_due) {
             return Ok(PageSlot::NotDue);
         }
@@ -159,8 +165,8 @@ impl Vault {
             return Ok(PageSlot::Unreadable);
         }
         if rotation.only_count {
-            let now = self.0.clock.wall();
-            let rotates = |purpose: &PurposeSlot| is_due(purpose) && (rotation.now || !is_pending(purpose, now));
+            let rotates =
+                |purpose: &PurposeSlot| is_due(purpose) && (rotation.now || !is_pending(purpose, now, horizon));
             return Ok(if slot.purposes.iter().any(rotates) { PageSlot::Rotated(None) } else { PageSlot::NotDue });
         }
         let rotation = match rotation.now {

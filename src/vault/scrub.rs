@@ -2,10 +2,10 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use futures_util::FutureExt as _;
-use futures_util::future::{BoxFuture, Shared, WeakShared};
+use futures_util::future::WeakShared;
 
 use super::VaultInner;
+use super::cache::{Load, WeakLoad, shared};
 use crate::error::Result;
 use crate::store::Residue;
 
@@ -21,8 +21,8 @@ struct Queue {
 }
 
 /// Driven by any of those who wait for it, so that none who is not polled holds the others up.
-type Scrub = Shared<BoxFuture<'static, Result<Residue>>>;
-type WeakScrub = WeakShared<BoxFuture<'static, Result<Residue>>>;
+type Scrub = Load<Residue>;
+type WeakScrub = WeakLoad<Residue>;
 
 impl VaultInner {
     /// Has the store drop what was overwritten up to now.
@@ -40,14 +40,13 @@ impl VaultInner {
         }
         let before = queue.running.as_ref().and_then(WeakShared::upgrade);
         let vault = self.clone();
-        let next = async move {
+        let next = shared(async move {
             if let Some(before) = before {
                 let _ = before.await; // whoever asked for it is told
             }
             vault.scrubs.begin();
             Ok(vault.store.scrub().await?)
-        };
-        let next = next.boxed().shared();
+        });
         queue.next = next.downgrade();
         next
     }

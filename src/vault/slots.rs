@@ -1,4 +1,5 @@
-//! Changing one subject's slot by compare-and-swap: [`Tenant::edit_slot`], and [`Wrapper`], which wraps keys for it.
+//! Changing one subject's slot by compare-and-swap: [`Tenant::edit_slot`], and [`Wrapper`], which wraps keys for it. What is
+//! damaged nobody changes: an erasure of the whole subject alone reads it as such ([`Found`]), and may replace it.
 
 use std::sync::Arc;
 
@@ -6,11 +7,11 @@ use super::cached_tenant::TenantState;
 use super::{ATTEMPTS, Tenant, root};
 use crate::clock::Timestamp;
 use crate::crypto::Suite;
-use crate::error::{Error, ProviderErrorKind, Result, Retry, StoreErrorKind};
+use crate::error::{Error, ProviderErrorKind, Result, Retry, StoreError, StoreErrorKind};
 use crate::id::{Purpose, TenantId};
 use crate::keys::slot::{Date, KeyVersion, SubjectSlot};
 use crate::keys::{DataKeyPlace, KeyMaterial, SlotId, StoredSlot, Tag, UsableKey, rewrap_data_key, wrap_data_key};
-use crate::store::Expected;
+use crate::store::{Expected, Loaded, Token};
 
 /// A subject's slot as it was read.
 pub(super) struct ReadSlot {
@@ -19,12 +20,66 @@ pub(super) struct ReadSlot {
     pub(super) slot: Option<SubjectSlot>,
 }
 
+/// What an erasure of the whole subject finds in the place of its slot.
+pub(super) enum Found {
+    /// A slot, or none.
+    Sound(ReadSlot),
+    Damaged(DamagedSlot),
+}
+
+/// What stands in the place of a subject's slot, and is none, or does not verify.
+pub(super) struct DamagedSlot {
+    state: Arc<TenantState>,
+    /// Never a revision: a slot that is changed in its middle still ends in the good one's, which may be put back meanwhile.
+    token: Token,
+}
+
 /// What is to become of a slot.
 pub(super) enum Edit<T> {
     /// It stays as it is.
     Keep(T),
     /// It becomes this.
     Put(SubjectSlot, T),
+}
+
+impl Found {
+    /// # Errors
+    /// That of a slot of a later version.
+    pub(super) fn of(loaded: Loaded, state: Arc<TenantState>) -> Result<Self> {
+        let stored = match loaded {
+            Loaded::Absent => return Ok(Self::Sound(ReadSlot { state, stored: None, slot: None })),
+            Loaded::Damaged(token) => return Ok(Self::Damaged(DamagedSlot { state, token })),
+            Loaded::Slot(stored) => stored,
+        };
+        match SubjectSlot::open(&stored, &state.root) {
+            Err(e) if is_damage(&e) => Ok(Self::Damaged(DamagedSlot { state, token: stored.token() })),
+            slot => Ok(Self::Sound(ReadSlot { slot: Some(slot?), stored: Some(stored), state })),
+        }
+    }
+
+    pub(super) fn slot(&self) -> Option<&SubjectSlot> {
+        match self {
+            Self::Sound(read) => read.slot.as_ref(),
+            Self::Damaged(_) => None,
+        }
+    }
+
+    /// What [`ReadSlot::told`] says; of what is damaged nothing.
+    pub(super) fn told(&self) -> u64 {
+        match self {
+            Self::Sound(read) => read.told(),
+            Self::Damaged(_) => 0,
+        }
+    }
+
+    pub(super) fn is_damaged(&self) -> bool {
+        matches!(self, Self::Damaged(_))
+    }
+
+    /// Whether nothing stands there: what is damaged is none that can be read, and not none.
+    pub(super) fn is_absent(&self) -> bool {
+        matches!(self, Self::Sound(ReadSlot { stored: None, .. }))
+    }
 }
 
 impl ReadSlot {
@@ -38,14 +93,31 @@ impl Tenant {
     /// Reads a subject's slot, and authenticates it.
     ///
     /// # Errors
-    /// Among others that of a subject that can't be taken in: nothing is decided about it, and nothing becomes of its slot.
+    /// Among others that of a subject that can't be taken in, or whose slot is damaged: nothing is decided about it, and nothing
+    /// becomes of its slot.
     pub(super) async fn read_slot(&self, tag: &Tag) -> Result<ReadSlot> {
-        let vault = &self.vault.0;
         self.check_clear(tag)?;
+        match self.read_to_erase(tag).await? {
+            Found::Sound(read) => Ok(read),
+            Found::Damaged(_) => Err(damaged()),
+        }
+    }
+
+    /// [`read_slot`](Self::read_slot) for an erasure of the whole subject, and for nobody else: the journal decides about what
+    /// nobody can read.
+    pub(super) async fn read_to_erase(&self, tag: &Tag) -> Result<Found> {
+        let vault = &self.vault.0;
+        self.cached.check_clear(vault)?;
+        vault.unclear.check_to_erase(|| self.slot_id(tag))?;
         let state = self.cached.any_state(vault).await?.ok_or(Error::SubjectUnknown)?;
-        let stored = vault.load(&[self.slot_id(tag)]).await?.into_iter().next().flatten();
-        let slot = stored.as_ref().map(|stored| SubjectSlot::open(stored, &state.root)).transpose()?;
-        Ok(ReadSlot { state, stored, slot })
+        let loaded = vault.load(&[self.slot_id(tag)]).await?.pop().unwrap_or(Loaded::Absent);
+        Found::of(loaded, state)
+    }
+
+    /// Puts a tombstone of the whole subject in the place of what is damaged. False if that is not there any more: read again.
+    pub(super) async fn replace_damaged(&self, tag: &Tag, old: &DamagedSlot, tombstone: &SubjectSlot) -> Result<bool> {
+        let new = tombstone.seal(self.id(), *tag, &old.state.root)?;
+        Ok(matches!(self.try_put(&new, Expected::Damaged(old.token)).await?, Put::Landed))
     }
 
     /// Changes a subject's slot, as often as others change it meanwhile. `edit` sees it as it was read, but for versions that
@@ -55,10 +127,22 @@ impl Tenant {
     pub(super) async fn edit_slot<T: Send>(
         &self,
         tag: &Tag,
+        edit: impl FnMut(Option<&SubjectSlot>, &Wrapper<'_>) -> Result<Edit<T>> + Send,
+    ) -> Result<T> {
+        self.check_clear(tag)?;
+        self.edit_to_erase(tag, edit).await
+    }
+
+    /// [`edit_slot`](Self::edit_slot) for an erasure of the whole subject: also of one whose slot was damaged, and is put back.
+    pub(super) async fn edit_to_erase<T: Send>(
+        &self,
+        tag: &Tag,
         mut edit: impl FnMut(Option<&SubjectSlot>, &Wrapper<'_>) -> Result<Edit<T>> + Send,
     ) -> Result<T> {
         for _ in 0..ATTEMPTS {
-            let ReadSlot { state, stored, mut slot } = self.read_slot(tag).await?;
+            let Found::Sound(ReadSlot { state, stored, mut slot }) = self.read_to_erase(tag).await? else {
+                return Err(damaged());
+            };
             if slot.as_ref().is_some_and(SubjectSlot::has_undated) {
                 // How long others may use what they read before the key landed is the store's to say, and may be raised.
                 root::reload(&self.vault.0).await?;
@@ -95,7 +179,7 @@ impl Tenant {
                 Err(Error::Provider(e)) => Some(e),
                 moved => moved.map(|_| None)?,
             };
-            match (self.try_put(&new.seal(self.id(), *tag, &state.root)?, stored.as_ref()).await?, stays) {
+            match (self.try_put(&new.seal(self.id(), *tag, &state.root)?, expected(stored.as_ref())).await?, stays) {
                 (Put::Landed, _) => return Ok(answer),
                 (Put::BelowFloor, Some(refused)) => return Err(refused.into()), // it must move, and can't
                 _ => {}
@@ -106,12 +190,11 @@ impl Tenant {
 
     /// Puts a slot over what was read. False if somebody else was faster: read again.
     pub(super) async fn put_slot(&self, new: &StoredSlot, old: Option<&StoredSlot>) -> Result<bool> {
-        Ok(matches!(self.try_put(new, old).await?, Put::Landed))
+        Ok(matches!(self.try_put(new, expected(old)).await?, Put::Landed))
     }
 
-    async fn try_put(&self, new: &StoredSlot, old: Option<&StoredSlot>) -> Result<Put> {
+    async fn try_put(&self, new: &StoredSlot, expected: Expected) -> Result<Put> {
         let vault = &self.vault.0;
-        let expected = old.map_or(Expected::Absent, |old| Expected::Revision(old.revision()));
         match vault.store.put(new, expected).await {
             Ok(()) => Ok(Put::Landed),
             Err(e) if e.kind() == StoreErrorKind::Conflict => Ok(Put::Lost),
@@ -120,8 +203,8 @@ impl Tenant {
                 Ok(Put::BelowFloor)
             }
             // Whether it landed is not known: look.
-            Err(e) if e.retry() == Retry::Later => match vault.load(std::slice::from_ref(new.id())).await.as_deref() {
-                Ok([Some(found)]) if found.revision() == new.revision() => Ok(Put::Landed),
+            Err(e) if e.retry() == Retry::Later => match vault.load_one(new.id().clone()).await {
+                Ok(Some(found)) if found.revision() == new.revision() => Ok(Put::Landed),
                 _ => Err(e.into()),
             },
             Err(e) => Err(e.into()),
@@ -141,7 +224,8 @@ impl Tenant {
     pub(super) fn wrapper<'a>(&'a self, tag: &'a Tag, state: &'a TenantState) -> Wrapper<'a> {
         let vault = &self.vault.0;
         let (suite, now) = (vault.suite, vault.clock.wall());
-        Wrapper { tenant: self.id(), tag, state, suite, now, usable_from: now.plus(vault.longest_age()) }
+        let (usable_from, horizon) = (now.plus(vault.longest_age()), vault.horizon(now));
+        Wrapper { tenant: self.id(), tag, state, suite, now, usable_from, horizon }
     }
 }
 
@@ -152,6 +236,20 @@ enum Put {
     Lost,
     /// Its epoch has ended.
     BelowFloor,
+}
+
+fn expected(old: Option<&StoredSlot>) -> Expected {
+    old.map_or(Expected::Absent, |old| Expected::Revision(old.revision()))
+}
+
+/// What callers get of a subject whose slot is damaged.
+pub(super) fn damaged() -> Error {
+    StoreError::corrupt("a subject's slot: put a good copy back, or erase the subject as a whole").into()
+}
+
+/// Whether an error says that what is stored is damaged.
+pub(super) fn is_damage(e: &Error) -> bool {
+    matches!(e, Error::Store(e) if e.kind() == StoreErrorKind::Corrupt)
 }
 
 /// Whether an error is about the one slot that was worked on, so that others can be worked on all the same.
@@ -177,6 +275,8 @@ pub(super) struct Wrapper<'a> {
     pub(super) now: Timestamp,
     /// From here on every process holds a key that landed before now.
     pub(super) usable_from: Timestamp,
+    /// No clock that is right dates anything later.
+    pub(super) horizon: Timestamp,
 }
 
 impl Wrapper<'_> {

@@ -17,7 +17,8 @@ use crate::error::{Error, Result};
 use crate::id::{HasSubject, SubjectId, TenantId};
 use crate::keys::ring::KeyRing;
 use crate::keys::slot::SubjectSlot;
-use crate::keys::{SlotId, StoredSlot, Tag};
+use crate::keys::{SlotId, Tag};
+use crate::store::Loaded;
 use crate::subject::{REFRESH_INTERVAL, SubjectKeys};
 
 /// One tenant of a [`Vault`]: enrolls subjects and gives out their keys. `Clone` shares it.
@@ -47,8 +48,9 @@ impl Tenant {
     /// The keys of a subject.
     ///
     /// # Errors
-    /// [`Error::SubjectUnknown`] if it was never enrolled, [`Error::SubjectErased`] if it was erased; [`Error::InvalidInput`] for
-    /// a placeholder, or a kind that isn't declared; [`Error::WrongTenant`] for keys of another tenant; those of the ports.
+    /// [`Error::SubjectUnknown`] if it was never enrolled, [`Error::SubjectErased`] if it was erased, [`Error::SubjectClosed`] if
+    /// its retention period has ended, or its erasure is scheduled; [`Error::InvalidInput`] for a placeholder, or a kind that isn't
+    /// declared; [`Error::WrongTenant`] for keys of another tenant; those of the ports.
     ///
     /// # Cancel safety
     /// Reads only.
@@ -66,7 +68,7 @@ impl Tenant {
     ///
     /// # Errors
     /// Those of the ports; [`Error::InvalidInput`] for a kind that isn't declared, [`Error::WrongTenant`]. A subject that is
-    /// unknown or erased, and a row that names nobody, are an error of [`KeyPage::get`] alone.
+    /// unknown, erased or closed, and a row that names nobody, are an error of [`KeyPage::get`] alone.
     ///
     /// # Cancel safety
     /// Reads only.
@@ -206,7 +208,7 @@ impl Tenant {
 
     /// Reads subjects from the store, in one read with whoever wants the same at the same time.
     async fn load(&self, wanted: HashMap<Tag, SubjectId>, reason: ReadReason) -> Result<HashMap<Tag, SubjectLookup>> {
-        let start = |subjects: HashMap<Tag, SubjectId>| -> futures_util::future::BoxFuture<'static, Batch> {
+        let start = |subjects: HashMap<Tag, SubjectId>| -> futures_util::future::BoxFuture<'static, Result<Batch>> {
             let tenant = self.clone();
             Box::pin(async move { tenant.read(subjects, reason).await.map(Arc::new) })
         };
@@ -255,8 +257,11 @@ impl Tenant {
         };
         let state = self.cached.state(vault).await?.ok_or(Error::SubjectUnknown)?;
         // Authenticated first: the root never changes, and nobody is to make us read keys again by a byte in a slot.
-        let open = |stored: &StoredSlot| SubjectSlot::open(stored, &state.root);
-        let slots: Vec<_> = stored.iter().map(|stored| stored.as_ref().map(open).transpose()).collect();
+        let open = |found: Loaded| -> Result<Option<SubjectSlot>> {
+            let stored = found.into_slot()?;
+            stored.map(|stored| SubjectSlot::open(&stored, &state.root)).transpose()
+        };
+        let slots: Vec<_> = stored.into_iter().map(open).collect();
         let state = self.state_reaching(&state, slots.iter().flatten().flatten()).await?;
         let read = ReadContext { state: &state, loaded, ticket, reason };
         let (mut again, mut undated) = (HashMap::new(), Vec::new());
@@ -310,9 +315,10 @@ impl Tenant {
         read: &ReadContext<'_>,
     ) -> Result<Option<SubjectLookup>> {
         let Some(slot) = slot else { return Ok(Some(SubjectLookup::Unknown)) };
-        match slot.closed().or(slot.erased_at()) {
-            Some(at) => Ok(Some(SubjectLookup::Erased { at })),
-            None => Ok(self.unwrap_keys(&slot, tag, subject, read)?.map(SubjectLookup::Keys)),
+        match (slot.erased_at(), slot.closed_by(self.vault.0.clock.wall())) {
+            (Some(at), _) => Ok(Some(SubjectLookup::Erased { at })),
+            (None, Some(due)) => self.check_clear(tag).map(|()| Some(SubjectLookup::Closed { due })),
+            (None, None) => Ok(self.unwrap_keys(&slot, tag, subject, read)?.map(SubjectLookup::Keys)),
         }
     }
 

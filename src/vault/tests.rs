@@ -57,7 +57,7 @@ async fn edit(vault: &Vault, subject: &str, edit: impl FnOnce(&mut SubjectSlot))
 }
 
 async fn load(vault: &Vault, id: SlotId) -> Result<StoredSlot, StoreError> {
-    Ok(vault.0.store.load(&[id]).await?.remove(0).unwrap())
+    Ok(vault.0.store.load(&[id]).await?.remove(0).into_slot()?.unwrap())
 }
 
 fn destroy(slot: &mut SubjectSlot, purpose: &str, at: u64) {
@@ -190,10 +190,11 @@ async fn a_scheduled_erasure_makes_the_subject_unreadable() -> Result<()> {
     vault.default_tenant().enroll(&customer("ada")).await?;
     edit(&vault, "ada", |slot| slot.erase_at = Some(crate::clock::Timestamp::from_millis(5))).await?;
     let customers = ports.vault().await?.default_tenant();
-    assert!(matches!(customers.keys(&customer("ada")).await, Err(Error::SubjectErased { .. })));
-    assert!(matches!(customers.enroll(&customer("ada")).await, Err(Error::SubjectErased { .. })));
+    let closed =
+        |answer: Result<SubjectKeys>| matches!(answer, Err(Error::SubjectClosed { due }) if due.as_millis() == 5);
+    assert!(closed(customers.keys(&customer("ada")).await) && closed(customers.enroll(&customer("ada")).await));
     let again = customers.enroll_with(&customer("ada"), &Enrollment::new().even_if_erased()).await;
-    assert!(matches!(again, Err(Error::SubjectErased { .. })), "that is undone by cancelling, not by enrolling");
+    assert!(closed(again), "that is undone by cancelling, not by enrolling");
     Ok(())
 }
 
@@ -255,7 +256,7 @@ async fn a_tenant_whose_root_is_replaced_is_refused() -> Result<()> {
     let other = Ports { provider: ports.provider.clone(), ..Ports::new()? };
     other.vault().await?.default_tenant().enroll(&customer("ada")).await?;
     let id = SlotId::Tenant(tenant.id().clone());
-    let planted = other.store.load(std::slice::from_ref(&id)).await?.remove(0).unwrap();
+    let planted = other.store.load(std::slice::from_ref(&id)).await?.remove(0).into_slot()?.unwrap();
     let own = load(&vault, id).await?;
     vault.0.store.put(&planted, Expected::Revision(own.revision())).await?;
     vault.0.cached_tenant(tenant.id()).forget();
@@ -275,7 +276,7 @@ async fn what_a_slot_says_for_later_is_kept_by_every_write() -> Result<()> {
     let (stored, mut slot) = root::reload(&vault.0).await?;
     let index = |number, state, alone_from| IndexEpochRecord { number, opened_at: NOW_AT, state, alone_from };
     slot.settled = Point::NONE;
-    slot.settling = Some((slot.applied, NOW_AT));
+    slot.settling = Some((slot.applied, vault.0.clock.wall()));
     slot.index_epochs =
         vec![index(4, IndexEpochState::Settled, Date::Dated(NOW_AT)), index(5, IndexEpochState::Open, Date::Undated)];
     vault.0.store.put(&slot.seal(&vault.0.root)?, Expected::Revision(stored.revision())).await?;
@@ -314,8 +315,9 @@ async fn what_a_slot_says_for_later_is_kept_by_every_write() -> Result<()> {
 /// So that whoever reads the journal misses an entry that is kept back.
 #[tokio::test]
 async fn every_slot_names_the_last_entry_that_it_was_written_after() -> Result<()> {
-    let ports = Ports::new()?;
-    let vault = ports.vault().await?;
+    let (ports, clock) = (Ports::new()?, HandClock::at(NOW));
+    let builder = Vault::builder(ports.provider.clone(), ports.store.clone()).kinds(["customer"]).clock(clock.clone());
+    let vault = builder.journal(ports.journal.clone()).build().await?;
     let customers = vault.default_tenant();
     customers.enroll(&customer("ada")).await?;
     let last = async |of: &dyn Fn(&JournalEvent) -> bool| -> Result<u64> {
@@ -345,6 +347,7 @@ async fn every_slot_names_the_last_entry_that_it_was_written_after() -> Result<(
     assert_eq!(told().await?, last(&|e| *e == JournalEvent::ErasureCancelled).await?);
     customers.erase(&customer("ada"), &crate::vault::ErasureRequest::new()).await?;
     assert_eq!(told().await?, last(&|e| matches!(e, JournalEvent::ErasureIntended { .. })).await?);
+    clock.set(2 * NOW, 2 * NOW);
     customers.enroll_with(&customer("ada"), &Enrollment::new().even_if_erased()).await?;
     assert_eq!(told().await?, last(&|e| matches!(e, JournalEvent::Reenrolled { .. })).await?);
 
@@ -421,6 +424,49 @@ async fn of_a_slot_that_is_not_clear_the_newest_entry_alone_waits() -> Result<()
         }
         assert_eq!(root::reload(&one.0).await?.1.waiting, [last], "round {round}");
     }
+    Ok(())
+}
+
+/// A backup that is being made may have the slot already in which it is back.
+#[tokio::test]
+async fn whoever_destroys_again_what_is_done_has_the_window_begin_anew() -> Result<()> {
+    let ports = Ports::new()?;
+    let (vault, request) = (ports.vault().await?, crate::vault::ErasureRequest::new());
+    let (customers, acme) = (vault.default_tenant(), TenantId::new("acme")?);
+    customers.enroll(&customer("ada")).await?;
+    vault.tenant(&acme).enroll(&customer("ada")).await?;
+    let [subject, tenant] =
+        [SlotId::Subject(customers.id().clone(), customers.tag(&customer("ada")).await?), SlotId::Tenant(acme.clone())];
+    let before = [load(&vault, subject.clone()).await?, load(&vault, tenant).await?];
+    let put_back = async |old: &StoredSlot| -> Result<()> {
+        let now = load(&vault, old.id().clone()).await?;
+        Ok(vault.0.store.put(old, Expected::Revision(now.revision())).await?)
+    };
+    let is_settling = async || -> Result<bool> { Ok(root::reload(&vault.0).await?.1.settling.is_some()) };
+
+    customers.erase(&customer("ada"), &request).await?;
+    vault.erase_tenant(&acme, &request).await?;
+    ports.vault().await?; // finds it applied
+    customers.erase(&customer("ada"), &request).await?;
+    vault.erase_tenant(&acme, &request).await?;
+    assert!(is_settling().await?, "nothing was back");
+
+    put_back(&before[0]).await?;
+    customers.erase(&customer("ada"), &request).await?;
+    assert!(!is_settling().await?);
+    ports.vault().await?;
+    put_back(&before[1]).await?;
+    assert!(is_settling().await?);
+    vault.erase_tenant(&acme, &request).await?;
+    assert!(!is_settling().await?);
+    ports.vault().await?;
+    put_back(&before[0]).await?;
+    assert!(is_settling().await?);
+    vault.replay_journal().await?;
+    let slot = root::reload(&vault.0).await?.1;
+    let (point, _) = slot.settling.unwrap();
+    assert_eq!((point, point.position), (slot.applied, slot.applied.position), "it began when all was destroyed again");
+    assert_eq!(load(&vault, subject).await?.epoch(), None);
     Ok(())
 }
 
@@ -595,7 +641,10 @@ async fn a_slot_of_a_later_version_stops_nobody_else() -> Result<()> {
     let page = fresh.rewrap_page(None, 100).await?;
     assert_eq!(page.moved, 1, "ben's");
     assert!(matches!(&page.failed[..], [(failed, e)] if *failed == id && is_newer(e)));
-    assert!(matches!(fresh.retire_epoch(Epoch::FIRST).await, Err(Error::EpochInUse { slots: 1 })), "and it counts");
+    assert!(
+        matches!(fresh.retire_epoch(Epoch::FIRST).await, Err(Error::EpochInUse { slots: 1, unverified: 0 })),
+        "and it counts"
+    );
     assert_eq!(load(&fresh, id).await?, later, "nobody wrote over it");
     Ok(())
 }

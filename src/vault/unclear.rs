@@ -1,11 +1,14 @@
-//! [`Unclear`]: subjects and tenants of whom the journal, or their slot, says something that this process can't take in. It
-//! hands out none of their keys, and decides nothing about them, until they were compared anew.
+//! [`Unclear`]: subjects and tenants whom the journal tells of, and whom this process can't compare with it: their slot is
+//! damaged, or it, or an entry about them, is of a later version, or an entry is missing, or their provider refuses. It hands
+//! out none of their keys until they were compared anew, and decides nothing about them, but for an erasure of the whole
+//! subject, which needs no slot.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
+use super::slots::is_damage;
 use crate::error::{Error, Result};
 use crate::keys::SlotId;
 
@@ -32,14 +35,43 @@ pub(super) struct Cause {
     pub(super) error: Error,
 }
 
+impl Cause {
+    /// The provider refused the tenant's root, or was away: it may give it the next time.
+    pub(super) fn may_pass(&self) -> bool {
+        matches!(self.error, Error::Provider(_))
+    }
+}
+
 impl Unclear {
     /// # Errors
     /// What the callers of this one get.
     pub(super) fn check(&self, about: impl FnOnce() -> SlotId) -> Result<()> {
+        self.cause_of(about).map_or(Ok(()), Err)
+    }
+
+    /// [`check`](Self::check) for an erasure of the whole subject: the journal alone decides about what is damaged.
+    pub(super) fn check_to_erase(&self, about: impl FnOnce() -> SlotId) -> Result<()> {
+        self.cause_of(about).filter(|error| !is_damage(error)).map_or(Ok(()), Err)
+    }
+
+    fn cause_of(&self, about: impl FnOnce() -> SlotId) -> Option<Error> {
         if !self.any.load(Ordering::SeqCst) {
-            return Ok(());
+            return None;
         }
-        self.lock().0.get(&about()).map_or(Ok(()), |cause| Err(cause.error.clone()))
+        self.lock().0.get(&about()).map(|cause| cause.error.clone())
+    }
+
+    /// Its slot is a tombstone of the whole subject now, and says what the journal does up to this position.
+    pub(super) fn end_damage(&self, about: &SlotId, up_to: u64) {
+        let mut slots = self.lock();
+        if slots.0.get(about).is_some_and(|cause| cause.position <= up_to && is_damage(&cause.error)) {
+            slots.0.remove(about);
+            self.any.store(!slots.0.is_empty(), Ordering::SeqCst);
+        }
+    }
+
+    pub(super) fn contains(&self, about: &SlotId) -> bool {
+        self.lock().contains(about)
     }
 
     /// All of them, as they are now.
@@ -47,10 +79,12 @@ impl Unclear {
         self.lock().clone()
     }
 
-    /// These, and of those that were there before the ones that are not clear yet. Gives those that were not there.
+    /// These, and of those that were there before the ones that are not clear yet. Gives those that were not there, and whose keys
+    /// end: where a provider is away, what it gave before is good for its time.
     pub(super) fn update(&self, found: &UnclearSlots, stays: impl Fn(&SlotId, &Cause) -> bool) -> Vec<SlotId> {
         let mut slots = self.lock();
-        let new = found.0.keys().filter(|about| !slots.0.contains_key(about)).cloned().collect();
+        let is_new = |(about, cause): &(&SlotId, &Cause)| !cause.may_pass() && !slots.0.contains_key(*about);
+        let new = found.iter().filter(is_new).map(|(about, _)| about.clone()).collect();
         slots.0.retain(|about, cause| stays(about, cause));
         found.iter().for_each(|(about, cause)| slots.add(about.clone(), cause.clone()));
         self.any.store(!slots.0.is_empty(), Ordering::SeqCst);

@@ -9,19 +9,20 @@ use std::sync::{Arc, Mutex, PoisonError};
 use futures_util::future::BoxFuture;
 
 use super::ATTEMPTS;
-use crate::clock::Clock;
+use super::turn::Turn;
+use crate::clock::{Clock, Timestamp};
 use crate::error::{Error, JournalError, JournalErrorKind, Result};
 use crate::journal::verify::{Accepted, Judgment, Reading, Unfit, Verifier};
 use crate::journal::{ErasureJournal, Head, JournalEntry, JournalEvent, JournalId};
 use crate::keys::SlotId;
+use crate::timer::Timer;
 
 /// A key store's journal, read and appended to by who has the store's root.
 pub(super) struct VerifiedJournal {
     port: Arc<dyn ErasureJournal>,
     id: JournalId,
     verifier: Verifier,
-    /// One decision at a time: this process doesn't race itself.
-    turn: futures_util::lock::Mutex<()>,
+    turn: Turn,
     passed_over: Mutex<Seen>,
 }
 
@@ -55,9 +56,8 @@ pub(super) type Decision<T> = (Option<JournalEvent>, T);
 
 impl VerifiedJournal {
     /// Of a store whose creation the verifier knows.
-    pub(super) fn new(port: Arc<dyn ErasureJournal>, id: JournalId, verifier: Verifier) -> Self {
-        let (turn, passed_over) = (futures_util::lock::Mutex::new(()), Mutex::default());
-        Self { port, id, verifier, turn, passed_over }
+    pub(super) fn new(port: Arc<dyn ErasureJournal>, id: JournalId, verifier: Verifier, timer: Arc<dyn Timer>) -> Self {
+        Self { port, id, verifier, turn: Turn::new(timer), passed_over: Mutex::default() }
     }
 
     pub(super) fn id(&self) -> JournalId {
@@ -66,6 +66,11 @@ impl VerifiedJournal {
 
     pub(super) async fn head(&self) -> Result<Head> {
         Ok(self.port.head().await?)
+    }
+
+    /// The moment by the journal's own clock, if it has one.
+    pub(super) async fn clock(&self) -> Result<Option<Timestamp>> {
+        Ok(self.port.clock().await?)
     }
 
     /// What happened to one subject, one tenant or the key store, up to a head. `told` is the position that its slot names, as
@@ -102,22 +107,42 @@ impl VerifiedJournal {
         about: &SlotId,
         told: u64,
         clock: &dyn Clock,
+        decide: impl FnMut(Head, Accepted) -> BoxFuture<'a, Result<Decision<T>>> + Send,
+    ) -> Result<Decided<T>> {
+        let _turn = self.turn.enter().await;
+        self.decide_at_once(about, told, clock, decide).await
+    }
+
+    /// As [`decide`](Self::decide), without waiting for others of this process.
+    pub(super) async fn decide_at_once<'a, T: Send>(
+        &self,
+        about: &SlotId,
+        told: u64,
+        clock: &dyn Clock,
         mut decide: impl FnMut(Head, Accepted) -> BoxFuture<'a, Result<Decision<T>>> + Send,
     ) -> Result<Decided<T>> {
-        let _turn = self.turn.lock().await;
         for _ in 0..APPENDS {
             let head = self.port.head().await?;
             let said = self.said_of(about, told, &head).await?;
             let last = said.last();
             let (event, answer) = decide(head, said).await?;
             let Some(event) = event else { return Ok(Decided { answer, last }) };
-            let entry = JournalEntry::unsealed(clock.wall(), about.clone(), event);
+            let entry = JournalEntry::unsealed(self.date_of(&event, clock).await?, about.clone(), event);
             match self.port.append(&self.verifier.seal(entry, last, &head), &head).await {
                 Err(e) if e.kind() == JournalErrorKind::Conflict => continue,
                 appended => return Ok(Decided { answer, last: appended?.position() }),
             }
         }
         Err(Error::Conflict)
+    }
+
+    /// The moment that an event is dated with. A completion gets the later one of this process's clock and the journal's: for how
+    /// long others may use what was destroyed counts from it, and must not be over early because a clock is behind.
+    async fn date_of(&self, event: &JournalEvent, clock: &dyn Clock) -> Result<Timestamp> {
+        let is_done = matches!(event, JournalEvent::ErasureDone { .. } | JournalEvent::TenantErasureDone { .. });
+        let told = if is_done { self.clock().await? } else { None };
+        let own = clock.wall();
+        Ok(told.map_or(own, |told| told.max(own)))
     }
 
     /// Reads all entries behind a head, page by page.
@@ -130,6 +155,30 @@ impl VerifiedJournal {
     pub(super) async fn about_at(&self, position: u64) -> Result<SlotId> {
         let entries = self.port.read(position.saturating_sub(1), 1).await?;
         entries.first().map(|entry| entry.about().clone()).ok_or(Error::JournalTruncated)
+    }
+
+    /// What the last entry is dated. None if there is none, or if it isn't genuine: a stranger's stops nobody.
+    pub(super) async fn last_entered_at(&self) -> Result<Option<Timestamp>> {
+        let head = self.head().await?;
+        if head.position() == 0 {
+            return Ok(None);
+        }
+        let about = self.about_at(head.position()).await?;
+        match self.said_of(&about, 0, &head).await {
+            Ok(said) => Ok(said.iter().last().filter(|(at, _)| *at == head.position()).map(|(_, entry)| entry.at())),
+            // About that one nothing is decided.
+            Err(Error::Journal(e)) if e.is_of_one_tenant() => Ok(None),
+            Err(e) => Err(e),
+        }
+    }
+
+    /// The head that the entry at a position was appended at, on the word of that entry; none if it isn't genuine.
+    pub(super) async fn head_before(&self, position: u64, head: &Head) -> Result<Option<Head>> {
+        let about = self.about_at(position).await?;
+        match self.said_of(&about, 0, head).await {
+            Err(Error::Journal(e)) if e.is_of_one_tenant() => Ok(None),
+            said => Ok(said?.head_before(position)),
+        }
     }
 
     /// What was passed over, as far as this process has read.

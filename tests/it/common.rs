@@ -41,6 +41,11 @@ pub(crate) fn is_erased<T>(answer: &Result<T>) -> bool {
     matches!(answer, Err(Error::SubjectErased { .. }))
 }
 
+/// Its keys are there, and can't be used.
+pub(crate) fn is_closed<T>(answer: &Result<T>) -> bool {
+    matches!(answer, Err(Error::SubjectClosed { .. }))
+}
+
 pub(crate) fn acme() -> TenantId {
     TenantId::new("acme").unwrap()
 }
@@ -50,3 +55,6 @@ pub(crate) fn epoch(n: u32) -> Epoch {
 }
 
 pub(crate) const HOUR: Duration = Duration::from_secs(3600);
+
+/// How long a subject is closed before a sweep erases it.
+pub(crate) const DAY: Duration = Duration::from_secs(24 * 3600);

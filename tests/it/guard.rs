@@ -22,7 +22,7 @@ use fieldseal::provider::{
 };
 use fieldseal::rows::{Cell, MemoryRows, Page, Row, RowKey, RowSource, RowsErrorKind, Swap};
 use fieldseal::store::{
-    Epoch, Expected, Filter, KeyStore, MemoryStore, Residue, Scan, SlotId, StoreError, StoreErrorKind,
+    Epoch, Expected, Filter, KeyStore, Loaded, MemoryStore, Residue, Scan, SlotId, StoreError, StoreErrorKind,
 };
 use fieldseal::{Error, FieldContext, SubjectKeys, TenantId, Vault};
 use fieldseal_testkit::clock::ManualClock;
@@ -198,7 +198,7 @@ async fn a_put_is_done_once_whether_or_not_it_had_landed() {
         store.put(&slot(1), Expected::Absent).await.unwrap();
         assert_eq!((counts.puts(), counts.loads()), (2, u64::from(after)));
         let found = store.load(&[SlotId::Vault]).await.unwrap();
-        assert_eq!(found, [Some(slot(1))]);
+        assert_eq!(found, [Loaded::Slot(slot(1))]);
         store.put(&slot(2), Expected::Revision(slot(1).revision())).await.unwrap();
     }
 }
@@ -210,7 +210,7 @@ async fn a_put_that_lost_while_nobody_knew_conflicts() {
     inner.put(&slot(7), Expected::Absent).await.unwrap();
     let lost = store.put(&slot(1), Expected::Absent).await.unwrap_err();
     assert_eq!(lost.kind(), StoreErrorKind::Conflict);
-    assert_eq!(inner.load(&[SlotId::Vault]).await.unwrap(), [Some(slot(7))]);
+    assert_eq!(inner.load(&[SlotId::Vault]).await.unwrap(), [Loaded::Slot(slot(7))]);
 }
 
 #[tokio::test]

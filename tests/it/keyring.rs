@@ -645,8 +645,9 @@ async fn child_adds_keys_until_killed() {
 async fn processes_that_add_keys_at_once_lose_none() {
     let dir = Dir::new();
     let keyring = LocalKeyring::generate(dir.path()).await.unwrap();
-    let mut children = [(); 3].map(|()| child("keyring::child_adds_keys", &dir.path()));
+    // Before the others add theirs: one of those would be current.
     let mut expected: BTreeSet<String> = BTreeSet::from([keyring.current().await.unwrap().as_str().to_owned()]);
+    let mut children = [(); 3].map(|()| child("keyring::child_adds_keys", &dir.path()));
     for _ in 0..20 {
         expected.insert(keyring.add_key().await.unwrap().as_str().to_owned());
     }

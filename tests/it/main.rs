@@ -14,6 +14,7 @@ mod operations;
 mod common;
 
 mod cancel;
+mod containment;
 mod faults;
 mod lifecycle;
 mod races;

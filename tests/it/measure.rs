@@ -142,6 +142,7 @@ const WORDS: &[&str] = &[
     "append",
     "read",
     "read_of",
+    "clock",
     "ok",
     "dropped",
     "conflict",

@@ -14,7 +14,7 @@ use fieldseal_testkit::customer;
 use fieldseal_testkit::faults::{Act, Tap};
 use fieldseal_testkit::world::{Ground, World, is_soak, rewrap_all};
 
-use super::common::{HOUR, Result, acme, context, epoch, is_erased, open, seal};
+use super::common::{DAY, HOUR, Result, acme, context, epoch, is_closed, is_erased, open, seal};
 
 /// Hands every operation to a macro, behind what that is given. Named once: a call that is left out of the list is left out of
 /// the tests.
@@ -91,10 +91,10 @@ pub(crate) struct Scene {
     pub(crate) world: World,
     pub(crate) tap: Tap,
     operation: Operation,
-    vault: Vault,
-    customers: Tenant,
+    pub(crate) vault: Vault,
+    pub(crate) customers: Tenant,
     ada: SubjectKeys,
-    sealed: Vec<u8>,
+    pub(crate) sealed: Vec<u8>,
     /// Sealed for Ada and the purpose `billing`.
     iban: Vec<u8>,
     receipt: Option<ErasureReceipt>,
@@ -156,13 +156,20 @@ impl Scene {
             Operation::EnrollDue => drop(
                 other.enroll_with(&customer("ada"), &Enrollment::new().retain_until(self.world.later(MOMENT))).await?,
             ),
-            Operation::EnrollAgain | Operation::ErasureStatus => {
+            Operation::EnrollAgain => {
+                other.erase(&customer("ada"), &ErasureRequest::new()).await?;
+                self.world.pass_old_keys();
+            }
+            Operation::ErasureStatus => {
                 self.receipt = Some(other.erase(&customer("ada"), &ErasureRequest::new()).await?);
             }
             Operation::Cancel => other.schedule_erasure(&customer("ada"), self.world.later(MOMENT)).await?,
             Operation::Release => other.hold(&customer("ada")).await?,
             Operation::SweepRetained => {
-                drop(other.enroll_with(&customer("ada"), &Enrollment::new().retain_until(now)).await?)
+                // The one that closes her was made more than a day ago: one that crashes closes her a millisecond later.
+                drop(other.enroll_with(&customer("ada"), &Enrollment::new().retain_until(now)).await?);
+                assert_eq!(other.vault().erase_due().await?.closed, 1);
+                self.world.clock.advance(DAY + HOUR);
             }
             Operation::SweepScheduled => other.schedule_erasure(&customer("ada"), now).await?,
             Operation::AdvanceEpoch => drop(self.world.provider.add_key().await?),
@@ -242,7 +249,9 @@ impl Scene {
                 .and_then(|swept| swept.failed.into_iter().next().map_or(Ok(()), |(_, e)| Err(e))),
             Operation::AdvanceEpoch => match self.vault.advance_epoch().await {
                 Err(Error::InvalidInput(_)) if self.vault.current_epoch().await? > epoch(1) => Ok(()),
-                advanced => advanced.map(drop_copy),
+                advanced => {
+                    advanced.and_then(|advanced| advanced.failed.into_iter().next().map_or(Ok(()), |(_, e)| Err(e)))
+                }
             },
             Operation::RewrapPage => self.vault.rewrap_page(None, 100).await.map(drop),
             Operation::RetireEpoch => self.vault.retire_epoch(epoch(1)).await.map(drop),
@@ -295,9 +304,9 @@ impl Scene {
             | Operation::ErasureStatus
             | Operation::Replay
             | Operation::ReplayJournal
-            | Operation::Schedule
             | Operation::SweepRetained
             | Operation::SweepScheduled => assert!(is_erased(&keys), "{keys:?}"),
+            Operation::Schedule => assert!(is_closed(&keys), "{keys:?}"),
             Operation::EnrollAgain => {
                 let old = open(&keys?, &self.sealed);
                 assert!(matches!(old, Err(Error::PurposeErased { .. })), "{old:?}");
@@ -331,7 +340,8 @@ impl Scene {
             Operation::EraseNeverSeen => assert!(is_erased(&fresh.enroll(&customer("cleo")).await)),
             Operation::EnrollDue => {
                 self.world.clock.advance(Duration::from_secs(60));
-                assert!(fresh.vault().erase_due().await?.receipts.is_empty(), "it was prolonged");
+                let swept = fresh.vault().erase_due().await?;
+                assert_eq!((swept.receipts.len(), swept.closed), (0, 0), "it was prolonged");
             }
             Operation::Rotate | Operation::RotatePage => {
                 let receipt = erase("ada").await?;
@@ -390,12 +400,14 @@ impl Scene {
                         | EraseAll
                         | EraseAfterACrash
                         | ErasureStatus
-                        | Schedule
-                        | Cancel
                         | SweepRetained
                         | SweepScheduled
                 ),
                 "nobody erased her"
+            ),
+            Err(Error::SubjectClosed { .. }) => assert!(
+                matches!(self.operation, EnrollDue | Schedule | Cancel | SweepRetained | SweepScheduled),
+                "nobody closed her"
             ),
             Err(e) => return Err(e),
         }

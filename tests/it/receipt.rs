@@ -296,7 +296,7 @@ fn each_status_says_what_it_depends_on() {
     );
     assert_eq!(
         text(ErasureStatus::Erased { waits_for: vec![] }),
-        "erased: keys that other processes read before are not past their age yet"
+        "erased: keys that other processes read before are not past their age yet, or clocks disagree"
     );
     assert_eq!(
         text(ErasureStatus::Final { vouched_for: vec!["tapes".into(), "vaults".into()] }),
@@ -397,7 +397,7 @@ impl Case {
 
     async fn next_epoch(&self) -> Result<Epoch> {
         self.provider.keyring.add_key().await?;
-        let epoch = self.vault.advance_epoch().await?;
+        let epoch = self.vault.advance_epoch().await?.epoch;
         rewrap_all(&self.vault, 10).await?;
         Ok(epoch)
     }
@@ -482,7 +482,7 @@ async fn keys_that_are_back_undo_it_whatever_the_provider_says() -> Result<()> {
     // The tag is in the receipt alone; the store's only subject is hers.
     let before = case.world.subjects().await?.remove(0);
     let receipt = tenant.erase(&customer(ADA), &ErasureRequest::new()).await?;
-    let tombstone = case.world.store.load(std::slice::from_ref(before.id())).await?.remove(0).unwrap();
+    let tombstone = case.world.store.load(std::slice::from_ref(before.id())).await?.remove(0).into_slot()?.unwrap();
     case.world.store.put(&before, Expected::Revision(tombstone.revision())).await?;
     case.say(Says::Is(Some(Destruction::Destroyed)));
     case.wait();

@@ -8,7 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use fieldseal::Error;
 use fieldseal::error::{StoreError, StoreErrorKind};
-use fieldseal::store::{Epoch, Expected, KeyStore, Replica, Residue, Scan, ScanPage, SlotId, StoredSlot};
+use fieldseal::store::{Epoch, Expected, KeyStore, Loaded, Replica, Residue, Scan, ScanPage, SlotId, StoredSlot};
 use fieldseal::vault::ErasureRequest;
 use fieldseal_testkit::customer;
 use fieldseal_testkit::world::{RestorableStore, World};
@@ -23,19 +23,21 @@ struct Behind {
     now: RestorableStore,
     then: HashMap<SlotId, StoredSlot>,
     asked: Arc<AtomicU64>,
-    fails: Option<StoreErrorKind>,
+    fails: Option<fn() -> StoreError>,
 }
 
 #[async_trait]
 impl KeyStore for Behind {
-    async fn load(&self, ids: &[SlotId]) -> StoreResult<Vec<Option<StoredSlot>>> {
+    async fn load(&self, ids: &[SlotId]) -> StoreResult<Vec<Loaded>> {
         self.asked.fetch_add(1, Ordering::SeqCst);
-        assert!(ids.iter().all(|id| matches!(id, SlotId::Subject(..))), "subjects alone");
-        if let Some(kind) = self.fails {
-            return Err(StoreError::new(kind));
+        if !ids.iter().all(|id| matches!(id, SlotId::Subject(..))) {
+            return Err(StoreError::misconfigured("it is asked for subjects alone")); // a panic would be caught
+        }
+        if let Some(fails) = self.fails {
+            return Err(fails());
         }
         let now = self.now.load(ids).await?;
-        Ok(ids.iter().zip(now).map(|(id, now)| self.then.get(id).cloned().or(now)).collect())
+        Ok(ids.iter().zip(now).map(|(id, now)| self.then.get(id).cloned().map_or(now, Loaded::Slot)).collect())
     }
 
     async fn put(&self, _: &StoredSlot, _: Expected) -> StoreResult<()> {
@@ -101,14 +103,22 @@ async fn a_replica_that_is_down_takes_nobody_along() -> Result {
     let there = world.tenant().await?;
     let sealed = seal(&there.enroll(&customer("ada")).await?)?;
     let asked = Arc::new(AtomicU64::new(0));
-    for kind in [StoreErrorKind::Unavailable, StoreErrorKind::Throttled, StoreErrorKind::Corrupt] {
-        let behind = Behind { now: world.store.clone(), then: HashMap::new(), asked: asked.clone(), fails: Some(kind) };
+    let ways: [(fn() -> StoreError, bool); 4] = [
+        (|| StoreError::new(StoreErrorKind::Unavailable), true),
+        (|| StoreError::new(StoreErrorKind::Throttled), true),
+        (|| panic!("on purpose"), true),
+        (|| StoreError::new(StoreErrorKind::Corrupt), false),
+    ];
+    for (fails, is_passed_over) in ways {
+        let behind =
+            Behind { now: world.store.clone(), then: HashMap::new(), asked: asked.clone(), fails: Some(fails) };
         let vault = world.builder().replica(behind).build().await?;
         let before = asked.load(Ordering::SeqCst);
         let keys = vault.default_tenant().keys(&customer("ada")).await;
         assert_eq!(asked.load(Ordering::SeqCst), before + 1);
-        if kind == StoreErrorKind::Corrupt {
-            assert!(matches!(keys, Err(Error::Store(e)) if e.kind() == kind), "that is for the operator to hear");
+        if !is_passed_over {
+            let is_told = matches!(keys, Err(Error::Store(e)) if e.kind() == StoreErrorKind::Corrupt);
+            assert!(is_told, "that is for the operator to hear");
             continue;
         }
         // From the key store, so for all of `max_age`.

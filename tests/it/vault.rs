@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use fieldseal::clock::Timestamp;
+use fieldseal::clock::{Clock as _, Timestamp};
 use fieldseal::error::{Retry, StoreErrorKind};
 use fieldseal::journal::{ErasureJournal as _, JournalEvent, MemoryJournal};
 use fieldseal::provider::MasterKeyProvider as _;
 use fieldseal::store::{
-    Epoch, Expected, Filter, KeyStore, MemoryStore, Residue, Scan, ScanPage, SlotId, StoreError, StoredSlot,
+    Epoch, Expected, Filter, KeyStore, Loaded, MemoryStore, Residue, Scan, ScanPage, SlotId, StoreError, StoredSlot,
 };
 use fieldseal::vault::{CacheLimits, Enrollment, ErasureRequest, VaultBuilder, WantsJournal};
 use fieldseal::{Error, HasSubject, SubjectId, Suite, Tenant, TenantId, Vault};
@@ -417,18 +417,24 @@ async fn enrolling_again_writes_nothing() -> Result {
 async fn a_retention_period_is_kept_and_moved() -> Result {
     let world = World::in_memory()?;
     let customers = world.tenant().await?;
+    let later = |millis| world.later(Duration::from_millis(millis));
     let due = async |before| -> Result<usize> {
-        let scan = Scan::new(Filter::DueBefore(Timestamp::from_millis(before)));
+        let scan = Scan::new(Filter::DueBefore(later(before)));
         Ok(world.store.scan(&scan).await?.slots.len())
     };
-    let at = |millis| Enrollment::new().retain_until(Timestamp::from_millis(millis));
+    let at = |millis| Enrollment::new().retain_until(later(millis));
     customers.enroll_with(&customer("ada"), &at(5000)).await?;
     assert_eq!((due(5000).await?, due(5001).await?), (0, 1));
     customers.enroll_with(&customer("ada"), &at(9000)).await?;
     assert_eq!((due(9000).await?, due(9001).await?), (0, 1));
     customers.enroll(&customer("ada")).await?;
     assert_eq!(due(9001).await?, 1, "a plain enrollment leaves it");
-    Ok(())
+    // Nor is it prolonged by one once it has ended; by whoever says so it is.
+    world.clock.advance(Duration::from_millis(9000));
+    let ended = customers.enroll(&customer("ada")).await;
+    assert!(matches!(ended, Err(Error::SubjectClosed { due }) if due == world.clock.wall()), "{ended:?}");
+    customers.enroll_with(&customer("ada"), &at(1)).await?;
+    customers.keys(&customer("ada")).await.map(drop)
 }
 
 #[tokio::test]
@@ -666,8 +672,8 @@ async fn a_tenant_of_another_store_is_refused_by_a_fresh_vault() -> Result {
     let world = World::in_memory()?.with_provider(staging.provider.clone());
     world.tenant().await?.enroll(&customer("ada")).await?;
     let id = SlotId::Tenant(TenantId::default_tenant());
-    let foreign = staging.store.load(std::slice::from_ref(&id)).await?.remove(0).unwrap();
-    let own = world.store.load(std::slice::from_ref(&id)).await?.remove(0).unwrap();
+    let foreign = staging.store.load(std::slice::from_ref(&id)).await?.remove(0).into_slot()?.unwrap();
+    let own = world.store.load(std::slice::from_ref(&id)).await?.remove(0).into_slot()?.unwrap();
     world.store.put(&foreign, Expected::Revision(own.revision())).await?;
     let customers = world.tenant().await?;
     assert!(
@@ -1029,7 +1035,7 @@ type StoreResult<T> = std::result::Result<T, StoreError>;
 
 #[async_trait::async_trait]
 impl KeyStore for Odd {
-    async fn load(&self, ids: &[SlotId]) -> StoreResult<Vec<Option<StoredSlot>>> {
+    async fn load(&self, ids: &[SlotId]) -> StoreResult<Vec<Loaded>> {
         self.turn().await;
         let mut loaded = self.store.load(ids).await?;
         match &self.habit {
@@ -1062,8 +1068,8 @@ impl KeyStore for Odd {
             _ => None,
         };
         match empty {
-            Some(next) if self.store.load(std::slice::from_ref(&next)).await? == [None] => {
-                Ok(ScanPage { slots: Vec::new(), next: Some(next) })
+            Some(next) if self.store.load(std::slice::from_ref(&next)).await? == [Loaded::Absent] => {
+                Ok(ScanPage { next: Some(next), ..ScanPage::default() })
             }
             _ if matches!(self.habit, Habit::Sparse) => self.store.scan(&scan.clone().limit(1)).await,
             _ => self.store.scan(scan).await,

@@ -1,4 +1,4 @@
-//! [`ManualClock`]: a clock, and a timer, that a test sets.
+//! [`ManualClock`]: a clock, and a timer, that a test sets; [`Clocked`]: a key store or a journal that tells the time by one.
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -6,7 +6,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
-use fieldseal::clock::{Clock, Timestamp};
+use async_trait::async_trait;
+use fieldseal::clock::{Clock, SystemClock, Timestamp};
+use fieldseal::error::{JournalError, PortError, PortErrorKind, StoreError};
+use fieldseal::id::TenantId;
+use fieldseal::journal::{EntryAt, ErasureJournal, Head, JournalEntry, JournalId};
+use fieldseal::store::{Epoch, Expected, KeyStore, Loaded, Residue, Scan, ScanPage, SlotId, StoredSlot, Tag};
 use fieldseal::timer::Timer;
 
 /// A clock that stands still until it is told, and a timer whose sleepers wake when it is. Clones show the same time.
@@ -133,6 +138,99 @@ impl Drop for Sleeper {
         self.clock.now().sleepers.retain(|(number, ..)| *number != self.number);
     }
 }
+
+/// A key store or a journal that tells the time by a clock that a test sets, or has none: whatever it says by itself.
+#[derive(Clone, Debug)]
+pub struct Clocked<P> {
+    inner: P,
+    clock: Option<ManualClock>,
+}
+
+impl<P> Clocked<P> {
+    /// Tells what this clock shows.
+    pub fn new(inner: P, clock: Option<ManualClock>) -> Self {
+        Self { inner, clock }
+    }
+
+    fn told(&self) -> Option<Timestamp> {
+        self.clock.as_ref().map(Clock::wall)
+    }
+}
+
+#[async_trait]
+impl<P: KeyStore> KeyStore for Clocked<P> {
+    async fn load(&self, ids: &[SlotId]) -> Result<Vec<Loaded>, StoreError> {
+        self.inner.load(ids).await
+    }
+
+    async fn put(&self, slot: &StoredSlot, expected: Expected) -> Result<(), StoreError> {
+        self.inner.put(slot, expected).await
+    }
+
+    async fn scan(&self, scan: &Scan) -> Result<ScanPage, StoreError> {
+        self.inner.scan(scan).await
+    }
+
+    async fn raise_floor(&self, epoch: Epoch) -> Result<(), StoreError> {
+        self.inner.raise_floor(epoch).await
+    }
+
+    async fn scrub(&self) -> Result<Residue, StoreError> {
+        self.inner.scrub().await
+    }
+
+    async fn clock(&self) -> Result<Option<Timestamp>, StoreError> {
+        Ok(self.told())
+    }
+}
+
+#[async_trait]
+impl<P: ErasureJournal> ErasureJournal for Clocked<P> {
+    async fn id(&self) -> Result<JournalId, JournalError> {
+        self.inner.id().await
+    }
+
+    async fn head(&self) -> Result<Head, JournalError> {
+        self.inner.head().await
+    }
+
+    async fn append(&self, entry: &JournalEntry, expected: &Head) -> Result<Head, JournalError> {
+        self.inner.append(entry, expected).await
+    }
+
+    async fn read(&self, from: u64, limit: usize) -> Result<Vec<JournalEntry>, JournalError> {
+        self.inner.read(from, limit).await
+    }
+
+    async fn read_of(
+        &self,
+        tenant: Option<&TenantId>,
+        tag: Option<&Tag>,
+        up_to: &Head,
+    ) -> Result<Vec<EntryAt>, JournalError> {
+        self.inner.read_of(tenant, tag, up_to).await
+    }
+
+    async fn clock(&self) -> Result<Option<Timestamp>, JournalError> {
+        Ok(self.told())
+    }
+}
+
+/// Holds that a port's clock, if it has one, is as right as this machine's.
+pub(crate) async fn assert_within_bound<K: PortErrorKind>(
+    ask: impl Future<Output = Result<Option<Timestamp>, PortError<K>>> + Send,
+) {
+    let clock = SystemClock::new();
+    let before = clock.wall();
+    let told = ask.await.expect("clock");
+    let (earliest, latest) = (before.as_millis().saturating_sub(BOUND_MILLIS), clock.wall().as_millis() + BOUND_MILLIS);
+    if let Some(at) = told {
+        assert!((earliest..=latest).contains(&at.as_millis()), "it tells {at}, and this machine {before}");
+    }
+}
+
+/// How far clocks may be apart for a vault that is told nothing else.
+const BOUND_MILLIS: u64 = 60_000;
 
 #[cfg(test)]
 mod tests {

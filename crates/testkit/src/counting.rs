@@ -95,6 +95,9 @@ counts! {
     appends;
     /// Calls of [`ErasureJournal::read`](fieldseal::journal::ErasureJournal::read) and [`ErasureJournal::read_of`](fieldseal::journal::ErasureJournal::read_of).
     reads;
+    /// Calls of [`KeyStore::clock`](fieldseal::store::KeyStore::clock) and
+    /// [`ErasureJournal::clock`](fieldseal::journal::ErasureJournal::clock).
+    clocks;
 }
 
 impl<P: Sync> Layer for Counting<P> {
@@ -135,6 +138,7 @@ impl Counts {
             (Port::Journal, "head") => &numbers.heads,
             (Port::Journal, "append") => &numbers.appends,
             (Port::Journal, "read" | "read_of") => &numbers.reads,
+            (Port::Store | Port::Journal, "clock") => &numbers.clocks,
             (port, method) => unreachable!("{port:?} has no method {method} that is counted"),
         };
         number.fetch_add(1, Ordering::SeqCst);

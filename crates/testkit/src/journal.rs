@@ -9,6 +9,7 @@ use std::pin::Pin;
 
 use futures_util::future::join_all;
 
+use crate::abandoned::{Call, each_beside_each};
 use fieldseal::clock::Timestamp;
 use fieldseal::envelope::KeyId;
 use fieldseal::error::{JournalError, JournalErrorKind};
@@ -72,6 +73,8 @@ macro_rules! __journal_rules {
             names_never_collide
             the_longest_entry_is_kept
             an_entry_out_of_bounds_is_refused
+            a_clock_is_within_the_bound_of_this_machines
+            a_call_that_was_polled_and_abandoned_delays_no_other
         }
     };
 }
@@ -102,6 +105,11 @@ macro_rules! persistent_journal_suite {
             }
         }
     };
+}
+
+/// What a vault destroys because its time has come goes by it: a journal on another machine tells that one's, or none.
+pub async fn a_clock_is_within_the_bound_of_this_machines(journal: &dyn ErasureJournal) {
+    crate::clock::assert_within_bound(journal.clock()).await;
 }
 
 /// No entries, and the head that says so.
@@ -441,6 +449,37 @@ pub async fn one_of_many_journals_wins<P, J: ErasureJournal>(place: &P, open: im
 pub async fn journals_that_try_again_lose_no_entry<P, J: ErasureJournal>(place: &P, open: impl AsyncFn(&P) -> J) {
     let journals = [open(place).await, open(place).await, open(place).await];
     all_land(&[&journals[0], &journals[1], &journals[2]], 12).await;
+}
+
+/// Wherever it stands, and though it is not dropped.
+pub async fn a_call_that_was_polled_and_abandoned_delays_no_other(journal: &dyn ErasureJournal) {
+    append_all(journal, &entries(3)).await;
+    let call = |method| -> Call<'_, JournalError> {
+        Box::pin(async move {
+            match method {
+                "id" => journal.id().await.map(drop),
+                "head" => journal.head().await.map(drop),
+                "read" => journal.read(0, 10).await.map(drop),
+                "read_of" => {
+                    let head = journal.head().await?;
+                    journal.read_of(Some(&tenant("acme")), Some(&tag(1)), &head).await.map(drop)
+                }
+                _ => loop {
+                    let head = journal.head().await?;
+                    match journal.append(&held(1, 1), &head).await {
+                        Err(e) if e.kind() == JournalErrorKind::Conflict => {} // the other one has landed
+                        appended => return appended.map(drop),
+                    }
+                },
+            }
+        })
+    };
+    each_beside_each(&["id", "head", "read", "read_of", "append"], call, |which, answer| {
+        if let Err(e) = answer {
+            panic!("{which}: {e:?}");
+        }
+    })
+    .await;
 }
 
 /// Each of the journals appends `count` entries, all at a time.

@@ -4,8 +4,8 @@
 //! | --- | --- |
 //! | test code that takes keys | [`keys()`], [`keys_for`], [`rotated_keys`]; [`customer()`] for a subject |
 //! | test that what is stored keeps its names | [`assert_schema!`] |
-//! | set the time by hand | [`clock::ManualClock`] |
-//! | hold a port of your own to its rules | [`store_suite!`], [`persistent_store_suite!`], [`journal_suite!`], [`persistent_journal_suite!`], [`provider_suite!`], [`rows_suite!`] |
+//! | set the time by hand | [`clock::ManualClock`]; that of a key store or a journal: [`clock::Clocked`] |
+//! | hold a port of your own to its rules | [`store_suite!`], [`persistent_store_suite!`], [`damaged_store_suite!`], [`journal_suite!`], [`persistent_journal_suite!`], [`provider_suite!`], [`rows_suite!`] |
 //! | count what a vault asks of its ports | [`counting::Counting`] |
 //! | let calls overlap, fail, or stand still | [`faults::Tapped`] |
 //! | several vaults on the same ports, as several processes have them | [`world::World`] |
@@ -24,8 +24,10 @@ macro_rules! list {
 }
 use list;
 
+mod abandoned;
 pub mod clock;
 pub mod counting;
+pub mod damage;
 pub mod faults;
 pub mod journal;
 mod keys;

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use fieldseal::envelope::KeyId;
 use fieldseal::journal::{ErasureJournal, Head, JournalEntry, JournalEvent};
 use fieldseal::provider::{MasterKeyId, MasterKeyProvider, WrapContext, WrappedKey};
-use fieldseal::store::{Epoch, KeyStore, SlotId, StoredSlot};
+use fieldseal::store::{Epoch, KeyStore, Loaded, SlotId, StoredSlot};
 use fieldseal::{Error, Result};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
@@ -92,8 +92,8 @@ impl<'a> Scribe<'a> {
 
     /// The root at the beginning of the body of the vault's or a tenant's slot.
     async fn root_of(&self, id: &SlotId) -> Result<Root> {
-        let found = self.store.load(std::slice::from_ref(id)).await?.into_iter().next().flatten();
-        let slot = found.ok_or(Error::SubjectUnknown)?;
+        let found = self.store.load(std::slice::from_ref(id)).await?.pop();
+        let slot = found.unwrap_or(Loaded::Absent).into_slot()?.ok_or(Error::SubjectUnknown)?;
         let mut bytes = Bytes(slot.as_bytes().get(HEAD_LEN..).unwrap_or_default());
         let epoch = Epoch::new(u32::from_be_bytes(bytes.array()?)).ok_or_else(damaged)?;
         let id = KeyId::from_bytes(bytes.array()?);

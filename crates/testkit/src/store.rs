@@ -7,15 +7,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::pin::Pin;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use futures_util::future::join_all;
 
+use crate::abandoned::{Call, each_beside_each};
 use crate::slot::SampleSlot;
 use fieldseal::clock::Timestamp;
 use fieldseal::error::{StoreError, StoreErrorKind};
 use fieldseal::id::{Id, TenantId};
 use fieldseal::store::{Epoch, SlotId, SlotState, StoredSlot, Tag};
-use fieldseal::store::{Expected, Filter, KeyStore, Scan};
+use fieldseal::store::{Expected, Filter, KeyStore, Loaded, Scan};
 
 /// One test for each rule of a key store.
 ///
@@ -63,6 +65,8 @@ macro_rules! __store_rules {
             a_put_over_an_earlier_revision_conflicts
             a_put_of_a_revision_where_no_slot_is_conflicts
             a_put_over_the_right_revision_replaces
+            a_put_over_the_right_token_replaces
+            a_put_over_another_token_conflicts
             one_of_many_first_puts_wins
             one_of_many_replacements_wins
             concurrent_puts_of_different_slots_all_land
@@ -80,6 +84,8 @@ macro_rules! __store_rules {
             a_scan_goes_on_behind_an_id_that_is_not_there
             a_scan_stands_slots_that_are_put_meanwhile
             a_scrub_keeps_what_lives
+            a_clock_is_within_the_bound_of_this_machines
+            a_call_that_was_polled_and_abandoned_delays_no_other
         }
     };
 }
@@ -136,7 +142,7 @@ macro_rules! __suite_test {
 /// A slot that was never put is none.
 pub async fn an_absent_slot_loads_as_none(store: &dyn KeyStore) {
     let ids = [SlotId::Vault, SlotId::Tenant(tenant("acme")), subject("acme", 1)];
-    assert_eq!(store.load(&ids).await.expect("load"), [None, None, None]);
+    assert_eq!(store.load(&ids).await.expect("load"), [Loaded::Absent, Loaded::Absent, Loaded::Absent]);
 }
 
 /// No ids, no answers.
@@ -152,10 +158,11 @@ pub async fn a_load_answers_in_the_order_asked(store: &dyn KeyStore) {
     let absent = subject("acme", 9);
     let ids: Vec<_> = [d, a, a, c, d, b].map(|s| s.id().clone()).into_iter().chain([absent.clone()]).collect();
     let found = store.load(&ids).await.expect("load");
-    assert_eq!(found, [Some(d), Some(a), Some(a), Some(c), Some(d), Some(b), None].map(|s| s.cloned()));
+    let slots = [d, a, a, c, d, b].map(|slot| Loaded::Slot(slot.clone()));
+    assert!(found.iter().eq(slots.iter().chain([&Loaded::Absent])));
     assert_eq!(
         store.load(&[absent.clone(), b.id().clone(), absent]).await.expect("load"),
-        [None, Some(b.clone()), None]
+        [Loaded::Absent, Loaded::Slot(b.clone()), Loaded::Absent]
     );
 }
 
@@ -168,7 +175,8 @@ pub async fn a_load_of_many_ids_answers_each(store: &dyn KeyStore) {
     let found = store.load(&ids).await.expect("load");
     assert_eq!(found.len(), ids.len());
     for (id, found) in ids.iter().zip(&found) {
-        assert_eq!(found.as_ref(), by_id.get(id).copied());
+        let there = by_id.get(id).map_or(Loaded::Absent, |slot| Loaded::Slot((*slot).clone()));
+        assert_eq!(*found, there);
     }
 }
 
@@ -244,6 +252,40 @@ pub async fn a_put_over_the_right_revision_replaces(store: &dyn KeyStore) {
     assert_eq!(load(store, beside.id()).await, Some(beside));
 }
 
+/// The token of what is there, for a slot whose MAC doesn't verify.
+pub async fn a_put_over_the_right_token_replaces(store: &dyn KeyStore) {
+    let sample = SampleSlot::new(subject("acme", 1)).epoch(epoch(3));
+    let beside = SampleSlot::new(subject("acme", 2)).build();
+    store.put(&beside, Expected::Absent).await.expect("put");
+    let mut last = sample.clone().build();
+    store.put(&last, Expected::Absent).await.expect("put");
+    for (content, len) in (1..).zip([300, 513, 100, 5000, 47, 70_000]) {
+        let next = sample.clone().len(len).content(content).due(Timestamp::from_millis(content)).build();
+        store.put(&next, Expected::Damaged(last.token())).await.expect("put");
+        assert_eq!(load(store, next.id()).await.as_ref(), Some(&next));
+        last = next;
+    }
+    let tombstone = SampleSlot::new(subject("acme", 1)).state(SlotState::Erased).build();
+    store.put(&tombstone, Expected::Damaged(last.token())).await.expect("put");
+    assert_eq!(scan_all(store, &Scan::new(Filter::All)).await, [tombstone, beside]);
+}
+
+/// One that the slot had before, another slot's, and any where no slot is. And below the floor the right one doesn't help.
+pub async fn a_put_over_another_token_conflicts(store: &dyn KeyStore) {
+    let [first, second, third] =
+        [0, 1, 2].map(|n| SampleSlot::new(subject("acme", 1)).epoch(epoch(2)).content(n).build());
+    refused(store, &first, Expected::Damaged(first.token()), StoreErrorKind::Conflict).await;
+    store.put(&first, Expected::Absent).await.expect("put");
+    refused(store, &second, Expected::Damaged(second.token()), StoreErrorKind::Conflict).await;
+    store.put(&second, Expected::Revision(first.revision())).await.expect("put");
+    refused(store, &third, Expected::Damaged(first.token()), StoreErrorKind::Conflict).await;
+    let other = SampleSlot::new(subject("acme", 2)).build();
+    store.put(&other, Expected::Absent).await.expect("put");
+    refused(store, &third, Expected::Damaged(other.token()), StoreErrorKind::Conflict).await;
+    store.raise_floor(epoch(3)).await.expect("raise the floor");
+    refused(store, &third, Expected::Damaged(second.token()), StoreErrorKind::BelowFloor).await;
+}
+
 /// Many make one slot at a time: one of them did, the others know that they didn't.
 pub async fn one_of_many_first_puts_wins(store: &dyn KeyStore) {
     for round in 0..8 {
@@ -315,7 +357,7 @@ pub async fn ids_never_collide(store: &dyn KeyStore) {
     let slots: Vec<_> = ids.iter().map(|id| SampleSlot::new(id.clone()).build()).collect();
     put_all(store, &slots).await;
     let found = store.load(&ids).await.expect("load");
-    assert!(found.iter().flatten().eq(&slots), "each id gives its own slot");
+    assert!(found.into_iter().eq(slots.iter().cloned().map(Loaded::Slot)), "each id gives its own slot");
     assert_eq!(scan_all(store, &Scan::new(Filter::All).limit(7)).await, in_order(&slots));
 }
 
@@ -526,6 +568,54 @@ pub async fn a_scrub_keeps_what_lives(store: &dyn KeyStore) {
     refused(store, &below, Expected::Absent, StoreErrorKind::BelowFloor).await;
 }
 
+/// What a vault destroys because its time has come goes by it: a store on another machine tells that one's, or none.
+pub async fn a_clock_is_within_the_bound_of_this_machines(store: &dyn KeyStore) {
+    crate::clock::assert_within_bound(store.clock()).await;
+}
+
+/// Wherever it stands, and though it is not dropped. A store that holds a slot, or the floor, for a put may tell who wants the same
+/// that it is `Throttled`; it lets nobody wait for good.
+pub async fn a_call_that_was_polled_and_abandoned_delays_no_other(store: &dyn KeyStore) {
+    let slot = SampleSlot::new(subject("acme", 0)).build();
+    store.put(&slot, Expected::Absent).await.expect("put");
+    let (slot, scan, made) = (&slot, &Scan::new(Filter::All).limit(2), &AtomicU32::new(1));
+    let call = |method| -> Call<'_, StoreError> {
+        Box::pin(async move {
+            match method {
+                "load" => store.load(&[SlotId::Vault, slot.id().clone()]).await.map(drop),
+                "put" => {
+                    let slot = SampleSlot::new(subject("acme", made.fetch_add(1, Ordering::SeqCst))).build();
+                    store.put(&slot, Expected::Absent).await
+                }
+                "put of one slot" => {
+                    let content = u64::from(made.fetch_add(1, Ordering::SeqCst));
+                    let found = store
+                        .load(std::slice::from_ref(slot.id()))
+                        .await?
+                        .pop()
+                        .expect("an answer")
+                        .into_slot()?
+                        .expect("the slot");
+                    let next = SampleSlot::new(slot.id().clone()).content(content).build();
+                    match store.put(&next, Expected::Revision(found.revision())).await {
+                        Err(e) if e.kind() == StoreErrorKind::Conflict => Ok(()), // the other one has landed
+                        put => put,
+                    }
+                }
+                "scan" => store.scan(scan).await.map(drop),
+                "raise_floor" => store.raise_floor(epoch(1)).await,
+                _ => store.scrub().await.map(drop),
+            }
+        })
+    };
+    each_beside_each(&["load", "put", "put of one slot", "scan", "raise_floor", "scrub"], call, |which, answer| {
+        if let Err(e) = answer {
+            assert_eq!(e.kind(), StoreErrorKind::Throttled, "{which}: {e:?}");
+        }
+    })
+    .await;
+}
+
 /// The slots are there when a place is opened again.
 pub async fn what_was_put_survives_reopening<P, S: KeyStore>(place: &P, open: impl AsyncFn(&P) -> S) {
     let mut slots: Vec<_> = (0..20).map(|n| SampleSlot::new(subject("acme", n)).epoch(epoch(1)).build()).collect();
@@ -667,7 +757,7 @@ async fn refused(store: &dyn KeyStore, slot: &StoredSlot, expected: Expected, ki
 async fn load(store: &dyn KeyStore, id: &SlotId) -> Option<StoredSlot> {
     let mut found = store.load(std::slice::from_ref(id)).await.expect("load");
     assert_eq!(found.len(), 1, "one answer an id");
-    found.pop().flatten()
+    found.remove(0).into_slot().expect("nothing is damaged")
 }
 
 async fn put_all(store: &dyn KeyStore, slots: &[StoredSlot]) {
@@ -683,6 +773,7 @@ async fn scan_all(store: &dyn KeyStore, scan: &Scan) -> Vec<StoredSlot> {
     loop {
         let page = store.scan(&next).await.expect("scan");
         assert!(page.slots.len() <= scan.page_size(), "a page is longer than asked for");
+        assert!(page.damaged.is_empty() && page.nameless == 0, "nothing is damaged");
         slots.extend(page.slots);
         let Some(cursor) = page.next else { return slots };
         assert!(next.cursor().is_none_or(|last| last.to_bytes() < cursor.to_bytes()), "a cursor that doesn't move on");

@@ -39,13 +39,13 @@ use fieldseal::guard::{Guard, Guarded};
 use fieldseal::journal::{ErasureJournal, JournalEntry, JournalEvent, MemoryJournal};
 use fieldseal::provider::{LocalKeyring, MasterKeyProvider};
 use fieldseal::store::{
-    Epoch, Expected, Filter, KeyStore, MemoryStore, Residue, Scan, ScanPage, SlotId, StoreError, StoredSlot,
+    Epoch, Expected, Filter, KeyStore, Loaded, MemoryStore, Residue, Scan, ScanPage, SlotId, StoreError, StoredSlot,
 };
 use fieldseal::vault::{Ready, VaultBuilder};
 use fieldseal::{Result, Tenant, Vault};
 
 use crate::CUSTOMER;
-use crate::clock::ManualClock;
+use crate::clock::{Clocked, ManualClock};
 use crate::faults::{Tap, Tapped};
 use crate::scribe::Scribe;
 
@@ -205,7 +205,7 @@ impl RestorableStore {
 
 #[async_trait]
 impl KeyStore for RestorableStore {
-    async fn load(&self, ids: &[SlotId]) -> Result<Vec<Option<StoredSlot>>, StoreError> {
+    async fn load(&self, ids: &[SlotId]) -> Result<Vec<Loaded>, StoreError> {
         self.now().store.load(ids).await
     }
 
@@ -224,6 +224,11 @@ impl KeyStore for RestorableStore {
     async fn scrub(&self) -> Result<Residue, StoreError> {
         self.now().store.scrub().await
     }
+
+    /// A server's shows the time of day, and a world's time is its own.
+    async fn clock(&self) -> Result<Option<Timestamp>, StoreError> {
+        Ok(None)
+    }
 }
 
 /// Ports that several vaults share, as several processes would, and the clock that all of them see.
@@ -236,8 +241,12 @@ pub struct World {
     pub store: RestorableStore,
     /// What the ground made.
     pub journal: Arc<dyn ErasureJournal>,
-    /// Stands still unless a test sets it.
+    /// Stands still unless a test sets it; vaults wait by it, too.
     pub clock: ManualClock,
+    /// The key store's, for whoever builds on this world; none in a new one.
+    pub store_clock: Option<ManualClock>,
+    /// The journal's.
+    pub journal_clock: Option<ManualClock>,
     /// Around the ports of [`tapped`](Self::tapped) vaults, where there is one.
     pub guard: Option<Guard>,
     purposes: Vec<String>,
@@ -261,12 +270,16 @@ impl World {
         Self::of_ports(in_memory()?)
     }
 
-    fn of_ports([Ports { store, journal }, elsewhere]: [Ports; 2]) -> Result<Self> {
+    fn of_ports(ports: [Ports; 2]) -> Result<Self> {
+        let timeless = |ports: Ports| Ports { journal: Arc::new(Clocked::new(ports.journal, None)), ..ports };
+        let [Ports { store, journal }, elsewhere] = ports.map(timeless);
         Ok(Self {
             provider: LocalKeyring::ephemeral()?,
             store: RestorableStore::new(store),
             journal,
             clock: ManualClock::new(),
+            store_clock: None,
+            journal_clock: None,
             guard: None,
             purposes: Vec::new(),
             elsewhere,
@@ -326,14 +339,15 @@ impl World {
 
     /// The same, with another provider.
     pub fn builder_with(&self, provider: impl MasterKeyProvider + 'static) -> VaultBuilder<Ready> {
-        self.of(Vault::builder(provider, self.store.clone()).journal(self.journal.clone()))
+        let (store, journal) = self.clocked();
+        self.of(Vault::builder(provider, store).journal(journal))
     }
 
     /// On ports that ask `tap` before and after each call.
     pub fn tapped(&self, tap: &Tap) -> VaultBuilder<Ready> {
         let provider = Tapped::new(self.provider.clone(), tap);
-        let store = Tapped::new(self.store.clone(), tap);
-        let journal = Tapped::new(self.journal.clone(), tap);
+        let (store, journal) = self.clocked();
+        let (store, journal) = (Tapped::new(store, tap), Tapped::new(journal, tap));
         self.of(match &self.guard {
             None => Vault::builder(provider, store).journal(journal),
             Some(guard) => Vault::builder(Guarded::new(provider, guard), Guarded::new(store, guard))
@@ -341,8 +355,13 @@ impl World {
         })
     }
 
+    fn clocked(&self) -> (Clocked<RestorableStore>, Clocked<Arc<dyn ErasureJournal>>) {
+        let store = Clocked::new(self.store.clone(), self.store_clock.clone());
+        (store, Clocked::new(self.journal.clone(), self.journal_clock.clone()))
+    }
+
     fn of(&self, builder: VaultBuilder<Ready>) -> VaultBuilder<Ready> {
-        builder.clock(self.clock.clone()).kinds([CUSTOMER]).purposes(&self.purposes)
+        builder.clock(self.clock.clone()).timer(self.clock.clone()).kinds([CUSTOMER]).purposes(&self.purposes)
     }
 
     /// A process that starts now.
@@ -377,6 +396,24 @@ impl World {
     /// Lets so much time pass that no process may use what it read before, where a key store was created with the usual age.
     pub fn pass_max_age(&self) {
         self.clock.advance(MAX_AGE + Duration::from_millis(1));
+    }
+
+    /// Lets so much time pass that nobody seals any more under keys that are destroyed now, by whichever clock.
+    pub fn pass_old_keys(&self) {
+        self.clock.advance(MAX_AGE + CLOCK_BOUND + Duration::from_millis(1));
+    }
+
+    /// Lets backups come to their end that are being made now, and processes start meanwhile: the next one that starts begins to
+    /// check behind all that the journal tells.
+    ///
+    /// # Errors
+    /// Those of [`VaultBuilder::build`].
+    pub async fn settle(&self) -> Result<()> {
+        for _ in 0..2 {
+            self.vault().await?;
+            self.clock.advance(BACKUP_WINDOW + Duration::from_millis(1));
+        }
+        self.vault().await.map(drop)
     }
 
     /// What enters in its journal what another process would.
@@ -459,6 +496,10 @@ pub async fn rewrap_all(vault: &Vault, page: usize) -> Result<u64> {
 
 /// What a key store is created with where nothing is said.
 pub const MAX_AGE: Duration = Duration::from_secs(300);
+/// How long the making of a backup takes at most, where nothing is said.
+const BACKUP_WINDOW: Duration = Duration::from_secs(24 * 3600);
+/// How far clocks may be apart, where nothing is said.
+const CLOCK_BOUND: Duration = Duration::from_secs(60);
 
 #[cfg(test)]
 mod tests {

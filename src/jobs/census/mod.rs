@@ -58,7 +58,7 @@ pub enum KeyUse {
     Older,
     /// It will, once its time has come.
     Newer,
-    /// It was destroyed by an erasure, or is to be by one that is scheduled.
+    /// It was destroyed by an erasure, or is to be by one that is due or scheduled.
     Destroyed,
     /// Nobody has it: a restore of the key store lost it, or it was retired while something still named it.
     NotHeld,
@@ -392,8 +392,8 @@ fn use_of(field: &BoundField<'_>, standing: Result<KeyStanding>, verdict: &mut R
             verdict.error(field, &Error::WrongPurpose);
             (KeyUse::Older, None, false)
         }
-        // Where it is only scheduled, cancelling brings the keys back: they are named.
-        Err(e @ (Error::SubjectErased { .. } | Error::TenantErased { .. })) => {
+        // Where it is only due, or scheduled, whoever calls that off has the keys again: they are named.
+        Err(e @ (Error::SubjectErased { .. } | Error::SubjectClosed { .. } | Error::TenantErased { .. })) => {
             verdict.error(field, &e);
             (KeyUse::Destroyed, None, false)
         }

@@ -24,6 +24,11 @@ impl Date {
         }
     }
 
+    /// Whether it is later than the last moment that a clock which is right can give: one that was ahead gave it.
+    pub(crate) fn is_absurd(self, horizon: Timestamp) -> bool {
+        matches!(self, Self::Dated(from) if from > horizon)
+    }
+
     /// The moment that is encoded as 0 where there is none.
     pub(super) fn moment(self) -> Option<Timestamp> {
         match self {

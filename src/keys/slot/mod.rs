@@ -5,6 +5,7 @@
 mod date;
 mod subject;
 mod tenant;
+mod token;
 mod vault;
 
 use std::fmt;
@@ -15,6 +16,7 @@ pub(crate) use subject::{KeyVersion, MAX_DESTROYED, MAX_PURPOSES, PurposeSlot, S
 #[cfg(test)]
 pub(crate) use tenant::WrappedIndexKey;
 pub(crate) use tenant::{MAX_EPOCHS, TenantSlot};
+pub use token::{RawColumns, Token};
 pub(crate) use vault::{EpochRecord, EpochState, MAX_WAITING, Point, VaultSlot};
 #[cfg(test)]
 pub(crate) use vault::{IndexEpochRecord, IndexEpochState};
@@ -235,6 +237,16 @@ struct Columns {
     due: Option<Timestamp>,
 }
 
+impl Columns {
+    fn raw(&self) -> RawColumns {
+        RawColumns {
+            state: Some(self.state.number().into()),
+            epoch: self.epoch.map(Epoch::get).map(i128::from),
+            due: self.due.map(Timestamp::as_millis).map(i128::from),
+        }
+    }
+}
+
 impl StoredSlot {
     /// The longest slot, in bytes.
     pub const MAX_LEN: usize = 256 * 1024;
@@ -250,6 +262,19 @@ impl StoredSlot {
             return Err(StoreError::corrupt("a slot of one kind stands in the place of another"));
         }
         Ok(Self { id, version: head.version, columns: head.columns, revision, bytes })
+    }
+
+    /// Like [`StoredSlot::from_bytes`], for a store that indexes columns: they must be those of the bytes, or somebody
+    /// changed them to hide the slot from a scan. What is no slot is given back.
+    pub(crate) fn from_row(id: &SlotId, bytes: Vec<u8>, columns: Option<RawColumns>) -> Result<Self, Vec<u8>> {
+        match Self::parts_of(&bytes) {
+            Ok((revision, Head { version, kind, columns: own }))
+                if kind == id.kind() && columns.is_none_or(|columns| columns == own.raw()) =>
+            {
+                Ok(Self { id: id.clone(), version, columns: own, revision, bytes })
+            }
+            _ => Err(bytes),
+        }
     }
 
     fn parts_of(bytes: &[u8]) -> Result<(Revision, Head), Damaged> {
@@ -268,24 +293,9 @@ impl StoredSlot {
         parts.map(|(content, _)| content).ok_or(Error::Bug("a slot without a MAC"))
     }
 
-    /// Like [`StoredSlot::from_bytes`], for a store that indexes columns: they must be those of the bytes, or somebody
-    /// changed them to hide the slot from a scan.
-    ///
-    /// # Errors
-    /// Those of [`StoredSlot::from_bytes`], and `Corrupt` if a column says otherwise than the bytes.
-    pub fn from_columns(
-        id: SlotId,
-        bytes: Vec<u8>,
-        state: u8,
-        epoch: Option<u32>,
-        due: Option<u64>,
-    ) -> Result<Self, StoreError> {
-        let slot = Self::from_bytes(id, bytes)?;
-        let own = (slot.state().number(), slot.epoch().map(Epoch::get), slot.due().map(Timestamp::as_millis));
-        if own != (state, epoch, due) {
-            return Err(StoreError::corrupt("a slot's columns say otherwise than its bytes"));
-        }
-        Ok(slot)
+    /// Stands for it in a store, as [`Token::of`] does for what is damaged: for what is a slot, but doesn't verify.
+    pub fn token(&self) -> Token {
+        Token::of(&self.id, Some(&self.bytes), RawColumns::of(self), &[])
     }
 
     /// Which slot it is.

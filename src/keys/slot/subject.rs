@@ -1,7 +1,5 @@
 //! A subject's slot: every purpose, line and version of its data keys; or what is left of them.
 
-use std::time::Duration;
-
 use super::{Body, Columns, Date, Epoch, SlotId, SlotState, StoredSlot, at_most, flag, millis, moment};
 use crate::bytes::{Damaged, Reader, Writer};
 use crate::clock::Timestamp;
@@ -116,6 +114,13 @@ impl SubjectSlot {
         }
     }
 
+    /// The tombstone of a subject that was erased as a whole, and whose slot was damaged: which keys it had nobody knows.
+    pub(crate) fn in_place_of_damaged<'a>(lines: impl Iterator<Item = (&'a Purpose, u32)>, at: Timestamp) -> Self {
+        let mut slot = Self { replaced: true, ..Self::empty() };
+        slot.destroy_whole(lines, at);
+        slot
+    }
+
     /// Notes an entry about the subject that the slot is written after.
     pub(crate) fn tell(&mut self, position: u64) {
         self.told = self.told.max(position);
@@ -180,22 +185,20 @@ impl SubjectSlot {
         }
     }
 
-    /// Where its keys can't be used, although they may be there: when a scheduled erasure destroys them, else since when it is
-    /// closed.
+    /// Where a schedule or a sweep closed it, so that its keys can't be used although they may be there: when it is due.
     pub(crate) fn closed(&self) -> Option<Timestamp> {
-        self.erase_at.or(self.closed_at)
-    }
-
-    /// Where its keys can't be used: when a sweep destroys them.
-    pub(crate) fn closed_until(&self) -> Option<Timestamp> {
         let retained = self.retain_until.filter(|_| self.closed_at.is_some());
         self.erase_at.into_iter().chain(retained).min()
     }
 
-    /// Closes it, or closes it anew: into bytes that it did not have before. Only where its retention period has ended.
-    pub(crate) fn close(&mut self, now: Timestamp) {
-        let anew = self.closed_at.map(|at| at.plus(Duration::from_millis(1)));
-        self.closed_at = anew.max(Some(now));
+    /// From when on its keys can't be used, although nobody closes it: its retention period ends, and no hold stands.
+    pub(crate) fn closes_at(&self) -> Option<Timestamp> {
+        self.retain_until.filter(|_| !self.held)
+    }
+
+    /// [`closed`](Self::closed), or its period has ended.
+    pub(crate) fn closed_by(&self, now: Timestamp) -> Option<Timestamp> {
+        self.closed().or(self.closes_at().filter(|end| *end <= now))
     }
 
     /// Whether a version is undated: nobody knows when to seal under it.
@@ -311,6 +314,13 @@ impl PurposeSlot {
 }
 
 impl KeyVersion {
+    /// Whether it was made or dated by a clock that was ahead: later than this horizon. Nobody waits for its time, and it counts
+    /// as older than any moment, or an emergency rotation would pass it over. No reader replaces it: to a host that is behind, the
+    /// versions of everybody are so.
+    pub(crate) fn is_absurd(&self, horizon: Timestamp) -> bool {
+        self.created_at > horizon || self.seal_from.is_absurd(horizon)
+    }
+
     /// From when on it is sealed under, as far as that is known: one that is at once, from its making.
     pub(crate) fn sealed_from(&self) -> Option<Timestamp> {
         match self.seal_from {

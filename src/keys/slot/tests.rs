@@ -1,5 +1,6 @@
 //! Slots: what is written is read back, there is one encoding of it, and nothing else is accepted.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use proptest::collection::{btree_map, btree_set, vec};
@@ -248,20 +249,33 @@ fn check<B: Body + PartialEq + fmt::Debug>(
     parse_any(bytes);
 
     // Its columns are its own.
-    let (state, epoch, due) =
-        (stored.state().number(), stored.epoch().map(Epoch::get), stored.due().map(Timestamp::as_millis));
-    let with = |state, epoch, due| StoredSlot::from_columns(id.clone(), bytes.to_vec(), state, epoch, due);
-    prop_assert_eq!(&with(state, epoch, due).unwrap(), stored);
+    let own_columns @ RawColumns { state, epoch, due } = RawColumns::of(stored);
+    let with = |columns| StoredSlot::from_row(id, bytes.to_vec(), Some(columns));
+    prop_assert_eq!(&with(own_columns).unwrap(), stored);
+    let mut tokens = vec![stored.token()];
+    let number = |column: Option<i128>| if column.is_some() { None } else { Some(8) };
     for columns in [
-        with(state % 3 + 1, epoch, due),
-        with(0, epoch, due),
-        with(state, epoch.map_or(Some(1), |e| e.checked_add(1)), due),
-        with(state, if epoch.is_some() { None } else { Some(8) }, due),
-        with(state, epoch, due.map_or(Some(1), |d| Some(d ^ 1))),
-        with(state, epoch, if due.is_some() { None } else { Some(9) }),
+        RawColumns { state: state.map(|state| state % 3 + 1), ..own_columns },
+        RawColumns { state: Some(0), ..own_columns },
+        RawColumns { state: state.map(|state| state + 256), ..own_columns },
+        RawColumns { state: None, ..own_columns },
+        RawColumns { epoch: epoch.map_or(Some(1), |e| Some(e + 1)), ..own_columns },
+        RawColumns { epoch: epoch.map_or(Some(0), |e| Some(e + (1 << 32))), ..own_columns },
+        RawColumns { epoch: number(epoch), ..own_columns },
+        RawColumns { due: due.map_or(Some(1), |d| Some(d ^ 1)), ..own_columns },
+        RawColumns { due: due.map_or(Some(0), |d| Some(d - (1 << 64))), ..own_columns },
+        RawColumns { due: number(due), ..own_columns },
     ] {
-        prop_assert_eq!(columns.unwrap_err().kind(), StoreErrorKind::Corrupt);
+        prop_assert_eq!(with(columns), Err(bytes.to_vec()));
+        tokens.push(Token::of(id, Some(bytes), columns, &[]));
     }
+
+    // Its token stands for its bytes, its columns, its place and what is kept besides.
+    tokens.extend(elsewhere.iter().map(|other| Token::of(other, Some(bytes), own_columns, &[])));
+    tokens.push(Token::of(id, Some(bytes), own_columns, &[0]));
+    tokens.push(Token::of(id, None, own_columns, &[]));
+    tokens.push(Token::of(id, Some(&[]), own_columns, &[]));
+    prop_assert_eq!(tokens.iter().collect::<HashSet<_>>().len(), tokens.len());
 
     // It is of nobody else.
     prop_assert_eq!(refusal::<B>(id, bytes, &root(0xEE)), StoreErrorKind::Corrupt);
@@ -273,6 +287,8 @@ fn check<B: Body + PartialEq + fmt::Debug>(
         let mut changed = bytes.to_vec();
         changed[bit / 8] ^= 1 << (bit % 8);
         prop_assert_eq!(refusal::<B>(id, &changed, own), StoreErrorKind::Corrupt, "bit {}", bit);
+        let is_other = bit % 8 > 0 || Token::of(id, Some(&changed), own_columns, &[]) != stored.token();
+        prop_assert!(is_other, "bit {}", bit);
         parse_any(&changed);
     }
     for len in 0..bytes.len() {
@@ -674,16 +690,34 @@ fn a_vault_slot_out_of_order_or_bounds_is_refused() {
 }
 
 #[test]
-fn settled_moves_with_applied_and_stays_where_it_was_left_behind() {
+fn what_is_applied_settles_once_its_window_is_over_by_every_clock() {
+    const WINDOW: Duration = Duration::from_millis(100);
+    let points = |slot: &VaultSlot| {
+        (slot.applied.position, slot.settled.position, slot.settling.map(|(p, since)| (p.position, since.as_millis())))
+    };
     let mut slot = bare_vault();
-    slot.apply(point(3));
-    assert_eq!((slot.applied, slot.settled, slot.settling), (point(3), point(3), None));
-    slot.apply(point(9));
-    assert_eq!((slot.applied, slot.settled), (point(9), point(9)));
-    (slot.settled, slot.settling) = (point(3), Some((point(5), at(1))));
-    slot.apply(point(12));
-    assert_eq!((slot.applied, slot.settled, slot.settling), (point(12), point(3), Some((point(5), at(1)))));
-    slot.seal(&root(1)).unwrap();
+    let mut settle = |up_to, earliest, latest| {
+        slot.apply(point(up_to));
+        let before = slot.clone();
+        slot.settle(at(earliest), at(latest), WINDOW);
+        // Whoever asks one clock first misses nothing.
+        let asks = [earliest, latest].map(|now| before.may_settle(at(now), WINDOW));
+        assert!(slot == before || asks == [true, true], "{up_to} {earliest} {latest}");
+        slot.seal(&root(1)).unwrap();
+        points(&slot)
+    };
+    assert_eq!(settle(3, 10, 20), (3, 0, Some((3, 20))), "dated by the latest clock");
+    for (earliest, latest) in [(20, 20), (119, 500), (120, 121)] {
+        assert_eq!(settle(9, earliest, latest), (9, 0, Some((3, 20))), "{earliest} {latest}");
+    }
+    assert_eq!(settle(9, 121, 500), (9, 3, Some((9, 500))), "the next begins then");
+    assert_eq!(settle(9, 601, 700), (9, 9, None), "and nothing is left to begin");
+    assert_eq!(settle(9, 9000, 9000), (9, 9, None));
+    // By a clock that was ahead: its window would never be over. It begins anew.
+    assert_eq!(settle(12, 9000, 99_000), (12, 9, Some((12, 99_000))));
+    assert_eq!(settle(13, 9100, 99_000), (13, 9, Some((12, 99_000))), "one of the clocks is right");
+    assert_eq!(settle(13, 9200, 9201), (13, 9, Some((13, 9201))));
+    assert_eq!(settle(13, 9302, 9302), (13, 13, None));
 }
 
 #[test]
@@ -848,22 +882,18 @@ fn a_tenant_slot_shows_the_lowest_epoch_to_leave() {
 // --- What becomes of a subject's slot ---------------------------------------------------------
 
 #[test]
-fn a_subject_is_closed_at_its_own_moment_and_anew_in_other_bytes() {
-    let mut slot = SubjectSlot { retain_until: Some(at(5)), ..slot_of(vec![live("p")]) };
-    let mut seen = Vec::new();
-    for (now, closed_at) in [(7, 7), (7, 8), (6, 9), (20, 20)] {
-        slot.close(at(now));
-        assert_eq!((slot.closed_at, slot.closed()), (Some(at(closed_at)), Some(at(closed_at))));
-        assert_eq!(slot.closed_until(), Some(at(5)), "it is due since its period ended");
-        let stored = slot.seal(&acme(), SUBJECT, &root(1)).unwrap();
-        assert_eq!((stored.state(), stored.due()), (SlotState::Scheduled, Some(at(5))));
-        assert!(!seen.contains(&stored.revision()));
-        seen.push(stored.revision());
-    }
-    slot.erase_at = Some(at(3));
-    assert_eq!((slot.closed(), slot.closed_until()), (Some(at(3)), Some(at(3))));
-    (slot.erase_at, slot.closed_at) = (None, None);
-    assert_eq!((slot.closed(), slot.closed_until()), (None, None), "a period that has not ended closes nobody");
+fn a_subject_is_closed_since_it_is_due_by_somebody_or_by_the_end_of_its_period() {
+    let slot = SubjectSlot { retain_until: Some(at(5)), ..slot_of(vec![live("p")]) };
+    let told = |slot: &SubjectSlot, now| (slot.closed(), slot.closed_by(at(now)));
+    assert_eq!((told(&slot, 4), told(&slot, 5)), ((None, None), (None, Some(at(5)))));
+    let held = SubjectSlot { held: true, ..slot.clone() };
+    assert_eq!(told(&held, 9), (None, None), "who is held stays readable");
+    let closed = SubjectSlot { closed_at: Some(at(7)), ..slot.clone() };
+    assert_eq!(told(&closed, 4), (Some(at(5)), Some(at(5))), "whatever a clock says");
+    let scheduled = SubjectSlot { erase_at: Some(at(3)), ..closed };
+    assert_eq!(told(&scheduled, 0), (Some(at(3)), Some(at(3))));
+    let stored = scheduled.seal(&acme(), SUBJECT, &root(1)).unwrap();
+    assert_eq!((stored.state(), stored.due()), (SlotState::Scheduled, Some(at(3))));
 }
 
 #[test]
@@ -917,8 +947,9 @@ fn a_slot_of_a_later_version_keeps_its_place_and_its_root() {
     assert_eq!(VaultSlot::root_of(&vault).unwrap(), wrapped(1));
     assert_eq!(TenantSlot::root_of(&tenant).unwrap(), wrapped(2));
     assert_eq!((tenant.state().number(), tenant.epoch()), (9, Some(epoch_of(2))), "a store finds it as ever");
-    let columns = StoredSlot::from_columns(tenant.id().clone(), tenant.as_bytes().to_vec(), 9, Some(2), None);
-    assert_eq!(columns.unwrap(), tenant);
+    let columns = RawColumns { state: Some(9), epoch: Some(2), due: None };
+    let read = StoredSlot::from_row(tenant.id(), tenant.as_bytes().to_vec(), Some(columns));
+    assert_eq!(read.unwrap(), tenant);
     for error in [VaultSlot::open(&vault, &root(1)).map(drop), TenantSlot::open(&tenant, &root(1)).map(drop)] {
         assert!(matches!(error, Err(Error::Store(e)) if e.kind() == StoreErrorKind::NewerSchema));
     }

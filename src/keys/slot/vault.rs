@@ -115,13 +115,38 @@ impl VaultSlot {
         self.epochs.last().ok_or(Error::Bug("a vault's slot without an epoch"))
     }
 
-    /// Moves `applied`, and `settled` with it. Where `settled` is behind, it stays: whoever left it there has builds check
-    /// more, and moves it.
+    /// Moves `applied` to the end of what was compared, and found in the store.
     pub(crate) fn apply(&mut self, up_to: Point) {
-        if self.settled == self.applied {
-            self.settled = up_to;
-        }
         self.applied = up_to;
+    }
+
+    /// Has builds check from there, and lets nothing settle that was not found in the store before.
+    pub(crate) fn check_from(&mut self, point: Point) {
+        if point.position < self.settled.position {
+            (self.settled, self.settling) = (point, None);
+        }
+    }
+
+    /// Settles what has been settling for longer than the window, and lets begin to settle what is applied. The earliest clock
+    /// says that the window is over, the latest one when it begins: one of them is right.
+    pub(crate) fn settle(&mut self, earliest: Timestamp, latest: Timestamp, window: Duration) {
+        match self.settling {
+            Some((point, since)) if earliest.since(since) > window => (self.settled, self.settling) = (point, None),
+            // A clock that was ahead has dated it: its window would not be over before that moment has come.
+            Some((_, since)) if since > latest => self.settling = None,
+            _ => {}
+        }
+        if self.settling.is_none() && self.applied.position > self.settled.position {
+            self.settling = Some((self.applied, latest));
+        }
+    }
+
+    /// Whether [`settle`](Self::settle) may find something to do, by one clock that may be wrong.
+    pub(crate) fn may_settle(&self, now: Timestamp, window: Duration) -> bool {
+        match self.settling {
+            Some((_, since)) => now.since(since) > window || since > now,
+            None => self.applied.position > self.settled.position,
+        }
     }
 
     /// Notes an entry about the whole store that the slot is written after.

@@ -1,8 +1,15 @@
 //! Adopting columns that are in the clear: beside the plaintext, and in its place.
 
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use fieldseal::TenantId;
 use fieldseal::jobs::{Adoption, Form, JobOptions, TroubleKind, ValueType, adopt};
+use fieldseal::provider::{ByTenant, MasterKeyProvider};
 use fieldseal::rows::Cell;
+use fieldseal::store::{Expected, KeyStore as _, SlotId, StoredSlot};
 use fieldseal::value::{Decoder, Encoder, Kind, Plaintext};
+use fieldseal_testkit::faults::{Act, Tap, Tapped};
 
 use super::*;
 
@@ -268,6 +275,44 @@ async fn a_value_whose_key_was_retired_is_not_sealed_once_more() {
     let (tally, _) = step(&shop, Adoption::Backfill).await;
     assert_eq!((tally.changed, tally.not_held), (0, 1));
     assert_eq!(shop.row(1).await.cells[NAME], old);
+}
+
+/// Acme's own master key is away, and globex's slot is damaged.
+#[tokio::test]
+async fn one_tenant_whose_keys_are_refused_is_the_trouble_of_its_rows() {
+    let world = World::in_memory().unwrap();
+    let tap = Tap::open();
+    let own = Arc::new(Tapped::new(LocalKeyring::ephemeral().unwrap(), &tap));
+    let [acme, globex] = ["acme", "globex"].map(|name| TenantId::new(name).unwrap());
+    let directory: HashMap<TenantId, Arc<dyn MasterKeyProvider>> = HashMap::from([(acme, own as _)]);
+    let vault = world.vault_with(ByTenant::new(world.provider.clone(), directory)).await.unwrap();
+    vault.tenant(&globex).enroll(&customer(1)).await.unwrap();
+    let slot = world.store.load(&[SlotId::Tenant(globex)]).await.unwrap().remove(0).into_slot().unwrap().unwrap();
+    let mut bytes = slot.as_bytes().to_vec();
+    *bytes.last_mut().unwrap() ^= 1;
+    let damaged = StoredSlot::from_bytes(slot.id().clone(), bytes).unwrap();
+    world.store.put(&damaged, Expected::Revision(slot.revision())).await.unwrap();
+    tap.set(|_| Act::Fail);
+    world.pass_max_age();
+
+    let subject = SubjectColumn::new("customer", IdColumn::integer("id"));
+    let map = TableMap::new("person", ["id"], "person", subject)
+        .tenant_column("tenant")
+        .ids([IdColumn::integer("id")])
+        .field(FieldMap::new("email").from("email_plain"));
+    let rows = MemoryRows::new(map.table().columns);
+    let at = |name: &str| map.table().columns.iter().position(|column| column == name).unwrap();
+    for (id, tenant) in (1..).zip(["acme", "globex", "initech", "acme", "globex", "initech"]) {
+        let mut cells = vec![Cell::Null; map.table().columns.len()];
+        (cells[at("id")], cells[at("tenant")]) = (Cell::Integer(id), Cell::text(tenant));
+        cells[at("email_plain")] = Cell::text("a@example.com");
+        rows.put(key(id), cells).unwrap();
+    }
+    let mut heard = Heard::default();
+    let tally = adopt(&vault, &map, &rows, Adoption::Backfill, &small(), &mut heard).await.unwrap();
+    assert_eq!((tally.rows, tally.changed, tally.failed), (6, 2, 4));
+    let whose: Vec<_> = heard.troubles.iter().map(|trouble| trouble.key.clone()).collect();
+    assert_eq!(whose, [1, 2, 4, 5].map(key));
 }
 
 /// Nobody knows under whose keys to seal it, and until somebody does it is in the clear.

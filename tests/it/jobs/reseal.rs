@@ -244,3 +244,17 @@ async fn a_row_whose_id_may_be_0_is_resealed() {
     let keys = shop.customers.keys(&customer(7)).await.unwrap();
     assert_eq!(**keys.open_bytes(note, &place).unwrap().unwrap(), *b"fragile");
 }
+
+#[tokio::test]
+async fn a_row_that_can_not_be_read_is_told_of_and_holds_up_nothing() {
+    let shop = Shop::populated(9).await;
+    for subject in 1..=3 {
+        shop.customers.rotate_now(&customer(subject)).await.unwrap();
+    }
+    shop.rows.put_unreadable(key(4)); // the last one of a page
+    let mut heard = Heard::default();
+    let tally = reseal(&shop.vault, &map(), &shop.rows, &JobOptions::new().batch(4), &mut heard).await.unwrap();
+    assert_eq!((tally.rows, tally.rows_changed, tally.failed), (9, 8, 1));
+    let [trouble] = heard.troubles.as_slice() else { panic!("{:?}", heard.troubles) };
+    assert!(matches!(trouble.kind, TroubleKind::Unreadable) && trouble.key == key(4) && trouble.column.is_none());
+}

@@ -415,7 +415,8 @@ async fn errors_of_vaults_and_ports_show_nothing() {
     let twin = other.with_provider(world.provider.clone());
     twin.tenant().await.unwrap().enroll(&ada()).await.unwrap();
     let slot = async |of: &World| of.store.load(&[SlotId::Tenant(TenantId::default_tenant())]).await.unwrap().remove(0);
-    let (own, foreign) = (slot(&world).await.unwrap(), slot(&twin).await.unwrap());
+    let (own, foreign) =
+        (slot(&world).await.into_slot().unwrap().unwrap(), slot(&twin).await.into_slot().unwrap().unwrap());
     world.store.put(&foreign, Expected::Revision(own.revision())).await.unwrap();
     refused(needles, "Store", world.tenant().await.unwrap().keys(&ada()).await);
     refused(needles, "Store", world.tenant().await.unwrap().enroll(&customer(EMAIL)).await);

@@ -66,7 +66,7 @@ async fn what_takes_no_key_is_done_in_a_dead_epoch_too(on: &Ground) -> Result {
     assert!(matches!(customers.erase(&customer("ben"), &whole()).await, Err(Error::SubjectHeld)));
     customers.release(&customer("ben")).await?;
     customers.schedule_erasure(&customer("ben"), world.later(100 * MAX_AGE)).await?;
-    assert!(is_erased(&customers.keys(&customer("ben")).await));
+    assert!(is_closed(&customers.keys(&customer("ben")).await));
     customers.cancel_erasure(&customer("ben")).await?;
     assert!(is_of_a_dead_key(&customers.keys(&customer("ben")).await), "nothing of him opens");
     assert!(is_of_a_dead_key(&customers.rotate(&customer("ben")).await));
@@ -134,8 +134,11 @@ async fn a_slot_that_does_not_open_stops_no_build_rewrap_or_sweep(on: &Ground) -
         }
     }
     assert_eq!((moved, failed.as_slice()), (29, std::slice::from_ref(slot.id())));
-    assert!(matches!(vault.retire_epoch(epoch(1)).await, Err(Error::EpochInUse { slots: 1 })));
+    assert!(matches!(vault.retire_epoch(epoch(1)).await, Err(Error::EpochInUse { slots: 1, unverified: 1 })));
     world.clock.advance(millis(20));
+    let swept = vault.erase_due().await?;
+    assert_eq!((swept.closed, swept.failed.len()), (29, 1));
+    world.clock.advance(DAY);
     let swept = vault.erase_due().await?;
     assert_eq!((swept.receipts.len(), swept.failed.len()), (29, 1));
     assert_eq!(swept.failed.first().map(|(id, _)| id), Some(slot.id()));
@@ -164,7 +167,10 @@ async fn subjects_in_a_dead_epoch_stop_no_rewrap_or_sweep(on: &Ground) -> Result
     assert_eq!((page.moved, page.failed.len()), (10, 10));
     assert!(page.failed.into_iter().all(|(_, e)| is_of_a_dead_key::<()>(&Err(e))));
     world.clock.advance(millis(20));
-    // Erasing needs no key.
+    // Closing and erasing need no key.
+    let swept = vault.erase_due().await?;
+    assert_eq!((swept.closed, swept.failed.len()), (20, 0));
+    world.clock.advance(DAY);
     let swept = vault.erase_due().await?;
     assert_eq!((swept.receipts.len(), swept.failed.len()), (20, 0));
     assert!(world.subjects().await?.iter().all(|slot| slot.epoch().is_none()));
@@ -267,7 +273,7 @@ async fn a_schedule_of_somebody_the_backup_lacks_can_be_cancelled(on: &Ground) -
     world.store.restore(backup);
     let customers = world.builder().replay().await?.0.default_tenant();
     assert!(matches!(customers.keys(&customer("ada")).await, Err(Error::SubjectUnknown)));
-    assert!(is_erased(&customers.enroll(&customer("ada")).await), "she is to be erased");
+    assert!(is_closed(&customers.enroll(&customer("ada")).await), "she is to be erased");
     customers.cancel_erasure(&customer("ada")).await?;
     let envelope = seal(&customers.enroll(&customer("ada")).await?)?;
     assert!(matches!(customers.cancel_erasure(&customer("nobody")).await, Err(Error::SubjectUnknown)));

@@ -41,7 +41,7 @@ async fn everything_opens_across_epochs_and_after_the_old_has_ended(on: &Ground)
     for (n, envelope) in &sealed {
         assert!(open(&other.default_tenant().keys(&customer(n)).await?, envelope)?);
     }
-    assert!(matches!(vault.retire_epoch(epoch(1)).await, Err(Error::EpochInUse { slots: 10 })));
+    assert!(matches!(vault.retire_epoch(epoch(1)).await, Err(Error::EpochInUse { slots: 10, unverified: 0 })));
     assert_eq!(rewrap_all(&vault, 3).await?, 10);
     assert_eq!(rewrap_all(&vault, 3).await?, 0, "what is there stays");
     let retired = vault.retire_epoch(epoch(1)).await?;
@@ -80,15 +80,15 @@ async fn a_root_that_was_left_behind_holds_the_epoch(on: &Ground) -> Result {
     vault.tenant(&TenantId::new("acme")?).enroll(&customer("ada")).await?;
     // As if the process had died between the epoch and its tenants: the tenant's slot as it was.
     let tenant = SlotId::Tenant(TenantId::new("acme")?);
-    let before = world.store.load(std::slice::from_ref(&tenant)).await?.remove(0).unwrap();
+    let before = world.store.load(std::slice::from_ref(&tenant)).await?.remove(0).into_slot()?.unwrap();
     advance(&world, &vault).await?;
-    let moved = world.store.load(std::slice::from_ref(&tenant)).await?.remove(0).unwrap();
+    let moved = world.store.load(std::slice::from_ref(&tenant)).await?.remove(0).into_slot()?.unwrap();
     world.store.put(&before, Expected::Revision(moved.revision())).await?;
     let fresh = world.vault().await?;
-    assert!(matches!(fresh.retire_epoch(epoch(1)).await, Err(Error::EpochInUse { slots: 2 })));
+    assert!(matches!(fresh.retire_epoch(epoch(1)).await, Err(Error::EpochInUse { slots: 2, unverified: 0 })));
     // Advancing again finishes it, and opens no other epoch.
-    assert_eq!(fresh.advance_epoch().await?, epoch(2));
-    assert!(matches!(fresh.retire_epoch(epoch(1)).await, Err(Error::EpochInUse { slots: 1 })));
+    assert_eq!(all_moved(fresh.advance_epoch().await)?, epoch(2));
+    assert!(matches!(fresh.retire_epoch(epoch(1)).await, Err(Error::EpochInUse { slots: 1, unverified: 0 })));
     assert!(fresh.tenant(&TenantId::new("acme")?).keys(&customer("ada")).await.is_ok());
     Ok(())
 }
@@ -101,7 +101,7 @@ async fn held_and_scheduled_subjects_hold_an_epoch_and_move_along(on: &Ground) -
     customers.hold(&customer("ada")).await?;
     customers.schedule_erasure(&customer("ben"), world.later(Duration::from_secs(1000))).await?;
     advance(&world, &vault).await?;
-    assert!(matches!(vault.retire_epoch(epoch(1)).await, Err(Error::EpochInUse { slots: 2 })));
+    assert!(matches!(vault.retire_epoch(epoch(1)).await, Err(Error::EpochInUse { slots: 2, unverified: 0 })));
     assert_eq!(rewrap_all(&vault, 3).await?, 2);
     vault.retire_epoch(epoch(1)).await?;
     customers.cancel_erasure(&customer("ben")).await?;
@@ -155,7 +155,10 @@ async fn a_later_epoch_can_be_retired_first_and_neither_while_in_use(on: &Ground
     let sealed = seal(&vault.default_tenant().enroll(&customer("ada")).await?)?;
     advance(&world, &vault).await?;
     advance(&world, &vault).await?;
-    assert!(matches!(vault.retire_epoch(epoch(2)).await, Err(Error::EpochInUse { slots: 1 })), "what is in epoch 1");
+    assert!(
+        matches!(vault.retire_epoch(epoch(2)).await, Err(Error::EpochInUse { slots: 1, unverified: 0 })),
+        "what is in epoch 1"
+    );
     rewrap_all(&vault, 3).await?;
     vault.retire_epoch(epoch(2)).await?;
     vault.retire_epoch(epoch(1)).await?;
@@ -234,7 +237,7 @@ async fn an_epoch_opened_after_a_restore_takes_no_used_number(on: &Ground) -> Re
     world.store.restore(backup);
     let vault = world.vault().await?;
     assert_eq!(vault.current_epoch().await?, epoch(1));
-    assert_eq!(vault.advance_epoch().await?, epoch(3), "the journal knows of epoch 2");
+    assert_eq!(vault.advance_epoch().await?.epoch, epoch(3), "the journal knows of epoch 2");
     Ok(())
 }
 

@@ -2,7 +2,7 @@
 
 use fieldseal::provider::MasterKeyProvider as _;
 use fieldseal::vault::Enrollment;
-use fieldseal::vault::{ErasureReceipt, ErasureStatus, KeyEnd, UndoneReason};
+use fieldseal::vault::{EraseDueReport, ErasureReceipt, ErasureStatus, KeyEnd, UndoneReason};
 use fieldseal::{HasSubject, SubjectId};
 
 use super::*;
@@ -157,6 +157,7 @@ async fn enrolling_again_takes_a_word_and_opens_nothing_old(on: &Ground) -> Resu
     for line in 2..4 {
         customers.erase(&customer("ada"), &whole()).await?;
         assert!(is_erased(&customers.enroll(&customer("ada")).await));
+        world.pass_old_keys();
         let keys = customers.enroll_with(&customer("ada"), &Enrollment::new().even_if_erased()).await?;
         assert!(matches!(open(&keys, &old), Err(Error::PurposeErased { .. })));
         assert!(open(&world.tenant().await?.keys(&customer("ada")).await?, &seal(&keys)?)?);
@@ -173,6 +174,7 @@ async fn a_purpose_that_nobody_named_is_erased_with_the_person(on: &Ground) -> R
     customers.enroll(&customer("ada")).await?;
     customers.erase(&customer("ada"), &whole()).await?;
     let again = Enrollment::new().even_if_erased();
+    world.pass_old_keys();
     customers.enroll_with(&customer("ada"), &again).await?;
     // A service that knows another purpose. She lives; but what she had for that, if she had, was erased with her.
     let other = world.clone().purposes(["marketing"]).tenant().await?;
@@ -371,12 +373,14 @@ async fn a_scheduled_erasure_hides_at_once_and_is_undone_until_due(on: &Ground) 
     let envelope = seal(&held)?;
     let at = world.later(Duration::from_secs(3600));
     here.schedule_erasure(&customer("ada"), at).await?;
-    assert!(matches!(open(&held, &envelope), Err(Error::SubjectErased { at: told }) if told == at));
-    assert!(is_erased(&there.keys(&customer("ada")).await) && is_erased(&there.enroll(&customer("ada")).await));
-    assert!(
-        is_erased(&there.enroll_with(&customer("ada"), &Enrollment::new().even_if_erased()).await),
-        "it is undone by cancelling alone"
-    );
+    assert!(matches!(open(&held, &envelope), Err(Error::KeysExpired)), "what is out is to be asked for again");
+    let told = there.keys(&customer("ada")).await;
+    assert!(matches!(told, Err(Error::SubjectClosed { due }) if due == at), "{told:?}");
+    assert!(is_closed(&there.enroll(&customer("ada")).await));
+    for enrollment in [Enrollment::new().even_if_erased(), Enrollment::new().retain_until(at)] {
+        let enrolled = there.enroll_with(&customer("ada"), &enrollment).await;
+        assert!(is_closed(&enrolled), "it is undone by cancelling alone");
+    }
     assert!(there.vault().erase_due().await?.receipts.is_empty(), "it is not due");
     there.cancel_erasure(&customer("ada")).await?;
     there.cancel_erasure(&customer("ada")).await?;
@@ -410,16 +414,22 @@ async fn a_retention_period_ends_in_erasure_unless_prolonged_or_held(on: &Ground
         .await?;
     assert!(vault.erase_due().await?.receipts.is_empty());
     world.clock.advance(Duration::from_secs(100));
-    let swept = vault.erase_due().await?;
-    assert_eq!((swept.receipts.len(), swept.held), (1, 1));
-    assert!(is_erased(&customers.keys(&customer("ada")).await));
+    let told = |swept: &EraseDueReport| (swept.receipts.len(), swept.due, swept.closed, swept.waiting, swept.held);
+    assert_eq!(told(&vault.erase_due().await?), (0, 0, 1, 0, 1), "she is closed");
+    assert!(is_closed(&customers.keys(&customer("ada")).await));
     for subject in ["ben", "cy", "dee"] {
         assert!(customers.keys(&customer(subject)).await.is_ok());
     }
+    assert_eq!(told(&vault.erase_due().await?), (0, 0, 0, 1, 1), "and that was all");
     customers.release(&customer("ben")).await?;
-    assert_eq!(vault.erase_due().await?.receipts.len(), 1);
-    assert!(is_erased(&customers.keys(&customer("ben")).await));
-    Ok(())
+    assert!(is_closed(&customers.keys(&customer("ben")).await), "his period has ended, too");
+    world.clock.advance(DAY);
+    assert_eq!(told(&vault.erase_due().await?), (1, 1, 2, 0, 0), "ben, and cy by now");
+    assert!(is_erased(&customers.keys(&customer("ada")).await));
+    world.clock.advance(DAY);
+    assert_eq!(told(&vault.erase_due().await?), (2, 2, 0, 0, 0));
+    assert!(is_erased(&customers.keys(&customer("ben")).await) && is_erased(&customers.keys(&customer("cy")).await));
+    customers.keys(&customer("dee")).await.map(drop)
 }
 
 async fn an_erased_tenant_has_no_keys_and_never_gets_any(on: &Ground) -> Result {
@@ -485,7 +495,7 @@ async fn what_an_erased_tenant_has_left_is_buried_and_holds_no_epoch(on: &Ground
     world.store.put(&live, Expected::Revision(tombstone.revision())).await?;
     world.provider.add_key().await?;
     vault.advance_epoch().await?;
-    assert!(matches!(vault.retire_epoch(Epoch::FIRST).await, Err(Error::EpochInUse { slots: 1 })));
+    assert!(matches!(vault.retire_epoch(Epoch::FIRST).await, Err(Error::EpochInUse { slots: 1, unverified: 0 })));
     assert_eq!(rewrap_all(&vault, 3).await?, 1);
     vault.retire_epoch(Epoch::FIRST).await?;
     assert_eq!(world.subjects().await?.remove(0).epoch(), None);
@@ -503,11 +513,9 @@ async fn only_an_erasure_of_the_whole_subject_fulfills_a_schedule(on: &Ground) -
     }
     let again = Enrollment::new().even_if_erased();
     let refused = customers.enroll_with(&customer("ada"), &again).await;
-    assert!(
-        matches!(refused, Err(Error::SubjectErased { at: told }) if told == at),
-        "new keys would be destroyed by it"
-    );
+    assert!(matches!(refused, Err(Error::SubjectClosed { due }) if due == at), "new keys would be destroyed by it");
     customers.erase(&customer("ada"), &whole()).await?;
+    world.pass_old_keys();
     let envelope = seal(&customers.enroll_with(&customer("ada"), &again).await?)?;
     world.clock.advance(Duration::from_secs(3601));
     let customers = world.tenant().await?;
@@ -630,6 +638,7 @@ async fn an_earlier_receipt_holds_beside_a_new_line(on: &Ground) -> Result {
     let customers = world.tenant().await?;
     customers.enroll(&customer("ada")).await?;
     let receipt = customers.erase(&customer("ada"), &whole()).await?;
+    world.pass_old_keys();
     customers.enroll_with(&customer("ada"), &Enrollment::new().even_if_erased()).await?;
     assert!(matches!(customers.erasure_status(&receipt).await?, ErasureStatus::Erased { .. }));
     Ok(())

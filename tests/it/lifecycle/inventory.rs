@@ -48,7 +48,7 @@ fn versions(info: &SubjectInfo) -> Vec<VersionState> {
 
 /// A slot whose MAC is not its own any more.
 async fn damage(world: &World, id: &SlotId) -> Result {
-    let slot = world.store.load(std::slice::from_ref(id)).await?.remove(0).unwrap();
+    let slot = world.store.load(std::slice::from_ref(id)).await?.remove(0).into_slot()?.unwrap();
     let mut bytes = slot.as_bytes().to_vec();
     *bytes.last_mut().unwrap() ^= 1;
     let damaged = StoredSlot::from_bytes(id.clone(), bytes)?;

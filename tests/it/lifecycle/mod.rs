@@ -25,15 +25,19 @@ use fieldseal::error::ProviderErrorKind;
 use fieldseal::id::Purpose;
 use fieldseal::journal::{ErasureJournal as _, JournalEntry, JournalEvent, MemoryJournal};
 use fieldseal::provider::{LocalKeyring, MasterKeyProvider};
-use fieldseal::store::{Epoch, Expected, Filter, KeyStore, Residue, Scan, ScanPage, SlotId, StoreError, StoredSlot};
-use fieldseal::vault::{ErasureRequest, Shard};
+use fieldseal::store::{
+    Epoch, Expected, Filter, KeyStore, Loaded, Residue, Scan, ScanPage, SlotId, StoreError, StoredSlot,
+};
+use fieldseal::vault::{AdvancedEpoch, ErasureRequest, Shard};
 use fieldseal::{Error, FieldContext, SubjectKeys, Tenant, TenantId, Vault};
 use fieldseal_testkit::clock::ManualClock;
 use fieldseal_testkit::customer;
 use fieldseal_testkit::faults::{Act, Tap, Tapped};
 use fieldseal_testkit::world::{Ground, MAX_AGE, RestorableStore, World, rewrap_all};
 
-use super::common::{self, Result, acme, epoch, is_erased, opens as open, opens_for as open_for, seal, seal_for};
+use super::common::{
+    self, DAY, Result, acme, epoch, is_closed, is_erased, opens as open, opens_for as open_for, seal, seal_for,
+};
 
 async fn world_on(ground: &Ground) -> Result<World> {
     Ok(World::on(ground).await?.purposes(["billing"]))
@@ -42,7 +46,13 @@ async fn world_on(ground: &Ground) -> Result<World> {
 /// Opens the next epoch under a new master key.
 async fn advance(world: &World, vault: &Vault) -> Result<Epoch> {
     world.provider.add_key().await?;
-    vault.advance_epoch().await
+    all_moved(vault.advance_epoch().await)
+}
+
+/// The epoch that was opened, where no tenant stays behind.
+fn all_moved(advanced: Result<AdvancedEpoch>) -> Result<Epoch> {
+    let AdvancedEpoch { epoch, failed, .. } = advanced?;
+    failed.into_iter().next().map_or(Ok(epoch), |(_, e)| Err(e))
 }
 
 fn context(purpose: &'static str) -> FieldContext<'static> {

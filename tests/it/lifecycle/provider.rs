@@ -1,6 +1,6 @@
 //! Providers that fail for a moment, or answer what isn't so.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use fieldseal::provider::{Destruction, KeyMaterial, MasterKeyId, ProviderError, WrapContext, WrapRole, WrappedKey};
 
@@ -9,6 +9,7 @@ use super::*;
 tests![
     a_refusal_that_passes_is_not_remembered
     a_wrapped_key_that_does_not_open_is_not_stored
+    a_tenant_whose_root_is_refused_stops_no_build_and_is_compared_later
 ];
 
 type ProviderResult<T> = std::result::Result<T, ProviderError>;
@@ -96,11 +97,11 @@ async fn a_wrapped_key_that_does_not_open_is_not_stored(on: &Ground) -> Result {
         "a new tenant's"
     );
     world.provider.add_key().await?;
-    assert!(is_of_kind(&vault.advance_epoch().await, ProviderErrorKind::Corrupt), "the vault's root");
+    assert!(is_of_kind(&all_moved(vault.advance_epoch().await), ProviderErrorKind::Corrupt), "the vault's root");
     odd.damages_after(1);
-    assert!(is_of_kind(&vault.advance_epoch().await, ProviderErrorKind::Corrupt), "a tenant's keys");
+    assert!(is_of_kind(&all_moved(vault.advance_epoch().await), ProviderErrorKind::Corrupt), "a tenant's keys");
     odd.damages_after(1); // behind the new epoch key
-    assert!(is_of_kind(&vault.advance_epoch().await, ProviderErrorKind::Corrupt), "a tenant's root");
+    assert!(is_of_kind(&all_moved(vault.advance_epoch().await), ProviderErrorKind::Corrupt), "a tenant's root");
     assert!(open(&world.tenant().await?.keys(&customer("ada")).await?, &sealed)?);
 
     odd.damages_after(usize::MAX);
@@ -109,5 +110,70 @@ async fn a_wrapped_key_that_does_not_open_is_not_stored(on: &Ground) -> Result {
     vault.retire_epoch(epoch(1)).await?;
     assert!(open(&world.tenant().await?.keys(&customer("ada")).await?, &sealed)?);
     vault.tenant(&acme()).enroll(&customer("ada")).await?;
+    Ok(())
+}
+
+/// A keyring that refuses one tenant, for as long as it is told to.
+#[derive(Debug)]
+struct Denies {
+    keyring: LocalKeyring,
+    tenant: TenantId,
+    is_on: AtomicBool,
+}
+
+#[async_trait::async_trait]
+impl MasterKeyProvider for Denies {
+    async fn current(&self) -> ProviderResult<MasterKeyId> {
+        self.keyring.current().await
+    }
+
+    async fn wrap_key(&self, key: &KeyMaterial, context: &WrapContext) -> ProviderResult<WrappedKey> {
+        self.keyring.wrap_key(key, context).await
+    }
+
+    async fn unwrap_key(&self, wrapped: &WrappedKey, context: &WrapContext) -> ProviderResult<KeyMaterial> {
+        if self.is_on.load(Ordering::SeqCst) && context.tenant() == Some(&self.tenant) {
+            return Err(ProviderError::new(ProviderErrorKind::Denied));
+        }
+        self.keyring.unwrap_key(wrapped, context).await
+    }
+
+    async fn destroy_key(&self, id: &MasterKeyId) -> ProviderResult<Destruction> {
+        self.keyring.destroy_key(id).await
+    }
+
+    async fn destruction(&self, id: &MasterKeyId) -> ProviderResult<Option<Destruction>> {
+        self.keyring.destruction(id).await
+    }
+}
+
+/// What was erased in it may be back: it hands out nothing before somebody has looked.
+async fn a_tenant_whose_root_is_refused_stops_no_build_and_is_compared_later(on: &Ground) -> Result {
+    for is_back in [false, true] {
+        let world = world_on(on).await?;
+        let vault = world.vault().await?;
+        vault.default_tenant().enroll(&customer("ben")).await?;
+        vault.tenant(&acme()).enroll(&customer("cy")).await?;
+        let before = world.subjects().await?;
+        vault.tenant(&acme()).enroll(&customer("ada")).await?;
+        let live = world.subjects().await?.into_iter().find(|slot| !before.contains(slot)).unwrap();
+        vault.tenant(&acme()).erase(&customer("ada"), &whole()).await?;
+        if is_back {
+            let gone = world.subjects().await?.into_iter().find(|slot| slot.id() == live.id()).unwrap();
+            world.store.put(&live, Expected::Revision(gone.revision())).await?;
+        }
+        let keyring = world.provider.clone();
+        let denies = Arc::new(Denies { keyring, tenant: acme(), is_on: AtomicBool::new(true) });
+        let vault = world.vault_with(denies.clone()).await?;
+        vault.default_tenant().keys(&customer("ben")).await?;
+        let theirs = vault.tenant(&acme());
+        assert!(is_of_kind(&theirs.keys(&customer("cy")).await, ProviderErrorKind::Denied));
+        denies.is_on.store(false, Ordering::SeqCst);
+        assert!(is_of_kind(&theirs.keys(&customer("cy")).await, ProviderErrorKind::Denied), "nobody has looked yet");
+        world.pass_max_age();
+        let keys = theirs.keys(&customer("cy")).await;
+        assert_eq!(matches!(keys, Err(Error::StoreBehindJournal { .. })), is_back, "{keys:?}");
+        assert_eq!(keys.is_ok(), !is_back);
+    }
     Ok(())
 }

@@ -32,7 +32,7 @@ tests![
     another_process_has_max_age_to_finish_its_erasure
     a_look_destroys_what_lives_once_and_buries_nobody
     ; in memory: whoever_finishes_an_erasure_spares_who_was_enrolled_again
-    applied_moves_as_far_as_checked_and_builds_go_on_there
+    builds_go_on_where_everything_has_settled
 ];
 
 async fn behind(world: &World) -> Result<u64> {
@@ -103,6 +103,7 @@ async fn a_purpose_that_the_erasure_did_not_know_is_destroyed_too(on: &Ground) -
     let (customers, replayed) = replay(&world).await?;
     assert_eq!(replayed.erasures, 1);
     assert!(is_erased(&customers.keys(&customer("ada")).await));
+    world.pass_old_keys();
     let keys = customers.enroll_with(&customer("ada"), &Enrollment::new().even_if_erased()).await?;
     assert!(matches!(open_for(&keys, &billing, "billing"), Err(Error::PurposeErased { .. })));
     assert!(matches!(customers.erasure_status(&receipt).await?, ErasureStatus::Erased { .. }));
@@ -116,6 +117,7 @@ async fn a_replay_never_destroys_a_higher_line(on: &Ground) -> Result {
     customers.enroll(&customer("ada")).await?;
     let first = world.store.backup().await?;
     customers.erase(&customer("ada"), &whole()).await?;
+    world.pass_old_keys();
     let envelope = seal(&customers.enroll_with(&customer("ada"), &Enrollment::new().even_if_erased()).await?)?;
     let second = world.store.backup().await?;
     drop(customers);
@@ -130,6 +132,7 @@ async fn a_replay_never_destroys_a_higher_line(on: &Ground) -> Result {
     assert_eq!(behind(&world).await?, 1);
     let (customers, _) = replay(&world).await?;
     assert!(is_erased(&customers.keys(&customer("ada")).await));
+    world.pass_old_keys();
     let keys = customers.enroll_with(&customer("ada"), &Enrollment::new().even_if_erased()).await?;
     assert!(open(&keys, &envelope).is_err());
     let lines = world.events().await?.into_iter().filter_map(|event| match event {
@@ -182,7 +185,7 @@ async fn holds_and_schedules_come_back_with_a_replay(on: &Ground) -> Result {
     world.store.restore(backup);
     // None of it is an erasure, so the next vault puts it right by itself.
     let customers = world.tenant().await?;
-    assert!(is_erased(&customers.keys(&customer("ben")).await));
+    assert!(is_closed(&customers.keys(&customer("ben")).await));
     assert!(open(&customers.keys(&customer("dee")).await?, &sealed[3])?);
     assert!(matches!(customers.erase(&customer("ada"), &whole()).await, Err(Error::SubjectHeld)));
     customers.erase(&customer("cy"), &whole()).await?;
@@ -364,10 +367,10 @@ async fn a_single_slot_that_was_restored_by_hand_takes_a_full_replay(on: &Ground
     let envelope = seal(&customers.enroll(&customer("ada")).await?)?;
     let live = world.subjects().await?.remove(0);
     let receipt = customers.erase(&customer("ada"), &whole()).await?;
-    world.vault().await?; // `applied` is past it
+    world.settle().await?;
     let tombstone = world.subjects().await?.remove(0);
     world.store.put(&live, Expected::Revision(tombstone.revision())).await?;
-    assert_eq!(behind(&world).await?, 0, "nothing looks before `applied`");
+    assert_eq!(behind(&world).await?, 0, "nothing looks before `settled`");
     assert!(matches!(customers.erasure_status(&receipt).await?, ErasureStatus::Undone { .. }), "but the receipt tells");
     let vault = world.vault().await?;
     assert!(open(&vault.default_tenant().keys(&customer("ada")).await?, &envelope)?);
@@ -547,9 +550,13 @@ async fn whoever_finishes_an_erasure_spares_who_was_enrolled_again(on: &Ground) 
             break;
         }
         customers.erase(&customer("ada"), &whole()).await?;
+        world.pass_old_keys();
         let envelope = seal(&customers.enroll_with(&customer("ada"), &Enrollment::new().even_if_erased()).await?)?;
         gate.open();
-        assert!(sweep.await?.failed.is_empty());
+        match sweep.await {
+            Err(Error::JournalAhead { .. }) => {} // it stood still between its look at the clock and that at the journal
+            swept => assert!(swept?.failed.is_empty()),
+        }
         for customers in [&customers, &world.tenant().await?] {
             assert!(open(&customers.keys(&customer("ada")).await?, &envelope)?, "call {n}");
         }
@@ -557,20 +564,24 @@ async fn whoever_finishes_an_erasure_spares_who_was_enrolled_again(on: &Ground) 
     Ok(())
 }
 
-async fn applied_moves_as_far_as_checked_and_builds_go_on_there(on: &Ground) -> Result {
+async fn builds_go_on_where_everything_has_settled(on: &Ground) -> Result {
     let world = world_on(on).await?;
     let customers = world.tenant().await?;
     for n in 1..=50i64 {
         customers.erase(&customer(n), &whole().even_if_unknown()).await?;
     }
-    world.vault().await?;
-    let journal = Arc::new(Watched { journal: world.journal.clone(), read: Mutex::default() });
-    let builder =
-        Vault::builder(world.provider.clone(), world.store.clone()).kinds(["customer"]).clock(world.clock.clone());
-    builder.journal(journal.clone()).purposes(["billing"]).build().await?;
+    let read = async || -> Result<Vec<u64>> {
+        let journal = Arc::new(Watched { journal: world.journal.clone(), read: Mutex::default() });
+        let builder = Vault::builder(world.provider.clone(), world.store.clone()).kinds(["customer"]);
+        builder.clock(world.clock.clone()).journal(journal.clone()).purposes(["billing"]).build().await?;
+        let read = journal.read.lock().unwrap().clone();
+        Ok(read)
+    };
     // The first page, where the root stands, is read in any case.
-    let read = journal.read.lock().unwrap().clone();
-    assert!(read.iter().all(|from| *from == 0), "{read:?}");
+    world.vault().await?;
+    assert_eq!(read().await?, [0, 0], "a backup of today may have an older slot beside what is applied");
+    world.settle().await?;
+    assert_eq!(read().await?, [0]);
     Ok(())
 }
 

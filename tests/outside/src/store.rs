@@ -6,9 +6,8 @@ use std::ops::Bound;
 use std::sync::Mutex;
 
 use async_trait::async_trait;
-use fieldseal::clock::Timestamp;
 use fieldseal::store::{
-    Epoch, Expected, Filter, KeyStore, Residue, Revision, Scan, ScanPage, SlotId, StoreError, StoredSlot,
+    Epoch, Expected, Filter, KeyStore, Loaded, RawColumns, Residue, Scan, ScanPage, SlotId, StoreError, StoredSlot,
 };
 
 use crate::locked;
@@ -23,82 +22,75 @@ struct Table {
     floor: u32,
 }
 
-/// What a database would keep of a slot.
+/// What a database would keep of a slot. Whatever stands in it, a row can be read.
 struct Row {
     slot: Vec<u8>,
-    revision: [u8; Revision::LEN],
-    state: u8,
-    epoch: Option<u32>,
-    due: Option<u64>,
+    columns: RawColumns,
 }
 
 impl Row {
-    fn of(slot: &StoredSlot) -> Self {
-        Self {
-            slot: slot.as_bytes().to_vec(),
-            revision: *slot.revision().as_bytes(),
-            state: slot.state().number(),
-            epoch: slot.epoch().map(Epoch::get),
-            due: slot.due().map(Timestamp::as_millis),
-        }
-    }
-
-    fn read(&self, id: SlotId) -> Result<StoredSlot, StoreError> {
-        StoredSlot::from_columns(id, self.slot.clone(), self.state, self.epoch, self.due)
-    }
-
     fn is_found(&self, filter: Filter) -> bool {
         match filter {
             Filter::All => true,
-            Filter::EpochBelow(epoch) => self.epoch.is_some_and(|own| own < epoch.get()),
-            Filter::DueBefore(moment) => self.due.is_some_and(|own| own < moment.as_millis()),
+            Filter::EpochBelow(epoch) => self.columns.epoch.is_some_and(|own| own < epoch.get().into()),
+            Filter::DueBefore(moment) => self.columns.due.is_some_and(|own| own < moment.as_millis().into()),
+        }
+    }
+}
+
+impl Table {
+    fn find(&self, id: &SlotId) -> Loaded {
+        match self.rows.get(&id.to_bytes()) {
+            None => Loaded::Absent,
+            Some(row) => Loaded::from_row(id, Some(row.slot.clone()), row.columns, &[]),
         }
     }
 }
 
 #[async_trait]
 impl KeyStore for MapStore {
-    async fn load(&self, ids: &[SlotId]) -> Result<Vec<Option<StoredSlot>>, StoreError> {
+    async fn load(&self, ids: &[SlotId]) -> Result<Vec<Loaded>, StoreError> {
         let table = locked(&self.0);
-        ids.iter().map(|id| table.rows.get(&id.to_bytes()).map(|row| row.read(id.clone())).transpose()).collect()
+        Ok(ids.iter().map(|id| table.find(id)).collect())
     }
 
     async fn put(&self, slot: &StoredSlot, expected: Expected) -> Result<(), StoreError> {
         let mut table = locked(&self.0);
-        let row = Row::of(slot);
-        if row.epoch.is_some_and(|epoch| epoch < table.floor) {
+        if slot.epoch().is_some_and(|epoch| epoch.get() < table.floor) {
             return Err(StoreError::below_floor());
         }
-        let id = slot.id().to_bytes();
-        let is_expected = match (table.rows.get(&id), expected) {
-            (None, Expected::Absent) => true,
-            (Some(found), Expected::Revision(revision)) => found.revision == *revision.as_bytes(),
-            _ => false,
-        };
-        if !is_expected {
+        if !expected.is_met_by(&table.find(slot.id())) {
             return Err(StoreError::conflict());
         }
-        table.rows.insert(id, row);
+        let row = Row { slot: slot.as_bytes().to_vec(), columns: RawColumns::of(slot) };
+        table.rows.insert(slot.id().to_bytes(), row);
         Ok(())
     }
 
     async fn scan(&self, scan: &Scan) -> Result<ScanPage, StoreError> {
         let table = locked(&self.0);
         let begin = scan.cursor().map_or(Bound::Unbounded, |id| Bound::Excluded(id.to_bytes()));
-        let mut slots = Vec::new();
-        for (id, row) in table.rows.range((begin, Bound::Unbounded)) {
-            let id = SlotId::from_bytes(id)?;
-            let is_of_tenant = scan.only_tenant().is_none_or(|tenant| id.tenant() == Some(tenant));
-            if !is_of_tenant || !row.is_found(scan.filter()) {
+        let (mut page, mut last) = (ScanPage::default(), None);
+        for (id, row) in table.rows.range((begin, Bound::Unbounded)).filter(|(_, row)| row.is_found(scan.filter())) {
+            let Ok(id) = SlotId::from_bytes(id) else {
+                page.nameless += u64::from(scan.only_tenant().is_none());
+                continue;
+            };
+            if scan.only_tenant().is_some_and(|tenant| id.tenant() != Some(tenant)) {
                 continue;
             }
-            if slots.len() == scan.page_size() {
-                let next = slots.last().map(|slot: &StoredSlot| slot.id().clone());
-                return Ok(ScanPage { slots, next });
+            if page.slots.len() + page.damaged.len() == scan.page_size() {
+                page.next = last;
+                return Ok(page);
             }
-            slots.push(row.read(id)?);
+            last = Some(id.clone());
+            match table.find(&id) {
+                Loaded::Absent => {}
+                Loaded::Slot(slot) => page.slots.push(slot),
+                Loaded::Damaged(token) => page.damaged.push((id, token)),
+            }
         }
-        Ok(ScanPage { slots, next: None })
+        Ok(page)
     }
 
     async fn raise_floor(&self, epoch: Epoch) -> Result<(), StoreError> {
@@ -109,6 +101,25 @@ impl KeyStore for MapStore {
 
     async fn scrub(&self) -> Result<Residue, StoreError> {
         Ok(Residue::none().may_remain_in("memory that was freed", "its next use"))
+    }
+}
+
+/// Past the port, as a disk does it.
+#[doc(hidden)]
+impl MapStore {
+    /// The bytes of a row, and its columns.
+    pub fn change(&self, id: &SlotId, change: impl FnOnce(&mut Vec<u8>, &mut RawColumns)) {
+        if let Some(row) = locked(&self.0).rows.get_mut(&id.to_bytes()) {
+            change(&mut row.slot, &mut row.columns);
+        }
+    }
+
+    /// Gives a row another id.
+    pub fn rename(&self, id: &SlotId, to: &[u8]) {
+        let mut table = locked(&self.0);
+        if let Some(row) = table.rows.remove(&id.to_bytes()) {
+            table.rows.insert(to.to_vec(), row);
+        }
     }
 }
 

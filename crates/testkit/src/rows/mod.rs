@@ -158,6 +158,7 @@ macro_rules! __rows_rules {
             swaps_of_different_cells_of_a_row_all_land
             calls_that_want_the_same_rows_in_opposite_orders_end
             what_the_application_writes_is_not_overwritten
+            a_call_that_was_polled_and_abandoned_delays_no_other
         }
     };
 }

@@ -3,7 +3,8 @@
 use futures_util::future::{join, join_all};
 
 use super::{BLOB, CellType, EMAIL, PHONE, RowsFixture, key, load, person, persons, put_all, read_all, same, swap_one};
-use fieldseal::error::RowsErrorKind;
+use crate::abandoned::{Call, each_beside_each};
+use fieldseal::error::{RowsError, RowsErrorKind};
 use fieldseal::rows::{Cell, Page, Row, RowSource, Swap};
 
 /// No other cell of the row, and no other row.
@@ -309,6 +310,32 @@ pub async fn what_the_application_writes_is_not_overwritten(fixture: &dyn RowsFi
 
 async fn swap_all(rows: &dyn RowSource, swaps: &[Swap]) -> Vec<bool> {
     rows.swap(swaps).await.expect("swap")
+}
+
+/// Wherever it stands, and though it is not dropped. A source that holds a row for a swap may tell who wants the same row that it
+/// is `Throttled`; it lets nobody wait for good.
+pub async fn a_call_that_was_polled_and_abandoned_delays_no_other(fixture: &dyn RowsFixture) {
+    let table = persons(fixture).await;
+    put_all(&*table, &(0..3).map(person).collect::<Vec<_>>()).await;
+    let rows = table.rows();
+    let touch = |n| async move { rows.swap(&[Swap::of(key(n)).cell(EMAIL, email(n), email(n))]).await.map(drop) };
+    let call = |method| -> Call<'_, RowsError> {
+        Box::pin(async move {
+            match method {
+                "page" => rows.page(&Page::first(2)).await.map(drop),
+                "load" => rows.load(&[key(1), key(9)]).await.map(drop),
+                "count" => rows.count().await.map(drop),
+                "swap" => touch(1).await,
+                _ => touch(2).await,
+            }
+        })
+    };
+    each_beside_each(&["page", "load", "count", "swap", "swap of another row"], call, |which, answer| {
+        if let Err(e) = answer {
+            assert_eq!(e.kind(), RowsErrorKind::Throttled, "{which}: {e:?}");
+        }
+    })
+    .await;
 }
 
 fn email(n: i64) -> Cell {
