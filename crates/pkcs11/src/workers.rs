@@ -2,6 +2,7 @@
 //!
 //! A thread a call, as for files, would need a session a call, or threads that wait for a session.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::{self, JoinHandle};
@@ -44,7 +45,9 @@ impl Workers {
             let (jobs, alive) = (Arc::clone(&jobs), alive.clone());
             let work = move || {
                 while let Some(job) = next(&jobs) {
-                    job(&mut desk);
+                    // One that panics (the application's code asks for the PIN) has dropped the session that it had, and nothing
+                    // else of the desk changes meanwhile. Whoever waits for it hears that it gave no answer.
+                    let _ = catch_unwind(AssertUnwindSafe(|| job(&mut desk)));
                 }
                 drop(desk);
                 drop(alive);
@@ -70,10 +73,11 @@ impl Workers {
                 let _ = done.send(desk.run(access, &job));
             }
         };
-        let stopped = || ProviderError::new(ProviderErrorKind::Unavailable).with_hint("a thread of the HSM's stopped");
+        let unanswered = |why| ProviderError::new(ProviderErrorKind::Unavailable).with_hint(why);
+        let stopped = || unanswered("the threads of the HSM's stopped");
         let queue = self.queue.as_ref().ok_or_else(stopped)?;
         queue.send(Box::new(work)).map_err(|_| stopped())?;
-        answer.await.map_err(|_| stopped())?
+        answer.await.map_err(|_| unanswered("a call of the HSM panicked"))?
     }
 }
 

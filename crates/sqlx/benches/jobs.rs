@@ -20,7 +20,7 @@ use fieldseal::jobs::{self, Census, FieldMap, IdColumn, JobOptions, SubjectColum
 use fieldseal::journal::MemoryJournal;
 use fieldseal::provider::LocalKeyring;
 use fieldseal::rows::{Page, Row, RowKey, RowSource, RowsError, Swap};
-use fieldseal::store::{Epoch, Expected, KeyStore, Residue, Scan, ScanPage, SlotId, StoreError, StoredSlot};
+use fieldseal::store::{Epoch, Expected, KeyStore, Loaded, Residue, Scan, ScanPage, SlotId, StoreError, StoredSlot};
 use fieldseal::{FieldContext, SubjectKeys, Vault};
 use fieldseal_sqlx::{PostgresRows, SqliteRows, SqliteStore};
 use fieldseal_testkit::customer;
@@ -270,7 +270,7 @@ impl<S: RowSource> RowSource for Timed<S> {
 
 #[async_trait]
 impl<S: KeyStore> KeyStore for Timed<S> {
-    async fn load(&self, ids: &[SlotId]) -> Result<Vec<Option<StoredSlot>>, StoreError> {
+    async fn load(&self, ids: &[SlotId]) -> Result<Vec<Loaded>, StoreError> {
         self.spent.on(KEYS, self.inner.load(ids)).await
     }
 

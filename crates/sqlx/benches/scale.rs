@@ -79,7 +79,7 @@ async fn vault(store: &Arc<MemoryStore>, purposes: usize) -> Vault {
 
 async fn bytes_of(store: &Arc<MemoryStore>, customers: &Tenant) -> usize {
     let id = SlotId::Subject(customers.id().clone(), customers.tag(&customer(1)).await.unwrap());
-    store.load(&[id]).await.unwrap().remove(0).unwrap().as_bytes().len()
+    store.load(&[id]).await.unwrap().remove(0).into_slot().unwrap().unwrap().as_bytes().len()
 }
 
 // --- Calls an operation ----------------------------------------------------------------------

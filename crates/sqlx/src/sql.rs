@@ -1,6 +1,6 @@
 //! What the SQL adapters have in common: names in quotes, and what a table must be to be gone through.
 
-use fieldseal::rows::{Cell, RowKey, RowsError, Table};
+use fieldseal::rows::{RowKey, RowsError, Table};
 
 /// A column's name in quotes, so that any name is only a name.
 pub(crate) fn quoted(name: &str) -> String {
@@ -40,12 +40,18 @@ pub(crate) fn check_names<'a>(table: &'a str, columns: impl Iterator<Item = &'a 
     Ok(())
 }
 
+/// Whether one of these columns is NULL, so that the row has no name.
+pub(crate) fn any_is_null(columns: &[String]) -> String {
+    let is_null: Vec<_> = columns.iter().map(|column| format!("{column} IS NULL")).collect();
+    format!("({})", is_null.join(" OR "))
+}
+
 /// A key that has as many cells as the table's key has columns, none of them NULL.
 pub(crate) fn check_key(key: &RowKey, columns: usize) -> Result<(), RowsError> {
     if key.cells().len() != columns {
         return Err(RowsError::misconfigured("a row's key has another number of columns: is it of another table?"));
     }
-    if key.cells().iter().any(Cell::is_null) {
+    if !key.names_a_row() {
         return Err(RowsError::misconfigured(
             "a key column holds NULL, so it names no row: take the primary key, or a unique key without NULL",
         ));

@@ -64,9 +64,9 @@ pub(crate) fn number<T: FromStr>(item: &mut Item, name: &str) -> Result<Option<T
 /// What must be so of an item. Attributes are named with a `#`, because many words are DynamoDB's own.
 #[derive(Clone, Debug)]
 pub(crate) struct Condition {
-    pub(super) expression: &'static str,
-    pub(super) names: &'static [&'static str],
-    pub(super) values: Vec<(&'static str, AttributeValue)>,
+    pub(super) expression: String,
+    pub(super) names: Vec<&'static str>,
+    pub(super) values: Vec<(String, AttributeValue)>,
 }
 
 impl Condition {
@@ -75,13 +75,26 @@ impl Condition {
         Self::new("attribute_not_exists(#pk)", &[PK])
     }
 
-    pub(crate) fn new(expression: &'static str, names: &'static [&'static str]) -> Self {
-        Self { expression, names, values: Vec::new() }
+    pub(crate) fn new(expression: &str, names: &[&'static str]) -> Self {
+        Self { expression: expression.to_owned(), names: names.to_vec(), values: Vec::new() }
+    }
+
+    /// Of these attributes the item has what this one has, and no more.
+    pub(crate) fn unchanged(item: &Item, names: &[&'static str]) -> Self {
+        let expression = names.iter().map(|name| match item.contains_key(*name) {
+            true => format!("#{name} = :{name}"),
+            false => format!("attribute_not_exists(#{name})"),
+        });
+        let mut condition = Self::new(&expression.collect::<Vec<_>>().join(" AND "), names);
+        for name in names {
+            condition.values.extend(item.get(*name).map(|value| (format!(":{name}"), value.clone())));
+        }
+        condition
     }
 
     #[must_use]
-    pub(crate) fn with(mut self, name: &'static str, value: AttributeValue) -> Self {
-        self.values.push((name, value));
+    pub(crate) fn with(mut self, name: &str, value: AttributeValue) -> Self {
+        self.values.push((name.to_owned(), value));
         self
     }
 
@@ -91,7 +104,7 @@ impl Condition {
 
     /// None rather than an empty map, which DynamoDB refuses.
     pub(super) fn values(&self) -> Option<Item> {
-        let values: Item = self.values.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
+        let values: Item = self.values.iter().cloned().collect();
         Some(values).filter(|values| !values.is_empty())
     }
 }

@@ -1,6 +1,6 @@
 //! What the key store and the journal in DynamoDB have in common: a table of one shape, and the calls that are made to it.
 //!
-//! `failure` sorts what goes wrong.
+//! `failure` sorts what goes wrong, `date` is DynamoDB's clock.
 //!
 //! Everything that is read is read consistently, and everything that is written is written by a transaction: also a single
 //! item, because a transaction has a token by which DynamoDB knows it again. So the SDK's own second attempt, after a first
@@ -9,6 +9,7 @@
 //! DynamoDB writes the items of a transaction one after the other. Whoever reads some of them, however consistently, may see
 //! one as it is after and the next as it was before; only `Table::get_as_one` doesn't.
 
+mod date;
 mod failure;
 mod item;
 mod journal;
@@ -28,6 +29,7 @@ use aws_sdk_dynamodb::types::{
     Update,
 };
 
+use fieldseal::clock::Timestamp;
 use fieldseal::thread;
 use rand::TryRng as _;
 use rand::rngs::SysRng;
@@ -36,6 +38,7 @@ pub use journal::DynamoDbJournal;
 pub use store::{DynamoDbLayout, DynamoDbStore};
 
 pub(crate) use crate::failure::{Failure, Kind};
+use date::ReadsDate;
 pub(crate) use item::{Condition, Item, PK, SK, binary, bytes_of, key, number, number_of, text, text_of};
 
 /// A table, and the client that the application made.
@@ -180,6 +183,15 @@ impl Table {
         Ok(call.send().await.map_err(|e| failure::of("GetItem", &e))?.item)
     }
 
+    /// The moment by DynamoDB's clock, in whole seconds: the date of its answer to a read of this key. What it reads is not
+    /// looked at.
+    pub(crate) async fn clock(&self, key: Item) -> Result<Timestamp, Failure> {
+        let date = ReadsDate::default();
+        let call = self.client.get_item().table_name(&self.name).set_key(Some(key)).customize();
+        call.interceptor(date.clone()).send().await.map_err(|e| failure::of("GetItem", &e))?;
+        date.read().ok_or_else(|| Failure::said("GetItem", Kind::Unavailable, NO_DATE))
+    }
+
     /// Reads at most [`Table::BATCH`] items of different keys, in no order. Those that aren't there are left out.
     pub(crate) async fn get_all(&self, keys: Vec<Item>) -> Result<Vec<Item>, Failure> {
         let (mut found, mut left, mut idle) = (Vec::with_capacity(keys.len()), keys, 0);
@@ -254,7 +266,7 @@ impl Table {
         if let Some(filter) = query.filter {
             call = call.filter_expression(filter.expression);
             for name in filter.names {
-                call = call.expression_attribute_names(format!("#{name}"), *name);
+                call = call.expression_attribute_names(format!("#{name}"), name);
             }
             for (name, value) in filter.values {
                 call = call.expression_attribute_values(name, value);
@@ -313,7 +325,8 @@ impl Table {
     /// A part of a transaction: an item in the place of what is there.
     pub(crate) fn put(&self, item: Item, condition: &Condition) -> TransactWriteItem {
         let (names, values) = (condition.names(), condition.values());
-        let put = Put::builder().table_name(&self.name).set_item(Some(item)).condition_expression(condition.expression);
+        let put =
+            Put::builder().table_name(&self.name).set_item(Some(item)).condition_expression(&condition.expression);
         let put = put.set_expression_attribute_names(names).set_expression_attribute_values(values);
         TransactWriteItem::builder().put(put.build().expect(COMPLETE)).build()
     }
@@ -327,7 +340,7 @@ impl Table {
     pub(crate) fn must(&self, key: Item, condition: &Condition) -> TransactWriteItem {
         let (names, values) = (condition.names(), condition.values());
         let check = ConditionCheck::builder().table_name(&self.name).set_key(Some(key));
-        let check = check.condition_expression(condition.expression).set_expression_attribute_names(names);
+        let check = check.condition_expression(&condition.expression).set_expression_attribute_names(names);
         let check = check.set_expression_attribute_values(values).build().expect(COMPLETE);
         TransactWriteItem::builder().condition_check(check).build()
     }
@@ -336,7 +349,7 @@ impl Table {
     pub(crate) fn set(&self, key: Item, set: &str, condition: &Condition) -> TransactWriteItem {
         let (names, values) = (condition.names(), condition.values());
         let update = Update::builder().table_name(&self.name).set_key(Some(key)).update_expression(set);
-        let update = update.condition_expression(condition.expression).set_expression_attribute_names(names);
+        let update = update.condition_expression(&condition.expression).set_expression_attribute_names(names);
         let update = update.set_expression_attribute_values(values).build().expect(COMPLETE);
         TransactWriteItem::builder().update(update).build()
     }
@@ -362,6 +375,7 @@ const ACTIVE_POLLS: u32 = 600;
 const ACTIVE_PAUSE: Duration = Duration::from_millis(500);
 
 const NO_SENSE: &str = "DynamoDB's answer makes no sense";
+const NO_DATE: &str = "the answer has no date, which is DynamoDB's clock: is it taken away in between?";
 const COMPLETE: &str = "what is required is set";
 
 /// Why a transaction was cancelled, item by item.

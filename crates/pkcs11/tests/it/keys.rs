@@ -1,10 +1,14 @@
 //! Which keys wrap, and what becomes of those that are destroyed.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use cryptoki::object::{Attribute, ObjectClass};
 use fieldseal::provider::{Destruction, MasterKeyId, MasterKeyProvider as _, ProviderErrorKind as Kind, WrappedKey};
+use fieldseal_pkcs11::{Pin, Pkcs11Options};
 use fieldseal_testkit::provider::ProviderFixture as _;
 
-use crate::world::{Admin, SHARED, bytes_of, empty_family, family, key, options, refused, wrapped};
+use crate::world::{Admin, PIN, SHARED, bytes_of, empty_family, family, key, module, name, options, refused, wrapped};
 use fleet_tests::life::whole_life;
 
 pub(crate) async fn a_whole_life() {
@@ -127,6 +131,29 @@ pub(crate) async fn a_key_that_may_not_decrypt_is_not_a_wrong_context() {
     let (wrapped, context) = wrapped(&family.provider).await;
     refused(family.provider.unwrap_key(&wrapped, &context).await, Kind::Misconfigured);
 }
+
+/// What asks for the PIN is the application's code.
+pub(crate) async fn as_many_panics_as_threads_leave_the_token_usable() {
+    let panics = Arc::new(AtomicBool::new(false));
+    let asked = panics.clone();
+    let pin = move || {
+        assert!(!asked.load(Ordering::SeqCst), "on purpose");
+        Ok(Pin::new(PIN))
+    };
+    let options = Pkcs11Options::new(module().unwrap(), "logged-out", name(), pin).sessions(THREADS);
+    let provider = options.open().await.unwrap();
+    let id = provider.add_key().await.unwrap();
+    Admin::of("logged-out").session().logout().unwrap();
+    panics.store(true, Ordering::SeqCst);
+    for n in 0..2 * THREADS {
+        let refusal = refused(provider.current().await, Kind::Unavailable);
+        assert!(refusal.to_string().contains("panicked"), "call {n}: {refusal}");
+    }
+    panics.store(false, Ordering::SeqCst);
+    assert_eq!(provider.current().await.unwrap(), id);
+}
+
+const THREADS: usize = 3;
 
 fn master(id: [u8; 16]) -> MasterKeyId {
     MasterKeyId::new(format!("pkcs11:{:032x}", u128::from_be_bytes(id))).unwrap()

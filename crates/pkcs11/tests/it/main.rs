@@ -42,6 +42,7 @@ fn main() -> ExitCode {
         keys::a_trace_counts_only_where_the_key_is_gone
         keys::a_key_that_is_gone_without_a_trace_is_unknown
         keys::a_key_that_may_not_decrypt_is_not_a_wrong_context
+        keys::as_many_panics_as_threads_leave_the_token_usable
         login::a_wrong_pin_is_denied
         login::a_pin_that_became_wrong_is_tried_once
         login::who_is_logged_out_logs_in_again

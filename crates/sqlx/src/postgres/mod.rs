@@ -14,10 +14,11 @@ use std::fmt::Write as _;
 use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
+use fieldseal::clock::Timestamp;
 use sqlx::pool::PoolConnection;
-use sqlx::postgres::{PgArguments, PgPool};
+use sqlx::postgres::{PgArguments, PgPool, PgRow};
 use sqlx::query::Query;
-use sqlx::{AssertSqlSafe, PgConnection, Postgres};
+use sqlx::{AssertSqlSafe, PgConnection, Postgres, Row as _};
 
 pub use journal::{PostgresJournal, PostgresJournalBuilder};
 pub use rows::PostgresRows;
@@ -90,13 +91,23 @@ pub(crate) struct Transaction(Borrowed);
 /// database says. Each statement of it sees what is committed, so that one that had to wait for a row goes on with what
 /// stands there. `also` are statements that are sent along.
 pub(crate) async fn begin(pool: &PgPool, lock_timeout: Duration, also: &str) -> Result<Transaction, sqlx::Error> {
+    let also = (!also.is_empty()).then_some(also);
+    Ok(begin_reading(pool, lock_timeout, also.as_slice()).await?.0)
+}
+
+/// [`begin`], and the rows of each statement, which sees what is committed when those before it are done.
+pub(crate) async fn begin_reading(
+    pool: &PgPool,
+    lock_timeout: Duration,
+    statements: &[&str],
+) -> Result<(Transaction, Vec<Vec<PgRow>>), sqlx::Error> {
     let mut sql = format!("BEGIN ISOLATION LEVEL READ COMMITTED; {}", settings(lock_timeout));
-    if !also.is_empty() {
-        let _ = write!(sql, "; {also}");
+    for statement in statements {
+        let _ = write!(sql, "; {statement}");
     }
     let mut transaction = Transaction(Borrowed::from(pool).await?);
-    match sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut *transaction).await {
-        Ok(_) => Ok(transaction),
+    match script::results(&mut transaction, sql).await {
+        Ok(results) => Ok((transaction, results)),
         Err(error) => transaction.end(Err(error), identity).await,
     }
 }
@@ -132,13 +143,23 @@ pub(crate) fn gave_way(error: &sqlx::Error) -> bool {
     Cause::of(error) == Cause::GaveWay
 }
 
+/// The moment by the server's clock, in milliseconds.
+pub(crate) const CLOCK: &str = "SELECT floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint";
+
+/// What [`CLOCK`] answered. A server whose clock is before 1970 shows 1970.
+pub(crate) fn clock_of(row: &PgRow) -> Result<Timestamp, sqlx::Error> {
+    let millis: i64 = row.try_get(0)?;
+    Ok(Timestamp::from_millis(u64::try_from(millis).unwrap_or_default()))
+}
+
 fn settings(lock_timeout: Duration) -> String {
     let millis = i32::try_from(lock_timeout.as_millis()).unwrap_or(i32::MAX).max(1); // 0 would be: for ever
     format!("SET LOCAL lock_timeout TO {millis}; SET LOCAL idle_in_transaction_session_timeout TO {GONE}; {DURABLE}")
 }
 
 /// When the server ends a transaction whose process doesn't go on, in milliseconds: where that process's machine is gone
-/// without a word, TCP would keep what the transaction has locked for hours.
+/// without a word, TCP would keep what the transaction has locked for hours; and a call that nobody polls any more would keep
+/// it for good.
 const GONE: u32 = 30_000;
 
 /// What is confirmed stays, also when the primary is lost and its synchronous standby takes over: keys are used, and

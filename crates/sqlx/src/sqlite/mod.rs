@@ -1,5 +1,6 @@
-//! SQLite: a key store in a file or in the application's database, and bulk work on tables.
+//! SQLite: a key store in a file or in the application's database, and bulk work on tables; both call it through a `queue`.
 
+mod queue;
 mod rows;
 mod store;
 

@@ -11,6 +11,7 @@ use async_trait::async_trait;
 use aws_sdk_dynamodb::Client;
 
 use crate::dynamodb::{ATTEMPTS, Answer, Condition, Query, Refused, Table, bytes_of, number_of, pause, text_of};
+use fieldseal::clock::Timestamp;
 use fieldseal::id::TenantId;
 use fieldseal::journal::{EntryAt, ErasureJournal, Head, JournalEntry, JournalError, JournalErrorKind, JournalId};
 use fieldseal::store::Tag;
@@ -312,6 +313,11 @@ impl ErasureJournal for DynamoDbJournal {
             true => Ok(entries),
             false => Err(JournalError::corrupt("an entry stands under somebody whom it is not about")),
         }
+    }
+
+    /// DynamoDB's, in whole seconds.
+    async fn clock(&self) -> Result<Option<Timestamp>, JournalError> {
+        Ok(Some(self.table.clock(layout::head()).await?))
     }
 }
 

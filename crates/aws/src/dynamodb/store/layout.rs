@@ -7,11 +7,15 @@
 //! | `slots-long` | SHA-256 of the id | a slot whose id is longer than a sort key may be |
 //! | `floor-7` | 0 | the floor, once more: a put holds against one of them, by the hash of its slot's id |
 
+use std::collections::BTreeMap;
+
+use aws_sdk_dynamodb::types::AttributeValue;
+
 use crate::dynamodb::item::Damaged;
-use crate::dynamodb::{Item, PK, SK, binary, bytes_of, key, number, number_of};
+use crate::dynamodb::{Condition, Item, PK, SK, bytes_of, key, number, number_of};
 use fieldseal::clock::Timestamp;
 use fieldseal::error::{StoreError, StoreErrorKind};
-use fieldseal::store::{SlotId, StoredSlot};
+use fieldseal::store::{Loaded, RawColumns, Revision, SlotId, StoredSlot};
 use sha2::{Digest as _, Sha256};
 
 /// Over how many partitions a table's slots are spread, and how often its floor is kept. Fixed when the table is made.
@@ -107,22 +111,96 @@ impl DynamoDbLayout {
         item
     }
 
-    /// The slot that an item is.
-    pub(super) fn slot(self, mut item: Item) -> Result<StoredSlot, StoreError> {
-        let place = [PK, SK].into_iter().filter_map(|name| item.get_key_value(name));
-        let place: Item = place.map(|(name, value)| (name.clone(), value.clone())).collect();
-        let (id, sort) = (binary(&mut item, ID).map_err(damaged)?, binary(&mut item, SK).map_err(damaged)?);
-        let id = SlotId::from_bytes(&id.or(sort).unwrap_or_default())?;
-        if self.key(&id) != place {
-            return Err(StoreError::corrupt("a slot stands in the place of another"));
+    /// What an item of the partitions of slots is.
+    pub(super) fn read(self, item: &Item) -> ReadItem {
+        let bytes =
+            |name: &str| item.get(name).and_then(|value| value.as_b().ok()).map(|bytes| bytes.as_ref().to_vec());
+        let is_long = item.get(PK).and_then(|value| value.as_s().ok()).is_some_and(|partition| partition == LONG);
+        let sort = bytes(SK).unwrap_or_default();
+        let id = if is_long { bytes(ID).unwrap_or_default() } else { sort.clone() };
+        // One that stands in another's place is not there for whoever asks for it.
+        let id =
+            SlotId::from_bytes(&id).ok().filter(|id| self.key(id).iter().all(|(name, at)| item.get(name) == Some(at)));
+        let Columns { epoch, due, .. } = Columns::of(item);
+        let key = id.as_ref().map_or(sort, SlotId::to_bytes);
+        ReadItem {
+            key,
+            epoch: epoch.ok().flatten(),
+            due: due.ok().flatten(),
+            found: id.map(|id| (self.loaded(&id, item), id)),
         }
-        let (bytes, state) = (required(binary(&mut item, BYTES))?, required(number(&mut item, STATE))?);
-        let (epoch, due) = (number(&mut item, EPOCH).map_err(damaged)?, number(&mut item, DUE).map_err(damaged)?);
-        let slot = StoredSlot::from_columns(id, bytes, state, epoch, due)?;
-        if required(binary(&mut item, REVISION))? != slot.revision().as_bytes() {
-            return Err(StoreError::corrupt("a slot's revision says otherwise than its bytes"));
+    }
+
+    /// What an item is in the place of this slot.
+    pub(super) fn loaded(self, id: &SlotId, item: &Item) -> Loaded {
+        let Columns { state, epoch, due } = Columns::of(item);
+        let columns = RawColumns {
+            state: state.unwrap_or_default(),
+            epoch: epoch.unwrap_or_default(),
+            due: due.unwrap_or_default(),
+        };
+        let bytes = item.get(BYTES).map(|value| value.as_b().map(AsRef::<[u8]>::as_ref));
+        // The name of an attribute that a slot with these bytes has otherwise, or of another type.
+        let own_id = Some(id.to_bytes()).filter(|id| id.len() > MAX_SORT_KEY);
+        let revision = bytes.and_then(Result::ok).and_then(|bytes| bytes.last_chunk::<{ Revision::LEN }>());
+        let must_be = [(ID, own_id.as_deref()), (REVISION, revision.map(|revision| revision.as_slice()))];
+        let is_other =
+            |(name, own): (&'static str, Option<&[u8]>)| (item.get(name) != own.map(bytes_of).as_ref()).then_some(name);
+        let of_type = [
+            (BYTES, matches!(bytes, Some(Err(_)))),
+            (STATE, state.is_err()),
+            (EPOCH, epoch.is_err()),
+            (DUE, due.is_err()),
+        ];
+        let odd = must_be.into_iter().filter_map(is_other);
+        let odd = odd.chain(of_type.into_iter().filter_map(|(name, is_odd)| is_odd.then_some(name)));
+        let more: Vec<_> = odd.map(|name| (name, item.get(name).map(written))).collect();
+        let more = if more.is_empty() { Vec::new() } else { format!("{more:?}").into_bytes() };
+        Loaded::from_row(id, bytes.and_then(Result::ok).map(<[u8]>::to_vec), columns, &more)
+    }
+
+    /// That what is kept of a slot is as it was read.
+    pub(super) fn unchanged(item: &Item) -> Condition {
+        Condition::unchanged(item, &[ID, BYTES, REVISION, STATE, EPOCH, DUE])
+    }
+}
+
+/// An item of the partitions of slots.
+pub(super) struct ReadItem {
+    /// Its place in the order of ids.
+    pub(super) key: Vec<u8>,
+    pub(super) epoch: Option<i128>,
+    pub(super) due: Option<i128>,
+    /// None where it has no id, or another's.
+    pub(super) found: Option<(Loaded, SlotId)>,
+}
+
+/// The numbers of an item; an error where one is of another type.
+struct Columns {
+    state: Result<Option<i128>, Damaged>,
+    epoch: Result<Option<i128>, Damaged>,
+    due: Result<Option<i128>, Damaged>,
+}
+
+impl Columns {
+    fn of(item: &Item) -> Self {
+        let number = |name| match item.get(name) {
+            None => Ok(None),
+            Some(AttributeValue::N(text)) => text.parse().map(Some).map_err(|_| Damaged),
+            Some(_) => Err(Damaged),
+        };
+        Self { state: number(STATE), epoch: number(EPOCH), due: number(DUE) }
+    }
+}
+
+/// An attribute as text, the same each time.
+fn written(value: &AttributeValue) -> String {
+    match value {
+        AttributeValue::L(list) => format!("{:?}", list.iter().map(written).collect::<Vec<_>>()),
+        AttributeValue::M(map) => {
+            format!("{:?}", map.iter().map(|(name, value)| (name, written(value))).collect::<BTreeMap<_, _>>())
         }
-        Ok(slot)
+        other => format!("{other:?}"),
     }
 }
 

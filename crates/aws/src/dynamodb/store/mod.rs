@@ -15,10 +15,11 @@ use async_trait::async_trait;
 use aws_sdk_dynamodb::Client;
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 
-use crate::dynamodb::{Answer, Condition, Refused, Table, bytes_of, number_of};
+use crate::dynamodb::{Answer, Condition, Item, PK, Refused, SK, Table, number_of};
+use fieldseal::clock::Timestamp;
 use fieldseal::error::StoreError;
 use fieldseal::store::{Epoch, SlotId, StoredSlot};
-use fieldseal::store::{Expected, KeyStore, Residue, Scan, ScanPage};
+use fieldseal::store::{Expected, KeyStore, Loaded, Residue, Scan, ScanPage};
 
 pub use layout::DynamoDbLayout;
 
@@ -35,7 +36,7 @@ pub use layout::DynamoDbLayout;
 /// ```
 ///
 /// The client is the application's, with its region, credentials, HTTP client, time limits and retries. Reads are strongly
-/// consistent; a write is one transaction that holds the slot's revision and the floor together.
+/// consistent; a write is one transaction that holds what it replaces and the floor together.
 ///
 /// # The table
 /// `create_table` makes it: billed by request, protected against deletion, without point-in-time recovery. Nobody else may
@@ -55,7 +56,8 @@ pub use layout::DynamoDbLayout;
 /// | call | requests | units |
 /// | --- | --- | --- |
 /// | `load` of up to 100 slots | 1 | 1 read unit a slot and 4 KB of it |
-/// | `put` | 1 | 2 write units a KB of the slot, 2 for the floor |
+/// | `put` of a new slot | 1 | 2 write units a KB of the slot, 2 for the floor |
+/// | `put` over another | 2 | the same, and 1 read unit a 4 KB of the old one |
 /// | `scan`, a page | 17 to 257 | 1 read unit a 4 KB of what is passed over, also where a filter leaves it out; 17 at least |
 /// | `raise_floor` | 256 | 2 write units each |
 ///
@@ -139,25 +141,35 @@ impl DynamoDbStore {
 
 #[async_trait]
 impl KeyStore for DynamoDbStore {
-    async fn load(&self, ids: &[SlotId]) -> Result<Vec<Option<StoredSlot>>, StoreError> {
+    async fn load(&self, ids: &[SlotId]) -> Result<Vec<Loaded>, StoreError> {
         let layout = self.layout().await?;
         // DynamoDB refuses a batch that names a key twice.
         let distinct: Vec<_> = ids.iter().collect::<HashSet<_>>().into_iter().map(|id| layout.key(id)).collect();
         let batches: Vec<Vec<_>> = distinct.chunks(Table::BATCH).map(<[_]>::to_vec).collect();
         let reads = stream::iter(batches).map(|keys| self.table.get_all(keys)).buffer_unordered(LOADS_AT_ONCE);
         let items: Vec<Vec<_>> = reads.try_collect().await?;
-        let slots = items.into_iter().flatten().map(|item| layout.slot(item));
-        let slots = slots.map(|slot| slot.map(|slot| (slot.id().clone(), slot)));
-        let found: HashMap<SlotId, StoredSlot> = slots.collect::<Result<_, _>>()?;
-        Ok(ids.iter().map(|id| found.get(id).cloned()).collect())
+        // By their keys: what else stands in an item may be damaged.
+        let found: HashMap<_, _> = items.into_iter().flatten().map(|item| (place_of(&item), item)).collect();
+        let asked: HashSet<_> = ids.iter().map(|id| place_of(&layout.key(id))).collect();
+        if found.keys().any(|place| !asked.contains(place)) {
+            // In the place of one that was, which is not absent therefore.
+            return Err(StoreError::corrupt("DynamoDB answered an item that was not asked for"));
+        }
+        let find = |id| found.get(&place_of(&layout.key(id))).map_or(Loaded::Absent, |item| layout.loaded(id, item));
+        Ok(ids.iter().map(find).collect())
     }
 
     async fn put(&self, slot: &StoredSlot, expected: Expected) -> Result<(), StoreError> {
         let layout = self.layout().await?;
         let condition = match expected {
             Expected::Absent => Condition::absent(),
-            Expected::Revision(revision) => {
-                Condition::new("#rev = :rev", &[layout::REVISION]).with(":rev", bytes_of(revision.as_bytes()))
+            // No condition tells damage: what is there is read, and must be so still when it is replaced.
+            Expected::Revision(_) | Expected::Damaged(_) => {
+                let item = self.table.get(layout.key(slot.id())).await?.ok_or_else(StoreError::conflict)?;
+                if !expected.is_met_by(&layout.loaded(slot.id(), &item)) {
+                    return Err(StoreError::conflict());
+                }
+                DynamoDbLayout::unchanged(&item)
             }
         };
         let mut items = vec![self.table.put(layout.item(slot), &condition)];
@@ -198,12 +210,23 @@ impl KeyStore for DynamoDbStore {
     async fn scrub(&self) -> Result<Residue, StoreError> {
         residue::of(&self.table).await
     }
+
+    /// DynamoDB's, in whole seconds.
+    async fn clock(&self) -> Result<Option<Timestamp>, StoreError> {
+        Ok(Some(self.table.clock(layout::record()).await?))
+    }
 }
 
 impl fmt::Debug for DynamoDbStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("DynamoDbStore").field("table", &self.table.name()).finish_non_exhaustive()
     }
+}
+
+/// Where an item stands: its partition and sort key.
+fn place_of(item: &Item) -> (Option<String>, Option<Vec<u8>>) {
+    let text = item.get(PK).and_then(|value| value.as_s().ok()).cloned();
+    (text, item.get(SK).and_then(|value| value.as_b().ok()).map(|bytes| bytes.as_ref().to_vec()))
 }
 
 /// Batches that are read at a time.

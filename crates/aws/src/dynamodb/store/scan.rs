@@ -4,11 +4,10 @@ use std::collections::VecDeque;
 
 use futures_util::future::try_join_all;
 
-use super::layout::{DUE, DynamoDbLayout, EPOCH, LONG, MAX_SORT_KEY};
+use super::layout::{DUE, DynamoDbLayout, EPOCH, LONG, MAX_SORT_KEY, ReadItem};
 use crate::dynamodb::{Condition, Query, Table, number_of};
 use fieldseal::error::StoreError;
-use fieldseal::store::{Filter, Scan, ScanPage};
-use fieldseal::store::{SlotId, StoredSlot, Tag};
+use fieldseal::store::{Filter, Loaded, Scan, ScanPage, SlotId, Tag};
 
 /// A page. It is full unless it is the last, or the partitions were asked so often that the rest is left to the next.
 pub(super) async fn page(
@@ -24,14 +23,16 @@ pub(super) async fn page(
         let share = scan.page_size().div_ceil(layout.partition_names().count());
         streams.extend(layout.partition_names().map(|name| Stream::new(name, share + share / 2 + 4)));
     }
-    let mut slots = Vec::with_capacity(scan.page_size());
-    let mut round = 0;
-    while slots.len() < scan.page_size() {
+    let mut page = ScanPage::default();
+    // The last that has a name: where the next page may begin.
+    let (mut last, mut round) = (None, 0);
+    while page.slots.len() + page.damaged.len() < scan.page_size() {
         let is_hungry = streams.iter().any(Stream::is_hungry);
         // As far as every partition was looked through; none where all are at their end. A page that ends here must get on.
         let looked = streams.iter().filter(|stream| !stream.ended).map(|stream| &stream.after).min();
         let looked = looked.map(|after| after.clone().unwrap_or_default());
-        let is_over = round >= rounds && looked.as_ref().is_none_or(|looked| *looked > wanted.cursor);
+        let is_end = |looked: &Vec<u8>| *looked > wanted.cursor && SlotId::from_bytes(looked).is_ok();
+        let is_over = round >= rounds && looked.as_ref().is_none_or(is_end);
         if is_hungry && !is_over {
             let hungry = streams.iter_mut().filter(|stream| stream.is_hungry());
             try_join_all(hungry.map(|stream| stream.feed(table, layout, &wanted))).await?;
@@ -41,15 +42,26 @@ pub(super) async fn page(
         let first = streams.iter_mut().filter(|s| !s.ready.is_empty()).min_by(|a, b| a.head().cmp(&b.head()));
         match (looked, first) {
             (Some(looked), first) if is_hungry && first.as_ref().is_none_or(|s| s.head() > Some(looked.as_slice())) => {
-                return Ok(ScanPage { slots, next: Some(SlotId::from_bytes(&looked)?) });
+                page.next = Some(SlotId::from_bytes(&looked)?);
+                return Ok(page);
             }
-            (_, Some(stream)) => slots.extend(stream.ready.pop_front().map(|(_, slot)| slot)),
+            (_, Some(stream)) => match stream.ready.pop_front().and_then(|item| item.found) {
+                None => page.nameless += 1,
+                Some((found, id)) => {
+                    last = Some(id.clone());
+                    match found {
+                        Loaded::Absent => {}
+                        Loaded::Slot(slot) => page.slots.push(slot),
+                        Loaded::Damaged(token) => page.damaged.push((id, token)),
+                    }
+                }
+            },
             (_, None) => break,
         }
     }
     let more = streams.iter().any(|stream| !stream.ended || !stream.ready.is_empty());
-    let next = slots.last().filter(|_| more).map(|last: &StoredSlot| last.id().clone());
-    Ok(ScanPage { slots, next })
+    page.next = last.filter(|_| more);
+    Ok(page)
 }
 
 /// What a scan is to read.
@@ -74,7 +86,7 @@ impl<'a> Wanted<'a> {
             }
         };
         from = from.max(cursor.clone());
-        // No sort key is longer. One that is the beginning of the cursor is before it, and `take` leaves it out.
+        // No sort key is longer. One that is the beginning of the cursor is before it, and `is_wanted` leaves it out.
         from.truncate(MAX_SORT_KEY);
         to.truncate(MAX_SORT_KEY);
         Self { scan, cursor, from, to }
@@ -91,25 +103,22 @@ impl<'a> Wanted<'a> {
         if tenant.is_none_or(|tenant| 1 + tenant.as_str().len() + Tag::LEN > MAX_SORT_KEY) {
             items.extend(table.query_all(LONG, &[0], &[u8::MAX; 32]).await?);
         }
-        let mut ready = Vec::new();
-        for item in items {
-            ready.extend(self.take(layout.slot(item)?));
-        }
-        ready.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
-        ready.dedup_by(|(a, _), (b, _)| a == b);
+        let items = items.iter().map(|item| layout.read(item));
+        let mut ready: Vec<_> = items.filter(|item| self.is_wanted(item)).collect();
+        ready.sort_by(|a, b| a.key.cmp(&b.key));
+        ready.dedup_by(|a, b| a.key == b.key);
         Ok(Stream { partition: String::new(), ready: ready.into(), after: None, ended: true, limit: 0 })
     }
 
-    /// The slot with its key in the order, if it is asked for.
-    fn take(&self, slot: StoredSlot) -> Option<(Vec<u8>, StoredSlot)> {
-        let id = slot.id().to_bytes();
-        let found = match self.scan.filter() {
+    /// Whether it is asked for. What has no name is of no tenant.
+    fn is_wanted(&self, item: &ReadItem) -> bool {
+        let is_found = match self.scan.filter() {
             Filter::All => true,
-            Filter::EpochBelow(epoch) => slot.epoch().is_some_and(|own| own < epoch),
-            Filter::DueBefore(moment) => slot.due().is_some_and(|own| own < moment),
+            Filter::EpochBelow(epoch) => item.epoch.is_some_and(|own| own < epoch.get().into()),
+            Filter::DueBefore(moment) => item.due.is_some_and(|own| own < moment.as_millis().into()),
         };
-        let of_tenant = self.scan.only_tenant().is_none_or(|tenant| slot.id().tenant() == Some(tenant));
-        (found && of_tenant && id > self.cursor).then_some((id, slot))
+        let is_of = |tenant| item.found.as_ref().is_some_and(|(_, id)| id.tenant() == Some(tenant));
+        is_found && self.scan.only_tenant().is_none_or(is_of) && item.key > self.cursor
     }
 
     /// What DynamoDB leaves out.
@@ -129,8 +138,8 @@ impl<'a> Wanted<'a> {
 /// One partition, as far as it was read.
 struct Stream {
     partition: String,
-    /// Slots with their keys in the order.
-    ready: VecDeque<(Vec<u8>, StoredSlot)>,
+    /// In their order.
+    ready: VecDeque<ReadItem>,
     /// The last sort key that was looked at, found or not.
     after: Option<Vec<u8>>,
     ended: bool,
@@ -147,7 +156,7 @@ impl Stream {
     }
 
     fn head(&self) -> Option<&[u8]> {
-        self.ready.front().map(|(key, _)| key.as_slice())
+        self.ready.front().map(|item| item.key.as_slice())
     }
 
     async fn feed(&mut self, table: &Table, layout: DynamoDbLayout, wanted: &Wanted<'_>) -> Result<(), StoreError> {
@@ -161,9 +170,8 @@ impl Stream {
                 limit: Some(self.limit),
             })
             .await?;
-        for item in part.items {
-            self.ready.extend(wanted.take(layout.slot(item)?));
-        }
+        let items = part.items.iter().map(|item| layout.read(item));
+        self.ready.extend(items.filter(|item| wanted.is_wanted(item)));
         // The fewer are found, the more are read at a time.
         self.limit = self.limit.saturating_mul(2).min(MAX_LIMIT);
         self.ended = part.last.is_none();

@@ -5,7 +5,7 @@ use std::error::Error as _;
 use base64ct::{Base64, Encoding as _};
 use fieldseal::clock::Timestamp;
 use fieldseal::journal::{ErasureJournal as _, Head, JournalEntry, JournalError, JournalErrorKind, JournalEvent};
-use fieldseal::store::{Epoch, Expected, KeyStore as _, SlotId, StoreError, StoreErrorKind, StoredSlot};
+use fieldseal::store::{Epoch, Expected, KeyStore as _, Loaded, SlotId, StoreError, StoreErrorKind, StoredSlot};
 use fieldseal_aws::DynamoDbJournal;
 use fieldseal_aws::DynamoDbStore;
 use fieldseal_testkit::slot::SampleSlot;
@@ -30,7 +30,7 @@ pub(crate) async fn keys_that_were_not_processed_are_asked_for_again() {
     ])
     .await;
     let ids: Vec<_> = slots.iter().map(|slot| slot.id().clone()).collect();
-    assert!(store.load(&ids).await.unwrap().iter().flatten().eq(&slots));
+    assert!(store.load(&ids).await.unwrap().into_iter().eq(slots.iter().cloned().map(Loaded::Slot)));
     for count in [3, 2, 2, 1] {
         let (operation, question) = asked.recv().await.unwrap();
         let of_table = &question["RequestItems"]["keys"];
@@ -322,7 +322,7 @@ async fn ready(answers: Vec<Answer>) -> (DynamoDbStore, Asked) {
     let first = [(200, described("ACTIVE")), (200, layout()), (200, json!({ "Responses": { "keys": [] } }))];
     let (url, mut asked) = answering(first.into_iter().chain(answers).collect()).await;
     let store = DynamoDbStore::new(client(&url), "keys");
-    assert_eq!(store.load(&[SlotId::Vault]).await.unwrap(), [None]);
+    assert_eq!(store.load(&[SlotId::Vault]).await.unwrap(), [Loaded::Absent]);
     for operation in ["DescribeTable", "GetItem", "BatchGetItem"] {
         assert_eq!(asked.recv().await.unwrap().0, operation);
     }

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::config::retry::RetryConfig;
 use fieldseal::journal::{ErasureJournal as _, Head, JournalEntry, JournalErrorKind, JournalEvent};
-use fieldseal::store::{Epoch, Expected, Filter, KeyStore, Scan, SlotId, StoreError, StoreErrorKind, StoredSlot};
+use fieldseal::store::{
+    Epoch, Expected, Filter, KeyStore, Loaded, Scan, SlotId, StoreError, StoreErrorKind, StoredSlot,
+};
 use fieldseal::{Retry, clock::Timestamp};
 use fieldseal_aws::DynamoDbJournal;
 use fieldseal_aws::DynamoDbStore;
@@ -61,7 +63,7 @@ pub(crate) async fn every_error_is_of_its_kind(aws: &Upstream) {
         assert_eq!(error.kind(), Unavailable, "{error:?}");
     }
     proxy.rules(json!([])).await;
-    assert_eq!(store.load(&[SlotId::Vault]).await.unwrap(), [None], "nothing of it was remembered");
+    assert_eq!(store.load(&[SlotId::Vault]).await.unwrap(), [Loaded::Absent], "nothing of it was remembered");
     assert_eq!(journal.head().await.unwrap(), Head::EMPTY, "nothing was appended");
 }
 
@@ -75,7 +77,7 @@ pub(crate) async fn a_put_of_which_nobody_heard_has_landed(aws: &Upstream) {
     proxy.breaks("dynamodb", "TransactWriteItems", json!({ "response": { "abort_bytes": 0 } })).await;
     let error = store.put(&slot(1), Expected::Absent).await.unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::Unavailable, "{error:?}");
-    assert_eq!(direct.load(&[subject("acme", 1)]).await.unwrap(), [Some(slot(1))]);
+    assert_eq!(direct.load(&[subject("acme", 1)]).await.unwrap(), [Loaded::Slot(slot(1))]);
 }
 
 pub(crate) async fn an_answer_that_breaks_off_is_unavailable(aws: &Upstream) {
@@ -111,7 +113,7 @@ pub(crate) async fn the_sdk_tries_again_what_may_be(aws: &Upstream) {
         store.put(&slot(n), Expected::Absent).await.unwrap();
     }
     proxy.breaks("dynamodb", "BatchGetItem", throttled).await;
-    assert_eq!(store.load(&[subject("acme", 0)]).await.unwrap(), [Some(slot(0))]);
+    assert_eq!(store.load(&[subject("acme", 0)]).await.unwrap(), [Loaded::Slot(slot(0))]);
 }
 
 /// The SDK tries again, and DynamoDB knows the transaction by its token. moto doesn't.

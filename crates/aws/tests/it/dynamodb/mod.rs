@@ -2,6 +2,7 @@
 //! DynamoDB adds.
 
 mod answers;
+mod damage;
 mod faults;
 mod journal;
 mod tables;
@@ -16,12 +17,14 @@ use fleet_tests::microburst::Upstream;
 use fleet_tests::{dynamodb, service, tests};
 
 use crate::PROGRAMS;
+use damage::Damageable;
 
 /// What makes hundreds of calls. moto answers one at a time, and copies a table for each transaction: there they soak.
 const MANY_CALLS: &[&str] = &[
     "::nothing_below_the_floor_lands_after_it_was_raised",
     "::nothing_below_the_floor_lands_through_another_store",
     "::ids_never_collide",
+    "::a_call_that_was_polled_and_abandoned_delays_no_other",
     "::journals_that_try_again_lose_no_entry",
     "::writers_that_try_again_lose_no_entry",
     "::a_table_of_any_layout_is_read_whole",
@@ -30,6 +33,11 @@ const MANY_CALLS: &[&str] = &[
     "::a_scan_that_finds_little_gets_on",
     "::slots_with_long_ids_are_found_by_their_tenant",
     "::a_verification_compares_every_copy",
+    "::a_damaged_slot_is_answered_beside_the_others",
+    "::a_damaged_slots_token_is_no_revision_and_changes_with_every_byte",
+    "::a_put_by_token_replaces_what_is_damaged",
+    "::a_put_by_revision_never_replaces_what_is_damaged",
+    "::a_scan_goes_on_behind_a_row_without_a_name",
 ];
 
 pub(crate) fn trials(ministack: &Shared<Upstream>) -> Vec<Trial> {
@@ -41,6 +49,10 @@ pub(crate) fn trials(ministack: &Shared<Upstream>) -> Vec<Trial> {
         for (rule, check) in testkit::store::RULES {
             let test = async |aws: &Upstream| check(&store(&FreshTable::new(aws)).await).await;
             trials.push(emulator.trial(format!("dynamodb::store::{rule}"), test));
+        }
+        for (rule, check) in testkit::damage::RULES {
+            let test = async |aws: &Upstream| check(&Damageable::new(aws).await).await;
+            trials.push(emulator.trial(format!("dynamodb::damaged::{rule}"), test));
         }
         for (rule, check) in testkit::journal::RULES {
             let test = async |aws: &Upstream| check(&journal(&FreshTable::new(aws)).await).await;
@@ -78,8 +90,8 @@ pub(crate) fn trials(ministack: &Shared<Upstream>) -> Vec<Trial> {
             tables::a_scan_that_finds_little_gets_on
             tables::slots_of_more_than_one_batch_are_loaded
             tables::slots_with_long_ids_are_found_by_their_tenant
-            tables::a_slot_in_another_place_is_corrupt
-            tables::a_changed_column_is_corrupt
+            tables::a_slot_in_another_place_is_damaged_or_nameless
+            tables::a_changed_column_is_damaged
             tables::a_scrub_tells_of_what_is_switched_on
             journal::an_entry_that_was_changed_is_corrupt
             journal::an_entry_that_is_missing_is_corrupt
@@ -122,7 +134,11 @@ pub(crate) fn trials(ministack: &Shared<Upstream>) -> Vec<Trial> {
     trials
 }
 
+/// Of the stores of tests.
+const PARTITIONS: u16 = 5;
+
 /// A table that nobody has made yet.
+#[derive(Debug)]
 struct FreshTable {
     url: String,
     name: String,
@@ -149,7 +165,7 @@ impl FreshTable {
 /// A key store, with fewer floors: emulators are slow.
 async fn store(fresh: &FreshTable) -> DynamoDbStore {
     let store = fresh.store();
-    store.create_table_with(DynamoDbLayout::new().partitions(5).floors(4)).await.unwrap();
+    store.create_table_with(DynamoDbLayout::new().partitions(PARTITIONS).floors(4)).await.unwrap();
     store
 }
 

@@ -6,7 +6,7 @@ use aws_sdk_dynamodb::types::{
     AttributeDefinition, AttributeValue, BillingMode, KeySchemaElement, KeyType, PointInTimeRecoverySpecification,
     ScalarAttributeType, StreamSpecification, StreamViewType,
 };
-use fieldseal::store::{Epoch, Expected, Filter, KeyStore, Scan, SlotId, StoreErrorKind, StoredSlot};
+use fieldseal::store::{Epoch, Expected, Filter, KeyStore, Loaded, Scan, SlotId, StoreErrorKind, StoredSlot};
 use fieldseal_aws::{DynamoDbLayout, DynamoDbStore};
 use fieldseal_testkit::slot::SampleSlot;
 
@@ -41,7 +41,7 @@ pub(crate) async fn a_table_of_any_layout_is_read_whole(aws: &Upstream) {
             assert_eq!(all(&store, limit).await, slots);
         }
         let ids: Vec<_> = slots.iter().map(|slot| slot.id().clone()).collect();
-        assert!(store.load(&ids).await.unwrap().iter().flatten().eq(&slots));
+        assert!(store.load(&ids).await.unwrap().into_iter().eq(slots.iter().cloned().map(Loaded::Slot)));
         store.raise_floor(Epoch::new(3).unwrap()).await.unwrap();
         for n in 30..50 {
             let slot = SampleSlot::new(subject("acme", n)).epoch(Epoch::new(2).unwrap()).build();
@@ -178,7 +178,8 @@ pub(crate) async fn slots_of_more_than_one_batch_are_loaded(aws: &Upstream) {
     let ids: Vec<_> = (0..250).rev().map(|n| subject("acme", n % 125)).collect();
     let found = store.load(&ids).await.unwrap();
     for (id, found) in ids.iter().zip(found) {
-        assert_eq!(found, slots.iter().find(|slot| slot.id() == id).cloned());
+        let there = slots.iter().find(|slot| slot.id() == id);
+        assert_eq!(found, there.map_or(Loaded::Absent, |slot| Loaded::Slot(slot.clone())));
     }
 }
 
@@ -201,8 +202,9 @@ pub(crate) async fn slots_with_long_ids_are_found_by_their_tenant(aws: &Upstream
     }
 }
 
-/// Whoever may write to the table can copy an item.
-pub(crate) async fn a_slot_in_another_place_is_corrupt(aws: &Upstream) {
+/// Whoever may write to the table can copy an item. In the place of another it is that one's damage; in a place that nobody asks
+/// for it has no name.
+pub(crate) async fn a_slot_in_another_place_is_damaged_or_nameless(aws: &Upstream) {
     let fresh = FreshTable::new(aws);
     let store = store(&fresh).await;
     let [ada, ben] = [subject("acme", 1), subject("acme", 2)];
@@ -212,16 +214,24 @@ pub(crate) async fn a_slot_in_another_place_is_corrupt(aws: &Upstream) {
     item.insert("id".into(), item["sk"].clone());
     item.extend(["pk", "sk"].map(|name| (name.to_owned(), other[name].clone())));
     fresh.client().put_item().table_name(&fresh.name).set_item(Some(item)).send().await.unwrap();
-    for error in [
-        store.load(std::slice::from_ref(&ben)).await.unwrap_err(),
-        store.scan(&Scan::new(Filter::All)).await.unwrap_err(),
-    ] {
-        assert_eq!(error.kind(), StoreErrorKind::Corrupt);
-    }
-    assert!(store.load(&[ada]).await.unwrap()[0].is_some());
+    let mut stray = self::item(&fresh, &ada).await;
+    let AttributeValue::S(own) = stray["pk"].clone() else { panic!("its partition") };
+    let elsewhere = if own == "slots-0" { "slots-1" } else { "slots-0" };
+    stray.insert("pk".into(), AttributeValue::S(elsewhere.into()));
+    fresh.client().put_item().table_name(&fresh.name).set_item(Some(stray)).send().await.unwrap();
+
+    let found = store.load(&[ada.clone(), ben.clone()]).await.unwrap();
+    let [Loaded::Slot(sound), Loaded::Damaged(token)] = found.as_slice() else { panic!("{found:?}") };
+    assert_eq!(sound.id(), &ada);
+    let page = store.scan(&Scan::new(Filter::All)).await.unwrap();
+    assert_eq!(
+        (page.slots.as_slice(), page.damaged.as_slice()),
+        ([sound.clone()].as_slice(), [(ben, *token)].as_slice())
+    );
+    assert_eq!(page.nameless, 1);
 }
 
-pub(crate) async fn a_changed_column_is_corrupt(aws: &Upstream) {
+pub(crate) async fn a_changed_column_is_damaged(aws: &Upstream) {
     let number = |n: &str| AttributeValue::N(n.into());
     let bytes = |bytes: &[u8]| AttributeValue::B(Blob::new(bytes));
     for (name, value) in [
@@ -231,6 +241,7 @@ pub(crate) async fn a_changed_column_is_corrupt(aws: &Upstream) {
         ("due", number("18446744073709551616")),
         ("state", number("2")),
         ("state", AttributeValue::Null(true)),
+        ("due", AttributeValue::L(vec![number("1"), AttributeValue::M([("a".into(), number("2"))].into())])),
         ("rev", bytes(&[7; 32])),
         ("rev", number("1")),
         ("slot", bytes(&[1, 3, 1])),
@@ -243,9 +254,13 @@ pub(crate) async fn a_changed_column_is_corrupt(aws: &Upstream) {
         let item = item(&fresh, slot.id()).await;
         let (AttributeValue::S(pk), AttributeValue::B(sk)) = (&item["pk"], &item["sk"]) else { panic!("its keys") };
         set(&fresh, pk, sk.as_ref(), name, value).await;
-        let loaded = store.load(std::slice::from_ref(slot.id())).await.unwrap_err();
-        assert_eq!(loaded.kind(), StoreErrorKind::Corrupt, "{name}");
-        assert_eq!(store.scan(&Scan::new(Filter::All)).await.unwrap_err().kind(), StoreErrorKind::Corrupt, "{name}");
+        let page = store.scan(&Scan::new(Filter::All)).await.unwrap();
+        let [(id, token)] = page.damaged.as_slice() else { panic!("{name}: {page:?}") };
+        assert_eq!((id, page.slots.len()), (slot.id(), 0), "{name}");
+        assert_eq!(store.load(std::slice::from_ref(id)).await.unwrap(), [Loaded::Damaged(*token)], "{name}");
+        // Of whatever type it is.
+        store.put(&slot, Expected::Damaged(*token)).await.unwrap();
+        assert_eq!(store.load(std::slice::from_ref(id)).await.unwrap(), [Loaded::Slot(slot)], "{name}");
     }
 }
 

@@ -28,7 +28,7 @@ pub(crate) async fn keys_live_and_die(aws: &Upstream) {
     assert!(opens(&ada, &old) && opens(&ada, &new), "a rotation loses nothing");
 
     tables.provider.add_key().await.unwrap();
-    assert_eq!(vault.advance_epoch().await.unwrap(), Epoch::new(2).unwrap());
+    assert_eq!(vault.advance_epoch().await.unwrap().epoch, Epoch::new(2).unwrap());
     let refused = vault.retire_epoch(Epoch::FIRST).await.unwrap_err();
     assert!(matches!(refused, Error::EpochInUse { .. }), "{refused:?}");
     let mut next = None;

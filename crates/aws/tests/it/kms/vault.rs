@@ -77,7 +77,7 @@ pub(crate) async fn keys_move_from_epoch_to_epoch(aws: &Upstream) {
     let tenant = vault.tenant(&fieldseal::TenantId::new("new").unwrap());
     assert!(matches!(tenant.enroll(&customer(1)).await, Err(Error::Provider(_))));
     customers.enroll(&customer(18)).await.unwrap();
-    assert_eq!(vault.advance_epoch().await.unwrap(), Epoch::new(2).unwrap());
+    assert_eq!(vault.advance_epoch().await.unwrap().epoch, Epoch::new(2).unwrap());
     tenant.enroll(&customer(1)).await.unwrap();
     rewrap(&vault).await;
 

@@ -47,7 +47,7 @@ async fn fails_over(site: Site) -> Result {
         told.lock().unwrap().sealed.insert(name(n), seal(&keys)?);
     }
     site.provider.add_key().await?;
-    let epoch = rewraps.advance_epoch().await?;
+    let epoch = rewraps.advance_epoch().await?.epoch;
 
     let (rewrapped, erased, enrolled, failed_over) = join4(
         rewrap(&rewraps, &told),

@@ -13,8 +13,9 @@ use async_trait::async_trait;
 use sqlx::Row as _;
 use sqlx::postgres::{PgPool, PgRow};
 
-use crate::postgres::{Schema, begin, bytea, query, read};
+use crate::postgres::{CLOCK, Schema, bytea, clock_of, read, write};
 use error::{failed, standby};
+use fieldseal::clock::Timestamp;
 use fieldseal::id::TenantId;
 use fieldseal::journal::{EntryAt, ErasureJournal, Head, JournalEntry, JournalError, JournalId};
 use fieldseal::store::Tag;
@@ -34,7 +35,8 @@ pub use builder::PostgresJournalBuilder;
 /// # }
 /// ```
 ///
-/// Each call is one transaction that leaves nothing in the session, so a pooler in transaction mode may stand in between.
+/// Each call is one transaction and one round trip, and leaves nothing in the session, so a pooler in transaction mode may
+/// stand in between. A call that is dropped, or polled no more, holds no lock: the server ends what it was sent by itself.
 /// An append is on the server's disk when it returns, and on its synchronous standby's where one is set up.
 ///
 /// # Where to keep it
@@ -67,6 +69,9 @@ pub use builder::PostgresJournalBuilder;
 /// the journal no `DELETE`, and no `UPDATE` of `journal_entries`; another one makes the tables. Reading checks the part of the
 /// chain that is read. That no entry about a subject is hidden from [`read_of`](ErasureJournal::read_of), by a column that was
 /// changed, is checked by [`verify`](Self::verify), which reads all.
+///
+/// Tenants, tags and entries stand in the text of statements, and so in `pg_stat_activity` and in the server's log where
+/// statements are logged. They name no person, and hold no key.
 #[derive(Clone)]
 pub struct PostgresJournal {
     pool: PgPool,
@@ -144,18 +149,20 @@ impl ErasureJournal for PostgresJournal {
         entry.check_bounds()?;
         let head = expected.advanced_by(entry);
         let Ok(position) = i64::try_from(expected.position()) else { return Err(JournalError::conflict()) };
-        let mut transaction = begin(&self.pool, self.lock_timeout, "").await.map_err(failed)?;
-        let appended = query(self.schema.sql(APPEND))
-            .bind(position)
-            .bind(expected.hash().as_slice())
-            .bind(head.hash().as_slice())
-            .bind(tenant_column(entry.tenant()))
-            .bind(tag_column(entry.tag()))
-            .bind(entry.to_bytes())
-            .execute(&mut *transaction)
-            .await;
-        // One that appended nothing has nothing to undo.
-        match transaction.end(appended.map_err(failed), failed).await?.rows_affected() {
+        let next = position.checked_add(1).ok_or_else(JournalError::conflict)?;
+        let (hash, before) = (bytea(head.hash()), bytea(expected.hash()));
+        let (tenant, tag) = (bytea(tenant_column(entry.tenant())), bytea(tag_column(entry.tag())));
+        // A writer that waited for another one finds another head than it expects.
+        let append = format!(
+            "WITH moved AS (UPDATE \"fieldseal\".journal SET position = {next}, hash = {hash} \
+             WHERE position = {position} AND hash = {before} RETURNING 1) \
+             INSERT INTO \"fieldseal\".journal_entries (position, hash, tenant, tag, bytes) \
+             SELECT {next}, {hash}, {tenant}, {tag}, {} FROM moved RETURNING 1",
+            bytea(&entry.to_bytes()),
+        );
+        // In one message: whoever is sent it and then polled no more holds the head for nobody.
+        let appended = write(&self.pool, self.lock_timeout, &[&self.schema.sql(&append)]).await.map_err(failed)?;
+        match appended.len() {
             1 => Ok(head),
             _ => Err(JournalError::conflict()),
         }
@@ -233,6 +240,12 @@ impl ErasureJournal for PostgresJournal {
         };
         rows.iter().map(read).collect()
     }
+
+    /// The server's.
+    async fn clock(&self) -> Result<Option<Timestamp>, JournalError> {
+        let rows = self.ask(CLOCK).await?;
+        rows.first().map(|row| clock_of(row).map_err(failed)).transpose()
+    }
 }
 
 impl fmt::Debug for PostgresJournal {
@@ -287,12 +300,6 @@ fn damaged(position: i64) -> JournalError {
          every entry"
     ))
 }
-
-/// A writer that waited for another one finds another head than it expects.
-const APPEND: &str = "WITH moved AS (UPDATE \"fieldseal\".journal SET position = $1::bigint + 1, hash = $3::bytea \
-     WHERE position = $1 AND hash = $2::bytea RETURNING 1) \
-     INSERT INTO \"fieldseal\".journal_entries (position, hash, tenant, tag, bytes) \
-     SELECT $1 + 1, $3, $4::bytea, $5::bytea, $6::bytea FROM moved";
 
 /// With the hash of the last entry, which must be the head's.
 const HEAD: &str = "SELECT j.position, j.hash, e.hash FROM \"fieldseal\".journal j \

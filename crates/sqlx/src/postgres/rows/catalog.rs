@@ -50,7 +50,8 @@ pub(super) async fn find(connection: &mut PgConnection, table: &str) -> Result<F
     let columns = query(COLUMNS).bind(&name).fetch_all(connection).await.map_err(failed)?;
     let columns = columns.iter().map(|row| {
         let (schema, ty): (String, String) = (row.try_get(2)?, row.try_get(3)?);
-        Ok(Listed { column: Column::new(row.try_get(0)?, &schema, &ty, row.try_get(4)?), is_readable: row.try_get(1)? })
+        let column = Column::new(row.try_get(0)?, &schema, &ty, row.try_get(4)?, row.try_get(5)?);
+        Ok(Listed { column, is_readable: row.try_get(1)? })
     });
     Ok(Found { name, table: table.to_owned(), columns: columns.collect::<Result<_, _>>().map_err(failed)? })
 }
@@ -64,14 +65,16 @@ const TABLE: &str = "
 /// A domain is followed to the type that it is made of.
 const COLUMNS: &str = "
     WITH RECURSIVE listed AS (
-        SELECT a.attname, has_column_privilege(a.attrelid, a.attnum, 'SELECT') AS is_readable, a.atttypid AS type
+        SELECT a.attname, has_column_privilege(a.attrelid, a.attnum, 'SELECT') AS is_readable, a.atttypid AS type,
+            NOT a.attnotnull AS may_be_null
         FROM pg_catalog.pg_attribute a
         WHERE a.attrelid = to_regclass($1) AND a.attnum > 0 AND NOT a.attisdropped
         UNION ALL
-        SELECT l.attname, l.is_readable, t.typbasetype
+        SELECT l.attname, l.is_readable, t.typbasetype, l.may_be_null
         FROM listed l JOIN pg_catalog.pg_type t ON t.oid = l.type WHERE t.typtype = 'd'
     )
-    SELECT l.attname::text, l.is_readable, n.nspname::text, t.typname::text, format('%I.%I', n.nspname, t.typname)
+    SELECT l.attname::text, l.is_readable, n.nspname::text, t.typname::text, format('%I.%I', n.nspname, t.typname),
+        l.may_be_null
     FROM listed l
     JOIN pg_catalog.pg_type t ON t.oid = l.type
     JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace

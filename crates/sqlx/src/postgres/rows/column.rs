@@ -17,6 +17,8 @@ pub(super) struct Column {
     kind: Kind,
     /// See [`is_equal_too`](Self::is_equal_too).
     compares: Compares,
+    /// Nothing keeps NULL out of it: where it is of a key, that row has no name.
+    pub(super) may_be_null: bool,
     /// What is read, and what an expected cell is compared with: one expression, so that a cell that was read is found.
     read: String,
 }
@@ -41,7 +43,7 @@ enum Compares {
 
 impl Column {
     /// A column of the type `ty` of the schema `schema`; `quoted_type` is both, in quotes.
-    pub(super) fn new(name: String, schema: &str, ty: &str, quoted_type: String) -> Self {
+    pub(super) fn new(name: String, schema: &str, ty: &str, quoted_type: String, may_be_null: bool) -> Self {
         let raw = of_table(&name);
         let builtin = if schema == "pg_catalog" { ty } else { "" };
         let kind = match builtin {
@@ -63,7 +65,7 @@ impl Column {
             _ if kind == Kind::Text => Compares::None,
             _ => Compares::All,
         };
-        Self { name, ty: quoted_type, kind, compares, read }
+        Self { name, ty: quoted_type, kind, compares, may_be_null, read }
     }
 
     /// The column itself, as the table's indexes have it.

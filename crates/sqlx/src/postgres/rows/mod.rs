@@ -5,6 +5,7 @@ mod column;
 mod error;
 mod swap;
 
+use std::convert::identity;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,8 +16,8 @@ use sqlx::{PgConnection, Row as _};
 use self::catalog::{Found, find};
 use self::column::Column;
 use self::error::failed;
-use crate::postgres::{self, PgQuery, Transaction, query};
-use crate::sql::{check, check_key, check_names, not_unique, quoted};
+use crate::postgres::{self, Cause, PgQuery, Transaction, query};
+use crate::sql::{any_is_null, check, check_key, check_names, not_unique, quoted};
 use fieldseal::jobs::Form;
 use fieldseal::rows::{Cell, Page, Row, RowKey, RowSource, RowsError, Swap, Table};
 
@@ -28,7 +29,8 @@ use fieldseal::rows::{Cell, Page, Row, RowKey, RowSource, RowsError, Swap, Table
 ///
 /// Each call is one short transaction, after which nothing is left in the session: a pooler in transaction mode may stand
 /// in between. A [`swap`](RowSource::swap) locks its rows in the order of their keys, and waits for those that others hold
-/// as long as [`lock_timeout`](Self::lock_timeout) says.
+/// as long as [`lock_timeout`](Self::lock_timeout) says. One that was polled and is polled no more, and not dropped either, holds
+/// its rows until the server ends its transaction, 30 seconds later.
 #[derive(Clone, Debug)]
 pub struct PostgresRows {
     pool: PgPool,
@@ -113,14 +115,81 @@ impl PostgresRows {
         self.key.iter().chain(&*self.columns).map(Column::read).collect::<Vec<_>>().join(", ")
     }
 
+    /// The key's columns alone.
+    fn select_key(&self) -> String {
+        self.key.iter().map(Column::read).collect::<Vec<_>>().join(", ")
+    }
+
+    /// The key that [`select`](Self::select) gave, or [`select_key`](Self::select_key), from the `at`-th place on.
+    fn key_of(&self, row: &PgRow, at: usize) -> Result<RowKey, sqlx::Error> {
+        let cells = self.key.iter().zip(at..).map(|(column, at)| column.cell(row, at));
+        Ok(RowKey::new(cells.collect::<Result<_, _>>()?))
+    }
+
     /// The row that [`select`](Self::select) gave, from its `at`-th place on.
-    fn row(&self, row: &PgRow, at: usize) -> Result<Row, RowsError> {
-        let cells = self.key.iter().chain(&*self.columns).zip(at..).map(|(column, at)| column.cell(row, at));
-        let mut cells = cells.collect::<Result<Vec<_>, _>>().map_err(failed)?;
-        let rest = cells.split_off(self.key.len());
-        let key = RowKey::new(cells);
-        check_key(&key, self.key.len())?;
-        Ok(Row { key, cells: rest })
+    fn row(&self, row: &PgRow, at: usize) -> Result<Row, sqlx::Error> {
+        let key = self.key_of(row, at)?;
+        let cells = self.columns.iter().zip(at + self.key.len()..).map(|(column, at)| column.cell(row, at));
+        Ok(match cells.collect::<Result<Vec<_>, _>>() {
+            Ok(cells) if key.names_a_row() => Row { key, cells },
+            _ => Row::unreadable(key),
+        })
+    }
+
+    /// What a page selects of the table's rows; none that no key names.
+    async fn read(&self, select: &str, wanted: &Wanted<'_>, limit: usize) -> Result<Vec<PgRow>, sqlx::Error> {
+        let keys = self.key.iter().map(Column::raw).collect::<Vec<_>>().join(", ");
+        let (table, only) = (&self.table, wanted.conditions());
+        let statement = query(format!("SELECT {select} FROM {table} AS t{only} ORDER BY {keys} LIMIT {limit}"));
+        let statement = wanted.bound.iter().fold(statement, |statement, (_, cell)| bind(statement, cell));
+        let mut transaction = self.begin().await?;
+        let rows = statement.fetch_all(&mut *transaction).await;
+        transaction.end(rows, identity).await
+    }
+
+    /// Rows that are wanted, and in the place of those that can't be handed over that they can't.
+    async fn read_rows(&self, wanted: &Wanted<'_>, limit: usize) -> Result<Vec<Row>, RowsError> {
+        match self.read(&self.select(), wanted, limit).await {
+            // A value of one of them, and nobody says of which.
+            Err(error) if Cause::of(&error) == Cause::Value => {
+                let mut rows = Vec::new();
+                for row in self.read(&self.select_key(), wanted, limit).await.map_err(failed)? {
+                    rows.extend(self.load_alone(&self.key_of(&row, 0).map_err(failed)?).await?);
+                }
+                Ok(rows)
+            }
+            rows => rows.map_err(failed)?.iter().map(|row| self.row(row, 0).map_err(failed)).collect(),
+        }
+    }
+
+    /// What the statement selects of the rows of these keys, each behind its key's place in the list.
+    async fn look_for(&self, select: &str, keys: &[&RowKey]) -> Result<Vec<PgRow>, sqlx::Error> {
+        let handed = self.keys();
+        let (rows, table, conditions) = (handed.rows(), &self.table, handed.conditions());
+        let sql = format!("SELECT v.ord, {select} FROM {rows} JOIN {table} AS t ON {conditions}");
+        let statement = self.bind_keys(query(sql), keys);
+        let mut transaction = self.begin().await?;
+        let rows = statement.fetch_all(&mut *transaction).await;
+        transaction.end(rows, identity).await
+    }
+
+    /// One row by itself, where among others it may be what can't be handed over.
+    async fn load_alone(&self, key: &RowKey) -> Result<Option<Row>, RowsError> {
+        if !key.names_a_row() {
+            return Ok(Some(Row::unreadable(key.clone())));
+        }
+        let found = match self.look_for(&self.select(), &[key]).await {
+            Err(error) if Cause::of(&error) == Cause::Value => {
+                let found = self.look_for(&self.select_key(), &[key]).await.map_err(failed)?;
+                return Ok((!found.is_empty()).then(|| Row::unreadable(key.clone())));
+            }
+            found => found.map_err(failed)?,
+        };
+        match found.as_slice() {
+            [] => Ok(None),
+            [row] => self.row(row, 1).map(Some).map_err(failed),
+            _ => Err(not_unique()),
+        }
     }
 
     fn check_key(&self, key: &RowKey) -> Result<(), RowsError> {
@@ -157,15 +226,7 @@ impl RowSource for PostgresRows {
     }
 
     async fn page(&self, page: &Page) -> Result<Vec<Row>, RowsError> {
-        let keys = self.key.iter().map(Column::raw).collect::<Vec<_>>().join(", ");
-        let mut conditions = Vec::new();
-        let mut bound: Vec<(&Column, &Cell)> = Vec::new();
-        if let Some(after) = page.cursor() {
-            self.check_key(after)?;
-            bound.extend(self.key.iter().zip(after.cells()));
-            let marks: Vec<_> = self.key.iter().zip(1..).map(|(column, n)| column.own(&handed(column, n))).collect();
-            conditions.push(format!("({keys}) > ({})", marks.join(", ")));
-        }
+        let mut wanted = Wanted::default();
         if let Some((name, cell)) = page.only_where() {
             let column = self.columns.iter().find(|column| column.name == name);
             let column = column.ok_or_else(|| RowsError::no_column(name))?;
@@ -173,25 +234,34 @@ impl RowSource for PostgresRows {
                 return Ok(Vec::new());
             }
             if cell.is_null() {
-                conditions.push(format!("{} IS NULL", column.raw()));
+                wanted.conditions.push(format!("{} IS NULL", column.raw()));
             } else {
-                bound.push((column, cell));
-                let value = handed(column, bound.len());
+                let value = wanted.bind(column, cell);
                 // For the sake of an index on the column.
-                conditions.extend(column.is_equal_too(cell).then(|| column.equals(&value)));
-                conditions.push(column.is(&value));
+                wanted.conditions.extend(column.is_equal_too(cell).then(|| column.equals(&value)));
+                wanted.conditions.push(column.is(&value));
             }
         }
-        let only = if conditions.is_empty() { String::new() } else { format!(" WHERE {}", conditions.join(" AND ")) };
-        let (select, table, limit) = (self.select(), &self.table, page.page_size());
-        let mut statement = query(format!("SELECT {select} FROM {table} AS t{only} ORDER BY {keys} LIMIT {limit}"));
-        for (_, cell) in bound {
-            statement = bind(statement, cell);
+        let nullable: Vec<_> = self.key.iter().filter(|column| column.may_be_null).map(Column::raw).collect();
+        let mut nameless = wanted.clone();
+        if let Some(after) = page.cursor() {
+            if !after.names_a_row() {
+                return Ok(Vec::new()); // these are the last
+            }
+            self.check_key(after)?;
+            let keys = self.key.iter().map(Column::raw).collect::<Vec<_>>().join(", ");
+            let marks = self.key.iter().zip(after.cells());
+            let marks: Vec<_> = marks.map(|(column, cell)| column.own(&wanted.bind(column, cell))).collect();
+            wanted.conditions.push(format!("({keys}) > ({})", marks.join(", ")));
         }
-        let mut transaction = self.begin().await.map_err(failed)?;
-        let rows = statement.fetch_all(&mut *transaction).await.map_err(failed);
-        let rows = transaction.end(rows, failed).await?;
-        rows.iter().map(|row| self.row(row, 0)).collect()
+        wanted.conditions.extend(nullable.iter().map(|column| format!("{column} IS NOT NULL")));
+        let mut rows = self.read_rows(&wanted, page.page_size()).await?;
+        let room = page.page_size().saturating_sub(rows.len());
+        if room > 0 && !nullable.is_empty() {
+            nameless.conditions.push(any_is_null(&nullable));
+            rows.extend(self.read_rows(&nameless, room).await?);
+        }
+        Ok(rows)
     }
 
     async fn load(&self, keys: &[RowKey]) -> Result<Vec<Option<Row>>, RowsError> {
@@ -199,23 +269,21 @@ impl RowSource for PostgresRows {
         if keys.is_empty() {
             return Ok(Vec::new());
         }
-        let handed = self.keys();
-        let sql = format!(
-            "SELECT v.ord, {} FROM {} JOIN {} AS t ON {}",
-            self.select(),
-            handed.rows(),
-            self.table,
-            handed.conditions(),
-        );
-        let statement = self.bind_keys(query(sql), &keys.iter().collect::<Vec<_>>());
-        let mut transaction = self.begin().await.map_err(failed)?;
-        let rows = statement.fetch_all(&mut *transaction).await.map_err(failed);
-        let rows = transaction.end(rows, failed).await?;
+        let found = match self.look_for(&self.select(), &keys.iter().collect::<Vec<_>>()).await {
+            Err(error) if Cause::of(&error) == Cause::Value => {
+                let mut loaded = Vec::with_capacity(keys.len());
+                for key in keys {
+                    loaded.push(self.load_alone(key).await?);
+                }
+                return Ok(loaded);
+            }
+            found => found.map_err(failed)?,
+        };
         let mut loaded: Vec<Option<Row>> = keys.iter().map(|_| None).collect();
-        for row in &rows {
+        for row in &found {
             let place = loaded.get_mut(ordinal(row).map_err(failed)?);
             let place = place.ok_or_else(|| RowsError::corrupt("an answer to no question"))?;
-            if place.replace(self.row(row, 1)?).is_some() {
+            if place.replace(self.row(row, 1).map_err(failed)?).is_some() {
                 return Err(not_unique());
             }
         }
@@ -273,6 +341,25 @@ async fn count(connection: &mut PgConnection, table: &str) -> Result<i64, sqlx::
     query(format!("SELECT count(*) FROM {table}")).fetch_one(connection).await?.try_get(0)
 }
 
+/// Which rows are wanted: for which all of this holds.
+#[derive(Clone, Default)]
+struct Wanted<'a> {
+    conditions: Vec<String>,
+    bound: Vec<(&'a Column, &'a Cell)>,
+}
+
+impl<'a> Wanted<'a> {
+    /// A cell that is not NULL, as a parameter: how the conditions name it.
+    fn bind(&mut self, column: &'a Column, cell: &'a Cell) -> String {
+        self.bound.push((column, cell));
+        format!("${}::{}", self.bound.len(), column.handed())
+    }
+
+    fn conditions(&self) -> String {
+        if self.conditions.is_empty() { String::new() } else { format!(" WHERE {}", self.conditions.join(" AND ")) }
+    }
+}
+
 /// Columns of values that are handed over, one array each.
 #[derive(Default)]
 struct Handed<'a> {
@@ -299,11 +386,6 @@ impl<'a> Handed<'a> {
     fn conditions(&self) -> String {
         self.conditions.join(" AND ")
     }
-}
-
-/// The `n`-th parameter, a cell of this column.
-fn handed(column: &Column, n: usize) -> String {
-    format!("${n}::{}", column.handed())
 }
 
 /// A cell that is not NULL.

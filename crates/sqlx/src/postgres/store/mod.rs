@@ -1,7 +1,7 @@
 //! [`PostgresStore`]: slots in PostgreSQL, through sqlx.
 //!
-//! `layout` says what the tables are, `put` is the one
-//! statement that writes a slot, `scrub` what the engine may keep, `notices` and `replica` are what a store may have beside.
+//! `layout` says what the tables are, `put` writes a slot, `scrub` is what the engine may keep, `notices` and `replica` are what a
+//! store may have beside.
 
 mod builder;
 mod error;
@@ -11,7 +11,6 @@ mod put;
 mod replica;
 mod scrub;
 
-use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,13 +19,13 @@ use async_trait::async_trait;
 use sqlx::Row as _;
 use sqlx::postgres::{PgPool, PgRow};
 
-use crate::postgres::{Cause, Lsn, Schema, bytea, bytea_array, read, write};
+use crate::postgres::{CLOCK, Cause, Lsn, Schema, bytea, bytea_array, clock_of, read, write};
+use crate::slots::{FoundRows, PageOfRows, SlotRow, due_column, tenant_of};
 use error::{failed, standby};
 use fieldseal::clock::Timestamp;
 use fieldseal::error::StoreError;
-use fieldseal::id::TenantId;
 use fieldseal::store::{Epoch, SlotId, StoredSlot};
-use fieldseal::store::{Expected, Filter, KeyStore, Residue, Scan, ScanPage};
+use fieldseal::store::{Expected, Filter, KeyStore, Loaded, Residue, Scan, ScanPage};
 
 pub use builder::PostgresStoreBuilder;
 pub use notices::Notices;
@@ -50,6 +49,11 @@ pub use replica::PostgresReplica;
 /// A `load` of up to 500 slots is one round trip, a `put` four. (sqlx's pool adds one before each, to test the connection,
 /// unless it is told `test_before_acquire(false)`.) A call that is dropped may cost its connection.
 ///
+/// A `put` that was polled and is polled no more, and not dropped either, keeps what it has locked until the server ends its
+/// transaction, 30 seconds later: a [`raise_floor`](KeyStore::raise_floor), and another put of the same slot, find `Throttled`
+/// until then. Whatever else is asked goes on, as long as the pool has a connection: each call that nobody polls has one.
+/// (In one message, as the other calls are, a put could hold nothing; but then what wraps keys would stand in its text.)
+///
 /// # Durability
 /// A `put` is confirmed when the server has it on disk, and its synchronous standby too where one is set up: where a
 /// session, role or database says `synchronous_commit = off` or `local`, the call says `on`; `remote_write` and
@@ -58,8 +62,8 @@ pub use replica::PostgresReplica;
 /// # Security
 /// What wraps keys is bound to statements, so it is in no statement's text; a server that logs the parameters of statements
 /// (`log_statement`, `log_min_duration_statement` and the like, where `log_parameter_max_length` isn't 0) writes it to its
-/// log, and [`scrub`](KeyStore::scrub) says so. The ids of slots, that is tenants and tags, stand in the text of statements
-/// that read: `pg_stat_activity` shows it, and the server or sqlx logs it where they log statements, slow ones too.
+/// log, and [`scrub`](KeyStore::scrub) says so. The ids of slots, that is tenants and tags, stand in the text of statements:
+/// `pg_stat_activity` shows it, and the server or sqlx logs it where they log statements, slow ones too.
 #[derive(Clone)]
 pub struct PostgresStore(Arc<Inner>);
 
@@ -110,22 +114,22 @@ impl Inner {
         Ok((server.logged, rows))
     }
 
-    async fn load(&self, ids: &[SlotId]) -> Result<HashMap<SlotId, StoredSlot>, StoreError> {
-        let mut found = HashMap::with_capacity(ids.len());
+    async fn load(&self, ids: &[SlotId]) -> Result<FoundRows, StoreError> {
+        let mut found = FoundRows::default();
         for ids in ids.chunks(LOAD_CHUNK) {
-            add(&mut found, &self.read(&select(ids)).await?)?;
+            found.add(slot_rows(&self.read(&select(ids)).await?)?);
         }
         Ok(found)
     }
 
     /// Subjects that a replica of this bound did not answer for.
-    async fn load_beside(&self, ids: &[SlotId], bound: Duration) -> Result<HashMap<SlotId, StoredSlot>, StoreError> {
-        let mut found = HashMap::with_capacity(ids.len());
+    async fn load_beside(&self, ids: &[SlotId], bound: Duration) -> Result<FoundRows, StoreError> {
+        let mut found = FoundRows::default();
         for ids in ids.chunks(LOAD_CHUNK) {
             let asked = self.seen.ask();
             let (logged, rows) = self.read_primary(&select(ids)).await?;
             self.seen.note_beside(asked, logged, ids, bound);
-            add(&mut found, &rows)?;
+            found.add(slot_rows(&rows)?);
         }
         Ok(found)
     }
@@ -149,9 +153,9 @@ impl Inner {
 
 #[async_trait]
 impl KeyStore for PostgresStore {
-    async fn load(&self, ids: &[SlotId]) -> Result<Vec<Option<StoredSlot>>, StoreError> {
+    async fn load(&self, ids: &[SlotId]) -> Result<Vec<Loaded>, StoreError> {
         let found = self.0.load(ids).await?;
-        Ok(ids.iter().map(|id| found.get(id).cloned()).collect())
+        Ok(ids.iter().map(|id| found.loaded(id)).collect())
     }
 
     async fn put(&self, slot: &StoredSlot, expected: Expected) -> Result<(), StoreError> {
@@ -160,25 +164,22 @@ impl KeyStore for PostgresStore {
     }
 
     async fn scan(&self, scan: &Scan) -> Result<ScanPage, StoreError> {
-        // The empty id is before every id.
-        let after = scan.cursor().map(SlotId::to_bytes).unwrap_or_default();
-        let mut sql = format!("{SELECT} WHERE id > {}", bytea(&after));
-        if let Some(tenant) = scan.only_tenant() {
-            sql.push_str(&format!(" AND tenant = {}", bytea(tenant.as_str().as_bytes())));
+        let mut page = PageOfRows::of(scan);
+        loop {
+            let mut sql = format!("SELECT {COLUMNS} WHERE id > {}", bytea(&page.after));
+            if let Some(tenant) = scan.only_tenant() {
+                sql.push_str(&format!(" AND tenant = {}", bytea(tenant.as_str().as_bytes())));
+            }
+            match scan.filter() {
+                Filter::All => {}
+                Filter::EpochBelow(epoch) => sql.push_str(&format!(" AND epoch < {epoch}")),
+                Filter::DueBefore(moment) => sql.push_str(&format!(" AND due < '{}'::bigint", due_column(moment))),
+            }
+            sql.push_str(&format!(" ORDER BY id LIMIT {}", page.limit));
+            if let Some(page) = page.take(slot_rows(&self.0.read(&sql).await?)?) {
+                return Ok(page);
+            }
         }
-        match scan.filter() {
-            Filter::All => {}
-            Filter::EpochBelow(epoch) => sql.push_str(&format!(" AND epoch < {epoch}")),
-            Filter::DueBefore(moment) => sql.push_str(&format!(" AND due < '{}'::bigint", due_column(moment))),
-        }
-        // One more than asked for tells whether more may follow.
-        sql.push_str(&format!(" ORDER BY id LIMIT {}", scan.page_size().saturating_add(1)));
-        let mut rows = self.0.read(&sql).await?;
-        let more = rows.len() > scan.page_size();
-        rows.truncate(scan.page_size());
-        let slots = rows.iter().map(row_to_slot).collect::<Result<Vec<_>, _>>()?;
-        let next = slots.last().filter(|_| more).map(|last| last.id().clone());
-        Ok(ScanPage { slots, next })
     }
 
     async fn raise_floor(&self, epoch: Epoch) -> Result<(), StoreError> {
@@ -208,6 +209,12 @@ impl KeyStore for PostgresStore {
     async fn scrub(&self) -> Result<Residue, StoreError> {
         self.0.scrub().await
     }
+
+    /// The server's.
+    async fn clock(&self) -> Result<Option<Timestamp>, StoreError> {
+        let rows = self.0.read(CLOCK).await?;
+        rows.first().map(|row| clock_of(row).map_err(failed)).transpose()
+    }
 }
 
 impl fmt::Debug for PostgresStore {
@@ -216,62 +223,59 @@ impl fmt::Debug for PostgresStore {
     }
 }
 
-/// The slots of these ids. Both columns are asked for, so that it is a read by the primary key, and of the right partitions
-/// whichever of them the table is partitioned by.
+/// The rows of these ids. Both columns are asked for, so that it is a read by the primary key, and of the right partitions
+/// whichever of them the table is partitioned by. Only where one is not found so, the id is asked for alone: a row whose tenant
+/// was changed is damaged, and not absent.
 fn select(ids: &[SlotId]) -> String {
     let mut tenants: Vec<_> = ids.iter().map(tenant_column).collect();
     tenants.sort_unstable();
     tenants.dedup();
-    let ids = bytea_array(ids.iter().map(SlotId::to_bytes));
-    format!("{SELECT} WHERE tenant = ANY ({}) AND id = ANY ({ids})", bytea_array(tenants))
+    let tenants = bytea_array(tenants);
+    let mut ids: Vec<_> = ids.iter().map(SlotId::to_bytes).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    let (count, ids) = (ids.len(), bytea_array(ids));
+    format!(
+        "WITH here AS MATERIALIZED (SELECT {COLUMNS} WHERE tenant = ANY ({tenants}) AND id = ANY ({ids})) \
+         SELECT * FROM here UNION ALL SELECT {COLUMNS} WHERE (SELECT count(DISTINCT id) FROM here) < {count} \
+         AND id = ANY ({ids}) AND id NOT IN (SELECT id FROM here)"
+    )
 }
 
-fn add(found: &mut HashMap<SlotId, StoredSlot>, rows: &[PgRow]) -> Result<(), StoreError> {
-    for row in rows {
-        let slot = row_to_slot(row)?;
-        found.insert(slot.id().clone(), slot);
-    }
-    Ok(())
+/// The row of this id, likewise, and nobody else changes it until the transaction's end.
+fn select_for_update(id: &SlotId) -> String {
+    let (tenant, id) = (bytea(tenant_column(id)), bytea(&id.to_bytes()));
+    format!(
+        "WITH here AS MATERIALIZED (SELECT {COLUMNS} WHERE tenant = {tenant} AND id = {id} FOR UPDATE) \
+         SELECT * FROM here UNION ALL \
+         SELECT * FROM (SELECT {COLUMNS} WHERE id = {id} AND NOT EXISTS (SELECT FROM here) FOR UPDATE) elsewhere"
+    )
 }
 
-fn row_to_slot(row: &PgRow) -> Result<StoredSlot, StoreError> {
-    let read = || -> Result<_, sqlx::Error> {
-        let (id, tenant): (Vec<u8>, Vec<u8>) = (row.try_get(0)?, row.try_get(1)?);
-        let columns: (i16, Option<i64>, Option<i64>) = (row.try_get(2)?, row.try_get(3)?, row.try_get(4)?);
-        Ok((id, tenant, columns, row.try_get::<Vec<u8>, _>(5)?))
+fn slot_rows(rows: &[PgRow]) -> Result<Vec<SlotRow>, StoreError> {
+    let slot_row = |row: &PgRow| -> Result<_, sqlx::Error> {
+        Ok(SlotRow {
+            id: row.try_get(0)?,
+            tenant: Some(row.try_get(1)?).filter(|tenant: &Vec<u8>| !tenant.is_empty()),
+            state: row.try_get::<i16, _>(2)?.into(),
+            epoch: row.try_get(3)?,
+            due: row.try_get(4)?,
+            bytes: Some(row.try_get(5)?),
+        })
     };
-    let (id, tenant, (state, epoch, due), bytes) = read().map_err(failed)?;
-    let id = SlotId::from_bytes(&id)?;
-    let changed = || StoreError::corrupt("a slot's columns say otherwise than its id and bytes");
-    if tenant != tenant_column(&id) {
-        return Err(changed());
-    }
-    let state = u8::try_from(state).map_err(|_| changed())?;
-    let epoch = epoch.map(u32::try_from).transpose().map_err(|_| changed())?;
-    StoredSlot::from_columns(id, bytes, state, epoch, due.map(due_millis))
+    rows.iter().map(slot_row).collect::<Result<_, _>>().map_err(failed)
 }
 
 /// As bytes: a name may hold what PostgreSQL's text can't. Empty for the vault, as no tenant's name is.
 fn tenant_column(id: &SlotId) -> &[u8] {
-    id.tenant().map(TenantId::as_str).unwrap_or_default().as_bytes()
-}
-
-/// A moment as a signed integer, in the same order: 2^63 lower.
-fn due_column(moment: Timestamp) -> i64 {
-    (moment.as_millis() ^ SIGN).cast_signed()
-}
-
-fn due_millis(column: i64) -> u64 {
-    column.cast_unsigned() ^ SIGN
+    tenant_of(id).unwrap_or_default()
 }
 
 fn no_floor() -> StoreError {
     StoreError::corrupt("the floor is missing")
 }
 
-const SIGN: u64 = 1 << 63;
-
 /// Ids a statement.
 const LOAD_CHUNK: usize = 500;
 
-const SELECT: &str = "SELECT id, tenant, state, epoch, due, bytes FROM \"fieldseal\".key_slots";
+const COLUMNS: &str = "id, tenant, state, epoch, due, bytes FROM \"fieldseal\".key_slots";

@@ -1,98 +1,100 @@
-//! Writing a slot: one statement, in a transaction that holds the floor.
+//! Writing a slot: what stands in its place is read and judged in the transaction that writes it.
 //!
-//! The floor is held by a shared advisory lock, which a raise takes alone: it is had before the statement's snapshot is
-//! taken, so the statement sees the floor as it will stay until the commit. (A share lock on the floor's row would do too,
-//! but each writer that comes while others hold one makes PostgreSQL write down all of them anew, in a place that is
-//! limited for the whole server: a rewrap of very many slots would fill it.)
+//! The floor is held by a shared advisory lock, which a raise takes alone: it is had before the floor is read, which stays so
+//! until the commit. (A share lock on the floor's row would do too, but each writer that comes while others hold one makes
+//! PostgreSQL write down all of them anew, in a place that is limited for the whole server: a rewrap of very many slots would
+//! fill it.)
 
 use std::convert::identity;
 
 use sqlx::Row as _;
+use sqlx::postgres::PgRow;
 
 use super::error::failed;
-use super::{Inner, due_column, no_floor, tenant_column};
-use crate::postgres::{begin, query};
+use super::{Inner, due_column, no_floor, select_for_update, slot_rows, tenant_column};
+use crate::postgres::{begin_reading, query};
+use crate::slots::{SlotRow, settle};
 use fieldseal::error::StoreError;
-use fieldseal::store::Expected;
-use fieldseal::store::{Epoch, Revision, SlotState, StoredSlot};
+use fieldseal::store::{Epoch, Expected, Loaded, SlotState, StoredSlot};
 
 impl Inner {
     pub(super) async fn put(&self, slot: &StoredSlot, expected: Expected) -> Result<(), StoreError> {
         let lock = format!("SELECT pg_advisory_xact_lock_shared({})", self.floor_lock());
-        let mut transaction = match begin(&self.pool, self.lock_timeout, &lock).await {
-            Ok(transaction) => transaction,
+        let (floor, find) = (self.schema.sql(FLOOR), self.schema.sql(&select_for_update(slot.id())));
+        let statements = [&*lock, "SET LOCAL bytea_output TO hex", &floor, &find];
+        let (mut transaction, read) = match begin_reading(&self.pool, self.lock_timeout, &statements).await {
+            Ok(begun) => begun,
             Err(error) => return Err(self.write_failed(error).await),
         };
+        let old = match judge(&read, slot, expected) {
+            Ok(old) => old,
+            Err(refused) => return transaction.end(Err(refused), failed).await,
+        };
         // Of text that is always the same, whatever is written.
-        let mut statement = query(self.statement(expected))
+        let mut statement = query(self.statement(old.as_ref()))
             .bind(tenant_column(slot.id()))
             .bind(slot.id().to_bytes())
             .bind(i16::from(slot.state().number()))
             .bind(slot.epoch().map(epoch_column))
             .bind(slot.due().map(due_column))
             .bind(slot.as_bytes());
-        if let Expected::Revision(revision) = &expected {
-            statement = statement.bind(revision.as_bytes().as_slice());
+        if let Some(old) = &old {
+            statement = statement.bind(old.tenant.clone().unwrap_or_default());
         }
         if self.notify {
-            let ends = slot.state() != SlotState::Live;
+            let is_shorter = old.and_then(|old| old.bytes).is_some_and(|old| slot.as_bytes().len() < old.len());
+            let ends = slot.state() != SlotState::Live || is_shorter;
             statement = statement.bind(self.schema.name()).bind(super::notices::payload(slot.id())).bind(ends);
         }
         let written = statement.fetch_one(&mut *transaction).await;
-        // A put that was refused wrote nothing that would have to be undone.
         let row = match transaction.end(written, identity).await {
             Ok(row) => row,
             Err(error) => return Err(self.write_failed(error).await),
         };
-        let read = || Ok((row.try_get(0)?, row.try_get(1)?));
-        let (floor, written): (Option<i64>, i64) = read().map_err(failed)?;
-        match (floor, slot.epoch()) {
-            (None, _) => Err(no_floor()),
-            _ if written == 1 => Ok(()),
-            (Some(floor), Some(epoch)) if epoch_column(epoch) < floor => Err(StoreError::below_floor()),
-            _ => Err(StoreError::conflict()),
+        match row.try_get::<i64, _>(0).map_err(failed)? {
+            1 => Ok(()),
+            _ => Err(StoreError::conflict()), // somebody else made it since it was not there
         }
     }
 
-    /// Gives the floor, and how many slots were written.
-    ///
-    /// A writer that waited for another one of the same slot finds what that left: PostgreSQL judges the row again by the
-    /// conditions of the UPDATE; an INSERT finds the row that is there.
-    fn statement(&self, expected: Expected) -> String {
-        let (write, next) = match expected {
-            Expected::Absent => (INSERT, 7),
-            Expected::Revision(_) => (UPDATE, 8),
+    /// Gives how many slots were written.
+    fn statement(&self, old: Option<&SlotRow>) -> String {
+        let (write, next) = match old {
+            None => (INSERT, 7),
+            Some(_) => (UPDATE, 8),
         };
-        let notify = if self.notify {
-            // All parts of a statement see the table as it was before it.
-            format!(
-                ", (SELECT pg_notify(${next}, ${}) FROM written WHERE ${} OR octet_length($6) < (SELECT octet_length(bytes) \
-                 FROM \"fieldseal\".key_slots WHERE tenant = $1 AND id = $2))",
-                next + 1,
-                next + 2,
-            )
-        } else {
-            String::new()
+        let notify = match self.notify {
+            true => format!(", (SELECT pg_notify(${next}, ${}) FROM written WHERE ${})", next + 1, next + 2),
+            false => String::new(),
         };
-        self.schema.sql(&format!(
-            "WITH floor AS MATERIALIZED (SELECT value FROM \"fieldseal\".key_store WHERE name = 'floor'), \
-             written AS ({write} RETURNING 1) \
-             SELECT (SELECT value FROM floor), (SELECT count(*) FROM written){notify}"
-        ))
+        self.schema.sql(&format!("WITH written AS ({write} RETURNING 1) SELECT (SELECT count(*) FROM written){notify}"))
     }
+}
+
+/// The row that is to be replaced; none where there is none.
+fn judge(read: &[Vec<PgRow>], slot: &StoredSlot, expected: Expected) -> Result<Option<SlotRow>, StoreError> {
+    let [.., floor, found] = read else { return Err(no_floor()) };
+    let floor: i64 = floor.first().ok_or_else(no_floor)?.try_get(0).map_err(failed)?;
+    if slot.epoch().is_some_and(|epoch| epoch_column(epoch) < floor) {
+        return Err(StoreError::below_floor());
+    }
+    let mut found = slot_rows(found)?;
+    settle(&mut found);
+    let old = found.pop();
+    let there = old.clone().map_or(Loaded::Absent, |row| row.loaded(slot.id()));
+    if expected.is_met_by(&there) { Ok(old) } else { Err(StoreError::conflict()) }
 }
 
 fn epoch_column(epoch: Epoch) -> i64 {
     i64::from(epoch.get())
 }
 
-/// A slot without an epoch passes any floor, but needs one to be there. Without the name of a constraint: whichever the table has, of `tenant` and `id` or of `id` alone.
-const INSERT: &str = "INSERT INTO \"fieldseal\".key_slots (tenant, id, state, epoch, due, bytes) \
-     SELECT $1::bytea, $2::bytea, $3::smallint, $4::bigint, $5::bigint, $6::bytea \
-     WHERE coalesce($4, 9223372036854775807) >= (SELECT value FROM floor) ON CONFLICT DO NOTHING";
+const FLOOR: &str = "SELECT value FROM \"fieldseal\".key_store WHERE name = 'floor'";
 
-/// The revision is the end of the bytes.
-const UPDATE: &str = "UPDATE \"fieldseal\".key_slots SET state = $3::smallint, epoch = $4::bigint, due = $5::bigint, \
-     bytes = $6::bytea WHERE tenant = $1::bytea AND id = $2::bytea AND substr(bytes, octet_length(bytes) - 31) = $7::bytea \
-     AND coalesce($4, 9223372036854775807) >= (SELECT value FROM floor)";
-const _: () = assert!(Revision::LEN == 32);
+/// Without the name of a constraint: whichever the table has, of `tenant` and `id` or of `id` alone.
+const INSERT: &str = "INSERT INTO \"fieldseal\".key_slots (tenant, id, state, epoch, due, bytes) \
+     VALUES ($1::bytea, $2::bytea, $3::smallint, $4::bigint, $5::bigint, $6::bytea) ON CONFLICT DO NOTHING";
+
+/// The row that was read, also where its tenant is another than it should be.
+const UPDATE: &str = "UPDATE \"fieldseal\".key_slots SET tenant = $1::bytea, state = $3::smallint, epoch = $4::bigint, \
+     due = $5::bigint, bytes = $6::bytea WHERE tenant = $7::bytea AND id = $2::bytea";

@@ -8,12 +8,14 @@ use std::time::Duration;
 use async_trait::async_trait;
 use sqlx::postgres::PgPool;
 
-use super::{Inner, PostgresStore, add, select};
+use super::error::failed;
+use super::{Inner, PostgresStore, select, slot_rows};
 use crate::postgres::{Lsn, read};
-use fieldseal::clock::{Clock, Stamp};
+use crate::slots::FoundRows;
+use fieldseal::clock::{Clock, Stamp, Timestamp};
 use fieldseal::error::StoreError;
 use fieldseal::store::{Epoch, SlotId, StoredSlot};
-use fieldseal::store::{Expected, KeyStore, Residue, Scan, ScanPage};
+use fieldseal::store::{Expected, KeyStore, Loaded, Residue, Scan, ScanPage};
 
 /// A [`PostgresStore`] whose loads of subjects may be answered by a read replica, at most so far behind as was said. All
 /// else is the primary's.
@@ -23,8 +25,8 @@ use fieldseal::store::{Expected, KeyStore, Residue, Scan, ScanPage};
 /// made of, or through this; nor what that store has read; nor, of a subject, what this has read of it at the primary. (Of
 /// two subjects, one may be seen as it was before the other.) So the keys of a person whom another process erased are still
 /// read up to the bound later: a vault counts their `max_age` from so much earlier
-/// ([`VaultBuilder::replica`](fieldseal::vault::VaultBuilder::replica)). A subject that the replica doesn't have is looked for
-/// at the primary.
+/// ([`VaultBuilder::replica`](fieldseal::vault::VaultBuilder::replica)). A subject that the replica doesn't have, or whose slot
+/// is damaged there, is looked for at the primary.
 ///
 /// # Security
 /// Only for looking keys up, as [`VaultBuilder::replica`](fieldseal::vault::VaultBuilder::replica) does. It breaks the promise
@@ -69,27 +71,25 @@ impl PostgresStore {
 
 impl PostgresReplica {
     /// What the replica knows of these; nothing if it may be too far behind.
-    async fn ask(&self, ids: &[SlotId]) -> Vec<Option<StoredSlot>> {
+    async fn ask(&self, ids: &[SlotId]) -> FoundRows {
         let Inner { schema, seen, .. } = &*self.primary.0;
-        let nothing = || vec![None; ids.len()];
+        let nothing = FoundRows::default;
         let now = seen.clock.monotonic();
         let rests = self.replica.failed_at().is_some_and(|at| now.saturating_sub(at) < REST);
         if rests || ids.is_empty() || ids.len() > super::LOAD_CHUNK || !are_subjects(ids) {
             return nothing();
         }
         let Some(needed) = seen.needed(ids, self.replica.bound) else { return nothing() };
-        let mut found = HashMap::with_capacity(ids.len());
+        let mut found = FoundRows::default();
         let asking = Asking { replica: &self.replica, clock: &*seen.clock, since: now, is_answered: false };
         let answer = read(&self.replica.pool, &schema.sql(&select(ids))).await;
         asking.answered();
-        match answer {
-            Ok((server, _)) if !server.is_standby || server.replayed < needed => nothing(),
-            Ok((_, rows)) if add(&mut found, &rows).is_ok() => ids.iter().map(|id| found.get(id).cloned()).collect(),
-            _ => {
-                *self.replica.failed_at() = Some(seen.clock.monotonic());
-                nothing()
-            }
+        match answer.map_err(failed).and_then(|(server, rows)| Ok((server, slot_rows(&rows)?))) {
+            Ok((server, _)) if !server.is_standby || server.replayed < needed => {}
+            Ok((_, rows)) => found.add(rows),
+            Err(_) => *self.replica.failed_at() = Some(seen.clock.monotonic()),
         }
+        found
     }
 }
 
@@ -125,18 +125,21 @@ impl Drop for Asking<'_> {
 
 #[async_trait]
 impl KeyStore for PostgresReplica {
-    async fn load(&self, ids: &[SlotId]) -> Result<Vec<Option<StoredSlot>>, StoreError> {
-        let mut slots = self.ask(ids).await;
-        let missing: Vec<_> =
-            ids.iter().zip(&slots).filter(|(_, slot)| slot.is_none()).map(|(id, _)| id.clone()).collect();
-        let found = match are_subjects(&missing) {
-            true => self.primary.0.load_beside(&missing, self.replica.bound).await?,
-            false => self.primary.0.load(&missing).await?,
+    async fn load(&self, ids: &[SlotId]) -> Result<Vec<Loaded>, StoreError> {
+        let there = self.ask(ids).await;
+        let mut found: Vec<_> = ids.iter().map(|id| there.loaded(id)).collect();
+        let lacks = |(_, found): &(&SlotId, &Loaded)| !matches!(found, Loaded::Slot(_));
+        let lacking: Vec<_> = ids.iter().zip(&found).filter(lacks).map(|(id, _)| id.clone()).collect();
+        let at_primary = match are_subjects(&lacking) {
+            true => self.primary.0.load_beside(&lacking, self.replica.bound).await?,
+            false => self.primary.0.load(&lacking).await?,
         };
-        for (id, slot) in ids.iter().zip(&mut slots).filter(|(_, slot)| slot.is_none()) {
-            *slot = found.get(id).cloned();
+        for (id, found) in ids.iter().zip(&mut found) {
+            if !matches!(found, Loaded::Slot(_)) {
+                *found = at_primary.loaded(id);
+            }
         }
-        Ok(slots)
+        Ok(found)
     }
 
     async fn put(&self, slot: &StoredSlot, expected: Expected) -> Result<(), StoreError> {
@@ -153,6 +156,10 @@ impl KeyStore for PostgresReplica {
 
     async fn scrub(&self) -> Result<Residue, StoreError> {
         self.primary.scrub().await
+    }
+
+    async fn clock(&self) -> Result<Option<Timestamp>, StoreError> {
+        self.primary.clock().await
     }
 }
 

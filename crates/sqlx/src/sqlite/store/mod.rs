@@ -7,21 +7,22 @@ mod error;
 mod file;
 mod schema;
 
-use std::collections::HashMap;
 use std::fmt;
 use std::path::Path;
+use std::sync::Arc;
 
 use async_trait::async_trait;
-use futures_util::lock::{Mutex, MutexGuard};
 use sqlx::pool::PoolConnection;
-use sqlx::{AssertSqlSafe, Connection as _, QueryBuilder, Sqlite, SqliteConnection, SqlitePool};
+use sqlx::sqlite::SqliteRow;
+use sqlx::{AssertSqlSafe, Connection as _, FromRow, QueryBuilder, Row as _, Sqlite, SqliteConnection, SqlitePool};
 
+use super::queue::{Access, Queue};
+use crate::slots::{FoundRows, PageOfRows, SlotRow, due_column};
 use error::failed;
-use fieldseal::clock::Timestamp;
 use fieldseal::error::StoreError;
 use fieldseal::id::TenantId;
-use fieldseal::store::{Epoch, Revision, SlotId, StoredSlot};
-use fieldseal::store::{Expected, Filter, KeyStore, Residue, Scan, ScanPage};
+use fieldseal::store::{Epoch, SlotId, StoredSlot};
+use fieldseal::store::{Expected, Filter, KeyStore, Loaded, Residue, Scan, ScanPage};
 
 /// Slots in SQLite: in a file of their own, or in the application's database.
 ///
@@ -32,10 +33,14 @@ use fieldseal::store::{Expected, Filter, KeyStore, Residue, Scan, ScanPage};
 ///
 /// sqlx needs one of its runtimes, which the application chooses by sqlx's features.
 pub struct SqliteStore {
+    slots: Arc<Slots>,
+    calls: Queue,
+}
+
+/// The calls themselves.
+#[derive(Debug)]
+struct Slots {
     pool: SqlitePool,
-    /// Held while writing: SQLite has one writer, and waiting for this is fair and free, waiting for a busy database is
-    /// neither.
-    turn: Mutex<()>,
 }
 
 impl SqliteStore {
@@ -59,7 +64,8 @@ impl SqliteStore {
     /// application's decision. An in-memory database does for tests, in a pool of one connection: it dies with that.
     ///
     /// A call takes one connection from the pool. Where the application holds the last one while it calls, the call waits
-    /// until the pool's `acquire_timeout`.
+    /// until the pool's `acquire_timeout`. So it does where the application, or another store or table on the same pool, has
+    /// it in a call that was polled and is polled no more; this store's own such calls are finished by its next one.
     ///
     /// # Errors
     /// [`StoreError`] of kind `Misconfigured` if the database isn't in WAL mode; `NewerSchema` if a later version of this
@@ -68,20 +74,47 @@ impl SqliteStore {
     /// # Cancel safety
     /// The tables are made in one transaction: all of them, or none.
     pub async fn new(pool: SqlitePool) -> Result<Self, StoreError> {
-        let store = Self { pool, turn: Mutex::new(()) };
-        let (turn, mut connection) = store.writer().await?;
-        schema::ensure(&mut connection).await?;
-        drop((connection, turn));
-        Ok(store)
+        let calls = Queue::of(&pool);
+        let slots = Slots { pool };
+        schema::ensure(&mut *slots.writer().await?).await?;
+        Ok(Self { slots: Arc::new(slots), calls })
+    }
+}
+
+#[async_trait]
+impl KeyStore for SqliteStore {
+    async fn load(&self, ids: &[SlotId]) -> Result<Vec<Loaded>, StoreError> {
+        let (slots, ids) = (self.slots.clone(), ids.to_vec());
+        self.calls.run(Access::Read, async move { slots.load(&ids).await }).await
     }
 
-    /// A connection to write with, and the right to: with the settings that an erasure relies on.
-    async fn writer(&self) -> Result<(MutexGuard<'_, ()>, PoolConnection<Sqlite>), StoreError> {
-        // In this order, so that those who wait for their turn leave the pool's connections to those who read.
-        let turn = self.turn.lock().await;
+    async fn put(&self, slot: &StoredSlot, expected: Expected) -> Result<(), StoreError> {
+        let (slots, slot) = (self.slots.clone(), slot.clone());
+        self.calls.run(Access::Write, async move { slots.put(&slot, expected).await }).await
+    }
+
+    async fn scan(&self, scan: &Scan) -> Result<ScanPage, StoreError> {
+        let (slots, scan) = (self.slots.clone(), scan.clone());
+        self.calls.run(Access::Read, async move { slots.scan(&scan).await }).await
+    }
+
+    async fn raise_floor(&self, epoch: Epoch) -> Result<(), StoreError> {
+        let slots = self.slots.clone();
+        self.calls.run(Access::Write, async move { slots.raise_floor(epoch).await }).await
+    }
+
+    async fn scrub(&self) -> Result<Residue, StoreError> {
+        let slots = self.slots.clone();
+        self.calls.run(Access::Write, async move { slots.scrub().await }).await
+    }
+}
+
+impl Slots {
+    /// A connection to write with: with the settings that an erasure relies on.
+    async fn writer(&self) -> Result<PoolConnection<Sqlite>, StoreError> {
         let mut connection = self.pool.acquire().await.map_err(failed)?;
         self.harden(&mut connection).await?;
-        Ok((turn, connection))
+        Ok(connection)
     }
 
     /// Each time, since the pool's connections are the application's: it may have changed them, and opens new ones.
@@ -116,9 +149,9 @@ impl SqliteStore {
 }
 
 #[async_trait]
-impl KeyStore for SqliteStore {
-    async fn load(&self, ids: &[SlotId]) -> Result<Vec<Option<StoredSlot>>, StoreError> {
-        let mut found: HashMap<SlotId, StoredSlot> = HashMap::with_capacity(ids.len());
+impl KeyStore for Slots {
+    async fn load(&self, ids: &[SlotId]) -> Result<Vec<Loaded>, StoreError> {
+        let mut found = FoundRows::default();
         for ids in ids.chunks(LOAD_CHUNK) {
             // Only question marks are added to the statement, never a value.
             let marks = vec!["?"; ids.len()].join(", ");
@@ -128,16 +161,13 @@ impl KeyStore for SqliteStore {
             }
             // Statements of every length would crowd the application's out of the connection's cache.
             let rows: Vec<Row> = query.persistent(ids.len() == 1).fetch_all(&self.pool).await.map_err(failed)?;
-            for row in rows {
-                let slot = row_to_slot(row)?;
-                found.insert(slot.id().clone(), slot);
-            }
+            found.add(rows.into_iter().map(|row| row.slot).collect());
         }
-        Ok(ids.iter().map(|id| found.get(id).cloned()).collect())
+        Ok(ids.iter().map(|id| found.loaded(id)).collect())
     }
 
     async fn put(&self, slot: &StoredSlot, expected: Expected) -> Result<(), StoreError> {
-        let (_turn, mut connection) = self.writer().await?;
+        let mut connection = self.writer().await?;
         // At once a writer: what is read below can't change until the commit. A dropped future rolls back.
         let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await.map_err(failed)?;
         match put(&mut transaction, slot, expected).await {
@@ -152,34 +182,32 @@ impl KeyStore for SqliteStore {
     }
 
     async fn scan(&self, scan: &Scan) -> Result<ScanPage, StoreError> {
-        let mut query = QueryBuilder::<Sqlite>::new(SELECT);
-        // The empty blob is before every id.
-        query.push(" WHERE s.id > ").push_bind(scan.cursor().map(SlotId::to_bytes).unwrap_or_default());
-        if let Some(tenant) = scan.only_tenant() {
-            query.push(" AND s.tenant = ").push_bind(tenant.as_str());
-        }
-        match scan.filter() {
-            Filter::All => {}
-            Filter::EpochBelow(epoch) => {
-                query.push(" AND s.epoch < ").push_bind(i64::from(epoch.get()));
+        let mut page = PageOfRows::of(scan);
+        loop {
+            let mut query = QueryBuilder::<Sqlite>::new(SELECT);
+            query.push(" WHERE s.id > ").push_bind(page.after.clone());
+            if let Some(tenant) = scan.only_tenant() {
+                query.push(" AND s.tenant = ").push_bind(tenant.as_str());
             }
-            Filter::DueBefore(moment) => {
-                query.push(" AND s.due < ").push_bind(due_column(moment));
+            match scan.filter() {
+                Filter::All => {}
+                Filter::EpochBelow(epoch) => {
+                    query.push(" AND s.epoch < ").push_bind(i64::from(epoch.get()));
+                }
+                Filter::DueBefore(moment) => {
+                    query.push(" AND s.due < ").push_bind(due_column(moment));
+                }
+            }
+            query.push(" ORDER BY s.id LIMIT ").push_bind(i64::try_from(page.limit).unwrap_or(i64::MAX));
+            let rows: Vec<Row> = query.build_query_as().fetch_all(&self.pool).await.map_err(failed)?;
+            if let Some(page) = page.take(rows.into_iter().map(|row| row.slot).collect()) {
+                return Ok(page);
             }
         }
-        // One more than asked for tells whether more may follow.
-        let limit = i64::try_from(scan.page_size()).unwrap_or(i64::MAX);
-        query.push(" ORDER BY s.id LIMIT ").push_bind(limit.saturating_add(1));
-        let mut rows: Vec<Row> = query.build_query_as().fetch_all(&self.pool).await.map_err(failed)?;
-        let more = rows.len() > scan.page_size();
-        rows.truncate(scan.page_size());
-        let slots = rows.into_iter().map(row_to_slot).collect::<Result<Vec<_>, _>>()?;
-        let next = slots.last().filter(|_| more).map(|last| last.id().clone());
-        Ok(ScanPage { slots, next })
     }
 
     async fn raise_floor(&self, epoch: Epoch) -> Result<(), StoreError> {
-        let (_turn, mut connection) = self.writer().await?;
+        let mut connection = self.writer().await?;
         let raised = sqlx::query("UPDATE fieldseal_meta SET value = max(value, ?) WHERE name = ?")
             .bind(i64::from(epoch.get()))
             .bind(schema::FLOOR)
@@ -195,7 +223,7 @@ impl KeyStore for SqliteStore {
     /// Overwritten slots are overwritten in place; the write-ahead log still has them. Copies it into the database and
     /// cuts it off.
     async fn scrub(&self) -> Result<Residue, StoreError> {
-        let (_turn, mut connection) = self.writer().await?;
+        let mut connection = self.writer().await?;
         let (busy, frames, _): (i64, i64, i64) =
             sqlx::query_as("PRAGMA main.wal_checkpoint(TRUNCATE)").fetch_one(&mut *connection).await.map_err(failed)?;
         if frames < 0 {
@@ -219,29 +247,34 @@ impl fmt::Debug for SqliteStore {
     }
 }
 
-/// Within a write transaction.
+/// Within a write transaction: what it finds stays so until its end.
 async fn put(transaction: &mut SqliteConnection, slot: &StoredSlot, expected: Expected) -> Result<(), StoreError> {
-    let id = slot.id().to_bytes();
-    let found: Option<Found> = sqlx::query_as(FIND)
-        .bind(id.as_slice())
+    let floor: Option<i64> = sqlx::query_scalar("SELECT value FROM fieldseal_meta WHERE name = ?")
         .bind(schema::FLOOR)
         .fetch_optional(&mut *transaction)
         .await
         .map_err(failed)?;
-    let (floor, room, size, revision) = found.ok_or_else(no_floor)?;
+    let floor = floor.ok_or_else(no_floor)?;
     if slot.epoch().is_some_and(|epoch| i64::from(epoch.get()) < floor) {
         return Err(StoreError::below_floor());
     }
-    match (&revision, expected) {
-        (None, Expected::Absent) if room.is_none() => {}
-        (Some(found), Expected::Revision(revision)) if found == revision.as_bytes() => {}
-        (None, _) if room.is_some() => return Err(bytes_missing()),
-        _ => return Err(StoreError::conflict()),
+    let id = slot.id().to_bytes();
+    let found: Option<Row> = sqlx::query_as(AssertSqlSafe(format!("{SELECT} WHERE s.id = ?")))
+        .bind(id.as_slice())
+        .fetch_optional(&mut *transaction)
+        .await
+        .map_err(failed)?;
+    let place = found.as_ref().map(|row| (row.room, row.size));
+    if !expected.is_met_by(&found.map_or(Loaded::Absent, |row| row.slot.loaded(slot.id()))) {
+        return Err(StoreError::conflict());
     }
 
     let bytes = slot.as_bytes();
-    let old = room.zip(size.and_then(|size| usize::try_from(size).ok()));
-    let (sql, new) = match old {
+    let is_damaged = matches!(expected, Expected::Damaged(_));
+    let (sql, room) = match place {
+        None => (INSERT, append(transaction, bytes).await?),
+        // The room that it names may be another's.
+        Some(_) if is_damaged => (UPDATE, append(transaction, bytes).await?),
         Some((room, size)) if bytes.len() <= size => {
             fill(transaction, room, padded(bytes, size)).await?;
             (UPDATE, room)
@@ -250,7 +283,6 @@ async fn put(transaction: &mut SqliteConnection, slot: &StoredSlot, expected: Ex
             fill(transaction, room, vec![0; size]).await?;
             (UPDATE, append(transaction, bytes).await?)
         }
-        None => (INSERT, append(transaction, bytes).await?),
     };
     sqlx::query(sql)
         .bind(id)
@@ -258,11 +290,27 @@ async fn put(transaction: &mut SqliteConnection, slot: &StoredSlot, expected: Ex
         .bind(i64::from(slot.state().number()))
         .bind(slot.epoch().map(|epoch| i64::from(epoch.get())))
         .bind(slot.due().map(due_column))
-        .bind(new)
+        .bind(room)
         .bind(i64::try_from(bytes.len()).unwrap_or(i64::MAX))
-        .execute(transaction)
+        .execute(&mut *transaction)
         .await
         .map_err(failed)?;
+    match place {
+        Some((room, size)) if is_damaged => empty(transaction, room, size).await,
+        _ => Ok(()),
+    }
+}
+
+/// Zeroes the room of a damaged slot that was moved out of it. Where the number that it named leads nowhere, to nothing or to
+/// another's room, that number was damaged, and its own room is one of those that no slot names: then all of these are zeroed.
+/// It looks through all slots, or all rooms, and is done only where somebody replaces what is damaged.
+async fn empty(transaction: &mut SqliteConnection, room: i64, size: usize) -> Result<(), StoreError> {
+    let is_its_own: bool =
+        sqlx::query_scalar(IS_FILLED_AND_UNNAMED).bind(room).fetch_one(&mut *transaction).await.map_err(failed)?;
+    if is_its_own {
+        return fill(transaction, room, vec![0; size]).await;
+    }
+    sqlx::query(EMPTY_UNNAMED).execute(transaction).await.map_err(failed)?;
     Ok(())
 }
 
@@ -295,39 +343,32 @@ fn padded(bytes: &[u8], size: usize) -> Vec<u8> {
     room
 }
 
-/// Id, tenant, state, epoch, due, bytes.
-type Row = (Vec<u8>, Option<String>, i64, Option<i64>, Option<i64>, Option<Vec<u8>>);
+/// What a row of [`SELECT`] is.
+struct Row {
+    slot: SlotRow,
+    room: i64,
+    /// Of the room, in bytes; 0 if it is missing.
+    size: usize,
+}
 
-fn row_to_slot((id, tenant, state, epoch, due, bytes): Row) -> Result<StoredSlot, StoreError> {
-    let id = SlotId::from_bytes(&id)?;
-    let changed = || StoreError::corrupt("a slot's columns say otherwise than its id and bytes");
-    if tenant.as_deref() != id.tenant().map(TenantId::as_str) {
-        return Err(changed());
+impl FromRow<'_, SqliteRow> for Row {
+    fn from_row(row: &SqliteRow) -> Result<Self, sqlx::Error> {
+        let slot = SlotRow {
+            id: row.try_get(0)?,
+            tenant: row.try_get(1)?,
+            state: row.try_get(2)?,
+            epoch: row.try_get(3)?,
+            due: row.try_get(4)?,
+            bytes: row.try_get(5)?,
+        };
+        let size: Option<i64> = row.try_get(7)?;
+        Ok(Self { slot, room: row.try_get(6)?, size: size.and_then(|size| usize::try_from(size).ok()).unwrap_or(0) })
     }
-    let state = u8::try_from(state).map_err(|_| changed())?;
-    let epoch = epoch.map(u32::try_from).transpose().map_err(|_| changed())?;
-    let bytes = bytes.ok_or_else(bytes_missing)?;
-    StoredSlot::from_columns(id, bytes, state, epoch, due.map(due_millis))
-}
-
-/// A moment as SQLite's signed integer, in the same order: 2^63 lower.
-fn due_column(moment: Timestamp) -> i64 {
-    (moment.as_millis() ^ SIGN).cast_signed()
-}
-
-fn due_millis(column: i64) -> u64 {
-    column.cast_unsigned() ^ SIGN
-}
-
-fn bytes_missing() -> StoreError {
-    StoreError::corrupt("a slot's bytes are missing")
 }
 
 fn no_floor() -> StoreError {
     StoreError::corrupt("the floor is missing")
 }
-
-const SIGN: u64 = 1 << 63;
 
 /// Ids a statement: below the 999 parameters that the oldest SQLite allows.
 const LOAD_CHUNK: usize = 500;
@@ -339,15 +380,15 @@ const SETTINGS: &str = "SELECT (SELECT journal_mode FROM pragma_journal_mode), \
      (SELECT file FROM pragma_database_list WHERE name = 'main'), \
      (SELECT secure_delete FROM pragma_secure_delete), (SELECT synchronous FROM pragma_synchronous)";
 
-/// A left join, so that a slot whose room is missing is an error and not an absent slot.
-const SELECT: &str = "SELECT s.id, s.tenant, s.state, s.epoch, s.due, substr(r.bytes, 1, s.len) \
-     FROM fieldseal_slots s LEFT JOIN fieldseal_rooms r ON r.n = s.room";
+/// A left join, so that a slot whose room is missing is damaged and not absent. The tenant as bytes: damage may leave none that
+/// are text.
+const SELECT: &str = "SELECT s.id, CAST(s.tenant AS BLOB), s.state, s.epoch, s.due, substr(r.bytes, 1, s.len), s.room, \
+     length(r.bytes) FROM fieldseal_slots s LEFT JOIN fieldseal_rooms r ON r.n = s.room";
 
-/// The floor, and of the slot, if it is there: its room, the room's size, the slot's last 32 bytes.
-type Found = (i64, Option<i64>, Option<i64>, Option<Vec<u8>>);
-const FIND: &str = "SELECT m.value, s.room, length(r.bytes), substr(r.bytes, s.len - 31, 32) FROM fieldseal_meta m \
-     LEFT JOIN fieldseal_slots s ON s.id = ?1 LEFT JOIN fieldseal_rooms r ON r.n = s.room WHERE m.name = ?2";
-const _: () = assert!(Revision::LEN == 32);
+const IS_FILLED_AND_UNNAMED: &str = "SELECT EXISTS (SELECT 1 FROM fieldseal_rooms \
+     WHERE n = ?1 AND bytes <> zeroblob(length(bytes)) AND n NOT IN (SELECT room FROM fieldseal_slots))";
+const EMPTY_UNNAMED: &str = "UPDATE fieldseal_rooms SET bytes = zeroblob(length(bytes)) \
+     WHERE n NOT IN (SELECT room FROM fieldseal_slots) AND bytes <> zeroblob(length(bytes))";
 
 const INSERT: &str = "INSERT INTO fieldseal_slots (id, tenant, state, epoch, due, room, len) \
      VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";

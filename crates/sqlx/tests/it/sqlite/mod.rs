@@ -1,5 +1,6 @@
 //! SQLite.
 
+mod abandoned;
 mod columns;
 mod derive;
 mod leaks;
@@ -10,8 +11,16 @@ pub(crate) mod store;
 use fleet_tests::harness::Trial;
 
 pub(crate) fn trials() -> Vec<Trial> {
-    [columns::trials(), derive::trials(), leaks::trials(), rows::trials(), scrub::trials(), store::trials()]
-        .into_iter()
-        .flatten()
-        .collect()
+    [
+        abandoned::trials(),
+        columns::trials(),
+        derive::trials(),
+        leaks::trials(),
+        rows::trials(),
+        scrub::trials(),
+        store::trials(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }

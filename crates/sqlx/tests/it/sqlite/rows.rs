@@ -17,7 +17,8 @@ pub(super) fn trials() -> Vec<Trial> {
     let mut trials = tests![Alone::new() =>
         a_table_or_column_that_is_not_there_is_misconfigured
         a_table_that_changes_under_its_source_is_misconfigured
-        a_key_that_holds_null_is_misconfigured
+        a_row_that_no_key_names_is_unreadable_and_comes_last
+        a_row_whose_key_is_no_text_is_unreadable_in_its_place
         a_key_that_names_several_rows_changes_none
         a_writer_that_holds_the_database_makes_a_swap_unavailable
         a_database_that_may_only_be_read_denies_a_swap
@@ -192,14 +193,29 @@ async fn a_table_that_changes_under_its_source_is_misconfigured() {
     }
 }
 
-async fn a_key_that_holds_null_is_misconfigured() {
+async fn a_row_that_no_key_names_is_unreadable_and_comes_last() {
     let (database, _) = customers().await;
+    execute(&database.pool, "INSERT INTO customer VALUES (3, 'eve', x'01'), (4, 'dan', NULL)").await;
     let table = Table::new("customer", ["phone"], ["email"]);
     let rows = SqliteRows::new(database.pool.clone(), table).await.unwrap();
     let null = RowKey::new(vec![Cell::Null]);
+    let nameless = || Row::unreadable(null.clone());
+    let named =
+        |phone: u8, email: &str| Row { key: RowKey::new(vec![Cell::bytes([phone])]), cells: vec![Cell::text(email)] };
+    let all = rows.page(&Page::first(5)).await.unwrap();
+    assert!(all == [named(0, "ada"), named(1, "eve"), nameless(), nameless()]);
+    let mut pages = vec![rows.page(&Page::first(1)).await.unwrap()];
+    while let Some(last) = pages.last().unwrap().last() {
+        let behind = Page::first(1).starting_after(last.key.clone());
+        pages.push(rows.page(&behind).await.unwrap());
+    }
+    assert!(
+        pages == [vec![named(0, "ada")], vec![named(1, "eve")], vec![nameless()], vec![]],
+        "one at least is told of"
+    );
+    let only = Page::first(5).only("email", Cell::text("dan"));
+    assert!(rows.page(&only).await.unwrap() == [nameless()], "of a person, too");
     let errors = [
-        rows.page(&Page::first(5)).await.unwrap_err(),
-        rows.page(&Page::first(5).starting_after(null.clone())).await.unwrap_err(),
         rows.load(std::slice::from_ref(&null)).await.unwrap_err(),
         rows.swap(&[Swap::of(null).cell(0, Cell::text("bob"), Cell::Null)]).await.unwrap_err(),
         rows.load(&[RowKey::new(vec![Cell::Integer(1), Cell::Integer(1)])]).await.unwrap_err(),
@@ -207,6 +223,27 @@ async fn a_key_that_holds_null_is_misconfigured() {
     for error in errors {
         assert_eq!(error.kind(), RowsErrorKind::Misconfigured, "{error:?}");
     }
+}
+
+async fn a_row_whose_key_is_no_text_is_unreadable_in_its_place() {
+    let database = memory().await;
+    execute(&database.pool, "CREATE TABLE login (name TEXT PRIMARY KEY, email TEXT)").await;
+    execute(
+        &database.pool,
+        "INSERT INTO login VALUES ('ada', '1'), (CAST(x'62FF' AS TEXT), '2'), ('cy', '3'), (x'61', '4')",
+    )
+    .await;
+    let rows = SqliteRows::new(database.pool.clone(), Table::new("login", ["name"], ["email"])).await.unwrap();
+    let named = |name: Cell, email: &str| Row { key: RowKey::new(vec![name]), cells: vec![Cell::text(email)] };
+    let garbled = Row::unreadable(RowKey::new(vec![Cell::Null, Cell::bytes(*b"b\xFF")]));
+    let all = [named(Cell::text("ada"), "1"), garbled, named(Cell::text("cy"), "3"), named(Cell::bytes(*b"a"), "4")];
+    assert!(rows.page(&Page::first(9)).await.unwrap() == all);
+    for (row, next) in all.iter().zip(&all[1..]) {
+        let behind = rows.page(&Page::first(1).starting_after(row.key.clone())).await.unwrap();
+        assert!(behind == std::slice::from_ref(next), "a page may end with it");
+    }
+    let error = rows.load(&[all[1].key.clone()]).await.unwrap_err();
+    assert_eq!(error.kind(), RowsErrorKind::Misconfigured, "{error:?}");
 }
 
 async fn a_key_that_names_several_rows_changes_none() {

@@ -12,8 +12,9 @@ use fieldseal::clock::Timestamp;
 use fieldseal::error::StoreError;
 use fieldseal::journal::MemoryJournal;
 use fieldseal::provider::LocalKeyring;
-use fieldseal::store::{Epoch, Expected, Filter, KeyStore, MemoryStore, Residue, Scan, ScanPage, SlotId, StoredSlot};
-use fieldseal::vault::Enrollment;
+use fieldseal::store::{
+    Epoch, Expected, Filter, KeyStore, Loaded, MemoryStore, Residue, Scan, ScanPage, SlotId, StoredSlot,
+};
 use fieldseal::vault::ErasureRequest;
 use fieldseal::{Tenant, TenantId, Vault};
 use fieldseal_sqlx::SqliteStore;
@@ -161,7 +162,7 @@ impl fmt::Debug for OrdinaryTable {
 
 #[async_trait]
 impl KeyStore for OrdinaryTable {
-    async fn load(&self, ids: &[SlotId]) -> Result<Vec<Option<StoredSlot>>, StoreError> {
+    async fn load(&self, ids: &[SlotId]) -> Result<Vec<Loaded>, StoreError> {
         self.answers.load(ids).await
     }
 
@@ -259,9 +260,9 @@ mod jobs {
 
     pub(super) async fn keys_of_swept_subjects_are_in_no_file(world: &VaultInFolder) -> Vec<StoredSlot> {
         let customers = world.customers();
-        let due = Enrollment::new().retain_until(Timestamp::from_millis(1));
         for subject in 1..=20i64 {
-            customers.enroll_with(&customer(subject), &due).await.unwrap();
+            customers.enroll(&customer(subject)).await.unwrap();
+            customers.schedule_erasure(&customer(subject), Timestamp::from_millis(1)).await.unwrap();
         }
         customers.enroll(&customer("ada")).await.unwrap();
         let before = world.slots().await;

@@ -12,8 +12,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use fieldseal::TenantId;
 use fieldseal::error::{StoreError, StoreErrorKind};
-use fieldseal::store::{Epoch, Expected, Filter, KeyStore, Residue, Scan, ScanPage, SlotId, StoredSlot, Tag};
+use fieldseal::store::{Epoch, Expected, Filter, KeyStore, Loaded, Residue, Scan, ScanPage, SlotId, StoredSlot, Tag};
 use fieldseal_sqlx::SqliteStore;
+use fieldseal_testkit as testkit;
+use fieldseal_testkit::damage::{Damage, Part};
 use fieldseal_testkit::slot::SampleSlot;
 use fieldseal_testkit::store::{self as rules, RULES};
 use fleet_tests::harness::{Alone, Trial, soak};
@@ -36,7 +38,9 @@ pub(super) fn trials() -> Vec<Trial> {
         names_that_sqlite_reads_as_something_else_are_files
         the_settings_are_made_on_every_connection_that_writes
         two_processes_open_a_new_file_at_once
-        columns_that_were_changed_are_found_out
+        columns_that_were_changed_are_damage
+        a_room_that_two_slots_name_is_not_zeroed
+        a_room_that_is_left_is_zeroed_and_no_other
         a_missing_floor_is_no_floor_of_none
         a_damaged_file_is_corrupt
         overwritten_slots_are_in_no_file_after_a_scrub
@@ -50,6 +54,10 @@ pub(super) fn trials() -> Vec<Trial> {
         a_dropped_put_leaves_the_store_sound
     ]);
     let suite = |name: &str| format!("sqlite::store::{name}");
+    for (name, rule) in testkit::damage::RULES {
+        let damaged = async move || rule(&shared_pool().await).await;
+        trials.push(Alone::new().trial(suite(&format!("damaged::{name}")), damaged));
+    }
     for (name, rule) in RULES {
         let own_file = async move || rule(&own_file().await).await;
         trials.push(Alone::new().trial(suite(&format!("own_file::{name}")), own_file));
@@ -82,12 +90,12 @@ pub(super) fn trials() -> Vec<Trial> {
 #[derive(Debug)]
 struct InFolder {
     store: SqliteStore,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 #[async_trait]
 impl KeyStore for InFolder {
-    async fn load(&self, ids: &[SlotId]) -> Result<Vec<Option<StoredSlot>>, StoreError> {
+    async fn load(&self, ids: &[SlotId]) -> Result<Vec<Loaded>, StoreError> {
         self.store.load(ids).await
     }
 
@@ -108,14 +116,86 @@ impl KeyStore for InFolder {
     }
 }
 
+#[async_trait]
+impl Damage for InFolder {
+    fn parts(&self) -> &'static [Part] {
+        use Part::{Column, Gone};
+        &[
+            Column("state"),
+            Column("epoch"),
+            Column("due"),
+            Column("tenant"),
+            Column("len"),
+            Gone("epoch"),
+            Gone("due"),
+            Gone("tenant"),
+            Gone("room"),
+        ]
+    }
+
+    async fn change(&self, id: &SlotId, part: Part, bit: usize) {
+        let mut db = raw(&self.folder).await;
+        let id = id.to_bytes();
+        let bytes = |sql: &'static str| sqlx::query_scalar::<_, Vec<u8>>(sql).bind(id.clone());
+        let changed = match part {
+            Part::Bytes => {
+                let room = bytes(
+                    "SELECT r.bytes FROM fieldseal_slots s JOIN fieldseal_rooms r ON r.n = s.room WHERE s.id = ?",
+                );
+                let room = flipped(room.fetch_one(&mut db).await.unwrap(), bit);
+                let sql =
+                    "UPDATE fieldseal_rooms SET bytes = ? WHERE n = (SELECT room FROM fieldseal_slots WHERE id = ?)";
+                sqlx::query(sql).bind(room).bind(id.clone()).execute(&mut db).await
+            }
+            // Damage may leave what is no text.
+            Part::Column("tenant") => {
+                let tenant = bytes("SELECT CAST(tenant AS BLOB) FROM fieldseal_slots WHERE id = ?");
+                let tenant = flipped(tenant.fetch_one(&mut db).await.unwrap(), bit);
+                let sql = "UPDATE fieldseal_slots SET tenant = CAST(? AS TEXT) WHERE id = ?";
+                sqlx::query(sql).bind(tenant).bind(id.clone()).execute(&mut db).await
+            }
+            Part::Column(name) => {
+                let old = format!("coalesce({name}, 0)");
+                let new = format!("({old} | ?1) - ({old} & ?1)"); // SQLite has no XOR
+                let sql = format!("UPDATE fieldseal_slots SET {name} = {new} WHERE id = ?2");
+                sqlx::query(AssertSqlSafe(sql)).bind(1_i64 << bit).bind(id.clone()).execute(&mut db).await
+            }
+            Part::Gone("room") => {
+                let sql = "DELETE FROM fieldseal_rooms WHERE n = (SELECT room FROM fieldseal_slots WHERE id = ?)";
+                sqlx::query(sql).bind(id.clone()).execute(&mut db).await
+            }
+            Part::Gone(name) => {
+                let sql = format!("UPDATE fieldseal_slots SET {name} = NULL WHERE id = ?");
+                sqlx::query(AssertSqlSafe(sql)).bind(id.clone()).execute(&mut db).await
+            }
+        };
+        assert_eq!(changed.unwrap().rows_affected(), 1, "{part:?}");
+        db.close().await.unwrap();
+    }
+
+    async fn rename(&self, id: &SlotId, to: &[u8]) {
+        let mut db = raw(&self.folder).await;
+        let sql = "UPDATE fieldseal_slots SET id = ? WHERE id = ?";
+        let renamed = sqlx::query(sql).bind(to).bind(id.to_bytes()).execute(&mut db).await.unwrap();
+        assert_eq!(renamed.rows_affected(), 1);
+        db.close().await.unwrap();
+    }
+}
+
+fn flipped(mut bytes: Vec<u8>, bit: usize) -> Vec<u8> {
+    let at = bit / 8 % bytes.len();
+    bytes[at] ^= 1 << (bit % 8);
+    bytes
+}
+
 async fn own_file() -> InFolder {
     let folder = folder().await;
-    InFolder { store: open(&folder).await, _folder: folder }
+    InFolder { store: open(&folder).await, folder }
 }
 
 async fn shared_pool() -> InFolder {
     let folder = folder().await;
-    InFolder { store: open_shared(&folder).await, _folder: folder }
+    InFolder { store: open_shared(&folder).await, folder }
 }
 
 async fn in_memory() -> SqliteStore {
@@ -351,7 +431,7 @@ async fn two_processes_open_a_new_file_at_once() {
 
 // What is read back
 
-async fn columns_that_were_changed_are_found_out() {
+async fn columns_that_were_changed_are_damage() {
     for change in [
         "UPDATE fieldseal_slots SET epoch = 9",
         "UPDATE fieldseal_slots SET epoch = NULL",
@@ -372,13 +452,96 @@ async fn columns_that_were_changed_are_found_out() {
         let store = open(&folder).await;
         let due = fieldseal::clock::Timestamp::from_millis(5);
         store.put(&SampleSlot::new(id(1)).epoch(Epoch::FIRST).due(due).build(), Expected::Absent).await.unwrap();
-        assert!(store.load(&[id(1)]).await.is_ok());
+        assert!(matches!(store.load(&[id(1)]).await.unwrap().as_slice(), [Loaded::Slot(_)]));
         execute(&mut raw(&folder).await, change).await;
-        let loaded = store.load(&[id(1)]).await;
-        assert_eq!(loaded.expect_err(change).kind(), StoreErrorKind::Corrupt, "{change}");
-        let scanned = store.scan(&Scan::new(Filter::All)).await;
-        assert_eq!(scanned.expect_err(change).kind(), StoreErrorKind::Corrupt, "{change}");
+        let page = store.scan(&Scan::new(Filter::All)).await.unwrap();
+        let [(found, token)] = page.damaged.as_slice() else { panic!("{change}: {page:?}") };
+        assert_eq!((found, page.slots.len()), (&id(1), 0), "{change}");
+        assert_eq!(store.load(&[id(1)]).await.unwrap(), [Loaded::Damaged(*token)], "{change}");
     }
+}
+
+/// A damaged number of a room: whoever replaces the slot that has it, or that other slot, leaves the other one's bytes; and the
+/// room that nobody names any more is zeroed.
+async fn a_room_that_two_slots_name_is_not_zeroed() {
+    let folder = folder().await;
+    let pool = pool(&folder).await;
+    let store = SqliteStore::new(pool.clone()).await.unwrap();
+    let [ada, ben] = [1, 2].map(|n| SampleSlot::new(id(n)).epoch(Epoch::FIRST).build());
+    for slot in [&ada, &ben] {
+        store.put(slot, Expected::Absent).await.unwrap();
+    }
+    let rooms = async || -> Vec<(i64, Vec<u8>)> {
+        let rooms = "SELECT n, bytes FROM fieldseal_rooms WHERE bytes <> zeroblob(length(bytes)) ORDER BY n";
+        sqlx::query_as(rooms).fetch_all(&pool).await.unwrap()
+    };
+    let before = rooms().await;
+    assert_eq!(before.len(), 2);
+    let point = "UPDATE fieldseal_slots SET room = (SELECT max(room) FROM fieldseal_slots)";
+    sqlx::query(point).execute(&pool).await.unwrap();
+    let found = store.load(&[id(1), id(2)]).await.unwrap();
+    let [Loaded::Slot(neither), Loaded::Slot(sound)] = found.as_slice() else { panic!("{found:?}") };
+    assert_eq!(sound, &ben, "the room is its own");
+    assert_eq!(neither.as_bytes(), ben.as_bytes(), "whose MAC is not over her id");
+
+    let tombstone = SampleSlot::new(id(1)).state(fieldseal::store::SlotState::Erased).build();
+    store.put(&tombstone, Expected::Damaged(neither.token())).await.unwrap();
+    assert_eq!(store.load(&[id(1), id(2)]).await.unwrap(), [Loaded::Slot(tombstone), Loaded::Slot(ben.clone())]);
+    let after = rooms().await;
+    assert_eq!(after.len(), 2, "hers is zeroed, and she has another");
+    assert!(after.iter().any(|(n, bytes)| *n == before[1].0 && *bytes == before[1].1), "his is as it was");
+    assert!(!after.iter().any(|(n, _)| *n == before[0].0), "what was hers is gone");
+    let next = SampleSlot::new(id(2)).content(1).build();
+    store.put(&next, Expected::Revision(ben.revision())).await.unwrap();
+    assert_eq!(store.load(&[id(2)]).await.unwrap(), [Loaded::Slot(next)]);
+}
+
+/// Of two whose numbers of rooms nobody can believe, and one whose bytes are damaged: what is zeroed is never the room of a slot
+/// that may be put right.
+async fn a_room_that_is_left_is_zeroed_and_no_other() {
+    let folder = folder().await;
+    let pool = pool(&folder).await;
+    let store = SqliteStore::new(pool.clone()).await.unwrap();
+    let good = [1, 2, 3].map(|n| SampleSlot::new(id(n)).epoch(Epoch::FIRST).build());
+    for slot in &good {
+        store.put(slot, Expected::Absent).await.unwrap();
+    }
+    let room_of = async |n: u128| -> i64 {
+        let room = "SELECT room FROM fieldseal_slots WHERE id = ?";
+        sqlx::query_scalar(room).bind(id(n).to_bytes()).fetch_one(&pool).await.unwrap()
+    };
+    let lead_to = async |n: u128, room: i64| {
+        let lead = "UPDATE fieldseal_slots SET room = ? WHERE id = ?";
+        sqlx::query(lead).bind(room).bind(id(n).to_bytes()).execute(&pool).await.unwrap();
+    };
+    let is_zeroed = async |room: i64| -> bool {
+        let zeroed = "SELECT bytes = zeroblob(length(bytes)) FROM fieldseal_rooms WHERE n = ?";
+        sqlx::query_scalar(zeroed).bind(room).fetch_one(&pool).await.unwrap()
+    };
+    let bury = async |n: u128| {
+        let Loaded::Damaged(token) = store.load(&[id(n)]).await.unwrap().remove(0) else { panic!("{n} is damaged") };
+        let tombstone = SampleSlot::new(id(n)).state(fieldseal::store::SlotState::Erased).build();
+        store.put(&tombstone, Expected::Damaged(token)).await.unwrap();
+    };
+    let [first, second, third] = [room_of(1).await, room_of(2).await, room_of(3).await];
+    sqlx::query("UPDATE fieldseal_rooms SET bytes = CAST(zeroblob(1) || substr(bytes, 2) AS BLOB) WHERE n = ?")
+        .bind(first)
+        .execute(&pool)
+        .await
+        .unwrap();
+    lead_to(2, 1_000_000).await;
+    bury(1).await;
+    assert!(is_zeroed(first).await && !is_zeroed(second).await && !is_zeroed(third).await);
+    lead_to(2, second).await;
+    assert_eq!(store.load(&[id(2)]).await.unwrap(), [Loaded::Slot(good[1].clone())], "it is put right");
+
+    // One whose number was damaged leaves a room that nothing leads to: to one that isn't there, to an empty one, and nobody's.
+    for (n, room, elsewhere) in [(2, second, 1_000_000), (3, third, 1)] {
+        lead_to(n, elsewhere).await;
+        bury(n).await;
+        assert!(is_zeroed(room).await, "{n}");
+    }
+    assert_eq!(store.scan(&Scan::new(Filter::All)).await.unwrap().slots.len(), 3);
 }
 
 async fn a_missing_floor_is_no_floor_of_none() {
@@ -567,7 +730,8 @@ async fn a_dropped_put_leaves_the_store_sound() {
             // The next writer isn't kept out, and finds the slot whole: as it was, or as it was to be.
             let other = SampleSlot::new(id(1000 * u128::from(connections) + u128::from(content))).build();
             store.put(&other, Expected::Absent).await.unwrap();
-            let now = store.load(std::slice::from_ref(&subject)).await.unwrap().pop().flatten().unwrap();
+            let now =
+                store.load(std::slice::from_ref(&subject)).await.unwrap().pop().unwrap().into_slot().unwrap().unwrap();
             assert!(now == next || (now == last && !done), "{content}");
             landed += u32::from(now == next);
             last = now;
@@ -586,7 +750,7 @@ async fn a_busy_database_is_unavailable_and_then_is_not() {
     let slot = SampleSlot::new(id(1)).build();
     assert_eq!(store.put(&slot, Expected::Absent).await.unwrap_err().kind(), StoreErrorKind::Unavailable);
     assert_eq!(store.raise_floor(Epoch::FIRST).await.unwrap_err().kind(), StoreErrorKind::Unavailable);
-    assert_eq!(store.load(&[id(1)]).await.unwrap(), [None], "reading needs no turn");
+    assert_eq!(store.load(&[id(1)]).await.unwrap(), [Loaded::Absent], "reading needs no turn");
     turn.rollback().await.unwrap();
     store.put(&slot, Expected::Absent).await.unwrap();
 }

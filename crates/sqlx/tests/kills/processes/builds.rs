@@ -113,7 +113,7 @@ impl Build {
                 opens_as_before("ben").await?;
                 let billing = customers.keys(&customer("ben")).await?.seal_bytes(b"x", &context().purpose("billing"));
                 assert!(matches!(billing, Err(Error::PurposeErased { .. })));
-                assert!(matches!(customers.keys(&customer("cy")).await, Err(Error::SubjectErased { .. })), "scheduled");
+                assert!(matches!(customers.keys(&customer("cy")).await, Err(Error::SubjectClosed { .. })), "scheduled");
                 customers.cancel_erasure(&customer("cy")).await?;
                 opens_as_before("cy").await?;
                 opens_as_before("held").await?;

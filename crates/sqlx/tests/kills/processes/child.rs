@@ -30,6 +30,9 @@ pub(crate) async fn run(task: &str) -> Result {
 async fn one_job(place: &SharedFolder, job: Job, point: u64) -> Result {
     let tap = Tap::open();
     let (vault, _) = place.vault(&tap).await?;
+    if job == Job::Replay {
+        place.put_back().await?; // under this process
+    }
     let samples = place.databases()?.is_some();
     stand_still_at(&tap, point, move |call| !samples || is_after_a_write(call));
     job.run(&vault).await?;
@@ -72,7 +75,10 @@ fn say(what: &str) {
     out.flush().expect("the parent listens");
 }
 
-/// Enrolls, seals, rotates, erases, holds, schedules and advances as the seed says. What it says was done is done.
+/// What is scheduled for then is due at once.
+const LONG_AGO: fieldseal::clock::Timestamp = fieldseal::clock::Timestamp::from_millis(1);
+
+/// Enrolls, seals, rotates, erases, holds, schedules, sweeps and advances as the seed says. What it says was done is done.
 async fn work(place: &SharedFolder, seed: u64, count: u64) -> Result {
     let (vault, keyring) = place.vault(&Tap::open()).await?;
     let customers = vault.default_tenant();
@@ -82,10 +88,10 @@ async fn work(place: &SharedFolder, seed: u64, count: u64) -> Result {
         let name = format!("s{}", random.below(40));
         let subject = customer(&name);
         let step = async {
-            match random.below(16) {
+            match random.below(20) {
                 0..=5 => match customers.enroll(&subject).await {
                     Ok(keys) => say(&format!("sealed {name} {}", hex(&seal(&keys)?))),
-                    Err(Error::SubjectErased { .. }) => {}
+                    Err(Error::SubjectErased { .. } | Error::SubjectClosed { .. }) => {}
                     Err(e) => return Err(e.into()),
                 },
                 6..=7 => permit(customers.rotate(&subject).await)?,
@@ -117,9 +123,27 @@ async fn work(place: &SharedFolder, seed: u64, count: u64) -> Result {
                         retired => drop(retired?),
                     }
                 }
+                16 if random.below(4) == 0 => {
+                    say(&format!("erasing {name}"));
+                    permit(customers.schedule_erasure(&subject, LONG_AGO).await)?;
+                }
+                16 => permit(customers.cancel_erasure(&subject).await)?,
+                17 => permit(vault.erase_due().await)?,
+                18 => {
+                    let request = ErasureRequest::new().purpose(fieldseal::id::Purpose::new("billing")?);
+                    permit(customers.erase(&subject, &request).await)?;
+                }
+                19 => {
+                    let tenant = TenantId::new(format!("t{}", random.below(1000)))?;
+                    permit(vault.tenant(&tenant).enroll(&customer(1i64)).await)?;
+                    if random.below(2) == 0 {
+                        permit(vault.erase_tenant(&tenant, &ErasureRequest::new()).await)?;
+                        say(&format!("erased-tenant {}", tenant.as_str()));
+                    }
+                }
                 _ => match customers.keys(&subject).await {
                     Ok(keys) => say(&format!("sealed {name} {}", hex(&seal(&keys)?))),
-                    Err(Error::SubjectUnknown | Error::SubjectErased { .. }) => {}
+                    Err(Error::SubjectUnknown | Error::SubjectErased { .. } | Error::SubjectClosed { .. }) => {}
                     Err(e) => return Err(e.into()),
                 },
             }
@@ -143,9 +167,15 @@ fn is_between_keys(e: &Failure) -> bool {
 /// What can't be done with the subject as it is.
 fn permit<T>(done: fieldseal::Result<T>) -> Result {
     match done {
-        Err(Error::SubjectUnknown | Error::SubjectErased { .. } | Error::SubjectHeld | Error::InvalidInput(_)) => {
-            Ok(())
-        }
+        Err(
+            Error::SubjectUnknown
+            | Error::SubjectErased { .. }
+            | Error::SubjectClosed { .. }
+            | Error::SubjectHeld
+            | Error::PurposeErased { .. }
+            | Error::TenantErased { .. }
+            | Error::InvalidInput(_),
+        ) => Ok(()),
         done => Ok(done.map(drop)?),
     }
 }

@@ -110,7 +110,9 @@ impl Job {
             Self::Advance => match vault.advance_epoch().await {
                 // It was done before the kill.
                 Err(Error::InvalidInput(_)) if vault.current_epoch().await? > Epoch::FIRST => Ok(()),
-                advanced => advanced.map(drop),
+                advanced => {
+                    advanced.and_then(|advanced| advanced.failed.into_iter().next().map_or(Ok(()), |(_, e)| Err(e)))
+                }
             },
             Self::Rewrap => rewrap_all(vault).await,
             Self::Retire => vault.retire_epoch(Epoch::FIRST).await.map(drop),

@@ -6,11 +6,13 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use fieldseal::Vault;
+use fieldseal::clock::{Clock as _, SystemClock, Timestamp};
 use fieldseal::journal::{ErasureJournal, FileJournal};
 use fieldseal::provider::{KeyringOptions, LocalKeyring};
-use fieldseal::store::{Expected, Filter, KeyStore, Scan};
+use fieldseal::store::{Expected, Filter, KeyStore, Scan, SlotId, StoredSlot};
 use fieldseal::vault::{Ready, VaultBuilder};
 use fieldseal_sqlx::{PostgresJournal, PostgresStore, SqliteStore};
+use fieldseal_testkit::clock::{Clocked, ManualClock};
 use fieldseal_testkit::faults::{Tap, Tapped};
 use fleet_tests::postgres::Databases;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
@@ -31,6 +33,8 @@ pub(super) struct SharedFolder(pub(super) PathBuf);
 
 /// The directory of a server's socket, the database of the store and that of the journal: a line each.
 const DATABASES: &str = "databases";
+const KEPT_ID: &str = "kept.id";
+const KEPT_SLOT: &str = "kept.slot";
 
 impl SharedFolder {
     /// With a keyring, and a store and a journal that are empty.
@@ -83,6 +87,16 @@ impl SharedFolder {
     pub(super) async fn vault(&self, tap: &Tap) -> Result<(Vault, LocalKeyring)> {
         let (builder, keyring) = self.builder(tap).await?;
         Ok((builder.build().await?, keyring))
+    }
+
+    /// That of a process an hour ago: what it erased, others may enroll again.
+    pub(super) async fn vault_an_hour_ago(&self) -> Result<(Vault, LocalKeyring)> {
+        let keyring = LocalKeyring::open(self.keyring()).await?;
+        let clock = ManualClock::new();
+        clock.set_wall(Timestamp::from_millis(SystemClock::new().wall().as_millis() - 3_600_000));
+        let builder = Vault::builder(keyring.clone(), Clocked::new(self.store().await?, None)).kinds(["customer"]);
+        let builder = builder.journal(Clocked::new(self.journal().await?, None)).purposes(["billing"]);
+        Ok((builder.clock(clock).build().await?, keyring))
     }
 
     pub(super) async fn builder(&self, tap: &Tap) -> Result<(VaultBuilder<Ready>, LocalKeyring)> {
@@ -164,6 +178,21 @@ impl SharedFolder {
             std::fs::copy(self.0.join("journal"), other.0.join("journal"))?;
         }
         Ok(())
+    }
+
+    /// Keeps a slot as it is, for [`put_back`](Self::put_back).
+    pub(super) fn keep_for_later(&self, slot: &StoredSlot) -> Result {
+        std::fs::write(self.0.join(KEPT_ID), slot.id().to_bytes())?;
+        Ok(std::fs::write(self.0.join(KEPT_SLOT), slot.as_bytes())?)
+    }
+
+    /// Puts the slot that was kept over the one that is there, as an operator does by hand.
+    pub(super) async fn put_back(&self) -> Result {
+        let id = SlotId::from_bytes(&std::fs::read(self.0.join(KEPT_ID))?)?;
+        let slot = StoredSlot::from_bytes(id, std::fs::read(self.0.join(KEPT_SLOT))?)?;
+        let store = self.store().await?;
+        let now = store.load(std::slice::from_ref(slot.id())).await?.remove(0).into_slot()?.ok_or("it is there")?;
+        Ok(store.put(&slot, Expected::Revision(now.revision())).await?)
     }
 
     /// Drops its databases.

@@ -34,7 +34,8 @@ pub(super) fn trials(databases: &Databases) -> Vec<Trial> {
         tables::what_the_role_may_not_do_is_denied
         tables::a_partitioned_table_and_a_view_are_tables
         tables::a_key_that_names_several_rows_changes_none
-        tables::a_key_that_holds_null_is_misconfigured
+        tables::a_row_that_no_key_names_is_unreadable_and_comes_last
+        tables::a_row_that_can_not_be_handed_over_fails_no_page
         tables::what_a_constraint_or_trigger_refuses_shows_no_value
         tables::columns_are_added_once
         tables::columns_that_are_missing_are_named_without_being_added

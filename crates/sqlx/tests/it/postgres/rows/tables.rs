@@ -1,7 +1,7 @@
 //! What a table may be, and what is refused.
 
 use fieldseal::jobs::Form;
-use fieldseal::rows::{Cell, Page, RowKey, RowSource, RowsErrorKind, Swap, Table};
+use fieldseal::rows::{Cell, Page, Row, RowKey, RowSource, RowsErrorKind, Swap, Table};
 use fieldseal_sqlx::PostgresRows;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 
@@ -149,12 +149,35 @@ pub(super) async fn a_key_that_names_several_rows_changes_none(database: PgConne
     assert_eq!(rows.swap(&[rename(1, "a", "b"), rename(1, "b", "c")]).await.unwrap(), [true, true], "twice one row");
 }
 
-pub(super) async fn a_key_that_holds_null_is_misconfigured(database: PgConnectOptions) {
+pub(super) async fn a_row_that_no_key_names_is_unreadable_and_comes_last(database: PgConnectOptions) {
     let pool = pool(database).await;
     customers(&pool).await;
     let rows = source(&pool, Table::new("customer", ["phone"], ["email"])).await;
-    let error = rows.page(&Page::first(5)).await.unwrap_err();
+    let null = RowKey::new(vec![Cell::Null]);
+    let ada = Row { key: RowKey::new(vec![Cell::bytes([0])]), cells: vec![Cell::text("ada")] };
+    assert!(rows.page(&Page::first(5)).await.unwrap() == [ada.clone(), Row::unreadable(null.clone())]);
+    assert!(rows.page(&Page::first(1)).await.unwrap() == [ada.clone()]);
+    let behind = |key: &RowKey| Page::first(1).starting_after(key.clone());
+    assert!(rows.page(&behind(&ada.key)).await.unwrap() == [Row::unreadable(null.clone())]);
+    assert!(rows.page(&behind(&null)).await.unwrap().is_empty());
+    let error = rows.load(&[null]).await.unwrap_err();
     assert_eq!(error.kind(), RowsErrorKind::Misconfigured, "{error:?}");
+}
+
+/// A view that can't be computed of one row; a text of which the server has no UTF-8 is the same to a client.
+pub(super) async fn a_row_that_can_not_be_handed_over_fails_no_page(database: PgConnectOptions) {
+    let pool = pool(database).await;
+    customers(&pool).await;
+    execute(&pool, "INSERT INTO customer VALUES (3, 'eve', NULL)").await;
+    execute(&pool, "CREATE VIEW odd AS SELECT id, email, 6 / (id - 2) AS part FROM customer").await;
+    let rows = source(&pool, Table::new("odd", ["id"], ["email", "part"])).await;
+    let whole =
+        |n: i64, email: &str, part: i64| Row { key: key(n), cells: vec![Cell::text(email), Cell::Integer(part)] };
+    let all = [whole(1, "ada", -6), Row::unreadable(key(2)), whole(3, "eve", 6)];
+    assert!(rows.page(&Page::first(5)).await.unwrap() == all);
+    assert!(rows.page(&Page::first(2).starting_after(key(1))).await.unwrap() == all[1..]);
+    let loaded = rows.load(&[key(3), key(2), key(9)]).await.unwrap();
+    assert!(loaded == [Some(all[2].clone()), Some(all[1].clone()), None]);
 }
 
 /// PostgreSQL's own messages, and a trigger's, do.

@@ -4,7 +4,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use fieldseal::TenantId;
-use fieldseal::store::{Expected, KeyStore as _, SlotId, Tag};
+use fieldseal::store::{Expected, KeyStore as _, Loaded, SlotId, Tag};
 use fieldseal_sqlx::PostgresStore;
 use fieldseal_testkit::slot::SampleSlot;
 use fleet_tests::harness::Completion;
@@ -42,7 +42,7 @@ pub(super) async fn nothing_that_was_confirmed_is_lost(which: Which) -> Completi
             let Some(confirmed) = confirmed else { continue };
             let found = store.load(&[slot(round, writer, 0).id().clone()]).await.unwrap().remove(0);
             // The next one may have landed too, before its writer was told.
-            let is_there = |content| found.as_ref() == Some(&slot(round, writer, content));
+            let is_there = |content| found == Loaded::Slot(slot(round, writer, content));
             assert!(is_there(confirmed) || is_there(confirmed + 1), "what was confirmed to writer {writer} is lost");
         }
     }

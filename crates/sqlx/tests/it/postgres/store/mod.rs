@@ -1,6 +1,7 @@
 //! `PostgresStore`: the conformance suite, also on a partitioned table and through a pooler, and what PostgreSQL adds.
 
 pub(crate) mod crash;
+mod damage;
 mod notices;
 mod puts;
 mod replica;
@@ -9,7 +10,10 @@ mod round_trips;
 mod schema;
 mod silence;
 
+use std::time::Duration;
+
 use fieldseal_sqlx::PostgresStore;
+use fieldseal_testkit as testkit;
 use fieldseal_testkit::store::{self as rules, RULES};
 use fleet_tests::harness::Trial;
 use fleet_tests::postgres::{Databases, Which};
@@ -17,26 +21,40 @@ use fleet_tests::tests;
 use sqlx::postgres::{PgConnectOptions, PgPool};
 
 use super::{PATIENCE, execute, no_pooler, pool, through_a_pooler};
+use damage::Damageable;
 
 pub(super) fn trials(databases: &Databases) -> Vec<Trial> {
     let mut trials = Vec::new();
     for (name, rule) in RULES {
+        let patience = patience(name);
         trials.push(databases.trial(format!("store::suite::{name}"), async move |database| {
-            rule(&made(&pool(database).await).await).await;
+            rule(&made_with(&pool(database).await, patience).await).await;
         }));
         // Once each: neither makes a difference between versions, nor is quick.
         trials.push(match databases.which() {
             Which::Installed => {
                 let trial = databases.trial(format!("store::pooler::{name}"), async move |database| {
-                    through_a_pooler(database, async |pool| rule(&made(&pool).await).await).await;
+                    through_a_pooler(database, async |pool| rule(&made_with(&pool, patience).await).await).await;
                 });
                 let is_ignored = trial.has_ignored_flag() || no_pooler();
                 trial.with_ignored_flag(is_ignored)
             }
             Which::Embedded => databases.trial(format!("store::partitioned::{name}"), async move |database| {
-                rule(&partitioned(&pool(database).await).await).await;
+                rule(&partitioned_with(&pool(database).await, patience).await).await;
             }),
         });
+    }
+    for (name, rule) in testkit::damage::RULES {
+        trials.push(databases.trial(format!("store::damaged::{name}"), async move |database| {
+            let pool = pool(database).await;
+            rule(&Damageable { inner: made(&pool).await, pool }).await;
+        }));
+        if databases.which() == Which::Embedded {
+            trials.push(databases.trial(format!("store::damaged_and_partitioned::{name}"), async move |database| {
+                let pool = pool(database).await;
+                rule(&Damageable { inner: partitioned(&pool).await, pool }).await;
+            }));
+        }
     }
     macro_rules! persistent {
         ($($rule:ident)*) => {$(
@@ -65,7 +83,8 @@ pub(super) fn trials(databases: &Databases) -> Vec<Trial> {
         schema::tables_of_another_application_are_left_alone
         schema::tables_of_a_later_version_are_refused
         schema::tables_that_were_altered_are_refused
-        schema::a_slot_whose_columns_were_altered_is_corrupt
+        schema::a_slot_whose_columns_were_altered_is_damaged
+        puts::a_row_of_another_tenants_column_is_damaged_and_not_absent
         puts::a_put_is_durable_whatever_the_session_says
         puts::nothing_is_left_in_the_session
         puts::a_put_to_a_database_that_may_only_be_read_is_denied
@@ -79,6 +98,7 @@ pub(super) fn trials(databases: &Databases) -> Vec<Trial> {
         round_trips::a_vault_reads_a_page_of_cold_subjects_in_one
         round_trips::a_put_is_four
         silence::a_call_that_is_given_up_costs_no_place_in_the_pool
+        silence::an_abandoned_put_holds_the_floor_for_as_long_as_is_said
         residue::what_a_vacuum_leaves_is_told
         residue::dead_rows_that_a_snapshot_sees_are_told_until_it_ends
         residue::dead_rows_that_a_prepared_transaction_holds_are_told
@@ -102,6 +122,7 @@ pub(super) fn trials(databases: &Databases) -> Vec<Trial> {
         replica::a_replica_that_is_none_or_is_gone_is_passed_over
         replica::a_replica_that_goes_silent_is_passed_over
         replica::what_a_replica_lacks_is_looked_for_at_the_primary
+        replica::a_damaged_row_of_a_replica_puts_it_to_no_rest
         replica::a_standby_is_no_primary
         residue::standbys_slots_and_archives_are_told
         crash::nothing_that_was_confirmed_is_lost
@@ -109,16 +130,32 @@ pub(super) fn trials(databases: &Databases) -> Vec<Trial> {
     trials
 }
 
+/// How long writers wait for one another under a rule: behind one that was abandoned they are to be told soon.
+fn patience(rule: &str) -> Duration {
+    match rule {
+        "a_call_that_was_polled_and_abandoned_delays_no_other" => Duration::from_millis(100),
+        _ => PATIENCE,
+    }
+}
+
 /// A new store.
 async fn made(pool: &PgPool) -> PostgresStore {
+    made_with(pool, PATIENCE).await
+}
+
+async fn made_with(pool: &PgPool, lock_timeout: Duration) -> PostgresStore {
     PostgresStore::builder(pool.clone()).migrate().await.unwrap();
-    PostgresStore::builder(pool.clone()).lock_timeout(PATIENCE).open().await.unwrap()
+    PostgresStore::builder(pool.clone()).lock_timeout(lock_timeout).open().await.unwrap()
 }
 
 async fn partitioned(pool: &PgPool) -> PostgresStore {
+    partitioned_with(pool, PATIENCE).await
+}
+
+async fn partitioned_with(pool: &PgPool, lock_timeout: Duration) -> PostgresStore {
     PostgresStore::builder(pool.clone()).migrate().await.unwrap();
     execute(pool, include_str!("../../../../src/postgres/store/migrations/partitioned.sql")).await;
-    PostgresStore::builder(pool.clone()).lock_timeout(PATIENCE).open().await.unwrap()
+    PostgresStore::builder(pool.clone()).lock_timeout(lock_timeout).open().await.unwrap()
 }
 
 async fn open(database: &PgConnectOptions) -> PostgresStore {

@@ -2,14 +2,60 @@
 
 use std::time::Duration;
 
-use fieldseal::store::{Epoch, Expected, Filter, KeyStore as _, Scan, SlotId, StoreErrorKind};
+use fieldseal::TenantId;
+use fieldseal::store::{Epoch, Expected, Filter, KeyStore as _, Loaded, Scan, SlotId, StoreErrorKind, Tag};
 use fieldseal_sqlx::PostgresStore;
 use fieldseal_testkit::slot::SampleSlot;
 use futures_util::FutureExt as _;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 
-use super::made;
+use super::{made, partitioned};
 use crate::postgres::{execute, pool};
+
+/// By tenant and id it isn't found, and is there all the same: also where each is a partition of its own.
+pub(super) async fn a_row_of_another_tenants_column_is_damaged_and_not_absent(database: PgConnectOptions) {
+    let pool = pool(database).await;
+    for is_partitioned in [false, true] {
+        execute(&pool, "DROP SCHEMA IF EXISTS fieldseal CASCADE").await;
+        let store = if is_partitioned { partitioned(&pool).await } else { made(&pool).await };
+        let [ada, ben] = [1, 2].map(|n| SlotId::Subject(TenantId::default_tenant(), Tag::from_bytes([n; 16])));
+        let [good, beside] = [&ada, &ben].map(|id| SampleSlot::new(id.clone()).build());
+        store.put(&good, Expected::Absent).await.unwrap();
+        store.put(&beside, Expected::Absent).await.unwrap();
+        let change = "UPDATE fieldseal.key_slots SET tenant = 'zeta' WHERE id = $1";
+        sqlx::query(change).persistent(false).bind(ada.to_bytes()).execute(&pool).await.unwrap();
+
+        let found = store.load(&[ben.clone(), ada.clone(), ada.clone()]).await.unwrap();
+        let [Loaded::Slot(sound), Loaded::Damaged(token), Loaded::Damaged(again)] = found.as_slice() else {
+            panic!("{found:?}")
+        };
+        assert_eq!((sound, token), (&beside, again));
+        // Neither a second row beside it, nor a put over what nobody saw.
+        let next = SampleSlot::new(ada.clone()).content(1).build();
+        for expected in [Expected::Absent, Expected::Revision(good.revision()), Expected::Damaged(good.token())] {
+            assert_eq!(store.put(&next, expected).await.unwrap_err().kind(), StoreErrorKind::Conflict);
+        }
+        // Of the tenant that the column says it has no slot.
+        let zeta = Scan::new(Filter::All).tenant(TenantId::new("zeta").unwrap());
+        let page = store.scan(&zeta).await.unwrap();
+        assert!(page.slots.is_empty() && page.damaged.is_empty());
+        // Somebody puts the good one back by hand, beside it: that one is the answer, and the other one has no name.
+        let copy = "INSERT INTO fieldseal.key_slots SELECT 'default', id, state, epoch, due, bytes \
+                    FROM fieldseal.key_slots WHERE tenant = 'zeta'";
+        execute(&pool, copy).await;
+        assert_eq!(store.load(std::slice::from_ref(&ada)).await.unwrap(), [Loaded::Slot(good.clone())]);
+        let page = store.scan(&Scan::new(Filter::All).limit(1)).await.unwrap();
+        assert_eq!((page.slots, page.nameless, page.next), (vec![good.clone()], 1, Some(ada.clone())));
+        assert_eq!(store.put(&next, Expected::Damaged(*token)).await.unwrap_err().kind(), StoreErrorKind::Conflict);
+        let remove = "DELETE FROM fieldseal.key_slots WHERE tenant = 'default' AND id = $1";
+        sqlx::query(remove).persistent(false).bind(ada.to_bytes()).execute(&pool).await.unwrap();
+
+        store.put(&next, Expected::Damaged(*token)).await.unwrap();
+        assert_eq!(store.load(&[ada]).await.unwrap(), [Loaded::Slot(next)]);
+        let rows: i64 = sqlx::query_scalar("SELECT count(*) FROM fieldseal.key_slots").fetch_one(&pool).await.unwrap();
+        assert_eq!(rows, 2, "it keeps its place");
+    }
+}
 
 /// What is confirmed is on disk, also the standby's where there is one that is waited for.
 pub(super) async fn a_put_is_durable_whatever_the_session_says(database: PgConnectOptions) {
@@ -77,7 +123,7 @@ pub(super) async fn nothing_is_left_in_the_session(database: PgConnectOptions) {
     store.put(&slot, Expected::Absent).await.unwrap_err();
     store.raise_floor(Epoch::new(2).unwrap()).await.unwrap();
     store.put(&slot, Expected::Revision(slot.revision())).await.unwrap_err();
-    assert_eq!(store.load(&[SlotId::Vault]).await.unwrap(), [Some(slot.clone())]);
+    assert_eq!(store.load(&[SlotId::Vault]).await.unwrap(), [Loaded::Slot(slot.clone())]);
     assert_eq!(store.scan(&Scan::new(Filter::All)).await.unwrap().slots, std::slice::from_ref(&slot));
     store.scrub().await.unwrap();
     assert_eq!(session().await, before);
@@ -96,7 +142,7 @@ pub(super) async fn a_put_to_a_database_that_may_only_be_read_is_denied(database
     let pool = pool(database.options([("default_transaction_read_only", "on")])).await;
     let store = PostgresStore::new(pool).await.unwrap();
     let slot = SampleSlot::new(SlotId::Vault).build();
-    assert_eq!(store.load(&[SlotId::Vault]).await.unwrap(), [None]);
+    assert_eq!(store.load(&[SlotId::Vault]).await.unwrap(), [Loaded::Absent]);
     assert_eq!(store.put(&slot, Expected::Absent).await.unwrap_err().kind(), StoreErrorKind::Denied);
     assert_eq!(store.raise_floor(Epoch::FIRST).await.unwrap_err().kind(), StoreErrorKind::Denied);
 }
@@ -137,7 +183,7 @@ pub(super) async fn a_put_that_is_dropped_holds_no_lock(database: PgConnectOptio
         }
         // Whatever became of it, the slot and the floor can be had; a lock that was left would make these wait, and fail.
         store.raise_floor(Epoch::FIRST).await.unwrap();
-        let found = store.load(&[SlotId::Vault]).await.unwrap().remove(0).unwrap();
+        let found = store.load(&[SlotId::Vault]).await.unwrap().remove(0).into_slot().unwrap().unwrap();
         assert!(found == last || found == next);
         let after = SampleSlot::new(SlotId::Vault).epoch(Epoch::FIRST).content(1000 + polls).build();
         match store.put(&after, Expected::Revision(found.revision())).await {
@@ -145,7 +191,7 @@ pub(super) async fn a_put_that_is_dropped_holds_no_lock(database: PgConnectOptio
             // It landed after it was read.
             Err(error) => {
                 assert_eq!(error.kind(), StoreErrorKind::Conflict);
-                last = store.load(&[SlotId::Vault]).await.unwrap().remove(0).unwrap();
+                last = store.load(&[SlotId::Vault]).await.unwrap().remove(0).into_slot().unwrap().unwrap();
                 assert!(last == next);
             }
         }
@@ -201,8 +247,9 @@ pub(super) async fn what_is_put_is_not_in_the_text_of_a_statement(database: PgCo
     let other = super::pool(database).await;
     let slot = SampleSlot::new(SlotId::Vault).build();
     store.put(&slot, Expected::Absent).await.unwrap();
+    // With this the row can be read and locked, and not be written.
     let mut open = other.begin().await.unwrap();
-    sqlx::query("UPDATE fieldseal.key_slots SET state = state").execute(&mut *open).await.unwrap();
+    sqlx::query("LOCK TABLE fieldseal.key_slots IN SHARE MODE").execute(&mut *open).await.unwrap();
     let next = SampleSlot::new(SlotId::Vault).content(1).build();
     let put = store.put(&next, Expected::Revision(slot.revision()));
     let look = async {

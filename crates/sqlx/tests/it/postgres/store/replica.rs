@@ -5,7 +5,7 @@ use std::time::Duration;
 use fieldseal::TenantId;
 use fieldseal::clock::Clock as _;
 use fieldseal::guard::{Guard, Guarded};
-use fieldseal::store::{Expected, KeyStore, SlotId, StoreErrorKind, StoredSlot, Tag};
+use fieldseal::store::{Expected, KeyStore, Loaded, SlotId, StoreErrorKind, StoredSlot, Tag};
 use fieldseal_sqlx::{PostgresReplica, PostgresStore};
 use fieldseal_testkit::clock::ManualClock;
 use fieldseal_testkit::slot::SampleSlot;
@@ -68,7 +68,7 @@ impl Replicated {
     }
 
     async fn load(&self, id: &SlotId) -> Option<StoredSlot> {
-        self.reader.load(std::slice::from_ref(id)).await.unwrap().remove(0)
+        self.reader.load(std::slice::from_ref(id)).await.unwrap().remove(0).into_slot().unwrap()
     }
 
     /// Whether a load was answered without the primary, which learns the more where it is asked.
@@ -96,7 +96,7 @@ pub(super) async fn what_a_replica_holds_is_read_there(which: Which) -> Completi
     }
     world.catch_up().await;
     let ids = [slots[1].id().clone(), slots[0].id().clone(), slots[1].id().clone()];
-    let expected = [Some(slots[1].clone()), Some(slots[0].clone()), Some(slots[1].clone())];
+    let expected = [1, 0, 1].map(|n| Loaded::Slot(slots[n].clone()));
     assert_eq!(world.reader.load(&ids).await.unwrap(), expected, "from the primary, which says how far it is");
     world.catch_up().await;
     world.proxy.trips();
@@ -222,14 +222,14 @@ pub(super) async fn a_replica_that_is_none_or_is_gone_is_passed_over(which: Whic
     let itself = world.store.replica(pool(world.database.clone()).await, BOUND);
     for _ in 0..2 {
         world.proxy.trips();
-        assert_eq!(itself.load(&[first.id().clone()]).await.unwrap(), [Some(first.clone())]);
+        assert_eq!(itself.load(&[first.id().clone()]).await.unwrap(), [Loaded::Slot(first.clone())]);
         assert!(world.proxy.trips() > 0);
     }
     // A replica in which the store is not, or not yet.
     let nothing = world.store.replica(pool(world.standby.options()).await, BOUND);
-    assert_eq!(nothing.load(&[first.id().clone()]).await.unwrap(), [Some(first.clone())]);
+    assert_eq!(nothing.load(&[first.id().clone()]).await.unwrap(), [Loaded::Slot(first.clone())]);
     world.catch_up().await;
-    assert_eq!(nothing.load(&[first.id().clone()]).await.unwrap(), [Some(first.clone())]);
+    assert_eq!(nothing.load(&[first.id().clone()]).await.unwrap(), [Loaded::Slot(first.clone())]);
 
     world.standby.promote();
     world.load(first.id()).await;
@@ -238,7 +238,7 @@ pub(super) async fn a_replica_that_is_none_or_is_gone_is_passed_over(which: Whic
     let options = PgPoolOptions::new().acquire_timeout(Duration::from_millis(300));
     let gone = world.store.replica(options.connect_lazy_with(world.standby.options()), BOUND);
     for _ in 0..2 {
-        assert_eq!(gone.load(&[first.id().clone()]).await.unwrap(), [Some(first.clone())]);
+        assert_eq!(gone.load(&[first.id().clone()]).await.unwrap(), [Loaded::Slot(first.clone())]);
     }
     assert!(world.primary.log().contains("ready to accept connections"));
     Completion::Completed
@@ -261,7 +261,7 @@ pub(super) async fn a_replica_that_goes_silent_is_passed_over(which: Which) -> C
     let ids = [first.id().clone()];
     let is_from_replica = async || {
         world.proxy.trips();
-        assert_eq!(replica.load(&ids).await.unwrap(), [Some(first.clone())]);
+        assert_eq!(replica.load(&ids).await.unwrap(), [Loaded::Slot(first.clone())]);
         world.proxy.trips() == 0
     };
     assert!(is_from_replica().await);
@@ -286,7 +286,7 @@ pub(super) async fn a_replica_that_goes_silent_is_passed_over(which: Which) -> C
     };
     let loaded = select(replica.load(&ids), patience.boxed()).await;
     let Either::Left((loaded, _)) = loaded else { unreachable!("it has no end") };
-    assert_eq!(loaded.unwrap(), [Some(first.clone())]);
+    assert_eq!(loaded.unwrap(), [Loaded::Slot(first.clone())]);
     assert!(!is_from_replica().await);
     assert_eq!(proxy.losses(), 2, "it was asked by the one that went away, and once more");
     assert!(!replica.circuit().is_open());
@@ -307,7 +307,38 @@ pub(super) async fn what_a_replica_lacks_is_looked_for_at_the_primary(which: Whi
     world.other.put(&second, Expected::Absent).await.unwrap();
     assert!(world.is_from_replica(first.id()).await);
     let found = world.reader.load(&[second.id().clone(), first.id().clone(), slot(3, 0).id().clone()]).await.unwrap();
-    assert_eq!(found, [Some(second), Some(first), None]);
+    assert_eq!(found, [Loaded::Slot(second), Loaded::Slot(first), Loaded::Absent]);
+    Completion::Completed
+}
+
+/// However often one such person is asked for, the replica answers for the others. For this one the primary does.
+pub(super) async fn a_damaged_row_of_a_replica_puts_it_to_no_rest(which: Which) -> Completion {
+    let world = world!(which);
+    let (first, second) = (slot(1, 0), slot(2, 0));
+    for slot in [&first, &second] {
+        world.other.put(slot, Expected::Absent).await.unwrap();
+    }
+    world.load(first.id()).await;
+    let primary = pool(world.database.clone()).await;
+    let damage = async |state: i16| {
+        let sql = "UPDATE fieldseal.key_slots SET state = $1 WHERE id = $2";
+        sqlx::query(sql).persistent(false).bind(state).bind(first.id().to_bytes()).execute(&primary).await.unwrap();
+    };
+    damage(77).await;
+    let ids = [second.id().clone(), first.id().clone()];
+    for _ in 0..3 {
+        world.catch_up().await;
+        let found = world.reader.load(&ids).await.unwrap();
+        assert_eq!(found[0], Loaded::Slot(second.clone()));
+        assert!(matches!(found[1], Loaded::Damaged(_)));
+        assert!(world.is_from_replica(second.id()).await, "it does not rest");
+    }
+    // The primary has the good one back; the replica hasn't.
+    world.catch_up().await;
+    execute(&world.replica, "SELECT pg_wal_replay_pause()").await;
+    damage(first.state().number().into()).await;
+    assert_eq!(world.reader.load(&ids).await.unwrap(), [second.clone(), first].map(Loaded::Slot));
+    assert!(world.is_from_replica(second.id()).await, "it does not rest");
     Completion::Completed
 }
 
@@ -329,7 +360,7 @@ pub(super) async fn a_standby_is_no_primary(which: Which) -> Completion {
     }
     world.standby.promote();
     store.put(&slot, Expected::Absent).await.unwrap();
-    assert_eq!(store.load(&[slot.id().clone()]).await.unwrap(), [Some(slot)], "once it is the primary");
+    assert_eq!(store.load(&[slot.id().clone()]).await.unwrap(), [Loaded::Slot(slot)], "once it is the primary");
     Completion::Completed
 }
 

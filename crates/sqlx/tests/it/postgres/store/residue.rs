@@ -170,7 +170,7 @@ async fn erased(pool: &PgPool, store: &impl KeyStore, len: usize, data: &Path) -
 }
 
 async fn put(store: &impl KeyStore, slot: &StoredSlot) {
-    let found = store.load(std::slice::from_ref(slot.id())).await.unwrap().remove(0);
+    let found = store.load(std::slice::from_ref(slot.id())).await.unwrap().remove(0).into_slot().unwrap();
     store.put(slot, found.map_or(Expected::Absent, |found| Expected::Revision(found.revision()))).await.unwrap();
 }
 

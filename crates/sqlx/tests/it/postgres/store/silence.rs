@@ -2,16 +2,19 @@
 
 use std::time::Duration;
 
+use fieldseal::TenantId;
+use fieldseal::error::StoreErrorKind;
 use fieldseal::guard::{Guard, Guarded};
 use fieldseal::journal::ErasureJournal as _;
 use fieldseal::store::{Epoch, Expected, Filter, KeyStore as _, Scan, SlotId};
 use fieldseal_sqlx::{PostgresJournal, PostgresStore};
 use fieldseal_testkit::slot::SampleSlot;
 use fleet_tests::proxy::Proxy;
+use futures_util::FutureExt as _;
 use futures_util::future::join_all;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 
-use super::made;
+use super::{made, made_with, pool};
 
 /// As many calls as there are places are given up; then the way is good again, and so is the pool.
 pub(super) async fn a_call_that_is_given_up_costs_no_place_in_the_pool(database: PgConnectOptions) {
@@ -54,6 +57,44 @@ pub(super) async fn a_call_that_is_given_up_costs_no_place_in_the_pool(database:
         // The pool waits for a place as long as it is told to, and no longer.
         store.inner().load(&[SlotId::Vault]).await.unwrap_or_else(|e| panic!("after {call}: {e:?}"));
     }
+}
+
+/// Thirty seconds, by the server's clock. Who wants what it holds is told so until then, and everybody else goes on.
+pub(super) async fn an_abandoned_put_holds_the_floor_for_as_long_as_is_said(database: PgConnectOptions) {
+    let pool = pool(database).await;
+    made(&pool).await;
+    let store = made_with(&pool, SHORT).await;
+    let slot = |name: String| SampleSlot::new(SlotId::Tenant(TenantId::new(name).unwrap())).build();
+    let (slots, other) = ((0..100).map(|n| slot(format!("acme {n}"))).collect::<Vec<_>>(), slot("zeta".to_owned()));
+    let holders = async || -> i64 {
+        let held = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted
+             AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
+        sqlx::query_scalar(held).persistent(false).fetch_one(&pool).await.unwrap()
+    };
+    // Where this thread is held up, one poll may be all that a put needs.
+    let mut slots = slots.iter();
+    let (slot, put) = 'begun: loop {
+        let slot = slots.next().expect("one that waits");
+        let mut put = store.put(slot, Expected::Absent);
+        while (&mut put).now_or_never().is_none() {
+            if holders().await > 0 {
+                break 'begun (slot, put);
+            }
+        }
+    };
+    let refused = store.raise_floor(Epoch::FIRST).await.unwrap_err();
+    assert_eq!(refused.kind(), StoreErrorKind::Throttled, "{refused:?}");
+    store.put(&other, Expected::Absent).await.unwrap();
+    assert!(
+        store.load(&[slot.id().clone(), other.id().clone()]).await.unwrap()[1].clone().into_slot().unwrap().is_some()
+    );
+    while holders().await > 0 {
+        tokio::time::sleep(SHORT).await;
+    }
+    store.raise_floor(Epoch::FIRST).await.unwrap();
+    let late = put.await.unwrap_err();
+    assert_eq!(late.kind(), StoreErrorKind::Unavailable, "{late:?}");
+    store.put(slot, Expected::Absent).await.unwrap();
 }
 
 const PLACES: u32 = 2;
