@@ -161,7 +161,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("Epoch {first} is under {}.", keys.current().await?);
 
     mount(&keys, "2027-02")?;
-    let second = vault.advance_epoch().await?;
+    let second = vault.advance_epoch().await?.epoch;
     let mut next = None;
     loop {
         next = vault.rewrap_page(next.as_ref(), 100).await?.next;

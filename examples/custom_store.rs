@@ -12,7 +12,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use fieldseal::journal::MemoryJournal;
 use fieldseal::provider::LocalKeyring;
-use fieldseal::store::{Epoch, Expected, Filter, KeyStore, Residue, Scan, ScanPage, SlotId, StoreError, StoredSlot};
+use fieldseal::store::{
+    Epoch, Expected, Filter, KeyStore, Loaded, Residue, Scan, ScanPage, SlotId, StoreError, StoredSlot,
+};
 use fieldseal::vault::ErasureRequest;
 use fieldseal::{Error, Tenant, Vault};
 use fieldseal_testkit::customer;
@@ -61,10 +63,10 @@ impl FolderStore {
         Ok(lock)
     }
 
-    fn read(&self, id: &SlotId) -> Result<Option<StoredSlot>, StoreError> {
+    fn read(&self, id: &SlotId) -> Result<Loaded, StoreError> {
         match fs::read(self.file(id)) {
-            Ok(bytes) => StoredSlot::from_bytes(id.clone(), bytes).map(Some),
-            Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
+            Ok(bytes) => Ok(Loaded::from_bytes(id, bytes)),
+            Err(e) if e.kind() == ErrorKind::NotFound => Ok(Loaded::Absent),
             Err(e) => Err(failed(e)),
         }
     }
@@ -100,19 +102,18 @@ impl FolderStore {
         }
     }
 
-    /// Every id, in order.
-    fn ids(&self) -> Result<Vec<SlotId>, StoreError> {
+    /// The ids that files are named by, in order: bytes, for they may be no ids.
+    fn ids(&self) -> Result<Vec<Vec<u8>>, StoreError> {
         let mut names = Vec::new();
         collect(&self.folder.join("slots"), "", &mut names).map_err(failed)?;
-        let mut ids = names.iter().map(|name| SlotId::from_bytes(&unhex(name)?)).collect::<Result<Vec<_>, _>>()?;
-        ids.sort_by_key(SlotId::to_bytes);
-        Ok(ids)
+        names.sort_unstable();
+        Ok(names.iter().map(|name| unhex(name).unwrap_or_else(|| name.clone().into_bytes())).collect())
     }
 }
 
 #[async_trait]
 impl KeyStore for FolderStore {
-    async fn load(&self, ids: &[SlotId]) -> Result<Vec<Option<StoredSlot>>, StoreError> {
+    async fn load(&self, ids: &[SlotId]) -> Result<Vec<Loaded>, StoreError> {
         let ids = ids.to_vec();
         self.run(move |store| ids.iter().map(|id| store.read(id)).collect()).await
     }
@@ -125,12 +126,7 @@ impl KeyStore for FolderStore {
             if slot.epoch().is_some_and(|epoch| epoch.get() < floor) {
                 return Err(StoreError::below_floor());
             }
-            let there = store.read(slot.id())?.map(|slot| slot.revision());
-            let fits = match expected {
-                Expected::Absent => there.is_none(),
-                Expected::Revision(revision) => there == Some(revision),
-            };
-            if !fits {
+            if !expected.is_met_by(&store.read(slot.id())?) {
                 return Err(StoreError::conflict());
             }
             let file = store.file(slot.id());
@@ -142,26 +138,41 @@ impl KeyStore for FolderStore {
     async fn scan(&self, scan: &Scan) -> Result<ScanPage, StoreError> {
         let scan = scan.clone();
         self.run(move |store| {
-            let mut slots = Vec::new();
-            for id in store.ids()? {
-                let behind = scan.cursor().is_none_or(|cursor| id.to_bytes() > cursor.to_bytes());
-                if !behind || scan.only_tenant().is_some_and(|tenant| id.tenant() != Some(tenant)) {
+            let (mut page, mut last) = (ScanPage::default(), None);
+            let cursor = scan.cursor().map(SlotId::to_bytes).unwrap_or_default();
+            for id in store.ids()?.into_iter().filter(|id| *id > cursor) {
+                let Ok(id) = SlotId::from_bytes(&id) else {
+                    // Of no tenant. Whether a filter would find it, nobody can tell.
+                    page.nameless += u64::from(scan.only_tenant().is_none());
+                    continue;
+                };
+                if scan.only_tenant().is_some_and(|tenant| id.tenant() != Some(tenant)) {
                     continue;
                 }
-                let Some(slot) = store.read(&id)? else { continue };
-                let found = match scan.filter() {
-                    Filter::All => true,
-                    Filter::EpochBelow(epoch) => slot.epoch().is_some_and(|own| own < epoch),
-                    Filter::DueBefore(moment) => slot.due().is_some_and(|due| due < moment),
+                let found = store.read(&id)?;
+                let is_found = match (&found, scan.filter()) {
+                    (Loaded::Absent, _) => false,
+                    // A store without columns: nobody can tell what a damaged one would say.
+                    (Loaded::Damaged(_), _) | (_, Filter::All) => true,
+                    (Loaded::Slot(slot), Filter::EpochBelow(epoch)) => slot.epoch().is_some_and(|own| own < epoch),
+                    (Loaded::Slot(slot), Filter::DueBefore(moment)) => slot.due().is_some_and(|due| due < moment),
                 };
-                // One more than asked for tells that there is a next page.
-                if found && slots.len() == scan.page_size() {
-                    let next = slots.last().map(|slot: &StoredSlot| slot.id().clone());
-                    return Ok(ScanPage { slots, next });
+                if !is_found {
+                    continue;
                 }
-                slots.extend(found.then_some(slot));
+                // One more than asked for tells that there is a next page.
+                if page.slots.len() + page.damaged.len() == scan.page_size() {
+                    page.next = last;
+                    return Ok(page);
+                }
+                last = Some(id.clone());
+                match found {
+                    Loaded::Absent => {}
+                    Loaded::Slot(slot) => page.slots.push(slot),
+                    Loaded::Damaged(token) => page.damaged.push((id, token)),
+                }
             }
-            Ok(ScanPage { slots, next: None })
+            Ok(page)
         })
         .await
     }
@@ -210,13 +221,9 @@ fn collect(folder: &Path, before: &str, names: &mut Vec<String>) -> io::Result<(
     Ok(())
 }
 
-fn unhex(name: &str) -> Result<Vec<u8>, StoreError> {
+fn unhex(name: &str) -> Option<Vec<u8>> {
     let digit = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
-    name.as_bytes()
-        .chunks(2)
-        .map(digit)
-        .collect::<Option<_>>()
-        .ok_or_else(|| StoreError::corrupt("the name of a slot's file"))
+    name.as_bytes().chunks(2).map(digit).collect()
 }
 
 /// Whose fault it is: what the vault does next depends on it.
@@ -262,6 +269,7 @@ mod tests {
 
     use super::*;
     use fieldseal::TenantId;
+    use fieldseal_testkit::damage::{Damage, Part};
 
     /// What was in a folder when it was synced: what a power cut leaves.
     static DURABLE: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
@@ -315,6 +323,27 @@ mod tests {
         FolderStore::scratch().expect("it can be written")
     }
 
+    #[async_trait]
+    impl Damage for FolderStore {
+        fn parts(&self) -> &'static [Part] {
+            &[]
+        }
+
+        async fn change(&self, id: &SlotId, _: Part, bit: usize) {
+            let file = self.file(id);
+            let mut bytes = fs::read(&file).expect("a slot");
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            fs::write(file, bytes).expect("it can be written");
+        }
+
+        async fn rename(&self, id: &SlotId, to: &[u8]) {
+            let name: String = to.iter().map(|byte| format!("{byte:02x}")).collect();
+            let file = self.folder.join("slots").join(name).with_extension("slot");
+            fs::rename(self.file(id), file).expect("a slot");
+        }
+    }
+
     fieldseal_testkit::store_suite! { #[tokio::test] folder, make }
+    fieldseal_testkit::damaged_store_suite! { #[tokio::test] damaged_folder, make }
     fieldseal_testkit::persistent_store_suite! { #[tokio::test] on_disk, place, open }
 }

@@ -159,7 +159,9 @@ macro_rules! queries {
         async fn page(&self, limit: i64) -> sqlx::Result<Vec<Customer<Self::Id>>> {
             let rows = sqlx::query_as(concat!(select!(), " ORDER BY id LIMIT $1")).bind(limit);
             let rows = self.sealed(rows.fetch_all(&self.database.0).await?).await?;
-            rows.filter(|row| !matches!(row, Err(Error::SubjectErased { .. }))).collect::<Result<_, _>>().map_err(ours)
+            let is_listed =
+                |row: &Result<_, _>| !matches!(row, Err(Error::SubjectErased { .. } | Error::SubjectClosed { .. }));
+            rows.filter(is_listed).collect::<Result<_, _>>().map_err(ours)
         }
 
         async fn swap_phone(

@@ -113,7 +113,7 @@ async fn list<D: Database>(
             Err(e) if e.retry() == Retry::Now => {
                 opened(&customers, &row.id, |keys| keys.open(&row, Customer::NAME)).await?
             }
-            Err(Error::SubjectErased { .. } | Error::SubjectUnknown) => continue,
+            Err(Error::SubjectErased { .. } | Error::SubjectClosed { .. } | Error::SubjectUnknown) => continue,
             Err(e) => return Err(e.into()),
         };
         listed.push(Listed { id: row.id, name });
@@ -235,6 +235,8 @@ fn status_of(e: &Error) -> StatusCode {
         Error::Field { error, .. } => status_of(error),
         Error::SubjectUnknown => StatusCode::NOT_FOUND,
         Error::SubjectErased { .. } | Error::PurposeErased { .. } | Error::TenantErased { .. } => StatusCode::GONE,
+        // For as long as nobody calls it off.
+        Error::SubjectClosed { .. } => StatusCode::FORBIDDEN,
         Error::Conflict => StatusCode::CONFLICT,
         Error::InvalidInput(_) => StatusCode::BAD_REQUEST,
         e if e.retry() != Retry::Never => StatusCode::SERVICE_UNAVAILABLE,

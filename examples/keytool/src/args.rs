@@ -25,6 +25,8 @@ pub(crate) struct Args {
 pub(crate) enum Command {
     Init(commands::init::Init),
     Status(commands::status::Status),
+    Doctor(commands::doctor::Doctor),
+    Rehearse(commands::rehearse::Rehearse),
     RotateSubject(commands::rotate::RotateSubject),
     AdvanceEpoch(commands::epoch::AdvanceEpoch),
     Rewrap(commands::rewrap::Rewrap),

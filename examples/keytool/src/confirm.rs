@@ -1,8 +1,9 @@
 //! [`Destructive`]: what a command is told before it destroys, and the question that it asks.
 
-use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
+use std::io::{self, BufRead as _};
 
 use crate::exit::{Exit, Failure};
+use crate::output;
 
 /// Options of commands that destroy keys, or what reads them.
 #[derive(Debug, clap::Args)]
@@ -21,13 +22,12 @@ impl Destructive {
         if self.yes {
             return Ok(());
         }
-        if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
+        if !output::somebody_is_there() {
             let what = format!("{question} Nobody can be asked here: add --yes, or --dry-run to see what would happen");
             return Err(Failure::new(Exit::Refused, "not_confirmed", what));
         }
         let mut answer = String::new();
-        let asked = write!(io::stderr().lock(), "{question} Type yes to go on: ")
-            .and_then(|()| io::stderr().lock().flush())
+        let asked = output::say(&format!("{question} Type yes to go on: "))
             .and_then(|()| io::stdin().lock().read_line(&mut answer));
         match asked {
             Ok(_) if answer.trim() == "yes" => Ok(()),

@@ -39,7 +39,7 @@ Exit codes:
   0  done
   1  a bug, or anything unforeseen
   2  wrong arguments or configuration; a passphrase or permission that is missing
-  3  refused: on hold, erased already, epoch in use, not confirmed, there already
+  3  refused: on hold, erased, epoch in use, not confirmed, there already, clocks, too many due
   4  not found: no such subject, purpose, epoch or file
   5  key store, journal and master keys don't fit together: docs/restore.md
   6  something outside is not available (database busy, disk full, file locked): try later
@@ -175,10 +175,14 @@ fn sorted(e: &Error) -> (Exit, &'static str) {
         Error::SubjectUnknown => (Exit::NotFound, "subject_unknown"),
         Error::PurposeUnknown => (Exit::NotFound, "purpose_unknown"),
         Error::SubjectErased { .. } => (Exit::Refused, "subject_erased"),
+        Error::SubjectClosed { .. } => (Exit::Refused, "subject_closed"),
         Error::PurposeErased { .. } => (Exit::Refused, "purpose_erased"),
         Error::TenantErased { .. } => (Exit::Refused, "tenant_erased"),
         Error::SubjectHeld => (Exit::Refused, "subject_held"),
         Error::EpochInUse { .. } => (Exit::Refused, "epoch_in_use"),
+        Error::ClocksDisagree { .. } => (Exit::Refused, "clocks_disagree"),
+        Error::JournalAhead { .. } => (Exit::Refused, "journal_ahead"),
+        Error::TooManyDue { .. } => (Exit::Refused, "too_many_due"),
         Error::StoreBehindJournal { .. } => (Exit::Unfit, "store_behind_journal"),
         Error::JournalTruncated => (Exit::Unfit, "journal_truncated"),
         Error::WrongJournal => (Exit::Unfit, "wrong_journal"),

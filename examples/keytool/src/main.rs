@@ -4,8 +4,9 @@
 //!
 //! `args` is the command line, `config` is `keytool.toml`, `open` opens what it names, by URL (`ports`), `masters` are its
 //! providers together, `database` and `tables` the application's tables, `commands` has a file a command, `bulk` is what the
-//! jobs on tables share (with `checkpoints` and `troubles`), `report` is the page of `keytool report`; `exit`, `output`,
-//! `progress` and `confirm` are how it speaks. Uses what the library makes public, and nothing else.
+//! jobs on tables share (with `checkpoints` and `troubles`), `scratch` is where a restore is rehearsed, `report` is the page of
+//! `keytool report`; `exit`, `output`, `progress` and `confirm` are how it speaks. Uses what the library makes public, and
+//! nothing else.
 
 mod args;
 mod bulk;
@@ -22,6 +23,7 @@ mod output;
 mod ports;
 mod progress;
 mod report;
+mod scratch;
 mod survey;
 mod tables;
 mod text;
@@ -65,6 +67,8 @@ async fn answer(args: Args, output: Output) -> Result<Report, Failure> {
             init.run(&tool()?).await
         }
         Command::Status(status) => status.run(&tool()?).await,
+        Command::Doctor(doctor) => doctor.run(&tool()?).await,
+        Command::Rehearse(rehearse) => rehearse.run(&tool()?).await,
         Command::RotateSubject(rotate) => rotate.run(&tool()?).await,
         Command::AdvanceEpoch(advance) => advance.run(&tool()?).await,
         Command::Rewrap(rewrap) => rewrap.run(&tool()?).await,
@@ -104,6 +108,10 @@ fn not_parsed(e: &clap::Error) -> Exit {
         return Output::new(true).failure(&Failure::usage(text.trim_end()));
     }
     // Where it can't be printed, the exit code says it.
+    if wrong {
+        let _ = output::say(&e.render().to_string()); // it repeats the arguments
+        return Exit::Usage;
+    }
     let _ = e.print();
-    if wrong { Exit::Usage } else { Exit::Done }
+    Exit::Done
 }

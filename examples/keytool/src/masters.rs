@@ -19,7 +19,7 @@ pub(crate) struct Providers {
     /// One that can't be opened holds up what is only its own to open, and the end of any master key.
     previous: Vec<Set>,
     /// Tenants' own. One that can't be opened holds up its tenant alone.
-    tenants: HashMap<TenantId, Arc<dyn MasterKeyProvider>>,
+    tenants: HashMap<TenantId, Vec<Set>>,
 }
 
 /// One provider, or several of which any opens.
@@ -30,10 +30,18 @@ struct Set {
 
 impl Tool {
     pub(crate) async fn providers(&self) -> Result<Providers, Failure> {
-        let config = &self.config.provider;
-        let current = self.set(&config.set).await?;
-        let previous = self.earlier(&config.previous).await;
-        Ok(Providers { current, previous, tenants: self.tenants().await })
+        self.providers_as(&self.config.provider, &self.config.tenants).await
+    }
+
+    /// Those that are named here, and not in the configuration.
+    pub(crate) async fn providers_as(
+        &self,
+        common: &ProviderConfig,
+        tenants: &HashMap<TenantId, ProviderConfig>,
+    ) -> Result<Providers, Failure> {
+        let current = self.set(&common.set).await?;
+        let previous = self.earlier(&common.previous).await;
+        Ok(Providers { current, previous, tenants: self.tenants(tenants).await })
     }
 
     /// Some sets, of which the first wraps, and all can be opened.
@@ -42,26 +50,25 @@ impl Tool {
         for config in others {
             previous.push(self.set(config).await?);
         }
-        Ok(Providers { current: self.set(first).await?, previous, tenants: self.tenants().await })
+        let tenants = self.tenants(&self.config.tenants).await;
+        Ok(Providers { current: self.set(first).await?, previous, tenants })
     }
 
-    async fn tenants(&self) -> HashMap<TenantId, Arc<dyn MasterKeyProvider>> {
+    /// Of each the one that wraps, then those before it.
+    async fn tenants(&self, tenants: &HashMap<TenantId, ProviderConfig>) -> HashMap<TenantId, Vec<Set>> {
         // At the same time: each may be waited for.
-        let tenants = self.config.tenants.iter().map(|(tenant, config)| async move {
-            (tenant.clone(), self.own(config).await.unwrap_or_else(|e| shut(&e).port()))
+        let tenants = tenants.iter().map(|(tenant, config)| async move {
+            let mut sets = vec![self.set(&config.set).await.unwrap_or_else(|e| Set::shut(&e))];
+            sets.extend(self.earlier(&config.previous).await);
+            (tenant.clone(), sets)
         });
         join_all(tenants).await.into_iter().collect()
-    }
-
-    async fn own(&self, config: &ProviderConfig) -> Result<Arc<dyn MasterKeyProvider>, Failure> {
-        let set = self.set(&config.set).await?;
-        Ok(succession(&set, &self.earlier(&config.previous).await))
     }
 
     /// Those before: what one of them could open is missed only by what is still under its keys.
     async fn earlier(&self, configs: &[SetConfig]) -> Vec<Set> {
         let sets = join_all(configs.iter().map(|config| self.set(config))).await;
-        sets.into_iter().map(|set| set.unwrap_or_else(|e| Set { first: shut(&e), others: Vec::new() })).collect()
+        sets.into_iter().map(|set| set.unwrap_or_else(|e| Set::shut(&e))).collect()
     }
 
     /// A set of which one at least can be opened: any opens, and what wraps says which one can't.
@@ -89,8 +96,26 @@ impl Providers {
         let common = succession(&self.current, &self.previous);
         match self.tenants.is_empty() {
             true => common,
-            false => Arc::new(ByTenant::new(common, self.tenants.clone())),
+            false => Arc::new(ByTenant::new(common, self.own())),
         }
+    }
+
+    fn own(&self) -> HashMap<TenantId, Arc<dyn MasterKeyProvider>> {
+        let own = |(tenant, sets): (&TenantId, &Vec<Set>)| {
+            sets.split_first().map(|(current, previous)| (tenant.clone(), succession(current, previous)))
+        };
+        self.tenants.iter().filter_map(own).collect()
+    }
+
+    /// Those that can't be opened, and why: a tenant's own, or one of the common ones.
+    pub(crate) fn shut(&self) -> Vec<(Option<TenantId>, Failure)> {
+        let common = std::iter::once(&self.current).chain(&self.previous).map(|set| (None, set));
+        let own = self.tenants.iter().flat_map(|(tenant, sets)| sets.iter().map(move |set| (Some(tenant), set)));
+        let members = common.chain(own).flat_map(|(whose, set)| set.members().map(move |member| (whose, member)));
+        let shut = members.filter_map(|(whose, member)| Some((whose.cloned(), member.why_shut()?.clone().into())));
+        let mut shut: Vec<_> = shut.collect();
+        shut.sort_by(|(a, _), (b, _)| a.cmp(b));
+        shut
     }
 
     /// Those that wrap, and whose current master key is among these.
@@ -151,6 +176,11 @@ impl Used<'_> {
 }
 
 impl Set {
+    /// In the place of one that could not be opened.
+    fn shut(why: &Failure) -> Self {
+        Self { first: shut(why), others: Vec::new() }
+    }
+
     fn members(&self) -> impl Iterator<Item = &Provider> {
         std::iter::once(&self.first).chain(&self.others)
     }

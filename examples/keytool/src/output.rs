@@ -1,7 +1,10 @@
 //! [`Report`] and [`Output`]: what a command found, as text or as one JSON document. A command returns it and never prints.
+//!
+//! Nothing else in the tool has standard output or standard error in its hands (a test reads the sources): what is printed
+//! passes `printable`, whatever it was taken from.
 
 use std::borrow::Cow;
-use std::io::{self, Write as _};
+use std::io::{self, IsTerminal as _, Write};
 
 use serde_json::Value;
 
@@ -57,9 +60,7 @@ impl Output {
             true => format!("{:#}\n", report.json),
             false => format!("{}\n", report.text.trim_end()),
         };
-        let text = printable(&text);
-        let mut out = io::stdout().lock();
-        match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        match print(io::stdout().lock(), &text) {
             Ok(()) => report.exit,
             // Whoever reads has read enough, as `head` does.
             Err(e) if e.kind() == io::ErrorKind::BrokenPipe => report.exit,
@@ -77,9 +78,24 @@ impl Output {
             false => format!("error: {failure}\n"),
         };
         // Where standard error can't be written either, the exit code says it.
-        let _ = io::stderr().lock().write_all(text.as_bytes());
+        let _ = say(&text);
         failure.exit()
     }
+}
+
+/// Prints to standard error.
+pub(crate) fn say(text: &str) -> io::Result<()> {
+    print(io::stderr().lock(), text)
+}
+
+/// Whether somebody reads what is said there, and can answer.
+pub(crate) fn somebody_is_there() -> bool {
+    io::stdin().is_terminal() && io::stderr().is_terminal()
+}
+
+fn print(mut to: impl Write, text: &str) -> io::Result<()> {
+    to.write_all(printable(text).as_bytes())?;
+    to.flush()
 }
 
 /// No control character but the end of a line reaches a terminal, whatever a person's data hold. `serde_json` escapes those of

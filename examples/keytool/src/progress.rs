@@ -1,13 +1,12 @@
 //! [`Progress`]: how far a long command is. A bar on a terminal, a line of JSON a second with `--json`, else nothing; always
 //! on standard error.
 
-use std::io::{self, Write as _};
 use std::time::Duration;
 
 use fieldseal::clock::{Clock as _, SystemClock};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use crate::output::Output;
+use crate::output::{self, Output};
 
 /// How far a command is.
 pub(crate) struct Progress {
@@ -54,7 +53,7 @@ impl Progress {
             "seconds": now.as_secs(),
         }});
         // Nobody waits for it.
-        let _ = writeln!(io::stderr().lock(), "{line}");
+        let _ = output::say(&format!("{line}\n"));
     }
 }
 

@@ -25,6 +25,8 @@ pub(crate) struct Survey {
     pub(crate) oldest_key: Option<Timestamp>,
     pub(crate) erasures: ErasureCounts,
     pub(crate) journal: JournalAudit,
+    /// Sweeps leave retention periods alone, since the key store was restored.
+    pub(crate) retention_is_suspended: bool,
     /// Slots that can't be read.
     pub(crate) failed: Vec<(SlotId, Failure)>,
 }
@@ -84,6 +86,7 @@ impl Survey {
             oldest_key: None,
             erasures: ErasureCounts::default(),
             journal: vault.audit_journal(|_| ()).await?,
+            retention_is_suspended: vault.retention_is_suspended().await?,
             failed: Vec::new(),
         };
         let (mut from, mut progress) = (None, Progress::new(output, "subjects read", None));

@@ -121,7 +121,9 @@ impl From<Error> for Failed {
 impl IntoResponse for Failed {
     fn into_response(self) -> Response {
         let status = match (&self.0, self.0.retry()) {
-            (Error::SubjectUnknown | Error::SubjectErased { .. }, _) => StatusCode::NOT_FOUND,
+            (Error::SubjectUnknown | Error::SubjectErased { .. } | Error::SubjectClosed { .. }, _) => {
+                StatusCode::NOT_FOUND
+            }
             (_, Retry::Later | Retry::Now) => StatusCode::SERVICE_UNAVAILABLE,
             (_, Retry::Never) => StatusCode::INTERNAL_SERVER_ERROR,
         };

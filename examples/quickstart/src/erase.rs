@@ -115,7 +115,7 @@ async fn main() -> Result {
     );
     let first = vault.current_epoch().await?;
     LocalKeyring::open(&here.keyring).await?.add_key().await?;
-    let second = vault.advance_epoch().await?;
+    let second = vault.advance_epoch().await?.epoch;
     refused("retiring it too early", vault.retire_epoch(first).await, |e| matches!(e, Error::EpochInUse { .. }))?;
     let (mut moved, mut from) = (0, None);
     loop {
@@ -245,7 +245,12 @@ async fn readable(customers: &Tenant, database: &SqlitePool) -> Result<usize> {
 async fn wrapped_keys(store: &Path, receipt: &ErasureReceipt) -> Result<Vec<Vec<u8>>> {
     let store = SqliteStore::open(store).await?;
     let tag = receipt.tag().ok_or("a receipt of a tenant")?;
-    let slot = store.load(&[SlotId::Subject(receipt.tenant().clone(), *tag)]).await?.remove(0).ok_or("no slot")?;
+    let slot = store
+        .load(&[SlotId::Subject(receipt.tenant().clone(), *tag)])
+        .await?
+        .remove(0)
+        .into_slot()?
+        .ok_or("no slot")?;
     let mut found = Vec::new();
     for id in receipt.purposes().iter().flat_map(|purpose| &purpose.key_ids) {
         let at = position(slot.as_bytes(), id.as_bytes()).ok_or("the slot has no such key")? + id.as_bytes().len();

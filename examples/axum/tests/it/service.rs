@@ -10,7 +10,7 @@ use axum_example::database::{Customer, Database, Postgres, Sqlite};
 use axum_example::service;
 use fieldseal::Vault;
 use fieldseal::provider::LocalKeyring;
-use fieldseal::store::{Epoch, Expected, KeyStore, Residue, Scan, ScanPage, SlotId, StoreError, StoredSlot};
+use fieldseal::store::{Epoch, Expected, KeyStore, Loaded, Residue, Scan, ScanPage, SlotId, StoreError, StoredSlot};
 use fieldseal_sqlx::SqliteStore;
 use fleet_tests::client::{Client, Listed, customer, text};
 use fleet_tests::harness::{Alone, Trial};
@@ -272,7 +272,7 @@ impl Switch {
 
 #[async_trait]
 impl KeyStore for Switch {
-    async fn load(&self, ids: &[SlotId]) -> Result<Vec<Option<StoredSlot>>, StoreError> {
+    async fn load(&self, ids: &[SlotId]) -> Result<Vec<Loaded>, StoreError> {
         self.store()?.load(ids).await
     }
 

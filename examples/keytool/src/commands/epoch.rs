@@ -2,14 +2,14 @@
 
 use fieldseal::Error;
 use fieldseal::provider::MasterKeyId;
-use fieldseal::store::{Epoch, Filter, KeyStore, Scan, StoredSlot};
+use fieldseal::store::{Epoch, Filter, KeyStore, Scan, SlotId, StoredSlot};
 use fieldseal::vault::{EpochInfo, EpochStatus, KeyEnd};
 
 use crate::confirm::Destructive;
-use crate::exit::Failure;
+use crate::exit::{Exit, Failure};
 use crate::open::Tool;
 use crate::output::Report;
-use crate::text::count;
+use crate::text::{count, plural, slot, slot_json};
 
 /// Open a new epoch under the provider's current master key. Then `rewrap`, and `retire-epoch` the old one.
 #[derive(Debug, clap::Args)]
@@ -55,17 +55,25 @@ impl AdvanceEpoch {
         if makes_key {
             used.add_keys().await?;
         }
-        let epoch = vault.advance_epoch().await.map_err(|e| match e {
+        let advanced = vault.advance_epoch().await.map_err(|e| match e {
             Error::InvalidInput(_) if !used.is_empty() => Failure::refused(format!("{USED}: {}", used.advice())),
             e => e.into(),
         })?;
+        let epoch = advanced.epoch;
+        let failed: Vec<(SlotId, Failure)> = advanced.failed.into_iter().map(|(id, e)| (id, e.into())).collect();
         let master = ports.provider.port().current().await?;
-        let text = format!(
+        let mut text = format!(
             "Epoch {epoch} is open, under master key {master}. Next: `keytool rewrap`, then `keytool retire-epoch` for each \
              earlier one.{}",
             if tool.config.provider.set.has_keyring() { " Back the keyring up first." } else { "" }
         );
-        Ok(Report::new(text, serde_json::json!({ "epoch": epoch.get(), "master_key": master.as_str() })))
+        failed.iter().for_each(|(id, e)| text.push_str(&format!("\n{}: stays behind: {e}", slot(id))));
+        let json = serde_json::json!({
+            "epoch": epoch.get(),
+            "master_key": master.as_str(),
+            "failed": failed.iter().map(|(id, e)| serde_json::json!({ "slot": slot_json(id), "error": e.json() })).collect::<Vec<_>>(),
+        });
+        Ok(Report::new(text, json).exit(if failed.is_empty() { Exit::Done } else { Exit::Partly }))
     }
 }
 
@@ -137,12 +145,18 @@ impl RetireEpoch {
         }
         let lost = info.status == EpochStatus::Lost;
         let such = |own: Epoch| if lost { own == epoch } else { own <= epoch };
-        let slots = slots(store, Filter::All, |slot| slot.epoch().is_some_and(such)).await?;
-        let text = match slots {
-            0 => format!("Would destroy master key {master} of epoch {epoch}."),
-            _ => format!("Would be refused: {} still in the epoch. `keytool rewrap` first.", count(slots, "slot")),
+        let is_such = |slot: &StoredSlot| slot.epoch().is_some_and(such);
+        let slots = slots(store, Filter::All, |_, slot| slot.is_none_or(is_such)).await?;
+        let text = match (slots.such, slots.damaged) {
+            (0, 0) => format!("Would destroy master key {master} of epoch {epoch}."),
+            (0, _) => format!("Would be refused.{}", slots.of_damage()),
+            (such, _) => {
+                let such = count(such, "slot");
+                format!("Would be refused: {such} still in the epoch. `keytool rewrap` first.{}", slots.of_damage())
+            }
         };
-        Ok(Report::dry_run(&text, serde_json::json!({ "epoch": epoch.get(), "slots": slots })))
+        let json = serde_json::json!({ "epoch": epoch.get(), "slots": slots.such, "damaged": slots.damaged });
+        Ok(Report::dry_run(&text, json))
     }
 }
 
@@ -151,17 +165,36 @@ fn members(master: &MasterKeyId) -> Vec<MasterKeyId> {
     master.members().unwrap_or_else(|| vec![master.clone()])
 }
 
-/// How many slots, of those that the filter finds, are such.
+/// How many slots there are, of those that a filter finds.
+#[derive(Default)]
+pub(crate) struct CountedSlots {
+    pub(crate) such: u64,
+    /// Where no slot can be read: nobody knows whether it is one of these.
+    pub(crate) damaged: u64,
+}
+
+impl CountedSlots {
+    /// A sentence behind another; nothing where nothing is damaged.
+    pub(crate) fn of_damage(&self) -> String {
+        match self.damaged {
+            0 => String::new(),
+            n => format!(" {} damaged: it may be any.", plural(n, "slot is", "slots are")),
+        }
+    }
+}
+
+/// Counts the slots, of those that the filter finds, that are such.
 pub(crate) async fn slots(
     store: &dyn KeyStore,
     filter: Filter,
-    such: impl Fn(&StoredSlot) -> bool,
-) -> Result<u64, Failure> {
+    such: impl Fn(&SlotId, Option<&StoredSlot>) -> bool,
+) -> Result<CountedSlots, Failure> {
     let mut scan = Scan::new(filter).limit(Scan::MAX_LIMIT);
-    let mut found = 0;
+    let mut found = CountedSlots::default();
     loop {
         let page = store.scan(&scan).await?;
-        found += page.slots.iter().filter(|slot| such(slot)).count() as u64;
+        found.such += page.slots.iter().filter(|slot| such(slot.id(), Some(slot))).count() as u64;
+        found.damaged += page.damaged.iter().filter(|(id, _)| such(id, None)).count() as u64 + page.nameless;
         match page.next {
             Some(next) => scan = scan.starting_after(next),
             None => return Ok(found),

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use fieldseal::error::ProviderErrorKind;
 use fieldseal::journal::JournalEvent;
-use fieldseal::store::SlotId;
+use fieldseal::store::{Loaded, SlotId};
 use fieldseal::vault::{EpochStatus, KeyEnd};
 use fieldseal::{Error, TenantId, Vault};
 
@@ -187,7 +187,7 @@ fn has_keys(tenant: &TenantId) -> Failure {
 impl Tool {
     /// Whether the key store has such a slot.
     async fn holds(&self, slot: SlotId) -> Result<bool, Failure> {
-        Ok(self.store().await?.load(&[slot]).await?.iter().any(Option::is_some))
+        Ok(self.store().await?.load(&[slot]).await?.iter().any(|found| *found != Loaded::Absent))
     }
 }
 

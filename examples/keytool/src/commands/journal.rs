@@ -30,9 +30,14 @@ pub(crate) struct Verify {
 
 /// Do everything again that the journal tells and the key store lacks: after a restore of the key store.
 ///
-/// Every other process that has the key store open must be stopped, or it can lose what it writes. docs/restore.md
+/// Every other process that has the key store open must be stopped, or it can lose what it writes. From here on sweeps leave
+/// retention periods alone, which are as old as the backup, until `keytool sweep --resume-retention`. docs/restore.md
 #[derive(Debug, clap::Args)]
 pub(crate) struct Replay {
+    /// The key store was not restored: look whether somebody put single slots back. Nothing need be stopped. Retention is suspended
+    /// only if something is found
+    #[arg(long)]
+    not_restored: bool,
     #[command(flatten)]
     destructive: Destructive,
 }
@@ -159,11 +164,18 @@ impl Replay {
         if self.destructive.dry_run {
             return Ok(Report::dry_run(&text, serde_json::json!({ "missing": missing })));
         }
-        let question =
-            format!("{text} Is every other process that has it open stopped, and is everything to be done again?");
+        let question = match self.not_restored {
+            true => format!("{text} Is everything to be done again?"),
+            false => format!(
+                "{text} Is every other process that has it open stopped, is retention to be suspended, and is everything to be \
+                 done again?"
+            ),
+        };
         self.destructive.confirm(&question)?;
-        // Of a store that is not behind it is the same as `Vault::replay_journal`.
-        let (_, replayed) = ports.builder(tool).replay().await?;
+        let replayed = match self.not_restored {
+            true => ports.builder(tool).build().await?.replay_journal().await?,
+            false => ports.builder(tool).replay().await?.1,
+        };
         let ReplayReport { erasures, flags, tenants, roots_lost, left, unclear, passed_over: passed, .. } = replayed;
         let mut text = format!(
             "Replayed: {} erased again, {} put back, {} erased again, {}.",
@@ -172,6 +184,9 @@ impl Replay {
             count(tenants, "tenant"),
             plural(roots_lost, "tenant's root lost", "tenants' roots lost"),
         );
+        if replayed.retention_is_suspended {
+            text.push_str(&format!("\n{SUSPENDED}"));
+        }
         if left > 0 {
             let left = count(left, "subject");
             text.push_str(&format!(
@@ -187,11 +202,14 @@ impl Replay {
         }
         let json = serde_json::json!({
             "missing": missing, "erasures": erasures, "flags": flags, "tenants": tenants, "roots_lost": roots_lost, "left": left,
-            "unclear": unclear, "passed_over": passed_over_json(&passed),
+            "unclear": unclear, "passed_over": passed_over_json(&passed), "retention_is_suspended": replayed.retention_is_suspended,
         });
         Ok(Report::new(text, json))
     }
 }
+
+/// The key store was restored.
+pub(super) const SUSPENDED: &str = "Retention is suspended: look through the periods, then `keytool sweep --resume-retention`. docs/restore.md, section 5.";
 
 /// Entries a read of the journal.
 const PAGE: usize = 1000;

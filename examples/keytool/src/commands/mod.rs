@@ -4,6 +4,7 @@
 pub(crate) mod adopt;
 pub(crate) mod census;
 pub(crate) mod completions;
+pub(crate) mod doctor;
 pub(crate) mod epoch;
 pub(crate) mod erase;
 pub(crate) mod hold;
@@ -11,6 +12,7 @@ pub(crate) mod init;
 pub(crate) mod journal;
 pub(crate) mod man;
 pub(crate) mod receipt;
+pub(crate) mod rehearse;
 pub(crate) mod report;
 pub(crate) mod reseal;
 pub(crate) mod reveal;

@@ -9,7 +9,7 @@ use fieldseal::store::{Epoch, Filter, KeyStore, SlotId};
 use fieldseal::vault::Shard;
 use serde::{Deserialize, Serialize};
 
-use super::epoch::slots;
+use super::epoch::{CountedSlots, slots};
 use crate::bulk::shard;
 use crate::exit::{Exit, Failure};
 use crate::files;
@@ -60,8 +60,9 @@ impl Rewrap {
         let current = vault.current_epoch().await?;
         if self.dry_run {
             let own = self.left(&*ports.store, current).await?;
-            let text = format!("Would move {} to epoch {current}.", count(own, "slot"));
-            return Ok(Report::dry_run(&text, serde_json::json!({ "epoch": current.get(), "slots": own })));
+            let text = format!("Would move {} to epoch {current}.{}", count(own.such, "slot"), own.of_damage());
+            let json = serde_json::json!({ "epoch": current.get(), "slots": own.such, "damaged": own.damaged });
+            return Ok(Report::dry_run(&text, json));
         }
         let (mut from, before) = match &self.checkpoint {
             Some(file) => Checkpoint::read(file, current, self.shard)?,
@@ -69,7 +70,10 @@ impl Rewrap {
         };
         let (mut moved, mut failed) = (0, Vec::new());
         // Processes side by side don't each read the whole store once more for a bar.
-        let total = if self.shard == Shard::ALL { Some(self.left(&*ports.store, current).await?) } else { None };
+        let total = match self.shard == Shard::ALL {
+            true => Some(self.left(&*ports.store, current).await?).map(|left| left.such + left.damaged),
+            false => None,
+        };
         let mut progress = Progress::new(tool.output, "slots rewrapped", total);
         loop {
             let page = vault.rewrap_shard_page(self.shard, from.as_ref(), self.batch.into()).await?;
@@ -93,8 +97,8 @@ impl Rewrap {
     }
 
     /// How many slots of this process's share are in an earlier epoch.
-    async fn left(&self, store: &dyn KeyStore, current: Epoch) -> Result<u64, Failure> {
-        slots(store, Filter::EpochBelow(current), |slot| self.shard.has(&slot.id().to_bytes())).await
+    async fn left(&self, store: &dyn KeyStore, current: Epoch) -> Result<CountedSlots, Failure> {
+        slots(store, Filter::EpochBelow(current), |id, _| self.shard.has(&id.to_bytes())).await
     }
 }
 

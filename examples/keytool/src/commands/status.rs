@@ -48,6 +48,13 @@ fn advice(survey: &Survey, shut: Option<Failure>) -> Vec<String> {
             plural(survey.erasures.pending, "erasure has", "erasures have")
         ));
     }
+    if survey.retention_is_suspended {
+        advice.push(
+            "the key store was restored, so nobody is erased by a retention period: look through the periods, then `keytool sweep \
+             --resume-retention`"
+                .to_owned(),
+        );
+    }
     if let Some(due) = survey.erasures.next_due.filter(|due| *due <= survey.at) {
         advice.push(format!("an erasure is due since {}: `keytool sweep`", moment(due)));
     }

@@ -10,6 +10,7 @@ use super::parts::{PassphraseSource, url};
 use crate::ports::ProviderUrl;
 
 /// Who wraps, and from whom it took over.
+#[derive(Clone)]
 pub(crate) struct ProviderConfig {
     pub(crate) set: SetConfig,
     pub(crate) previous: Vec<SetConfig>,
@@ -39,6 +40,13 @@ struct Raw {
     previous: Vec<SetConfig>,
 }
 
+impl ProviderConfig {
+    /// Every provider that it names.
+    pub(crate) fn members_mut(&mut self) -> impl Iterator<Item = &mut MemberConfig> {
+        std::iter::once(&mut self.set).chain(&mut self.previous).flat_map(SetConfig::members_mut)
+    }
+}
+
 impl SetConfig {
     /// Some of a set; none of none.
     pub(crate) fn of(members: impl IntoIterator<Item = MemberConfig>) -> Option<Self> {
@@ -50,6 +58,10 @@ impl SetConfig {
         std::iter::once(&self.first).chain(&self.others)
     }
 
+    fn members_mut(&mut self) -> impl Iterator<Item = &mut MemberConfig> {
+        std::iter::once(&mut self.first).chain(&mut self.others)
+    }
+
     pub(crate) fn has_keyring(&self) -> bool {
         self.members().any(|member| member.url.is_keyring())
     }
@@ -57,8 +69,7 @@ impl SetConfig {
     /// The passphrase of those keyrings that have none of their own.
     pub(super) fn protected(mut self, passphrase: Option<&PassphraseSource>) -> Result<Self, &'static str> {
         let Some(passphrase) = passphrase else { return Ok(self) };
-        let members = std::iter::once(&mut self.first).chain(&mut self.others);
-        let keyrings = members.filter(|member| member.url.is_keyring() && member.passphrase.is_none());
+        let keyrings = self.members_mut().filter(|member| member.url.is_keyring() && member.passphrase.is_none());
         let mut found = false;
         for keyring in keyrings {
             found = true;

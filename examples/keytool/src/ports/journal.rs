@@ -40,6 +40,15 @@ impl JournalUrl {
         }
     }
 
+    /// The file that it is, if it is one.
+    pub(crate) fn as_file(&self) -> Option<&Path> {
+        match self {
+            Self::File(path) => Some(path),
+            #[cfg(any(feature = "aws", feature = "postgres"))]
+            _ => None,
+        }
+    }
+
     /// Whether it is there, and whole.
     pub(crate) async fn is_there(&self, folder: &Path) -> Result<bool, Trouble> {
         match self {

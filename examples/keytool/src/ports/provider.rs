@@ -129,9 +129,18 @@ impl ProviderUrl {
         }
     }
 
+    /// The file that it is, if it is one.
+    pub(crate) fn as_file(&self) -> Option<&Path> {
+        match self {
+            Self::Keyring(path) => Some(path),
+            #[cfg(any(feature = "aws", feature = "openbao", feature = "pkcs11"))]
+            _ => None,
+        }
+    }
+
     /// Whether it is a file, of which a passphrase can be asked.
     pub(crate) fn is_keyring(&self) -> bool {
-        matches!(self, Self::Keyring(_))
+        self.as_file().is_some()
     }
 }
 

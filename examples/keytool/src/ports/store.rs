@@ -41,6 +41,26 @@ impl StoreUrl {
         }
     }
 
+    /// The file that it is, if it is one.
+    pub(crate) fn as_file(&self) -> Option<&Path> {
+        match self {
+            Self::Sqlite(path) => Some(path),
+            #[cfg(any(feature = "aws", feature = "postgres"))]
+            _ => None,
+        }
+    }
+
+    /// Where its slots are, for whoever has to look at one by hand.
+    pub(crate) fn table(&self) -> String {
+        match self {
+            Self::Sqlite(_) => "fieldseal_slots".to_owned(),
+            #[cfg(feature = "postgres")]
+            Self::Postgres { url, .. } => format!("{}.key_slots", url.schema()),
+            #[cfg(feature = "aws")]
+            Self::DynamoDb(url) => url.table().to_owned(),
+        }
+    }
+
     /// Whether it is there, and whole.
     pub(crate) async fn is_there(&self, folder: &Path) -> Result<bool, Trouble> {
         match self {

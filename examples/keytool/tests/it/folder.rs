@@ -9,12 +9,12 @@ use std::process::{Command, Stdio};
 use fieldseal::journal::FileJournal;
 use fieldseal::provider::LocalKeyring;
 use fieldseal::store::{Expected, Filter, KeyStore as _, Scan, SlotId, StoredSlot};
-use fieldseal::vault::SubjectInfo;
+use fieldseal::vault::{Ready, SubjectInfo, VaultBuilder};
 use fieldseal::{SubjectId, Tenant, TenantId, Vault};
 use fieldseal_sqlx::SqliteStore;
 use serde_json::Value;
 use sqlx::sqlite::SqliteConnectOptions;
-use sqlx::{ConnectOptions as _, Connection as _, SqlitePool};
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, SqlitePool};
 
 pub(crate) type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
@@ -136,9 +136,14 @@ impl Folder {
     }
 
     async fn vault_on(&self, store: SqliteStore) -> Result<Vault> {
+        Ok(self.builder(store).await?.build().await?)
+    }
+
+    /// What an application builds its vault with.
+    pub(crate) async fn builder(&self, store: SqliteStore) -> Result<VaultBuilder<Ready>> {
         let keyring = LocalKeyring::open(self.path("master.keyring")).await?;
         let journal = FileJournal::open(self.path("erasures.journal")).await?;
-        Ok(Vault::builder(keyring, store).kinds(["customer"]).journal(journal).purposes(["billing"]).build().await?)
+        Ok(Vault::builder(keyring, store).kinds(["customer"]).journal(journal).purposes(["billing"]))
     }
 
     pub(crate) async fn customers(&self) -> Result<Tenant> {
@@ -177,7 +182,7 @@ impl Folder {
     pub(crate) async fn damage(&self, subject: &str) -> Result {
         let id = self.info(subject).await?.slot;
         let store = self.store().await?;
-        let slot = store.load(std::slice::from_ref(&id)).await?.remove(0).unwrap();
+        let slot = store.load(std::slice::from_ref(&id)).await?.remove(0).into_slot()?.unwrap();
         let mut bytes = slot.as_bytes().to_vec();
         *bytes.last_mut().unwrap() ^= 1;
         Ok(store.put(&StoredSlot::from_bytes(id, bytes)?, Expected::Revision(slot.revision())).await?)
@@ -190,6 +195,30 @@ impl Folder {
         let files = self.files().into_iter().filter(|name| !name.starts_with("keys.db"));
         let files = files.map(|name| Ok([name.as_bytes(), &fs::read(self.path(&name))?].concat()));
         Ok((slots.map(|slot| slot.as_bytes().to_vec()).collect(), files.collect::<Result<_>>()?))
+    }
+}
+
+/// What is looked at where nothing is to be written.
+impl Folder {
+    /// Changes the key store's tables by hand.
+    pub(crate) async fn sql(&self, sql: &str) -> Result {
+        let mut connection = SqliteConnectOptions::new().filename(self.path("keys.db")).connect().await?;
+        let changed = sqlx::query(AssertSqlSafe(sql.to_owned())).execute(&mut connection).await?.rows_affected();
+        assert_eq!(changed, 1, "{sql}");
+        Ok(connection.close().await?)
+    }
+
+    /// Every row of the key store's tables, and every other file: nothing that is written goes unseen.
+    pub(crate) async fn bytes(&self) -> Result<(Vec<String>, Vec<Vec<u8>>)> {
+        let mut connection = SqliteConnectOptions::new().filename(self.path("keys.db")).connect().await?;
+        let rows = "SELECT quote(id) || quote(tenant) || quote(state) || quote(epoch) || quote(due) || quote(room) FROM \
+                    fieldseal_slots UNION ALL SELECT quote(bytes) FROM fieldseal_rooms UNION ALL SELECT quote(name) || quote(value) \
+                    FROM fieldseal_meta";
+        let rows = sqlx::query_scalar(rows).fetch_all(&mut connection).await?;
+        connection.close().await?;
+        let files = self.files().into_iter().filter(|name| !name.starts_with("keys.db") && self.path(name).is_file());
+        let files = files.map(|name| Ok([name.as_bytes(), &fs::read(self.path(&name))?].concat()));
+        Ok((rows, files.collect::<Result<_>>()?))
     }
 }
 

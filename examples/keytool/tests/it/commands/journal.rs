@@ -78,6 +78,17 @@ pub(super) async fn a_restored_key_store_is_refused_until_a_journal_replay() -> 
     // Of a store that is not behind it finds nothing to do.
     let again = folder.run(&["journal", "replay", "--yes"]).done();
     assert!(again.out.contains("0 subjects erased again"), "{again:?}");
+    assert!(again.out.contains("Retention is suspended"), "nobody can see a restore after which nothing was erased");
+    let looked = folder.run(&["journal", "replay", "--not-restored", "--yes"]).done();
+    assert!(looked.out.contains("0 subjects erased again") && !looked.out.contains("Retention"), "{looked:?}");
+
+    // Who runs the sweeps is told, and resumes them.
+    let swept = folder.run(&["sweep", "--yes"]).done();
+    assert!(swept.out.contains("Retention is suspended"), "{swept:?}");
+    let resumed = folder.run(&["sweep", "--resume-retention", "--yes", "--json"]).done().json();
+    assert_eq!(resumed["retention_is_suspended"], false);
+    let swept = folder.run(&["sweep", "--yes"]).done();
+    assert!(!swept.out.contains("Retention"), "{swept:?}");
     Ok(())
 }
 

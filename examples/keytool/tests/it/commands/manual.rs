@@ -19,7 +19,8 @@ pub(super) fn commands(help: &str) -> Vec<String> {
 
 /// The long options of a help text: each begins a line.
 fn options(help: &str) -> Vec<String> {
-    let lines = help.lines().map(str::trim_start).filter(|line| line.starts_with('-'));
+    // A line of prose may begin with an option, in code marks.
+    let lines = help.lines().map(str::trim_start).filter(|line| line.starts_with('-') && !line.contains('`'));
     let words = lines.filter_map(|line| line.split_whitespace().find_map(|word| word.strip_prefix("--")));
     words.map(str::to_owned).filter(|name| !["help", "version"].contains(&name.as_str())).collect()
 }

@@ -5,10 +5,12 @@ mod app;
 mod census;
 mod configuration;
 mod databases;
+mod doctor;
 mod epochs;
 mod first_steps;
 mod journal;
 mod manual;
+mod rehearse;
 mod report;
 mod reseal;
 mod reveal;
@@ -56,6 +58,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         databases::where_a_list_has_no_room_the_job_stops_and_goes_on_later
         databases::where_what_is_revealed_has_no_room_it_goes_on_later
         databases::a_checkpoint_or_census_without_room_leaves_nothing
+        doctor::doctor_names_what_is_damaged_waiting_absurd_behind_or_over_the_cap
         epochs::a_master_key_is_replaced_in_three_commands
         epochs::a_master_key_that_a_crash_left_unused_is_taken_first
         epochs::a_rewrap_that_was_stopped_goes_on_from_its_checkpoint
@@ -68,6 +71,8 @@ pub(crate) fn trials() -> Vec<Trial> {
         journal::a_damaged_or_shortened_journal_is_told
         journal::a_restored_key_store_is_refused_until_a_journal_replay
         journal::a_backup_from_before_a_retirement_does_not_fit
+        rehearse::rehearse_touches_nothing_that_is_live
+        rehearse::rehearse_says_what_would_not_open
         report::the_page_tells_what_is_so_and_names_nobody
         report::a_census_that_is_not_whole_is_not_reported
         reseal::values_move_to_the_current_key_and_open_as_before
@@ -133,6 +138,8 @@ pub(crate) fn trials() -> Vec<Trial> {
         shell::bash_completes_a_command_and_its_options
         shell::there_is_a_manual_page_for_each_command
         trouble::wrong_arguments_are_refused_and_told_as_asked
+        trouble::what_a_name_holds_reaches_no_terminal_raw
+        trouble::one_place_prints
     ]);
     trials
 }

@@ -154,6 +154,11 @@ pub(super) async fn a_tenants_own_master_key_rotates_it_and_erasing_needs_none()
     let refused = folder.run(&["rotate-subject", ADA, "--tenant", "acme"]).exits(2);
     assert!(refused.err.contains("there is no keyring at acme.keyring"), "{refused:?}");
     folder.run(&["rotate-subject", BEN]).done(); // the others go on
+    let named = folder.run(&["doctor"]).exits(8).out;
+    let named: Vec<_> = named.lines().filter(|line| line.trim_start().starts_with("provider")).collect();
+    assert!(
+        named.len() == 1 && named[0].contains("tenant \"acme\"") && named[0].contains("no keyring at acme.keyring")
+    );
     folder.run(&["init"]).fails(5, "the tenant has keys already");
     folder.run(&["erase", ADA, "--tenant", "acme", "--yes", "--receipt", "ada.json"]).done();
 

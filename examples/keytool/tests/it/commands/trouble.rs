@@ -24,6 +24,45 @@ pub(super) fn wrong_arguments_are_refused_and_told_as_asked() {
     }
 }
 
+/// A name that would clear the screen, and one that would rename the window: in JSON, too, where C1 has no escape of its own.
+pub(super) fn what_a_name_holds_reaches_no_terminal_raw() {
+    let folder = Folder::bare();
+    for name in ["a\u{1b}[2Jb", "a\u{9b}2Jb", "a\u{7f}b"] {
+        for args in [&["receipt", "verify", name][..], &["status", name], &["--json", "receipt", "verify", name]] {
+            let ran = folder.run(args);
+            assert!(ran.code != 0 && !ran.err.is_empty(), "{ran:?}");
+            assert!(!ran.err.chars().any(|c| c.is_control() && c != '\n'), "{ran:?}");
+        }
+    }
+    folder.run(&["receipt", "verify", "a\u{1b}[2Jb"]).fails(4, "a\\u001b[2Jb");
+    let ran = folder.run(&["--json", "receipt", "verify", "a\u{9b}2Jb"]).exits(4);
+    assert!(ran.error()["message"].as_str().unwrap().contains("a\u{9b}2Jb"), "a document stays one: {ran:?}");
+}
+
+/// What is printed passes one place, which lets no control character through.
+pub(super) fn one_place_prints() {
+    let mut folders = vec![std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src")];
+    let mut read = 0;
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            if path.extension().is_none_or(|ending| ending != "rs") || path.ends_with("output.rs") {
+                continue;
+            }
+            let code = fs::read_to_string(&path).unwrap();
+            for word in ["io::stdout", "io::stderr", "print!", "println!"] {
+                assert!(!code.contains(word), "{} has `{word}`", path.display());
+            }
+            read += 1;
+        }
+    }
+    assert!(read > 40, "{read}");
+}
+
 pub(super) async fn a_dry_run_changes_nothing_and_asks_nobody() -> Result {
     let folder = Folder::with_subjects().await?;
     folder.run(&["schedule", BEN, "--in", "14d", "--yes"]).done();
