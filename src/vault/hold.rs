@@ -53,8 +53,8 @@ impl Tenant {
     }
 
     /// Makes a subject unreadable now ([`Error::SubjectClosed`]), and has [`Vault::erase_due`](crate::Vault::erase_due) destroy its
-    /// keys at `at`. Until then [`cancel_erasure`](Self::cancel_erasure) undoes it. Other processes go on with keys that they read before for at
-    /// most `max_age`. Scheduling again moves the moment.
+    /// keys at `at`. Until then [`cancel_erasure`](Self::cancel_erasure) undoes it. Other processes go on with keys that they
+    /// read before for at most `max_age`. Scheduling again moves the moment.
     ///
     /// # Errors
     /// [`Error::SubjectUnknown`], [`Error::SubjectErased`]; [`Error::SubjectHeld`] if it is on hold;

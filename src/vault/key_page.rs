@@ -25,8 +25,8 @@ impl KeyPage {
     /// The keys of a row's subject. Cheap: call it once a row.
     ///
     /// # Errors
-    /// [`Error::SubjectUnknown`], [`Error::SubjectErased`], [`Error::SubjectClosed`]; [`Error::InvalidInput`] if the row names nobody, or its subject was
-    /// not in what the page was made of; [`Error::WrongTenant`].
+    /// [`Error::SubjectUnknown`], [`Error::SubjectErased`], [`Error::SubjectClosed`]; [`Error::InvalidInput`] if the row names
+    /// nobody, or its subject was not in what the page was made of; [`Error::WrongTenant`].
     pub fn get(&self, row: &(impl HasSubject + ?Sized)) -> Result<&SubjectKeys> {
         check_tenant(&self.tenant, row)?;
         match self.found.get(&row.subject()?) {

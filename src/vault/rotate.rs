@@ -17,8 +17,9 @@ impl Tenant {
     ///
     /// # Errors
     /// [`Error::SubjectUnknown`], [`Error::SubjectErased`], [`Error::SubjectClosed`] if its erasure is scheduled or a sweep closed
-    /// it; [`Error::InvalidInput`] if a purpose has 64 versions already, or for a kind that isn't declared; [`Error::WrongTenant`] for keys of another tenant; [`Error::Conflict`] if others kept changing
-    /// the subject; those of the ports.
+    /// it; [`Error::InvalidInput`] if a purpose has 64 versions already, or for a kind that isn't declared;
+    /// [`Error::WrongTenant`] for keys of another tenant; [`Error::Conflict`] if others kept changing the subject; those of the
+    /// ports.
     ///
     /// # Cancel safety
     /// A call that is dropped may have made the new key; calling again goes on with it.
