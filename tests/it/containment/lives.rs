@@ -127,7 +127,14 @@ struct Taken {
     step: u64,
     at: Timestamp,
     is_of_one_moment: bool,
+    vault_is_last: bool,
     slots: BTreeMap<Vec<u8>, StoredSlot>,
+}
+
+impl Taken {
+    fn is_taken(&self, slot: &StoredSlot) -> bool {
+        self.slots.contains_key(&slot.id().to_bytes())
+    }
 }
 
 /// What may be killed.
@@ -249,7 +256,7 @@ impl<'a> Life<'a> {
             match self.random.below(20) {
                 0 | 1 => self.time_passes(),
                 2 => self.processes = [None, None],
-                3 | 4 => self.begin_a_backup().await?,
+                3 | 4 if self.taking.is_none() => self.begin_a_backup().await?,
                 5 => self.restore().await?,
                 6 => self.lose_the_journal().await?,
                 _ => self.call().await?,
@@ -393,9 +400,9 @@ impl<'a> Life<'a> {
 
     /// Of one moment, or slot by slot in the next steps.
     async fn begin_a_backup(&mut self) -> Result {
-        let is_of_one_moment = self.random.below(2) == 0;
+        let (is_of_one_moment, vault_is_last) = (self.random.below(3) == 0, self.random.below(2) == 0);
         let (step, at) = (self.step, self.world.clock.wall());
-        let mut taken = Taken { step, at, is_of_one_moment, slots: BTreeMap::new() };
+        let mut taken = Taken { step, at, is_of_one_moment, vault_is_last, slots: BTreeMap::new() };
         if is_of_one_moment {
             let slots = self.world.slots().await?;
             taken.slots = slots.into_iter().map(|slot| (slot.id().to_bytes(), slot)).collect();
@@ -412,14 +419,17 @@ impl<'a> Life<'a> {
         if self.world.clock.wall().since(taking.at) > WINDOW {
             return Ok(());
         }
+        let slots = self.world.slots().await?;
+        // The vault's slot first, last, or anywhere: it says how far everything was checked when it was taken.
+        let lacks_others = slots.iter().any(|slot| !taking.is_taken(slot) && *slot.id() != SlotId::Vault);
         let mut is_whole = true;
-        for slot in self.world.slots().await? {
-            let id = slot.id().to_bytes();
-            if taking.slots.contains_key(&id) {
+        for slot in slots {
+            if taking.is_taken(&slot) {
                 continue;
             }
-            if self.random.below(3) == 0 {
-                taking.slots.insert(id, slot);
+            let waits = *slot.id() == SlotId::Vault && taking.vault_is_last && lacks_others;
+            if !waits && self.random.below(3) == 0 {
+                taking.slots.insert(slot.id().to_bytes(), slot);
             } else {
                 is_whole = false;
             }
