@@ -95,6 +95,12 @@ impl Findings {
             Err(e) => self.add_closed(e)?,
         }
         match examination.sweep().await {
+            Ok(swept) if swept.retention_is_suspended => self.add(
+                "suspended",
+                None,
+                "the key store was restored, and retention is suspended: its periods are as old as the backup",
+                "look through the periods, then `keytool sweep --resume-retention`: docs/restore.md, section 5",
+            ),
             Ok(_) => {}
             Err(e @ Error::ClocksDisagree { .. }) => {
                 self.add("clock", None, e.to_string(), "until then no sweep erases anybody");

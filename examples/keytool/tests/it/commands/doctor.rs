@@ -72,6 +72,8 @@ async fn behind() -> Result {
     assert_eq!(folder.bytes().await?, before, "nothing is written");
 
     folder.run(&["journal", "replay", "--yes"]).done();
+    assert_eq!(findings(&folder), [("suspended".to_owned(), None)]);
+    folder.run(&["sweep", "--resume-retention", "--yes"]).done();
     folder.run(&["doctor"]).done();
     let ben = folder.info(BEN).await?.slot;
     folder.sql(&format!("UPDATE fieldseal_slots SET state = 2 WHERE id = {}", quoted(&ben))).await?;
