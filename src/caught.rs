@@ -55,7 +55,7 @@ impl<P: Replica> Replica for Caught<P> {
     }
 }
 
-/// As the port: nobody is to see that it is wrapped.
+/// Prints what the port prints.
 impl<P: fmt::Debug> fmt::Debug for Caught<P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.inner.fmt(f)

@@ -1,4 +1,4 @@
-//! [`ReadOnly`]: a port that nothing is written to, for whoever only looks at what is there.
+//! [`ReadOnly`]: a port that an examination reads through, and writes nothing to.
 //!
 //! Imports `layer`, and what that names.
 
