@@ -46,7 +46,7 @@ pub trait Damage: KeyStore {
 /// One test for each rule about damage.
 ///
 /// Like [`store_suite!`](crate::store_suite): the async fn makes an empty store that is a
-/// [`Damage`](crate::damage::Damage), too.
+/// [`Damage`], too.
 #[macro_export]
 macro_rules! damaged_store_suite {
     ($(#[$test:meta])+ $name:ident, $make:path $(,)?) => {
