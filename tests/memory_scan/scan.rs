@@ -3,7 +3,7 @@
 //!
 //! Linux alone, and optimized builds alone (`cargo test --release`): a debug build keeps every temporary, and where it keeps
 //! them is its own affair. Elsewhere these tests count as ignored.
-#![cfg(feature = "derive")]
+#![cfg(test)]
 #![allow(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test fails by a panic")]
 
 #[cfg(target_os = "linux")]
