@@ -28,6 +28,7 @@ bench:
     cargo bench --bench ratio
     cargo bench --bench fields --all-features
     cargo bench --package fieldseal-sqlx --all-features --bench jobs -- 1000000 100000 /dev/shm
+    cargo bench --package fieldseal-sqlx --all-features --bench damage -- 100000 /dev/shm
     cargo bench --package fieldseal-sqlx --all-features --bench lifecycle -- 100000 /dev/shm
     cargo bench --package fieldseal-sqlx --all-features --bench scale -- 20000
 
