@@ -17,6 +17,7 @@ mod cancel;
 mod containment;
 mod faults;
 mod lifecycle;
+mod lives;
 mod races;
 
 #[cfg(feature = "serde")]

@@ -12,7 +12,7 @@ use fieldseal::vault::{ErasureReceipt, ErasureRequest, ErasureStatus, Rotation};
 use fieldseal::{Error, SubjectKeys, Tenant, Vault};
 use fieldseal_testkit::customer;
 use fieldseal_testkit::faults::{Act, Tap};
-use fieldseal_testkit::world::{Ground, World, is_soak, rewrap_all};
+use fieldseal_testkit::world::{Ground, World, is_drawn, is_soak, rewrap_all};
 
 use super::common::{DAY, HOUR, Result, acme, context, epoch, is_closed, is_erased, open, seal};
 
@@ -84,6 +84,12 @@ pub(crate) fn starts(on: &Ground, is_done: bool) -> bool {
         (true, false) | (false, true) => is_done,
         (false, false) => false,
     }
+}
+
+/// Whether an operation is broken off at its `n`-th call of a port: at one in 2, on servers in 4, others in each run. A soak does
+/// so at all of them.
+pub(crate) fn is_tried(n: u64, on: &Ground) -> bool {
+    is_drawn(n, if on.is_memory() { 2 } else { 4 })
 }
 
 /// A vault on ports that ask [`Scene::tap`], in a store where Ada and Ben are enrolled.

@@ -63,7 +63,7 @@ struct Round {
 }
 
 fn how_many(on: &Ground) -> u64 {
-    if on.is_memory() { world::rounds(100, 1000) } else { world::rounds(5, 30) }
+    if on.is_memory() { world::rounds(50, 1000) } else { world::rounds(5, 30) }
 }
 
 /// Runs as many rounds as the ground bears, on a new store every `per_store`.

@@ -29,8 +29,9 @@
 
 use std::env;
 use std::fmt;
+use std::hash::{BuildHasher as _, RandomState};
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -62,6 +63,12 @@ pub fn rounds(few: u64, all: u64) -> u64 {
         Err(_) if is_soak() => all,
         Err(_) => few,
     }
+}
+
+/// Whether a run tries the `n`-th entry of a table: one in `every`, others in each run; all of them in a soak ([`is_soak`]).
+pub fn is_drawn(n: u64, every: u64) -> bool {
+    static FIRST: LazyLock<u64> = LazyLock::new(|| RandomState::new().hash_one(0) % 1000);
+    is_soak() || (n + *FIRST).is_multiple_of(every)
 }
 
 type Made<T> = Pin<Box<dyn Future<Output = Result<T>> + Send>>;
@@ -316,6 +323,13 @@ impl World {
     #[must_use]
     pub fn with_backup(self, backup: Backup) -> Self {
         Self { store: RestorableStore::new(backup), ..self }
+    }
+
+    /// On the key store of another world, by that one's connections.
+    #[must_use]
+    pub fn with_store_of(self, other: &Self) -> Self {
+        let elsewhere = Ports { store: other.elsewhere.store.clone(), journal: self.elsewhere.journal.clone() };
+        Self { store: other.store.clone(), elsewhere, ..self }
     }
 
     /// On another journal.

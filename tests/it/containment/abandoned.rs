@@ -207,7 +207,7 @@ async fn an_observer_that_never_ends_bounds_what_is_read_ahead(on: &Ground) -> R
 /// Every operation, abandoned after each number of polls at which it isn't done: then everything else must end.
 async fn nobody_waits_for_one_that_was_abandoned(operation: Operation, on: &Ground) -> Result {
     let mut stuck = Vec::new();
-    for polls in (1..).filter(|polls| is_drawn(*polls, 3)) {
+    for polls in (1..).filter(|polls| is_drawn(*polls, 6)) {
         let scene = Scene::before(operation, on).await?;
         scene.customers.enroll(&customer("fay")).await?;
         leave_old_epochs(operation, &scene).await?;

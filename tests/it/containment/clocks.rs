@@ -510,7 +510,7 @@ async fn a_wrong_clock_outlives_no_call(wrong: Wrong, operation: Operation, on: 
     let mut harmed = Vec::new();
     let all = [10 * YEAR, DAY, MAX_AGE].into_iter().flat_map(|by| [(by, true), (by, false)]);
     for ((by, is_ahead), n) in all.zip(operation as u64..) {
-        if wrong == Wrong::Monotonic && !is_ahead || !is_drawn(n, 2) {
+        if wrong == Wrong::Monotonic && !is_ahead || !is_drawn(n, 4) {
             continue;
         }
         let (mut scene, clock) = scene_of(wrong, operation, on).await?;

@@ -124,7 +124,7 @@ async fn each_byte_of_one_slot_stops_nobody_else(on: &Ground) -> Result {
         world.subjects().await?.remove(0).as_bytes().len()
     };
     // Each of the head, and of the others as many as a run tries.
-    for byte in (0..len).filter(|byte| *byte < 16 || is_drawn(*byte as u64, 4)) {
+    for byte in (0..len).filter(|byte| *byte < 16 || is_drawn(*byte as u64, 8)) {
         let calls = stopped(on, |row| row.bytes[byte] ^= 1).await?;
         if !calls.is_empty() {
             found.push(format!("byte {byte}: {}", calls.join(", ")));
@@ -199,7 +199,7 @@ async fn stopped_by_a_tenant(on: &Ground, byte: usize) -> Result<Option<Vec<&'st
 
 async fn each_byte_of_one_tenants_slot_stops_no_other_tenant(on: &Ground) -> Result {
     let (mut found, mut len) = (Vec::new(), 0);
-    for byte in (0..).filter(|byte| *byte < 16 || is_drawn(*byte as u64, 4)) {
+    for byte in (0..).filter(|byte| *byte < 16 || is_drawn(*byte as u64, 8)) {
         let Some(calls) = stopped_by_a_tenant(on, byte).await? else { break };
         if !calls.is_empty() {
             found.push(format!("byte {byte}: {}", calls.join(", ")));

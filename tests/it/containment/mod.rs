@@ -6,15 +6,13 @@ mod clocks;
 mod damage;
 mod examination;
 mod items;
-mod lives;
 mod panics;
 mod restores;
 mod shelf;
 
-use std::hash::{BuildHasher as _, RandomState};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, LazyLock};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
@@ -27,19 +25,12 @@ use fieldseal::vault::{Enrollment, ErasureRequest, Rotation};
 use fieldseal::{Error, FieldContext, Tenant, Vault};
 use fieldseal_testkit::clock::ManualClock;
 use fieldseal_testkit::customer;
-use fieldseal_testkit::world::{Ground, MAX_AGE, World, is_soak, rewrap_all};
+use fieldseal_testkit::world::{Ground, MAX_AGE, World, is_drawn, rewrap_all};
 
-use super::common::{HOUR, Result, acme, context, epoch, is_erased, open, opens, seal};
+use super::common::{DAY, HOUR, Result, acme, context, epoch, is_erased, open, opens, seal};
 use super::operations::{Operation, Scene};
 
-const DAY: Duration = Duration::from_secs(24 * 3600);
 const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
-
-/// Whether a run tries this one of a table: one in `every`, others in each run. A soak tries all of them.
-fn is_drawn(n: u64, every: u64) -> bool {
-    static FIRST: LazyLock<u64> = LazyLock::new(|| RandomState::new().hash_one(0) % 1000);
-    is_soak() || (n + *FIRST).is_multiple_of(every)
-}
 
 /// Moves whoever was enrolled in the epoch that an operation is to retire.
 async fn leave_old_epochs(operation: Operation, scene: &Scene) -> Result {

@@ -139,7 +139,7 @@ async fn a_table_that_panics_is_an_error_of_the_job(on: &Ground) -> Result {
 async fn a_call_whose_port_panics_can_be_made_again(operation: Operation, on: &Ground) -> Result {
     let mut panicked = Vec::new();
     for moment in [Moment::Before, Moment::After] {
-        for n in (0..).filter(|n| is_drawn(*n, 3)) {
+        for n in (0..).filter(|n| is_drawn(*n, 6)) {
             let scene = Scene::before(operation, on).await?;
             scene.tap.set(move |call| match call.number == n && call.moment == moment {
                 true => panic!("on purpose"),

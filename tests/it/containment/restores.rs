@@ -163,7 +163,7 @@ async fn a_backup_of_any_two_moments_of_an_erasure_brings_nobody_back(on: &Groun
 }
 
 async fn a_crash_in_a_replay_and_a_backup_after_it_bring_nobody_back(on: &Ground) -> Result {
-    for n in (0..).filter(|n| is_drawn(*n, 3)) {
+    for n in (0..).filter(|n| is_drawn(*n, 5)) {
         for is_done in [false, true] {
             let world = World::on(on).await?;
             let customers = world.tenant().await?;

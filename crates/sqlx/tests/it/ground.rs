@@ -1,13 +1,17 @@
 //! The library's own tests of a [`World`](fieldseal_testkit::world::World), on PostgreSQL: the modules of `tests/it`, where
-//! they are run in memory. Each world has a schema of its own, in a database of key stores and in one of journals.
+//! they are run in memory. Each world has a schema of its own, in a database of key stores and in one of journals. Lives are
+//! run on files as well: a key store of SQLite and a journal file.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use fieldseal_sqlx::{PostgresJournal, PostgresStore};
-use fieldseal_testkit::world::{Backup, Ground, Ports};
+use fieldseal::journal::FileJournal;
+use fieldseal_sqlx::{PostgresJournal, PostgresStore, SqliteStore};
+use fieldseal_testkit::world::{Backup, Ground, Ports, is_drawn};
 use fleet_tests::cluster::{Cluster, Pools, Schema};
-use fleet_tests::harness::{Completion, Failed, Trial};
+use fleet_tests::harness::{Alone, Completion, Failed, Trial};
 use fleet_tests::postgres::{Databases, Which};
 use futures_util::future::LocalBoxFuture;
 use tokio::runtime;
@@ -72,16 +76,44 @@ mod cancel;
 mod faults;
 #[path = "../../../../tests/it/lifecycle/mod.rs"]
 mod lifecycle;
+#[path = "../../../../tests/it/lives.rs"]
+mod lives;
 #[path = "../../../../tests/it/races.rs"]
 mod races;
 
-/// Races on every version. Of the others it is the number that counts, not how a version answers.
+/// Those on files: in memory where there is such a place, because calls are abandoned there and no machine fails.
+pub(crate) fn trials_on_files() -> Vec<Trial> {
+    let trial = |Test { name, body }| {
+        Alone::new().threads(2).trial(format!("files::{name}"), async move || {
+            let folder = Arc::new(tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap());
+            let worlds = AtomicU32::new(0);
+            let ground =
+                Ground::new(move || files(folder.path().join(worlds.fetch_add(1, Ordering::Relaxed).to_string())));
+            body(ground).await
+        })
+    };
+    lives::tests().into_iter().map(trial).collect()
+}
+
+async fn files(folder: PathBuf) -> Result<[Ports; 2]> {
+    std::fs::create_dir(&folder).unwrap();
+    Ok([open_files(&folder).await?, open_files(&folder).await?])
+}
+
+async fn open_files(folder: &Path) -> Result<Ports> {
+    let store = SqliteStore::open(folder.join("keys.db")).await?;
+    Ok(Ports::new(store, FileJournal::open(folder.join("journal")).await?))
+}
+
+/// Races on every version. Of the others it is the number that counts, not how a version answers. Of those on the life cycle,
+/// each run takes one in two: all of them pass in memory each time.
 pub(crate) fn trials(databases: &Databases) -> Vec<Trial> {
     let mut tests = races::tests();
     if databases.which() == Which::Embedded {
         tests.extend(cancel::tests());
         tests.extend(faults::tests());
-        tests.extend(lifecycle_tests());
+        let drawn = lifecycle_tests().zip(0..).filter(|(_, n)| is_drawn(*n, 2));
+        tests.extend(drawn.map(|(test, _)| test));
     }
     let shared = Arc::new(Shared::new(databases.clone()));
     tests.into_iter().map(|test| shared.clone().trial(test)).collect()

@@ -19,6 +19,7 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let mut trials = sqlite::trials();
+    trials.extend(ground::trials_on_files());
     trials.extend(postgres::trials());
     harness::run(trials)
 }

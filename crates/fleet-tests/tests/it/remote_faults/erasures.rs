@@ -7,10 +7,10 @@ use fieldseal::vault::ErasureRequest;
 use fieldseal::{Error, SubjectId, Tenant, TenantId, Vault};
 use fieldseal_aws::DynamoDbJournal;
 use fieldseal_testkit::customer;
+use fieldseal_testkit::world::is_drawn;
 use serde_json::{Value, json};
 
 use fleet_tests::dynamodb;
-use fleet_tests::harness::soak;
 
 use super::Servers;
 use super::aws::Remote;
@@ -90,15 +90,15 @@ impl<'a> Shop<'a> {
     }
 }
 
-/// A request that did its work, of which nobody hears, and one that did none; with `FIELDSEAL_SOAK` one that was refused, too.
+/// A request that did its work, of which nobody hears, one that did none, and one that was refused: one of them, another in each
+/// run; with `FIELDSEAL_SOAK` all.
 fn faults() -> Vec<(&'static str, Value)> {
-    let mut faults = vec![
+    let faults = [
         ("no-answer", json!({ "response": { "abort_bytes": 0 } })),
         ("reset", json!({ "reset": true })),
         ("failed", json!({ "error": { "code": "InternalServerError", "status": 500 } })),
     ];
-    faults.truncate(if soak() { 3 } else { 2 });
-    faults
+    (0..).zip(faults).filter(|(n, _)| is_drawn(*n, 3)).map(|(_, fault)| fault).collect()
 }
 
 /// More requests than an erasure makes.

@@ -170,8 +170,8 @@ impl Ground {
     /// Of how many points a child is killed at one.
     fn every(&self) -> u64 {
         match self {
-            Self::Files => 4,
-            Self::Postgres(_) => 5,
+            Self::Files => 8,
+            Self::Postgres(_) => 10,
         }
     }
 }
@@ -281,13 +281,17 @@ fn killed_at_random_moments(runtime: &Runtime, on: &Ground) -> Result {
         Ground::Files => world::rounds(1, 100),
         Ground::Postgres(_) => 1,
     };
+    let mut kills = 0;
     for place in 0..places {
-        killed_in_one_place(runtime, on, &mut random).map_err(|e| format!("seed {seed}, place {place}: {e:?}"))?;
+        kills +=
+            killed_in_one_place(runtime, on, &mut random).map_err(|e| format!("seed {seed}, place {place}: {e:?}"))?;
     }
+    println!("{kills} kills in {places} places");
     Ok(())
 }
 
-fn killed_in_one_place(runtime: &Runtime, on: &Ground, random: &mut Random) -> Result {
+/// How many were killed.
+fn killed_in_one_place(runtime: &Runtime, on: &Ground, random: &mut Random) -> Result<u64> {
     // How far a child gets in a time depends on what else there is to do: so it is killed after some lines, and a while.
     let (kills, lines, micros) = match on {
         Ground::Files => (if soak() { 100 } else { 60 }, 4, 60_000),
@@ -315,7 +319,8 @@ fn killed_in_one_place(runtime: &Runtime, on: &Ground, random: &mut Random) -> R
     runtime.block_on(told.check(&place))?;
     assert!(told.sealed.len() > 10 && told.erased.len() > 5, "the children came to nothing");
     runtime.block_on(end_all_epochs(&place))?;
-    runtime.block_on(told.check(&place))
+    runtime.block_on(told.check(&place))?;
+    Ok(kills)
 }
 
 /// Everything moves to a new epoch, and every other one ends: nothing may have been left behind.
@@ -336,7 +341,7 @@ async fn end_all_epochs(place: &SharedFolder) -> Result {
 
 fn two_processes(runtime: &Runtime, on: &Ground) -> Result {
     let steps = match on {
-        Ground::Files => "600",
+        Ground::Files => "300",
         Ground::Postgres(_) => "150",
     };
     let folder = new_folder()?;
