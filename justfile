@@ -17,7 +17,7 @@ ci:
 
 # All rounds of what .ci/run runs few of: races, kills, faults, the model with each rule taken out, long fuzzing. Hours.
 soak:
-    .ci/run tests_in_full xaes model_in_full fuzzing_in_full
+    .ci/run tests_in_full minimal_versions xaes model_in_full fuzzing_in_full
 
 # One fuzz target for some seconds, from the vectors on; without a target, all of them.
 fuzz TARGET='' SECONDS='60':

@@ -8,6 +8,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use chrono::{DateTime, FixedOffset, NaiveDate, NaiveDateTime, NaiveTime, Utc};
 use fieldseal::value::{AsJson, Decoder, Encoder, Kind, Plaintext};
 use fieldseal::{Error, FieldContext, Plain, Sealed, SubjectId, SubjectKeys, id::ToId as _};
+use fieldseal_testkit::world::rounds;
 use fieldseal_testkit::{customer, keys};
 use proptest::prelude::*;
 use rust_decimal::Decimal;
@@ -110,6 +111,7 @@ mod round_trips {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(u32::try_from(rounds(64, 256)).unwrap()))]
         #[test]
         fn text_and_bytes(text: String, bytes: Vec<u8>, array: [u8; 12]) {
             let bench = Bench::new();

@@ -35,7 +35,7 @@ fn kills() -> u32 {
 }
 
 /// Of how many points of a job it is killed at one.
-const EVERY: u64 = 10;
+const EVERY: u64 = 20;
 
 /// The point that no job comes to.
 const NEVER: u64 = u64::MAX;

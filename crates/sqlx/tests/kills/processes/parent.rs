@@ -342,7 +342,7 @@ async fn end_all_epochs(place: &SharedFolder) -> Result {
 fn two_processes(runtime: &Runtime, on: &Ground) -> Result {
     let steps = match on {
         Ground::Files => "300",
-        Ground::Postgres(_) => "150",
+        Ground::Postgres(_) => "60",
     };
     let folder = new_folder()?;
     let place = runtime.block_on(SharedFolder::make(folder.path(), on))?;
