@@ -42,8 +42,8 @@ enum Drops {
     /// It is polled so often. In memory, where each call of a port gives the executor a turn before its work and after it,
     /// these are all the points there are.
     AfterPolls(u64),
-    /// It stands still behind this one of its calls of a port that write, and is dropped there. In front of it the server has
-    /// done nothing, as in memory.
+    /// It stands still after this one of its port calls that write, and is dropped there. Before that call the server has done
+    /// nothing, so a test in memory covers it.
     AfterWrite(u64),
 }
 

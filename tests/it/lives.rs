@@ -3,7 +3,7 @@
 //! that is older or another store's. Nobody who was erased opens, and nothing that lives is lost.
 //!
 //! `FIELDSEAL_ROUNDS` says how many lives, `FIELDSEAL_SEED` runs those again of which one failed.
-#![allow(clippy::print_stdout, reason = "the seed, and what came about")]
+#![allow(clippy::print_stdout, reason = "the test prints its seed and its counts")]
 
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher as _, RandomState};

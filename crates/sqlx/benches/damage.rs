@@ -100,7 +100,7 @@ async fn measure(folder: &Path, clock: &ManualClock) -> Vec<(&'static str, Durat
     rows
 }
 
-/// The median of the calls that look whether anything was erased, and then read somebody whom this process has not met.
+/// The median time of a call that checks the journal for new erasures, and then reads a person whose keys are not cached.
 async fn looks(vault: &Vault, clock: &ManualClock, from: i64, before: impl AsyncFn(i64)) -> Duration {
     let customers = vault.default_tenant();
     let mut took = Vec::new();
@@ -126,7 +126,7 @@ fn living(n: i64) -> SubjectId {
     customer(-n)
 }
 
-/// As a disk damages them, or whoever writes to the table by hand.
+/// As a disk damages them, or an operator who edits the table by hand.
 async fn damage(folder: &Path, slots: u32) {
     let sql =
         "UPDATE fieldseal_slots SET len = len + 1 WHERE id IN (SELECT id FROM fieldseal_slots WHERE state = ? LIMIT ?)";

@@ -90,8 +90,8 @@ impl<'a> Shop<'a> {
     }
 }
 
-/// A request that did its work, of which nobody hears, one that did none, and one that was refused: one of them, another in each
-/// run; with `FIELDSEAL_SOAK` all.
+/// The server does the work and its answer is lost; it does nothing; it refuses. Each run takes one of the three, a run with
+/// `FIELDSEAL_SOAK` all.
 fn faults() -> Vec<(&'static str, Value)> {
     let faults = [
         ("no-answer", json!({ "response": { "abort_bytes": 0 } })),
